@@ -1,0 +1,224 @@
+"""Sentry's two span models behind one protocol, and all else that is asked of the SDK.
+
+The only room that imports `sentry_sdk`. Which backend serves a run is chosen once, when its root starts;
+nobody asks again. Newer parts of the SDK are feature-detected here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, Protocol
+
+import sentry_sdk
+from sentry_sdk.ai.monitoring import get_ai_pipeline_name
+from sentry_sdk.integrations import DidNotEnable
+from sentry_sdk.scope import Scope
+from sentry_sdk.tracing import NoOpSpan, Span, Transaction
+from sentry_sdk.tracing_utils import has_tracing_enabled
+from sentry_sdk.utils import event_from_exception
+
+from .containment import warn_once
+from .conventions import AttributeValue
+
+try:  # sentry-sdk >= 2.55
+    from sentry_sdk import traces
+except ImportError:  # pragma: no cover - exercised with the oldest supported SDK
+    traces = None  # type: ignore[assignment]
+
+ORIGIN = "auto.ai.langchain_stream"
+"""Span origin, in Sentry's form `type.category.integration`."""
+
+Status = Literal["ok", "cancelled", "internal_error"]
+
+
+class SpanBackend(Protocol):
+    """One of Sentry's span models. Spans are opaque to the callers; none is ever made the current one."""
+
+    def current(self) -> Any | None:
+        """The active span that a run can hang below, or `None` if there is none that would be sent."""
+
+    def start(self, parent: Any | None, *, op: str, name: str) -> Any:
+        """Start a span below `parent`; without one, a root that continues the current trace."""
+
+    def recording(self, span: Any) -> bool:
+        """Whether this span is going to be sent: it is not, if its root is not sampled."""
+
+    def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+        """Set the attributes and the status, and end the span now, even if setting them fails."""
+
+    def link(self, scope: Scope, span: Any) -> None:
+        """Let events captured with this scope belong to this span."""
+
+
+class TransactionSpans:
+    """The SDK's default: spans gather in a transaction, which is sent when its root finishes."""
+
+    def current(self) -> Span | None:
+        span = sentry_sdk.get_current_span()
+        transaction = span.containing_transaction if span is not None else None
+        # A span without a transaction, or of a finished one, is never sent, and nor are its children.
+        return None if transaction is None or transaction.timestamp is not None else span
+
+    def start(self, parent: Span | None, *, op: str, name: str) -> Span | NoOpSpan:
+        if parent is not None:
+            return parent.start_child(op=op, name=name, origin=ORIGIN)
+        scope = sentry_sdk.get_current_scope()
+        context = scope.get_active_propagation_context()
+        transaction = Transaction(
+            op=op,
+            name=name,
+            origin=ORIGIN,
+            scope=scope,
+            trace_id=context.trace_id,
+            parent_span_id=context.parent_span_id,
+            parent_sampled=context.parent_sampled,
+            baggage=context.baggage,
+        )
+        return sentry_sdk.start_transaction(transaction)
+
+    def recording(self, span: Span) -> bool:
+        return bool(span.sampled)
+
+    def finish(self, span: Span, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+        try:
+            for key, value in attributes.items():
+                span.set_data(key, value)
+            span.set_status(status)
+        finally:
+            span.finish()
+
+    def link(self, scope: Scope, span: Span) -> None:
+        scope.span = span
+
+
+class StreamedSpans:
+    """`trace_lifecycle="stream"`: every span is sent by itself; a root is a segment."""
+
+    def current(self) -> Any | None:
+        return traces.get_current_span()
+
+    def start(self, parent: Any | None, *, op: str, name: str) -> Any:
+        attributes: dict[str, Any] = {"sentry.op": op, "sentry.origin": ORIGIN}
+        if parent is not None:
+            return traces.start_span(name, attributes=attributes, parent_span=parent, active=False)
+        # An unsampled root makes itself current whatever `active` says; in a scope of its own that harms nobody.
+        with sentry_sdk.new_scope():
+            return traces.start_span(name, attributes=attributes, parent_span=None, active=False)
+
+    def recording(self, span: Any) -> bool:
+        return not isinstance(span, traces.NoOpStreamedSpan)
+
+    def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+        try:
+            span.set_attributes(dict(attributes))
+            # This model knows "ok" and "error"; that a run was cancelled is told by its outcome.
+            span.status = "error" if status == "internal_error" else "ok"
+        finally:
+            span.end()
+
+    def link(self, scope: Scope, span: Any) -> None:
+        scope.streamed_span = span
+
+
+class NoSpans:
+    """Tracing is off: runs are followed for their errors only."""
+
+    def current(self) -> None:
+        return None
+
+    def start(self, parent: Any | None, *, op: str, name: str) -> None:
+        return None
+
+    def recording(self, span: Any) -> bool:
+        return False
+
+    def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+        return None
+
+    def link(self, scope: Scope, span: Any) -> None:
+        return None
+
+
+_TRANSACTION_SPANS = TransactionSpans()
+_STREAMED_SPANS = StreamedSpans()
+_NO_SPANS = NoSpans()
+
+
+def choose() -> SpanBackend | None:
+    """The backend for a new root run, or `None` if there is no Sentry client."""
+    client = sentry_sdk.get_client()
+    if not client.is_active():
+        return None
+    options = client.options
+    if not has_tracing_enabled(options):
+        return _NO_SPANS
+    lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
+    return _STREAMED_SPANS if traces is not None and lifecycle == "stream" else _TRANSACTION_SPANS
+
+
+def capture_error(error: BaseException, backend: SpanBackend, span: Any | None) -> None:
+    """Report an exception as an issue, linked to the span that failed with it."""
+    event, hint = event_from_exception(
+        error, client_options=sentry_sdk.get_client().options, mechanism={"type": "langchain_stream"}
+    )
+    with sentry_sdk.new_scope() as scope:
+        if span is not None:
+            backend.link(scope, span)
+        scope.capture_event(event, hint=hint)
+
+
+def allowed_content() -> tuple[bool, bool]:
+    """Whether the client allows AI inputs and outputs to be recorded.
+
+    By `data_collection` where the SDK has it (>= 2.70, where it mirrors `send_default_pii` unless set),
+    else by `send_default_pii`.
+    """
+    options = sentry_sdk.get_client().options
+    collection = options.get("data_collection")
+    content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
+    if isinstance(content, Mapping):
+        return bool(content.get("inputs")), bool(content.get("outputs"))
+    pii = bool(options.get("send_default_pii"))
+    return pii, pii
+
+
+def pipeline_name() -> str | None:
+    """The pipeline name in Sentry's own context (`sentry_sdk.ai.monitoring.set_ai_pipeline_name`)."""
+    return get_ai_pipeline_name()
+
+
+def warn_of_rival(integration: str | None) -> None:
+    """Warn, once, if a Sentry integration traces this provider's client library besides us.
+
+    Sentry's LangchainIntegration, on by default, keeps these off; with it disabled they are back.
+    """
+    if integration is None or integration not in sentry_sdk.get_client().integrations:
+        return
+    warn_once(
+        f"rival {integration}",
+        "Sentry's %r integration is active too, so model calls appear twice in Sentry, and their tokens and cost count "
+        "twice. Leave Sentry's LangchainIntegration enabled (it keeps the provider integrations off), or pass "
+        "the provider's integration in disabled_integrations=[...] to sentry_sdk.init.",
+        integration,
+    )
+
+
+@cache
+def deduplication_base() -> type | None:
+    """The class that makes Sentry's own LangchainIntegration leave a call to us.
+
+    The integration adds its own handler to every LangChain call, and with it a second model span, unless an
+    instance of its handler class is there already. Ours is one, therefore. Importing it takes 0.4 to 1.4 s,
+    because it loads whatever provider packages are installed; `sentry_sdk.init` has done that by default.
+    """
+    try:
+        from sentry_sdk.integrations.langchain import SentryLangchainCallback
+    except (ImportError, DidNotEnable):
+        warn_once(
+            "deduplication",
+            "Sentry's LangChain handler class cannot be imported; if Sentry's LangchainIntegration is enabled, "
+            "every model call appears twice in Sentry. Disable it in sentry_sdk.init.",
+        )
+        return None
+    return SentryLangchainCallback

@@ -1,0 +1,258 @@
+"""From what LangChain hands to a callback to plain values. Nothing of LangChain's is changed or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from langchain_core.messages import BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+
+from . import content, naming
+from .containment import contained
+from .privacy import Policy
+from .record import Request, Response
+from .usage import Usage, count
+
+T = TypeVar("T")
+
+# Our name of a request parameter -> the names that providers give it, and what its value must be.
+PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
+    "temperature": (("temperature", "ls_temperature"), lambda value: _number(value)),
+    "top_p": (("top_p",), lambda value: _number(value)),
+    "top_k": (("top_k",), lambda value: count(value)),
+    "max_tokens": (
+        ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict", "ls_max_tokens"),
+        lambda value: count(value),
+    ),
+    "seed": (("seed",), lambda value: _text(value)),
+    "stop": (("stop", "stop_sequences", "ls_stop"), lambda value: _texts(value)),
+    "frequency_penalty": (("frequency_penalty",), lambda value: _number(value)),
+    "presence_penalty": (("presence_penalty",), lambda value: _number(value)),
+}
+
+
+def request(
+    serialized: object,
+    *,
+    messages: Sequence[BaseMessage] | None = None,
+    prompts: Sequence[str] | None = None,
+    policy: Policy,
+    token_counter: Callable[[str], int] | None,
+    metadata: Mapping[str, Any],
+    options: Mapping[str, Any],
+    name: str | None,
+) -> Request:
+    """What is asked of a model.
+
+    Args:
+        serialized: LangChain's description of the model, if it gives one.
+        messages: The prompt of a chat model.
+        prompts: The prompts of any other model.
+        policy: What may be recorded.
+        token_counter: The user's, for an estimate of the prompt's tokens.
+        metadata: The run's; LangChain puts its `ls_*` facts there.
+        options: The invocation parameters and call options, merged.
+        name: The run's name.
+    """
+    described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
+    known = _safely("provider", lambda: _provider(described, metadata, options))
+    asked: Sequence[BaseMessage] | Sequence[str] = messages if messages is not None else prompts or ()
+    return Request(
+        operation="chat" if messages is not None else "text_completion",
+        model=_safely("model", lambda: _model(described, metadata, options)),
+        provider=known.name if known else None,
+        platform=naming.platform(known),
+        function=name or None,
+        parameters=dict(_parameters(options, metadata)),
+        messages=_safely("input messages", lambda: _input(messages, prompts, policy)),
+        system=_safely("system instructions", lambda: content.system_instructions(messages or (), policy))
+        if policy.inputs
+        else None,
+        estimated_input=_safely("input estimate", lambda: _estimate(asked, token_counter)),
+    )
+
+
+def rival_integration(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    """The Sentry integration that would trace the same call through the provider's client library."""
+    known = _provider(serialized if isinstance(serialized, Mapping) else {}, metadata, options)
+    return known.integration if known else None
+
+
+def response(result: LLMResult, policy: Policy, gathered: Sequence[str] | None = None) -> Response:
+    """What a model answered.
+
+    Args:
+        result: LangChain's result; of an aborted stream, what had arrived.
+        policy: What may be recorded.
+        gathered: The text of the chunks, for when the result holds none.
+    """
+    generations = [generation for prompt in result.generations for generation in prompt]
+    first = _metadata(generations[0]) if generations else {}
+    output = result.llm_output if isinstance(result.llm_output, Mapping) else {}
+    messages = None
+    if policy.outputs:
+        messages = _safely("output messages", lambda: _output(generations, policy, gathered))
+    return Response(
+        model=_text(first.get("model_name") or first.get("model") or first.get("model_id") or output.get("model_name")),
+        id=_text(first.get("id")) or (_message_id(generations[0]) if generations else None),
+        finish_reasons=tuple(reason for reason in (_finish_reason(generation) for generation in generations) if reason),
+        messages=messages,
+    )
+
+
+def usage(result: LLMResult) -> Usage | None:
+    """The usage in a result: the message's, else the run's `llm_output`, else the response metadata's."""
+    for generation in (generation for prompt in result.generations for generation in prompt):
+        message = getattr(generation, "message", None)
+        found = Usage.reported(getattr(message, "usage_metadata", None))
+        if found is None:
+            described = _metadata(generation)
+            found = Usage.reported(described.get("token_usage")) or Usage.reported(described.get("usage"))
+        if found is not None:
+            return found
+    output = result.llm_output if isinstance(result.llm_output, Mapping) else {}
+    return Usage.reported(output.get("token_usage")) or Usage.reported(output.get("usage"))
+
+
+def answer_text(result: LLMResult) -> str:
+    """The plain text of a whole result."""
+    return "".join(generation.text for prompt in result.generations for generation in prompt)
+
+
+def chunk_usage(chunk: Any) -> Usage | None:
+    """The usage that a streamed chunk carries, if it is one that does."""
+    return Usage.reported(getattr(getattr(chunk, "message", None), "usage_metadata", None))
+
+
+def has_content(token: object, chunk: Any) -> bool:
+    """Whether a chunk brings something: text, tool-call data or a reasoning block, not just a role."""
+    if token:
+        return True
+    message = getattr(chunk, "message", None)
+    if message is None:
+        return False
+    if getattr(message, "tool_call_chunks", None):
+        return True
+    extra = getattr(message, "additional_kwargs", None)
+    return bool(extra and extra.get("reasoning_content"))
+
+
+def approximate_tokens(text: str) -> int:
+    """LangChain's approximate token count of a text."""
+    return count_tokens_approximately([text], extra_tokens_per_message=0.0)
+
+
+def _provider(
+    described: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]
+) -> naming.Provider | None:
+    path = described.get("id")
+    return naming.provider(
+        metadata.get("ls_provider"), options.get("_type"), ".".join(map(str, path)) if isinstance(path, list) else None
+    )
+
+
+def _model(described: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    arguments = described.get("kwargs")
+    for source, names in (
+        (options, ("model", "model_name", "model_id", "deployment_name", "azure_deployment")),
+        (metadata, ("ls_model_name",)),
+        (arguments if isinstance(arguments, Mapping) else {}, ("model", "model_name", "model_id")),
+    ):
+        for name in names:
+            if found := _text(source.get(name)):
+                return found
+    return None
+
+
+def _parameters(options: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    nested = options.get("options") if isinstance(options.get("options"), Mapping) else {}
+    for name, (spellings, accept) in PARAMETERS.items():
+        with contained(f"request parameter {name}"):
+            for source in (options, nested or {}, metadata):
+                value = next((source[each] for each in spellings if source.get(each) is not None), None)
+                accepted = None if value is None else accept(value)
+                if accepted is not None:
+                    yield name, accepted
+                    break
+
+
+def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None, policy: Policy) -> str | None:
+    if not policy.inputs:
+        return None
+    if messages is not None:
+        return content.input_messages(messages, policy)
+    return content.prompt_messages(prompts or (), policy)
+
+
+def _output(generations: Sequence[Generation], policy: Policy, gathered: Sequence[str] | None) -> str:
+    answers: list[tuple[Any, str | None]] = [
+        (getattr(generation, "message", None) or generation.text, _finish_reason(generation))
+        for generation in generations
+        if _has_answer(generation)
+    ]
+    if not answers and gathered:
+        answers = [("".join(gathered), None)]
+    return content.output_messages(answers, policy)
+
+
+def _has_answer(generation: Generation) -> bool:
+    # An HTTP error's stand-in generation is empty, and its metadata holds the response's headers and body.
+    message = getattr(generation, "message", None)
+    return bool(generation.text or getattr(message, "content", None) or getattr(message, "tool_calls", None))
+
+
+def _estimate(asked: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
+    if not asked:
+        return None
+    if token_counter is None:
+        return count_tokens_approximately(cast(Sequence[BaseMessage], asked))
+    texts = (each if isinstance(each, str) else content.text_of(each.content) for each in asked)
+    return sum(token_counter(text) for text in texts)
+
+
+def _metadata(generation: Generation) -> Mapping[str, Any]:
+    message = generation.message if isinstance(generation, ChatGeneration) else None
+    told = getattr(message, "response_metadata", None) or generation.generation_info
+    return told if isinstance(told, Mapping) else {}
+
+
+def _finish_reason(generation: Generation) -> str | None:
+    for told in (_metadata(generation), generation.generation_info or {}):
+        for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
+            if reason := _text(told.get(name)):
+                return reason
+    return None
+
+
+def _message_id(generation: Generation) -> str | None:
+    message = getattr(generation, "message", None)
+    found = _text(getattr(message, "id", None))
+    # LangChain makes up ids that start with "lc_" or "run-"; they are not the provider's.
+    return None if found is None or found.startswith(("lc_", "run-")) else found
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _texts(value: object) -> list[str] | None:
+    if isinstance(value, str):
+        return [value]
+    return [each for each in value if isinstance(each, str)] or None if isinstance(value, (list, tuple)) else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        return None
+    return float(value)
+
+
+def _safely(what: str, work: Callable[[], T]) -> T | None:
+    """One fact that may fail on its own."""
+    with contained(f"extract.{what}"):
+        return work()
+    return None

@@ -1,0 +1,362 @@
+"""`SentryStreamHandler`: LangChain's callbacks, each of them thin."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from functools import cache
+from typing import Any, cast
+from uuid import UUID
+
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
+
+from . import backends, content, extract
+from .containment import contained, is_strict
+from .lifecycle import LiveRuns
+from .privacy import Policy
+from .record import Call, Outcome, Request
+from .settings import Dialect, Settings
+
+Hook = Coroutine[Any, Any, None]
+"""What a hook is declared to return, so that it may stand in for LangChain's `async def` hooks."""
+
+
+class _Done:
+    """An awaitable that is complete. Not a coroutine: LangChain's sync manager starts an event loop for those."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+
+_DONE = cast(Hook, _Done())
+
+
+class SentryStreamHandler(AsyncCallbackHandler):
+    """Turns the runs of LangChain chains, agents and models into Sentry spans.
+
+    Pass one instance, made once for the whole process, as `config={"callbacks": [handler]}` to any
+    runnable, sync or async, or to a model's constructor. Without a Sentry client it does nothing.
+
+    Args:
+        pipeline_name: Name of the pipeline. Else the run metadata's `pipeline_name`; else Sentry's own
+            pipeline-name context; else the root run's name; else `"langchain"`.
+        dialect: `"gen_ai"` for today's Sentry, `"ai"` for the LLM Monitoring convention of 2024 and
+            older self-hosted Sentry. It decides span op and name; most attributes of both are always sent.
+        include_prompts: A veto, as in Sentry's own AI integrations. Prompts and answers are recorded only
+            if the client allows it too (`data_collection`, or `send_default_pii`).
+        redact: Called with every whole piece of text that is recorded; returns what is recorded instead.
+            If it raises, the text is dropped.
+        token_counter: Counts the tokens of a text, for the estimate that stands in where the provider
+            reports no usage. It sees the answer chunk by chunk.
+        capture_errors: Report an exception as an issue, once, when the root run fails with it.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a value that is not allowed.
+    """
+
+    # Every hook is a plain `def` that does its work at once and returns one shared, completed awaitable.
+    # So one class serves both managers: `async def` hooks would cost sync streams an event loop per token,
+    # and a hook that is not overridden costs the same. Hence the hooks below that do nothing.
+    run_inline = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
+        """Make an instance that Sentry's LangchainIntegration takes for its own handler."""
+        return cast(SentryStreamHandler, super().__new__(_deduplicating(cast(Any, cls))))
+
+    def __init__(
+        self,
+        pipeline_name: str | None = None,
+        *,
+        dialect: Dialect = "gen_ai",
+        include_prompts: bool = True,
+        redact: Callable[[str], str] | None = None,
+        token_counter: Callable[[str], int] | None = None,
+        capture_errors: bool = True,
+    ) -> None:
+        self._settings = Settings(pipeline_name, dialect, include_prompts, redact, token_counter, capture_errors)
+        self._runs = LiveRuns(self._settings)
+        self._now: Callable[[], float] = time.perf_counter
+        self._token_counter = token_counter
+        # What Sentry's integration reads of its own handler class, whose __init__ is not called.
+        self.span_map: dict[UUID, Any] = {}
+        self.max_span_map_size: int | None = None
+        self.include_prompts = include_prompts
+
+    @property
+    def raise_error(self) -> bool:  # type: ignore[override]
+        """Whether LangChain lets an exception of a hook through: only in this project's own tests."""
+        return is_strict()
+
+    @property
+    def live_runs(self) -> int:
+        """How many runs have started and not ended."""
+        return len(self._runs)
+
+    # -- models ---------------------------------------------------------------------------------------------
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Hook:
+        """A chat model starts: open its span."""
+        with contained("on_chat_model_start"):
+            flat = [message for prompt in messages for message in prompt]
+            self._start_model(serialized, run_id, parent_run_id, metadata or {}, kwargs, messages=flat)
+        return _DONE
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Hook:
+        """Any other model starts: open its span."""
+        with contained("on_llm_start"):
+            self._start_model(serialized, run_id, parent_run_id, metadata or {}, kwargs, prompts=prompts)
+        return _DONE
+
+    def on_llm_new_token(
+        self,
+        token: str | list[str | dict[str, Any]],
+        *,
+        chunk: GenerationChunk | ChatGenerationChunk | None = None,
+        run_id: UUID,
+        **kwargs: Any,
+    ) -> Hook:
+        """A chunk has arrived: count it, and keep its text if that is allowed."""
+        run = self._runs.get(run_id)
+        if run is not None and run.call is not None:
+            with contained("on_llm_new_token"):
+                self._gather(run.call, token, chunk)
+        return _DONE
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
+        """The model has answered: close its span."""
+        self._end_model(run_id, "completed", response)
+        return _DONE
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
+        """The model failed, or the stream was left early: close its span with what had arrived."""
+        response = kwargs.get("response")
+        self._end_model(run_id, outcome(error), response if isinstance(response, LLMResult) else None, error)
+        return _DONE
+
+    def _start_model(
+        self,
+        serialized: object,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        metadata: Mapping[str, Any],
+        start: Mapping[str, Any],
+        *,
+        messages: Sequence[BaseMessage] | None = None,
+        prompts: Sequence[str] | None = None,
+    ) -> None:
+        def call(policy: Policy) -> Call:
+            options = {**(start.get("options") or {}), **(start.get("invocation_params") or {})}
+            request = Request(operation="chat" if messages is not None else "text_completion")
+            with contained("extract.request"):
+                request = extract.request(
+                    serialized,
+                    messages=messages,
+                    prompts=prompts,
+                    policy=policy,
+                    token_counter=self._token_counter,
+                    metadata=metadata,
+                    options=options,
+                    name=start.get("name"),
+                )
+                backends.warn_of_rival(extract.rival_integration(serialized, metadata, options))
+            return Call(request, self._now(), [] if policy.outputs else None)
+
+        self._runs.start(run_id, parent_run_id, name=start.get("name"), metadata=metadata, call=call)
+
+    def _gather(self, call: Call, token: object, chunk: Any) -> None:
+        now = self._now()
+        call.streamed = True
+        if extract.has_content(token, chunk):
+            call.add_chunk(now)
+            if call.texts is not None or self._token_counter is not None:
+                text = content.text_of(token)
+                if call.texts is not None:
+                    call.texts.append(text)
+                if self._token_counter is not None and text:
+                    call.counted += self._token_counter(text)
+        elif (usage := extract.chunk_usage(chunk)) is not None:
+            call.reported = usage
+
+    def _end_model(
+        self, run_id: UUID, how: Outcome, response: LLMResult | None, error: BaseException | None = None
+    ) -> None:
+        now = self._now()
+        run = self._runs.get(run_id)
+        if run is None:
+            return
+        if run.call is not None:
+            run.call.finished = how == "completed"
+            with contained("extract.response"):
+                self._answer(run.call, run.policy, response or LLMResult(generations=[]))
+        with contained("end of a model run"):
+            self._runs.end(run_id, how, error, now)
+
+    def _answer(self, call: Call, policy: Policy, response: LLMResult) -> None:
+        call.response = extract.response(response, policy, call.texts)
+        reported = extract.usage(response)
+        if reported is not None:
+            call.reported = reported
+        if call.usage() is None:
+            text = extract.answer_text(response)
+            counter = self._token_counter or extract.approximate_tokens
+            call.counted = counter(text) if text else 0
+
+    # -- chains, tools and retrievers -----------------------------------------------------------------------
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any],
+        inputs: dict[str, Any],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Hook:
+        """A chain starts. At the top it is the pipeline; below, it links its runs to what is above."""
+        with contained("on_chain_start"):
+            self._runs.start(run_id, parent_run_id, name=kwargs.get("name"), metadata=metadata or {})
+        return _DONE
+
+    def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
+        """The chain ended."""
+        with contained("on_chain_end"):
+            self._runs.end(run_id, now=self._now())
+        return _DONE
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
+        """The chain failed or was left early."""
+        with contained("on_chain_error"):
+            self._runs.end(run_id, outcome(error), error, self._now())
+        return _DONE
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any],
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Hook:
+        """A tool starts."""
+        with contained("on_tool_start"):
+            self._runs.start(run_id, parent_run_id, name=kwargs.get("name"), metadata=metadata or {})
+        return _DONE
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
+        """The tool ended."""
+        with contained("on_tool_end"):
+            self._runs.end(run_id, now=self._now())
+        return _DONE
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
+        """The tool failed or was interrupted."""
+        with contained("on_tool_error"):
+            self._runs.end(run_id, outcome(error), error, self._now())
+        return _DONE
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any],
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Hook:
+        """A retriever starts."""
+        with contained("on_retriever_start"):
+            self._runs.start(run_id, parent_run_id, name=kwargs.get("name"), metadata=metadata or {})
+        return _DONE
+
+    def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:
+        """The retriever ended."""
+        with contained("on_retriever_end"):
+            self._runs.end(run_id, now=self._now())
+        return _DONE
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
+        """The retriever failed or was interrupted."""
+        with contained("on_retriever_error"):
+            self._runs.end(run_id, outcome(error), error, self._now())
+        return _DONE
+
+    # -- hooks that are overridden only to stay cheap, see above ----------------------------------------------
+
+    def on_stream_event(self, event: Any, **kwargs: Any) -> Hook:
+        """Nothing to do."""
+        return _DONE
+
+    def on_text(self, text: str, **kwargs: Any) -> Hook:
+        """Nothing to do."""
+        return _DONE
+
+    def on_retry(self, retry_state: Any, **kwargs: Any) -> Hook:
+        """Nothing to do."""
+        return _DONE
+
+    def on_agent_action(self, action: Any, **kwargs: Any) -> Hook:
+        """Nothing to do."""
+        return _DONE
+
+    def on_agent_finish(self, finish: Any, **kwargs: Any) -> Hook:
+        """Nothing to do."""
+        return _DONE
+
+    def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> Hook:
+        """Nothing to do."""
+        return _DONE
+
+
+def outcome(error: BaseException) -> Outcome:
+    """How a run that got an error event ended: not every exception is an error.
+
+    `GeneratorExit` says that the consumer left; `CancelledError` (a cancelled task, a timeout) and an
+    interrupted process that the run was cancelled; LangGraph's `GraphBubbleUp` family (interrupts, handoffs)
+    is how a graph hands control upwards.
+    """
+    if isinstance(error, GeneratorExit):
+        return "abandoned"
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
+        return "cancelled"
+    if any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__):
+        return "completed"
+    return "failed"
+
+
+@cache
+def _deduplicating(cls: type) -> type:
+    """The class itself, mixed with Sentry's handler class where there is one. See `backends.deduplication_base`."""
+    base = backends.deduplication_base()
+    if base is None or issubclass(cls, base):
+        return cls
+    return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})

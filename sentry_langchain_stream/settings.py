@@ -1,0 +1,48 @@
+"""What the user may set, checked once, when it is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Dialect = Literal["gen_ai", "ai"]
+"""`"gen_ai"`: today's Sentry. `"ai"`: the LLM Monitoring convention of 2024."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The constructor arguments of `SentryStreamHandler`, which documents them.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a value that is not allowed.
+    """
+
+    pipeline_name: str | None = None
+    dialect: Dialect = "gen_ai"
+    include_prompts: bool = True
+    redact: Callable[[str], str] | None = None
+    token_counter: Callable[[str], int] | None = None
+    capture_errors: bool = True
+
+    def __post_init__(self) -> None:
+        if self.pipeline_name is not None:
+            if not isinstance(self.pipeline_name, str):
+                raise TypeError(f"pipeline_name must be a str or None, not {_type(self.pipeline_name)}")
+            if not self.pipeline_name.strip():
+                raise ValueError("pipeline_name must not be empty; leave it out to name the pipeline after the run")
+        if self.dialect not in get_args(Dialect):
+            allowed = " or ".join(repr(each) for each in get_args(Dialect))
+            raise ValueError(f"dialect must be {allowed}, not {self.dialect!r}")
+        for name in ("include_prompts", "capture_errors"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {_type(getattr(self, name))}")
+        for name in ("redact", "token_counter"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise TypeError(f"{name} must be a callable that takes a str, or None, not {_type(value)}")
+
+
+def _type(value: object) -> str:
+    return type(value).__name__

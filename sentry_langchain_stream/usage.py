@@ -1,0 +1,105 @@
+"""Token usage: what a provider reports, in one shape, or an estimate that says it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Source = Literal["provider", "estimate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one model call. `None` is unknown, `0` is none.
+
+    `input` includes the cached and the audio tokens, `output` the reasoning and the audio tokens
+    (LangChain's and Sentry's convention: the details are subsets).
+    """
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    cache_read: int | None = None
+    cache_creation: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    source: Source = "provider"
+
+    @classmethod
+    def reported(cls, raw: object) -> Usage | None:
+        """Read what a provider reported.
+
+        Args:
+            raw: A mapping in one of the shapes of `_PATHS`; anything else is no usage.
+
+        Returns:
+            The usage, or `None` if nothing in it is a usable number.
+        """
+        if not isinstance(raw, Mapping):
+            return None
+        found = {field: _first(raw, paths) for field, paths in _PATHS.items()}
+        if found["input"] is None and found["output"] is None and found["total"] is None:
+            return None
+        found["total"] = _total(found["input"], found["output"], found["total"])
+        return cls(**found, source="provider")
+
+    @classmethod
+    def estimated(cls, input: int | None, output: int) -> Usage:
+        """An estimate, labelled as one.
+
+        Args:
+            input: Tokens of the prompt, if there is anything to go by.
+            output: Tokens of the answer.
+        """
+        return cls(input=input, output=output, total=_total(input, output, None), source="estimate")
+
+
+# Where each number is found. LangChain's `usage_metadata` first, then the providers' own shapes that
+# LangChain hands through in `llm_output` and `response_metadata`.
+_PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "input": (("input_tokens",), ("prompt_tokens",), ("prompt_token_count",)),
+    "output": (("output_tokens",), ("completion_tokens",), ("candidates_token_count",)),
+    "total": (("total_tokens",), ("total_token_count",)),
+    "cache_read": (
+        ("input_token_details", "cache_read"),
+        ("prompt_tokens_details", "cached_tokens"),
+        ("cache_read_input_tokens",),
+    ),
+    "cache_creation": (("input_token_details", "cache_creation"), ("cache_creation_input_tokens",)),
+    "reasoning": (("output_token_details", "reasoning"), ("completion_tokens_details", "reasoning_tokens")),
+    "audio_input": (("input_token_details", "audio"), ("prompt_tokens_details", "audio_tokens")),
+    "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
+}
+
+
+def _first(raw: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int | None:
+    return next(_numbers(raw, paths), None)
+
+
+def _numbers(raw: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> Iterator[int]:
+    for path in paths:
+        value: Any = raw
+        for step in path:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        number = count(value)
+        if number is not None:
+            yield number
+
+
+def count(value: object) -> int | None:
+    """The one door for numbers: a whole number of tokens, or `None` (bools, negatives, NaN, texts)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if value < 0 or value != value or value in (float("inf"),):
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _total(input: int | None, output: int | None, reported: int | None) -> int | None:
+    parts = [part for part in (input, output) if part is not None]
+    if reported is None:
+        return sum(parts) if parts else None
+    # A total below its own parts would show as a negative remainder.
+    return max(reported, sum(parts))
