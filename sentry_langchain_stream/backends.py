@@ -93,7 +93,18 @@ class TransactionSpans:
 
 
 class StreamedSpans:
-    """`trace_lifecycle="stream"`: every span is sent by itself; a root is a segment."""
+    """`trace_lifecycle="stream"`: every span is sent by itself; a root is a segment.
+
+    The SDK queues at most 2,000 spans per trace and drops what comes on top. A script that runs a chain in a
+    loop stays in one trace, because a script has one propagation context, and would lose spans. So when a trace
+    that began in this process has had `CROWDED` of our spans, the roots that follow get traces of their own.
+    """
+
+    CROWDED = 1_000
+    _MOST_TRACES = 1_000
+
+    def __init__(self) -> None:
+        self._spans_of_trace: dict[str, int] = {}
 
     def current(self) -> Any | None:
         return traces.get_current_span()
@@ -101,9 +112,13 @@ class StreamedSpans:
     def start(self, parent: Any | None, *, op: str, name: str) -> Any:
         attributes: dict[str, Any] = {"sentry.op": op, "sentry.origin": ORIGIN}
         if parent is not None:
+            self._crowd(parent.trace_id)
             return traces.start_span(name, attributes=attributes, parent_span=parent, active=False)
         # An unsampled root makes itself current whatever `active` says; in a scope of its own that harms nobody.
-        with sentry_sdk.new_scope():
+        with sentry_sdk.new_scope() as scope:
+            context = scope.get_active_propagation_context()
+            if self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None:
+                scope.set_new_propagation_context()
             return traces.start_span(name, attributes=attributes, parent_span=None, active=False)
 
     def recording(self, span: Any) -> bool:
@@ -119,6 +134,14 @@ class StreamedSpans:
 
     def link(self, scope: Scope, span: Any) -> None:
         scope.streamed_span = span
+
+    def _crowd(self, trace_id: str) -> int:
+        """Count one more span of a trace, and say how many that makes."""
+        counts = self._spans_of_trace
+        if trace_id not in counts and len(counts) >= self._MOST_TRACES:
+            counts.clear()
+        counts[trace_id] = count = counts.get(trace_id, 0) + 1
+        return count
 
 
 class NoSpans:

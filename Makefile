@@ -1,0 +1,56 @@
+# One command per job. All of them need Python >= 3.10 and make, nothing else, and write only below this folder.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(CURDIR)/.cache
+
+export UV_CACHE_DIR := $(CACHE)/uv
+export IPYTHONDIR := $(CACHE)/ipython
+export JUPYTER_CONFIG_DIR := $(CACHE)/jupyter
+export JUPYTER_DATA_DIR := $(CACHE)/jupyter
+export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help test lint format demo notebooks wheel clean
+
+help: ## Show the jobs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+test: $(VENV)/dev lint ## Lint, types and all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: $(VENV)/demo ## Stream an answer and show the span that Sentry receives (ARGS="--dialect ai")
+	@$(BIN)/python -m sentry_langchain_stream demo $(ARGS)
+
+notebooks: $(VENV)/dev ## Execute the notebooks and store their outputs
+	$(BIN)/python notebooks/execute.py
+
+wheel: $(VENV)/dev ## Build the wheel and the sdist
+	$(BIN)/python -m build --installer uv
+
+clean: ## Remove the environment and what the jobs made
+	rm -rf $(VENV) $(CACHE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/pip: 
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-cache-dir uv
+	@touch $@
+
+$(VENV)/demo: $(VENV)/pip pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[demo]"
+	@touch $@
+
+$(VENV)/dev: $(VENV)/pip pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"
+	@touch $@ $(VENV)/demo
