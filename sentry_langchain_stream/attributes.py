@@ -40,6 +40,7 @@ def ending(run: Run, dialect: Dialect) -> Facts:
     """How the run ended."""
     yield Fact.OUTCOME, run.outcome
     yield Fact.ERROR_TYPE, run.error_type
+    yield Fact.EVICTED, run.evicted
 
 
 def request(call: Call) -> Facts:
@@ -55,10 +56,12 @@ def request(call: Call) -> Facts:
 
 def response(call: Call) -> Facts:
     """What the model answered with."""
-    yield Fact.RESPONSE_MODEL, call.response.model or call.request.model
+    answered = call.finished or call.streamed
+    yield Fact.RESPONSE_MODEL, call.response.model or (call.request.model if answered else None)
     yield Fact.RESPONSE_ID, call.response.id
     yield Fact.FINISH_REASONS, ",".join(call.response.finish_reasons) or None
-    yield Fact.STREAMING, call.streamed
+    if answered:  # else there is no telling how it would have been
+        yield Fact.STREAMING, call.streamed
 
 
 def usage(call: Call) -> Facts:

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from .privacy import Policy
 
 Part = dict[str, Any]
 
-_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "function": "tool"}
+_ROLES = {"human": "user", "ai": "assistant", "function": "tool"}
 _KNOWN_ROLES = frozenset({"user", "assistant", "tool", "system"})
 
 
-def input_messages(messages: Iterable[Any], policy: Policy) -> str:
-    """The messages of a prompt, as JSON. System messages are told by `system_instructions`."""
-    return _json(
-        {"role": role(message), "parts": list(parts(message, policy))}
-        for message in messages
-        if role(message) != "system"
-    )
+def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
+    """The messages of a prompt, as JSON, or `None` if there are none.
+
+    System messages are told by `system_instructions`.
+    """
+    others = [message for message in messages if role(message) != "system"]
+    if not others:
+        return None
+    return _json({"role": role(message), "parts": list(parts(message, policy))} for message in others)
 
 
 def system_instructions(messages: Iterable[Any], policy: Policy) -> str | None:
@@ -64,10 +67,11 @@ def output_messages(answers: Iterable[tuple[Any, str | None]], policy: Policy) -
 
 def role(message: Any) -> str:
     """The message's role, one of the four that the conventions know."""
-    kind = getattr(message, "type", None)
+    # A chunk's type is the name of its class: "SystemMessageChunk".
+    kind = str(getattr(message, "type", None)).replace("MessageChunk", "").lower()
     if kind == "chat":
-        kind = getattr(message, "role", None)
-    name = _ROLES.get(str(kind), str(kind))
+        kind = str(getattr(message, "role", None))
+    name = _ROLES.get(kind, kind)
     return name if name in _KNOWN_ROLES else "user"
 
 
@@ -113,7 +117,7 @@ def _part(block: Any, policy: Policy) -> Iterator[Part]:
             yield {"type": "reasoning", "content": thought}
     elif kind not in ("tool_call", "tool_call_chunk", "tool_use", "function_call", "input_json_delta"):
         # Tool calls are told once, from the message's own `tool_calls`.
-        yield {"type": str(kind)}
+        yield {"type": kind if isinstance(kind, str) else "unknown"}
 
 
 def _text(text: str, policy: Policy) -> Iterator[Part]:
@@ -134,14 +138,16 @@ def _plain(body: object) -> Iterator[str]:
 
 
 def _arguments(value: Any, policy: Policy) -> Any:
-    """A tool call's arguments with every text in them passed through the policy."""
+    """A tool call's arguments with every text in them passed through the policy; their names are structure."""
     if isinstance(value, str):
         return policy.text(value)
     if isinstance(value, Mapping):
         return {str(key): _arguments(each, policy) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_arguments(each, policy) for each in value]
-    return value if isinstance(value, (int, float, bool)) or value is None else policy.text(str(value))
+    if value is None or isinstance(value, (int, bool)) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return policy.text(str(value))  # JSON has no infinity
 
 
 def _json(messages: Iterable[Mapping[str, Any]]) -> str:

@@ -62,6 +62,7 @@ class Fact(Enum):
     DECODE_RATE = (("langchain_stream.decode_rate",), ())
 
     OUTCOME = (("langchain_stream.outcome",), ())
+    EVICTED = (("langchain_stream.evicted",), ())
     ERROR_TYPE = (("error.type",), ())
 
     INPUT_MESSAGES = (("gen_ai.input.messages",), ())

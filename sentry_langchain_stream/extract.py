@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import ceil, isfinite
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from langchain_core.runnables.config import var_child_runnable_config
 
 from . import content, naming
 from .containment import contained
@@ -80,20 +84,19 @@ def rival_integration(serialized: object, metadata: Mapping[str, Any], options: 
     return known.integration if known else None
 
 
-def response(result: LLMResult, policy: Policy, gathered: Sequence[str] | None = None) -> Response:
+def response(result: LLMResult, policy: Policy) -> Response:
     """What a model answered.
 
     Args:
         result: LangChain's result; of an aborted stream, what had arrived.
         policy: What may be recorded.
-        gathered: The text of the chunks, for when the result holds none.
     """
     generations = [generation for prompt in result.generations for generation in prompt]
     first = _metadata(generations[0]) if generations else {}
     output = result.llm_output if isinstance(result.llm_output, Mapping) else {}
     messages = None
     if policy.outputs:
-        messages = _safely("output messages", lambda: _output(generations, policy, gathered))
+        messages = _safely("output messages", lambda: _output(generations, policy))
     return Response(
         model=_text(first.get("model_name") or first.get("model") or first.get("model_id") or output.get("model_name")),
         id=_text(first.get("id")) or (_message_id(generations[0]) if generations else None),
@@ -108,12 +111,11 @@ def usage(result: LLMResult) -> Usage | None:
         message = getattr(generation, "message", None)
         found = Usage.reported(getattr(message, "usage_metadata", None))
         if found is None:
-            described = _metadata(generation)
-            found = Usage.reported(described.get("token_usage")) or Usage.reported(described.get("usage"))
+            found = _usage_in(_metadata(generation))
         if found is not None:
             return found
     output = result.llm_output if isinstance(result.llm_output, Mapping) else {}
-    return Usage.reported(output.get("token_usage")) or Usage.reported(output.get("usage"))
+    return _usage_in(output)
 
 
 def answer_text(result: LLMResult) -> str:
@@ -123,13 +125,14 @@ def answer_text(result: LLMResult) -> str:
 
 def chunk_usage(chunk: Any) -> Usage | None:
     """The usage that a streamed chunk carries, if it is one that does."""
-    return Usage.reported(getattr(getattr(chunk, "message", None), "usage_metadata", None))
+    raw = getattr(getattr(chunk, "message", None), "usage_metadata", None)
+    return None if raw is None else Usage.reported(raw)
 
 
 def has_content(token: object, chunk: Any) -> bool:
     """Whether a chunk brings something: text, tool-call data or a reasoning block, not just a role."""
     if token:
-        return True
+        return token.__class__ is str or _has_blocks(token)
     message = getattr(chunk, "message", None)
     if message is None:
         return False
@@ -139,9 +142,35 @@ def has_content(token: object, chunk: Any) -> bool:
     return bool(extra and extra.get("reasoning_content"))
 
 
+def _has_blocks(blocks: object) -> bool:
+    """Whether any content block holds something besides its type and its place."""
+    if not isinstance(blocks, (list, tuple)):
+        return True
+    return any(
+        (isinstance(block, str) and block)
+        or (
+            isinstance(block, Mapping)
+            and any(value for name, value in block.items() if name not in ("type", "index", "id"))
+        )
+        for block in blocks
+    )
+
+
+def enclosing_run() -> UUID | None:
+    """The run that LangChain's context names as the one we are in.
+
+    It stands in where a run arrives without a parent though it has one: `with_fallbacks().ainvoke` hands its
+    children a config without callbacks (langchain-core 1.7), and so does a user who passes `callbacks` by hand
+    inside a node or a lambda.
+    """
+    config = var_child_runnable_config.get()
+    parent = getattr(config.get("callbacks"), "parent_run_id", None) if config else None
+    return parent if isinstance(parent, UUID) else None
+
+
 def approximate_tokens(text: str) -> int:
-    """LangChain's approximate token count of a text."""
-    return count_tokens_approximately([text], extra_tokens_per_message=0.0)
+    """Tokens of a text by LangChain's rule of thumb: four characters each."""
+    return ceil(len(text) / 4)
 
 
 def _provider(
@@ -186,15 +215,13 @@ def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None
     return content.prompt_messages(prompts or (), policy)
 
 
-def _output(generations: Sequence[Generation], policy: Policy, gathered: Sequence[str] | None) -> str:
+def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
     answers: list[tuple[Any, str | None]] = [
         (getattr(generation, "message", None) or generation.text, _finish_reason(generation))
         for generation in generations
         if _has_answer(generation)
     ]
-    if not answers and gathered:
-        answers = [("".join(gathered), None)]
-    return content.output_messages(answers, policy)
+    return content.output_messages(answers, policy) if answers else None
 
 
 def _has_answer(generation: Generation) -> bool:
@@ -209,7 +236,7 @@ def _estimate(asked: Sequence[BaseMessage] | Sequence[str], token_counter: Calla
     if token_counter is None:
         return count_tokens_approximately(cast(Sequence[BaseMessage], asked))
     texts = (each if isinstance(each, str) else content.text_of(each.content) for each in asked)
-    return sum(token_counter(text) for text in texts)
+    return count(sum(token_counter(text) for text in texts))
 
 
 def _metadata(generation: Generation) -> Mapping[str, Any]:
@@ -222,8 +249,14 @@ def _finish_reason(generation: Generation) -> str | None:
     for told in (_metadata(generation), generation.generation_info or {}):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
             if reason := _text(told.get(name)):
-                return reason
+                # Streamed with n > 1, LangChain strings the reasons of all answers together: "stopstop".
+                return re.sub(r"^(.+?)\1+$", r"\1", reason)
     return None
+
+
+def _usage_in(told: Mapping[str, Any]) -> Usage | None:
+    shapes = (Usage.reported(told.get(name)) for name in ("token_usage", "usage", "usage_metadata"))
+    return next((shape for shape in shapes if shape is not None), None) or Usage.reported(told)
 
 
 def _message_id(generation: Generation) -> str | None:
@@ -246,7 +279,7 @@ def _texts(value: object) -> list[str] | None:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
         return None
     return float(value)
 

@@ -14,11 +14,11 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
-from . import backends, content, extract
+from . import backends, extract
 from .containment import contained, is_strict
 from .lifecycle import LiveRuns
-from .privacy import Policy
-from .record import Call, Outcome, Request
+from .models import ModelRuns
+from .record import Kind, Outcome
 from .settings import Dialect, Settings
 
 Hook = Coroutine[Any, Any, None]
@@ -56,6 +56,9 @@ class SentryStreamHandler(AsyncCallbackHandler):
         token_counter: Counts the tokens of a text, for the estimate that stands in where the provider
             reports no usage. It sees the answer chunk by chunk.
         capture_errors: Report an exception as an issue, once, when the root run fails with it.
+        max_live_runs: Bound on the runs that are followed at a time; beyond it the oldest are ended.
+        max_idle_seconds: A run in which nothing happens for so long is ended, as LangChain does not signal
+            every end.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -66,6 +69,9 @@ class SentryStreamHandler(AsyncCallbackHandler):
     # So one class serves both managers: `async def` hooks would cost sync streams an event loop per token,
     # and a hook that is not overridden costs the same. Hence the hooks below that do nothing.
     run_inline = True
+
+    clock: Callable[[], float] = staticmethod(time.perf_counter)
+    """The monotonic clock, in seconds, that all durations are measured with."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
         """Make an instance that Sentry's LangchainIntegration takes for its own handler."""
@@ -80,11 +86,22 @@ class SentryStreamHandler(AsyncCallbackHandler):
         redact: Callable[[str], str] | None = None,
         token_counter: Callable[[str], int] | None = None,
         capture_errors: bool = True,
+        max_live_runs: int = 50_000,
+        max_idle_seconds: float = 3_600.0,
     ) -> None:
-        self._settings = Settings(pipeline_name, dialect, include_prompts, redact, token_counter, capture_errors)
-        self._runs = LiveRuns(self._settings)
-        self._now: Callable[[], float] = time.perf_counter
-        self._token_counter = token_counter
+        settings = Settings(
+            pipeline_name,
+            dialect,
+            include_prompts,
+            redact,
+            token_counter,
+            capture_errors,
+            max_live_runs,
+            max_idle_seconds,
+        )
+        clock = type(self).clock
+        self._runs = LiveRuns(settings, clock)
+        self._models = ModelRuns(self._runs, settings, clock)
         # What Sentry's integration reads of its own handler class, whose __init__ is not called.
         self.span_map: dict[UUID, Any] = {}
         self.max_span_map_size: int | None = None
@@ -115,7 +132,9 @@ class SentryStreamHandler(AsyncCallbackHandler):
         """A chat model starts: open its span."""
         with contained("on_chat_model_start"):
             flat = [message for prompt in messages for message in prompt]
-            self._start_model(serialized, run_id, parent_run_id, metadata or {}, kwargs, messages=flat)
+            self._models.start(
+                serialized, run_id, parent_run_id, metadata or {}, kwargs, payload=messages, messages=flat
+            )
         return _DONE
 
     def on_llm_start(
@@ -130,7 +149,9 @@ class SentryStreamHandler(AsyncCallbackHandler):
     ) -> Hook:
         """Any other model starts: open its span."""
         with contained("on_llm_start"):
-            self._start_model(serialized, run_id, parent_run_id, metadata or {}, kwargs, prompts=prompts)
+            self._models.start(
+                serialized, run_id, parent_run_id, metadata or {}, kwargs, payload=prompts, prompts=prompts
+            )
         return _DONE
 
     def on_llm_new_token(
@@ -145,87 +166,37 @@ class SentryStreamHandler(AsyncCallbackHandler):
         run = self._runs.get(run_id)
         if run is not None and run.call is not None:
             with contained("on_llm_new_token"):
-                self._gather(run.call, token, chunk)
+                self._models.gather(run.call, token, chunk)
         return _DONE
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model has answered: close its span."""
-        self._end_model(run_id, "completed", response)
+        with contained("on_llm_end"):
+            self._models.end(run_id, "completed", response)
         return _DONE
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model failed, or the stream was left early: close its span with what had arrived."""
-        response = kwargs.get("response")
-        self._end_model(run_id, outcome(error), response if isinstance(response, LLMResult) else None, error)
+        with contained("on_llm_error"):
+            response = kwargs.get("response")
+            self._models.end(run_id, outcome(error), response if isinstance(response, LLMResult) else None, error)
         return _DONE
 
-    def _start_model(
+    def _start(
         self,
-        serialized: object,
+        kind: Kind,
         run_id: UUID,
         parent_run_id: UUID | None,
-        metadata: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None,
         start: Mapping[str, Any],
-        *,
-        messages: Sequence[BaseMessage] | None = None,
-        prompts: Sequence[str] | None = None,
     ) -> None:
-        def call(policy: Policy) -> Call:
-            options = {**(start.get("options") or {}), **(start.get("invocation_params") or {})}
-            request = Request(operation="chat" if messages is not None else "text_completion")
-            with contained("extract.request"):
-                request = extract.request(
-                    serialized,
-                    messages=messages,
-                    prompts=prompts,
-                    policy=policy,
-                    token_counter=self._token_counter,
-                    metadata=metadata,
-                    options=options,
-                    name=start.get("name"),
-                )
-                backends.warn_of_rival(extract.rival_integration(serialized, metadata, options))
-            return Call(request, self._now(), [] if policy.outputs else None)
-
-        self._runs.start(run_id, parent_run_id, name=start.get("name"), metadata=metadata, call=call)
-
-    def _gather(self, call: Call, token: object, chunk: Any) -> None:
-        now = self._now()
-        call.streamed = True
-        if extract.has_content(token, chunk):
-            call.add_chunk(now)
-            if call.texts is not None or self._token_counter is not None:
-                text = content.text_of(token)
-                if call.texts is not None:
-                    call.texts.append(text)
-                if self._token_counter is not None and text:
-                    call.counted += self._token_counter(text)
-        elif (usage := extract.chunk_usage(chunk)) is not None:
-            call.reported = usage
-
-    def _end_model(
-        self, run_id: UUID, how: Outcome, response: LLMResult | None, error: BaseException | None = None
-    ) -> None:
-        now = self._now()
-        run = self._runs.get(run_id)
-        if run is None:
-            return
-        if run.call is not None:
-            run.call.finished = how == "completed"
-            with contained("extract.response"):
-                self._answer(run.call, run.policy, response or LLMResult(generations=[]))
-        with contained("end of a model run"):
-            self._runs.end(run_id, how, error, now)
-
-    def _answer(self, call: Call, policy: Policy, response: LLMResult) -> None:
-        call.response = extract.response(response, policy, call.texts)
-        reported = extract.usage(response)
-        if reported is not None:
-            call.reported = reported
-        if call.usage() is None:
-            text = extract.answer_text(response)
-            counter = self._token_counter or extract.approximate_tokens
-            call.counted = counter(text) if text else 0
+        self._runs.start(
+            run_id,
+            parent_run_id or extract.enclosing_run(),
+            kind,
+            name=start.get("name"),
+            metadata=metadata or {},
+        )
 
     # -- chains, tools and retrievers -----------------------------------------------------------------------
 
@@ -241,19 +212,19 @@ class SentryStreamHandler(AsyncCallbackHandler):
     ) -> Hook:
         """A chain starts. At the top it is the pipeline; below, it links its runs to what is above."""
         with contained("on_chain_start"):
-            self._runs.start(run_id, parent_run_id, name=kwargs.get("name"), metadata=metadata or {})
+            self._start("chain", run_id, parent_run_id, metadata, kwargs)
         return _DONE
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain ended."""
         with contained("on_chain_end"):
-            self._runs.end(run_id, now=self._now())
+            self._runs.end(run_id)
         return _DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain failed or was left early."""
         with contained("on_chain_error"):
-            self._runs.end(run_id, outcome(error), error, self._now())
+            self._runs.end(run_id, outcome(error), error)
         return _DONE
 
     def on_tool_start(
@@ -268,19 +239,19 @@ class SentryStreamHandler(AsyncCallbackHandler):
     ) -> Hook:
         """A tool starts."""
         with contained("on_tool_start"):
-            self._runs.start(run_id, parent_run_id, name=kwargs.get("name"), metadata=metadata or {})
+            self._start("tool", run_id, parent_run_id, metadata, kwargs)
         return _DONE
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool ended."""
         with contained("on_tool_end"):
-            self._runs.end(run_id, now=self._now())
+            self._runs.end(run_id)
         return _DONE
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool failed or was interrupted."""
         with contained("on_tool_error"):
-            self._runs.end(run_id, outcome(error), error, self._now())
+            self._runs.end(run_id, outcome(error), error)
         return _DONE
 
     def on_retriever_start(
@@ -295,19 +266,19 @@ class SentryStreamHandler(AsyncCallbackHandler):
     ) -> Hook:
         """A retriever starts."""
         with contained("on_retriever_start"):
-            self._runs.start(run_id, parent_run_id, name=kwargs.get("name"), metadata=metadata or {})
+            self._start("retriever", run_id, parent_run_id, metadata, kwargs)
         return _DONE
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever ended."""
         with contained("on_retriever_end"):
-            self._runs.end(run_id, now=self._now())
+            self._runs.end(run_id)
         return _DONE
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever failed or was interrupted."""
         with contained("on_retriever_error"):
-            self._runs.end(run_id, outcome(error), error, self._now())
+            self._runs.end(run_id, outcome(error), error)
         return _DONE
 
     # -- hooks that are overridden only to stay cheap, see above ----------------------------------------------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from typing import Any
 from uuid import UUID, uuid4
 
-from . import attributes, backends, naming
+from . import attributes, backends, content, naming, watch
 from .containment import contained
+from .conventions import AttributeValue
 from .privacy import Policy
-from .record import Call, Outcome, Run
+from .record import Call, Kind, Outcome, Run
 from .settings import Settings
 
 _STATUS: dict[Outcome, backends.Status] = {
@@ -19,19 +22,36 @@ _STATUS: dict[Outcome, backends.Status] = {
     "failed": "internal_error",
 }
 
+# How a run ended that was still open when the run above it ended so.
+_BELOW: dict[Outcome, Outcome] = {
+    "completed": "abandoned",
+    "cancelled": "cancelled",
+    "abandoned": "abandoned",
+    "failed": "cancelled",
+}
+
+_SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed")
+
 
 class LiveRuns:
     """The runs that have started and not ended, by run id.
 
     A run's parent is the live run that LangChain names, never whatever span happens to be current: many
-    streams share one event loop, and each is pulled at its own time. Only a root looks at the current span.
+    streams share one event loop, and each is pulled at its own time. Only a top run looks at the current span.
+
+    LangChain does not signal every end. What ends a run otherwise: the end of the run above it, the end of the
+    task that it ran in, idleness, a bound on the number of live runs, and the end of the process.
 
     Safe for threads: a run ends by being taken out of the map, which one caller alone can do.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         self._settings = settings
+        self._now = now
         self._runs: dict[UUID, Run] = {}
+        # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
+        self._tops: deque[UUID] = deque()
+        self._batches: dict[tuple[int, int], Run] = {}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -44,53 +64,72 @@ class LiveRuns:
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
+        kind: Kind,
         *,
         name: str | None,
         metadata: Mapping[str, Any],
         call: Callable[[Policy], Call] | None = None,
+        batch: tuple[int, object] = (1, None),
     ) -> None:
         """Start a run, unless it is live already or there is no Sentry client.
 
         Args:
             run_id: LangChain's id of it.
             parent_run_id: The id of the run above it, which we may never have seen.
+            kind: What runs.
             name: The run's name.
             metadata: The run's metadata.
             call: For a model run, makes the record of the call under the run's policy.
+            batch: How many runs start together in one call of the model, and an object they share.
         """
         if run_id in self._runs:
             return
         parent = self._runs.get(parent_run_id) if parent_run_id is not None else None
         if parent is None:
-            parent = self._above(name, metadata)
+            self._sweep()
+            parent = self._above(run_id, name, metadata, batch)
             if parent is None:
                 return
-            if call is None:
-                # A chain at the top is the pipeline itself.
-                parent.id = run_id
-                parent.implicit = False
-                self._runs[run_id] = parent
-                self._open_pipeline(parent)
-                return
-            if parent.anchor is None:
+            parent.reports = parent_run_id is None
+            self._tops.append(run_id)
+        if parent.implicit and kind != "model":
+            # A chain, tool or retriever at the top is the pipeline itself.
+            run, parent = parent, None
+            run.id, run.kind, run.implicit = run_id, kind, False
+        else:
+            run = Run(
+                run_id,
+                kind,
+                parent.pipeline,
+                parent.backend,
+                parent.policy,
+                parent=parent,
+                anchor=parent.anchor,
+                recording=parent.recording,
+            )
+        run.name = name
+        self._runs[run_id] = run
+        if parent is None:
+            self._open_pipeline(run)
+        else:
+            parent.children[run_id] = run
+            if parent.implicit and parent.span is None and parent.anchor is None:
                 # A bare model call with nothing above it: the pipeline gets a span that ends with the call.
                 self._open_pipeline(parent)
-        run = Run(
-            run_id,
-            parent.pipeline,
-            parent.backend,
-            parent.policy,
-            parent=parent,
-            anchor=parent.anchor,
-            recording=parent.recording,
-        )
-        self._runs[run_id] = run
-        parent.children[run_id] = run
-        if call is not None and run.recording:
-            self._open_call(run, call(run.policy))
+                run.anchor, run.recording = parent.anchor, parent.recording
+            if call is not None and run.recording:
+                self._open_call(run, call(run.policy))
+        run.top().touched = self._now()
+        if kind != "chain" or parent is None:
+            watch.task(run, self._task_ended)
 
     def end(
-        self, run_id: UUID, outcome: Outcome = "completed", error: BaseException | None = None, now: float = 0.0
+        self,
+        run_id: UUID,
+        outcome: Outcome = "completed",
+        error: BaseException | None = None,
+        *,
+        evicted: str | None = None,
     ) -> None:
         """End a run, and before it whatever is still open below it. Late and repeated ends are ignored.
 
@@ -98,25 +137,64 @@ class LiveRuns:
             run_id: LangChain's id of it.
             outcome: How it ended.
             error: What it failed with.
-            now: When, in seconds on the clock of its calls.
+            evicted: Why we end it, if it is not LangChain that does.
         """
         run = self._runs.pop(run_id, None)
         if run is None:
             return
+        if outcome == "completed" and run.kind == "chain" and run.streams():
+            # A sync chain whose consumer left says that it came to its end, while the model is still at it.
+            outcome = "abandoned"
         for child_id in list(run.children):
-            self.end(child_id, outcome, now=now)
-        self._close(run, outcome, error, now)
+            self.end(child_id, _BELOW[outcome], evicted=evicted)
+        run.evicted = evicted
+        self._close(run, outcome, error)
         parent, run.parent = run.parent, None
-        if parent is not None:
-            parent.children.pop(run.id, None)
-            if parent.implicit:
-                self._close(parent, outcome, error, now)
+        if parent is None:
+            return
+        parent.children.pop(run_id, None)
+        parent.top().touched = self._now()
+        if parent.implicit:
+            parent.outcome = max(parent.outcome, outcome, key=_SEVERITY.index)
+            parent.evicted = evicted
+            if not parent.children:
+                self._close(parent, parent.outcome, error)
+        elif outcome == "abandoned" and (parent.name or "").startswith("RunnableWithFallbacks"):
+            # Left at its first chunk, it ends without a word (langchain-core 1.7 to 1.8).
+            self.end(parent.id, "abandoned", evicted=evicted)
 
-    def _above(self, name: str | None, metadata: Mapping[str, Any]) -> Run | None:
-        """What stands above a run that has no live parent: the pipeline, below the active span if there is one."""
+    def end_batch(self, run_id: UUID) -> None:
+        """End what started together with a run that has just failed, where LangChain never will.
+
+        The sync `generate` of several prompts stops at the first that fails and forgets the others.
+        """
+        run = self._runs.get(run_id)
+        if run is not None and run.parent is not None and run.parent.implicit and watch.is_current(run):
+            for sibling_id in list(run.parent.children):
+                if sibling_id != run_id:
+                    self.end(sibling_id, "cancelled")
+
+    def end_all(self, evicted: str) -> None:
+        """End every live run."""
+        for run_id in list(self._runs):
+            with contained("end of all runs"):
+                self.end(run_id, "abandoned", evicted=evicted)
+
+    def _above(
+        self, run_id: UUID, name: str | None, metadata: Mapping[str, Any], batch: tuple[int, object]
+    ) -> Run | None:
+        """What stands above a run without a live parent: the pipeline, below the active span if there is one."""
+        size, shared = batch
+        together = (get_ident(), id(shared))
+        if size > 1 and together in self._batches:
+            top = self._batches[together]
+            if len(top.children) == size - 1:
+                del self._batches[together]
+            return top
         backend = backends.choose()
         if backend is None:
             return None
+        watch.exit(self)
         settings = self._settings
         inputs, outputs = backends.allowed_content()
         policy = Policy.decide(
@@ -126,15 +204,12 @@ class LiveRuns:
             redact=settings.redact,
         )
         active = backend.current()
-        return Run(
-            uuid4(),
-            naming.pipeline(settings.pipeline_name, metadata, backends.pipeline_name(), name),
-            backend,
-            policy,
-            anchor=active,
-            recording=active is None or backend.recording(active),
-            implicit=True,
-        )
+        pipeline = naming.pipeline(settings.pipeline_name, metadata, backends.pipeline_name(), name)
+        top = Run(uuid4(), "chain", pipeline, backend, policy, anchor=active, implicit=True)
+        top.recording = active is None or backend.recording(active)
+        if size > 1:
+            self._batches[together] = top
+        return top
 
     def _open_pipeline(self, run: Run) -> None:
         dialect = self._settings.dialect
@@ -167,18 +242,62 @@ class LiveRuns:
                 run.recording = False
             # A child that the user's `ignore_spans` left out: what is below it hangs on its parent.
 
-    def _close(self, run: Run, outcome: Outcome, error: BaseException | None, now: float) -> None:
+    def _close(self, run: Run, outcome: Outcome, error: BaseException | None) -> None:
+        if run.unwatch is not None:
+            run.unwatch()
+            run.unwatch = None
         run.outcome = outcome
-        root = run.root()
+        top = run.top()
         if error is not None and outcome == "failed":
             run.error_type = type(error).__name__
             if run.span is not None:
-                root.failed_spans.setdefault(id(error), run.span)
+                top.failed_spans.setdefault(id(error), run.span)
         if run.call is not None:
-            run.call.ended = now
+            self._complete(run.call, run.policy, outcome)
         if run.span is not None:
+            told: dict[str, AttributeValue] = {}
+            with contained("attributes"):
+                told = attributes.describe(run, self._settings.dialect)
             with contained("backend.finish"):
-                run.backend.finish(run.span, attributes.describe(run, self._settings.dialect), _STATUS[outcome])
-        if run is root and error is not None and outcome == "failed" and self._settings.capture_errors:
+                run.backend.finish(run.span, told, _STATUS[outcome])
+        if run is top and run.reports and error is not None and outcome == "failed" and self._settings.capture_errors:
             with contained("capture_errors"):
-                backends.capture_error(error, run.backend, root.failed_spans.get(id(error)))
+                backends.capture_error(error, run.backend, top.failed_spans.get(id(error)), run.policy)
+
+    def _complete(self, call: Call, policy: Policy, outcome: Outcome) -> None:
+        call.ended = self._now()
+        call.finished = outcome == "completed"
+        if call.response.messages is None and call.texts:
+            with contained("partial answer"):
+                call.response = call.response.saying(content.output_messages([("".join(call.texts), None)], policy))
+
+    def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
+        """The task that started a run is done, though the run is not.
+
+        Inside chains each chunk of a stream is fetched by a task of its own, so for a stream that has begun, or a
+        chain, a task that is done says nothing, unless it was cancelled.
+        """
+        run = self._runs.get(run_id)
+        if run is None:
+            return
+        goes_on = run.kind == "chain" or (run.call is not None and run.call.streamed)
+        if cancelled or not goes_on:
+            with contained("end of a task"):
+                self.end(run_id, "cancelled")
+
+    def _sweep(self) -> None:
+        """End what has been idle too long, and the oldest trees if there are too many runs.
+
+        Looks at two trees at the most, so it costs each start the same; every tree gets its turn.
+        """
+        for _ in range(min(2, len(self._tops))):
+            run_id = self._tops.popleft()
+            run = self._runs.get(run_id)
+            if run is None:
+                continue
+            if len(self._runs) >= self._settings.max_live_runs:
+                self.end(run_id, "abandoned", evicted="limit")
+            elif self._now() - run.top().active_at() > self._settings.max_idle_seconds:
+                self.end(run_id, "abandoned", evicted="idle")
+            else:
+                self._tops.append(run_id)

@@ -62,13 +62,14 @@ PROVIDERS: dict[str, Provider] = {
 # Parts of a class's import path or of `_type` that tell the provider where `ls_provider` is missing.
 # The first that matches wins: the more telling ones stand first.
 _HINTS: tuple[tuple[str, str], ...] = (
+    ("azure_ai", "azure_ai"),
     ("azure", "azure"),
     ("vertex", "google_vertexai"),
     ("google", "google_genai"),
     ("gemini", "google_genai"),
     ("bedrock", "amazon_bedrock"),
     ("huggingface", "huggingface"),
-    *((name, name) for name in PROVIDERS if name not in {"azure", "aws", "together"}),
+    *((name, name) for name in sorted(PROVIDERS, key=len, reverse=True) if name not in {"azure", "aws", "together"}),
 )
 
 
@@ -129,6 +130,6 @@ def pipeline(configured: str | None, metadata: Mapping[str, Any], from_sentry: s
     context, the name of the root run, `"langchain"`.
     """
     for candidate in (configured, metadata.get("pipeline_name"), from_sentry, run_name):
-        if isinstance(candidate, str) and candidate:
+        if isinstance(candidate, str) and candidate.strip():
             return candidate
     return DEFAULT_PIPELINE

@@ -61,4 +61,4 @@ def cut(text: str, limit: int = TEXT_LIMIT) -> str:
     if len(text) <= limit:
         return text
     half = limit // 2
-    return f"{text[:half]}[... {len(text) - 2 * half} characters cut ...]{text[-half:]}"
+    return f"{text[:half]}[... {len(text) - 2 * half} characters cut ...]{text[len(text) - half :]}"

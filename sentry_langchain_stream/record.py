@@ -6,14 +6,17 @@ pins the generator that raised it, and with it everything that the stream holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import UUID
 
 from .naming import Platform
 from .privacy import Policy
 from .usage import Usage
+
+Kind = Literal["model", "chain", "tool", "retriever"]
+"""What runs."""
 
 Outcome = Literal["completed", "cancelled", "abandoned", "failed"]
 """How a run ended: by itself, by a cancelled task, because its consumer left, or with an error."""
@@ -49,6 +52,10 @@ class Response:
     messages: str | None = None
     """The output messages as JSON, if they may be recorded."""
 
+    def saying(self, messages: str) -> Response:
+        """The same answer with these messages."""
+        return replace(self, messages=messages)
+
 
 @dataclass(slots=True, eq=False)
 class Call:
@@ -64,6 +71,12 @@ class Call:
     started: float
     texts: list[str] | None = None
 
+    payload: int = 0
+    """The identity of what the start was called with; tells a start that fired twice from another one."""
+    echoes: int = 0
+    """How often more than once every event fires, because the handler is in the callback list repeatedly."""
+    events: int = 0
+    """Token events, counted only while there are echoes."""
     streamed: bool = False
     chunks: int = 0
     first_chunk_at: float = 0.0
@@ -71,12 +84,12 @@ class Call:
     longest_gap: float = 0.0
     longest_gap_at: float = 0.0
     """When the longest gap began."""
-    counted: int = 0
-    """Output tokens, by the user's `token_counter`."""
+    counted: int | None = None
+    """Output tokens as counted, chunk by chunk by the user's `token_counter` or from a whole answer's text."""
     reported: Usage | None = None
     """The last usage that the provider reported."""
     response: Response = Response()
-    finished: bool = True
+    finished: bool = False
     """Whether the call came to its end; of one that did not, the provider's numbers are not the last word."""
     ended: float = 0.0
 
@@ -88,7 +101,7 @@ class Call:
                 self.longest_gap = gap
                 self.longest_gap_at = self.last_chunk_at
         else:
-            self.first_chunk_at = now
+            self.first_chunk_at = self.longest_gap_at = now
         self.chunks += 1
         self.last_chunk_at = now
 
@@ -101,10 +114,12 @@ class Call:
         reported = self.reported
         if reported is not None and (self.finished or self.response.finish_reasons):
             return reported
-        arrived = self.counted or self.chunks
+        arrived = self.chunks if self.counted is None else self.counted
         if reported is None:
-            return Usage.estimated(self.request.estimated_input, arrived) if arrived else None
-        return Usage.estimated(reported.input, max(reported.output or 0, arrived))
+            something = self.chunks or self.counted is not None
+            return Usage.estimated(self.request.estimated_input, arrived) if something else None
+        prompt = self.request.estimated_input if reported.input is None else reported.input
+        return Usage.estimated(prompt, max(reported.output or 0, arrived))
 
 
 @dataclass(slots=True, eq=False)
@@ -113,34 +128,60 @@ class Run:
 
     Args:
         id: LangChain's run id.
+        kind: What runs.
+        name: The run's name, if LangChain gave one.
         pipeline: The pipeline's name, the same for a whole tree.
         backend: Sentry's span model that serves the tree.
         policy: What may be recorded.
         parent: The run above it, if we know one.
         anchor: The span that spans below it hang on: its own, else its parent's, else the one that was active.
         recording: Whether anything of it is going to be sent; it is not, if the trace is not sampled.
-        implicit: It is no run of LangChain, but the pipeline span above a bare model call, and ends with it.
+        implicit: It is no run of LangChain, but what stands above a bare model call, and ends with it.
+        reports: Of a top run: whether its failure is the application's. It is not known to be, if LangChain names
+            a parent that we never saw, which may yet recover.
     """
 
     id: UUID
+    kind: Kind
     pipeline: str
     backend: Any
     policy: Policy
+    name: str | None = None
     parent: Run | None = None
     anchor: Any = None
     recording: bool = False
     implicit: bool = False
+    reports: bool = True
     span: Any = None
     call: Call | None = None
     children: dict[UUID, Run] = field(default_factory=dict)
+    unwatch: Callable[[], object] | None = None
+    """Takes back the watch on the task that started the run."""
+    task: Any = None
+    """A weak reference to that task."""
+    touched: float = 0.0
+    """Of a top run: when a run of its tree last started or ended."""
     failed_spans: dict[int, Any] = field(default_factory=dict)
-    """Of a root: the span that first failed with an exception, by the exception's identity."""
+    """Of a top run: the span that first failed with an exception, by the exception's identity."""
     outcome: Outcome = "completed"
     error_type: str | None = None
+    evicted: str | None = None
+    """Why we ended the run rather than LangChain: `"idle"`, `"limit"` or `"exit"`."""
 
-    def root(self) -> Run:
-        """The topmost run above this one that is still live."""
+    def top(self) -> Run:
+        """The topmost live run above this one, or itself."""
         run = self
         while run.parent is not None:
             run = run.parent
         return run
+
+    def active_at(self) -> float:
+        """When something last happened in the tree below this run."""
+        latest = self.touched if self.call is None else max(self.touched, self.call.last_chunk_at)
+        return max([latest, *(child.active_at() for child in list(self.children.values()))])
+
+    def streams(self) -> bool:
+        """Whether a model streams in the tree below this run."""
+        if self.call is not None and self.call.streamed:
+            return True
+        return any(child.streams() for child in list(self.children.values()))

@@ -25,6 +25,8 @@ class Settings:
     redact: Callable[[str], str] | None = None
     token_counter: Callable[[str], int] | None = None
     capture_errors: bool = True
+    max_live_runs: int = 50_000
+    max_idle_seconds: float = 3_600.0
 
     def __post_init__(self) -> None:
         if self.pipeline_name is not None:
@@ -42,6 +44,14 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be a callable that takes a str, or None, not {_type(value)}")
+        if isinstance(self.max_live_runs, bool) or not isinstance(self.max_live_runs, int):
+            raise TypeError(f"max_live_runs must be an int, not {_type(self.max_live_runs)}")
+        if self.max_live_runs < 1:
+            raise ValueError(f"max_live_runs must be at least 1, not {self.max_live_runs}")
+        if isinstance(self.max_idle_seconds, bool) or not isinstance(self.max_idle_seconds, (int, float)):
+            raise TypeError(f"max_idle_seconds must be a number of seconds, not {_type(self.max_idle_seconds)}")
+        if not self.max_idle_seconds > 0:
+            raise ValueError(f"max_idle_seconds must be above 0, not {self.max_idle_seconds}")
 
 
 def _type(value: object) -> str:

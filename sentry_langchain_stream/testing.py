@@ -132,6 +132,7 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
     try:
         with sentry_sdk.isolation_scope() as isolation:
             isolation.set_client(None)
+            isolation.set_new_propagation_context()
             sentry_sdk.get_current_scope().set_client(None)
             everywhere.set_client(captured.client)
             yield captured
@@ -176,7 +177,7 @@ def _of_transaction(
         parent_id=ids.get("parent_span_id"),
         start=_seconds(times["start_timestamp"]),
         end=_seconds(times["timestamp"]),
-        status=ids.get("status"),
+        status=ids.get("status") or (ids.get("tags") or {}).get("status"),  # in the tags with older SDKs
         origin=ids.get("origin") or "manual",
         is_root=is_root,
         attributes=dict(data or {}),

@@ -42,6 +42,8 @@ class Usage:
         found = {field: _first(raw, paths) for field, paths in _PATHS.items()}
         if found["input"] is None and found["output"] is None and found["total"] is None:
             return None
+        found["input"] = _whole(found["input"], _sum(found["cache_read"], found["cache_creation"]), _CACHE_BESIDE, raw)
+        found["output"] = _whole(found["output"], found["reasoning"], _REASONING_BESIDE, raw)
         found["total"] = _total(found["input"], found["output"], found["total"])
         return cls(**found, source="provider")
 
@@ -57,21 +59,42 @@ class Usage:
 
 
 # Where each number is found. LangChain's `usage_metadata` first, then the providers' own shapes that
-# LangChain hands through in `llm_output` and `response_metadata`.
+# LangChain hands through in `llm_output`, `generation_info` and `response_metadata`.
 _PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "input": (("input_tokens",), ("prompt_tokens",), ("prompt_token_count",)),
-    "output": (("output_tokens",), ("completion_tokens",), ("candidates_token_count",)),
+    "input": (("input_tokens",), ("prompt_tokens",), ("prompt_token_count",), ("prompt_eval_count",)),
+    "output": (("output_tokens",), ("completion_tokens",), ("candidates_token_count",), ("eval_count",)),
     "total": (("total_tokens",), ("total_token_count",)),
     "cache_read": (
         ("input_token_details", "cache_read"),
         ("prompt_tokens_details", "cached_tokens"),
         ("cache_read_input_tokens",),
+        ("cached_content_token_count",),
     ),
     "cache_creation": (("input_token_details", "cache_creation"), ("cache_creation_input_tokens",)),
-    "reasoning": (("output_token_details", "reasoning"), ("completion_tokens_details", "reasoning_tokens")),
+    "reasoning": (
+        ("output_token_details", "reasoning"),
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("thoughts_token_count",),
+    ),
     "audio_input": (("input_token_details", "audio"), ("prompt_tokens_details", "audio_tokens")),
     "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
 }
+
+# Keys by which a provider's own shape is known to count a part beside its whole rather than in it.
+_CACHE_BESIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")  # Anthropic
+_REASONING_BESIDE = ("thoughts_token_count",)  # Gemini
+
+
+def _whole(whole: int | None, part: int | None, beside: tuple[str, ...], raw: Mapping[str, Any]) -> int | None:
+    """A number that includes its part: a part larger than its whole would make Sentry's cost negative."""
+    if whole is None or part is None:
+        return whole
+    return whole + part if part > whole or any(key in raw for key in beside) else whole
+
+
+def _sum(*numbers: int | None) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def _first(raw: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int | None:
@@ -98,8 +121,6 @@ def count(value: object) -> int | None:
 
 
 def _total(input: int | None, output: int | None, reported: int | None) -> int | None:
-    parts = [part for part in (input, output) if part is not None]
-    if reported is None:
-        return sum(parts) if parts else None
+    parts = _sum(input, output)
     # A total below its own parts would show as a negative remainder.
-    return max(reported, sum(parts))
+    return parts if reported is None else max(reported, parts or 0)

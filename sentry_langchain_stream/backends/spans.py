@@ -1,25 +1,22 @@
-"""Sentry's two span models behind one protocol, and all else that is asked of the SDK.
+"""Sentry's two span models behind one protocol, and what else a run must know of the client.
 
-The only room that imports `sentry_sdk`. Which backend serves a run is chosen once, when its root starts;
+Which backend serves a run is chosen once, when its root starts;
 nobody asks again. Newer parts of the SDK are feature-detected here and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from datetime import datetime, timezone
 from typing import Any, Literal, Protocol
 
 import sentry_sdk
 from sentry_sdk.ai.monitoring import get_ai_pipeline_name
-from sentry_sdk.integrations import DidNotEnable
 from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
-from sentry_sdk.tracing_utils import has_tracing_enabled
-from sentry_sdk.utils import event_from_exception
+from sentry_sdk.tracing_utils import Baggage, PropagationContext, has_tracing_enabled
 
-from .containment import warn_once
-from .conventions import AttributeValue
+from ..conventions import AttributeValue
 
 try:  # sentry-sdk >= 2.55
     from sentry_sdk import traces
@@ -65,6 +62,8 @@ class TransactionSpans:
             return parent.start_child(op=op, name=name, origin=ORIGIN)
         scope = sentry_sdk.get_current_scope()
         context = scope.get_active_propagation_context()
+        if _wants_its_own_trace(context):
+            return sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN)
         transaction = Transaction(
             op=op,
             name=name,
@@ -73,7 +72,7 @@ class TransactionSpans:
             trace_id=context.trace_id,
             parent_span_id=context.parent_span_id,
             parent_sampled=context.parent_sampled,
-            baggage=context.baggage,
+            baggage=_baggage(context),
         )
         return sentry_sdk.start_transaction(transaction)
 
@@ -84,12 +83,46 @@ class TransactionSpans:
         try:
             for key, value in attributes.items():
                 span.set_data(key, value)
-            span.set_status(status)
+            span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
         finally:
-            span.finish()
+            transaction = span.containing_transaction
+            if transaction is None or transaction is span or transaction.timestamp is None:
+                span.finish()
+            elif transaction.sampled:
+                self._finish_late(span, transaction)
 
     def link(self, scope: Scope, span: Span) -> None:
         scope.span = span
+
+    @staticmethod
+    def _becomes_item(span: Span) -> bool:
+        """Whether the SDK takes the span out of its transaction and sends it as a span item of its own.
+
+        A span item knows "ok" and "error" only, and the SDK makes an error of whatever is not "ok".
+        """
+        moved = sentry_sdk.get_client().options.get("stream_gen_ai_spans")  # sentry-sdk >= 2.60
+        return bool(moved) and isinstance(span.op, str) and span.op.startswith("gen_ai.")
+
+    @staticmethod
+    def _finish_late(span: Span, sent: Transaction) -> None:
+        """Send a span whose transaction was sent before: the SDK would lose it.
+
+        It goes out as a transaction of its own, with its own id, in the same trace and below the same parent.
+        """
+        late = Transaction(
+            op=span.op,
+            name=span.description or "",
+            origin=span.origin,
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            parent_span_id=span.parent_span_id,
+            sampled=True,
+            baggage=sent.get_baggage(),
+            start_timestamp=span.start_timestamp,
+            status=span.status,
+        )
+        late.update_data(span._data)
+        sentry_sdk.start_transaction(late).finish(end_timestamp=datetime.now(timezone.utc))
 
 
 class StreamedSpans:
@@ -117,7 +150,8 @@ class StreamedSpans:
         # An unsampled root makes itself current whatever `active` says; in a scope of its own that harms nobody.
         with sentry_sdk.new_scope() as scope:
             context = scope.get_active_propagation_context()
-            if self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None:
+            crowded = self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None
+            if crowded or _wants_its_own_trace(context):
                 scope.set_new_propagation_context()
             return traces.start_span(name, attributes=attributes, parent_span=None, active=False)
 
@@ -163,6 +197,24 @@ class NoSpans:
         return None
 
 
+def _wants_its_own_trace(context: PropagationContext) -> bool:
+    """Whether a root had better not join the current trace.
+
+    The SDK samples by trace. A trace that came in from elsewhere is continued, as is the process's own while
+    everything is sampled. But where only a part is, one roll of the dice would decide for all the runs of a
+    script or a worker; there each root has a trace of its own.
+    """
+    return context.parent_span_id is None and sentry_sdk.get_client().options.get("traces_sample_rate") != 1.0
+
+
+def _baggage(context: PropagationContext) -> Baggage | None:
+    """The baggage of an incoming trace."""
+    if hasattr(context, "baggage"):
+        return context.baggage
+    incoming = context.dynamic_sampling_context  # sentry-sdk < 2.50
+    return Baggage(dict(incoming), mutable=False) if incoming else None
+
+
 _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
 _NO_SPANS = NoSpans()
@@ -178,17 +230,6 @@ def choose() -> SpanBackend | None:
         return _NO_SPANS
     lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
     return _STREAMED_SPANS if traces is not None and lifecycle == "stream" else _TRANSACTION_SPANS
-
-
-def capture_error(error: BaseException, backend: SpanBackend, span: Any | None) -> None:
-    """Report an exception as an issue, linked to the span that failed with it."""
-    event, hint = event_from_exception(
-        error, client_options=sentry_sdk.get_client().options, mechanism={"type": "langchain_stream"}
-    )
-    with sentry_sdk.new_scope() as scope:
-        if span is not None:
-            backend.link(scope, span)
-        scope.capture_event(event, hint=hint)
 
 
 def allowed_content() -> tuple[bool, bool]:
@@ -209,39 +250,3 @@ def allowed_content() -> tuple[bool, bool]:
 def pipeline_name() -> str | None:
     """The pipeline name in Sentry's own context (`sentry_sdk.ai.monitoring.set_ai_pipeline_name`)."""
     return get_ai_pipeline_name()
-
-
-def warn_of_rival(integration: str | None) -> None:
-    """Warn, once, if a Sentry integration traces this provider's client library besides us.
-
-    Sentry's LangchainIntegration, on by default, keeps these off; with it disabled they are back.
-    """
-    if integration is None or integration not in sentry_sdk.get_client().integrations:
-        return
-    warn_once(
-        f"rival {integration}",
-        "Sentry's %r integration is active too, so model calls appear twice in Sentry, and their tokens and cost count "
-        "twice. Leave Sentry's LangchainIntegration enabled (it keeps the provider integrations off), or pass "
-        "the provider's integration in disabled_integrations=[...] to sentry_sdk.init.",
-        integration,
-    )
-
-
-@cache
-def deduplication_base() -> type | None:
-    """The class that makes Sentry's own LangchainIntegration leave a call to us.
-
-    The integration adds its own handler to every LangChain call, and with it a second model span, unless an
-    instance of its handler class is there already. Ours is one, therefore. Importing it takes 0.4 to 1.4 s,
-    because it loads whatever provider packages are installed; `sentry_sdk.init` has done that by default.
-    """
-    try:
-        from sentry_sdk.integrations.langchain import SentryLangchainCallback
-    except (ImportError, DidNotEnable):
-        warn_once(
-            "deduplication",
-            "Sentry's LangChain handler class cannot be imported; if Sentry's LangchainIntegration is enabled, "
-            "every model call appears twice in Sentry. Disable it in sentry_sdk.init.",
-        )
-        return None
-    return SentryLangchainCallback

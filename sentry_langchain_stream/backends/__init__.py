@@ -1,0 +1,20 @@
+"""All that is asked of Sentry's SDK. The only room that imports it, and the only one that detects its features.
+
+`spans.py` has the two span models behind one protocol, `issues.py` reports failures, `neighbours.py` keeps the
+peace with Sentry's own integrations.
+"""
+
+from .issues import capture_error
+from .neighbours import deduplication_base, warn_of_rival
+from .spans import SpanBackend, Status, allowed_content, choose, pipeline_name
+
+__all__ = [
+    "SpanBackend",
+    "Status",
+    "allowed_content",
+    "capture_error",
+    "choose",
+    "deduplication_base",
+    "pipeline_name",
+    "warn_of_rival",
+]

@@ -1,0 +1,46 @@
+"""Living with Sentry's own integrations: exactly one model span per call."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import sentry_sdk
+from sentry_sdk.integrations import DidNotEnable
+
+from ..containment import warn_once
+
+
+def warn_of_rival(integration: str | None) -> None:
+    """Warn, once, if a Sentry integration traces this provider's client library besides us.
+
+    Sentry's LangchainIntegration, on by default, keeps these off; with it disabled they are back.
+    """
+    if integration is None or integration not in sentry_sdk.get_client().integrations:
+        return
+    warn_once(
+        f"rival {integration}",
+        "Sentry's %r integration is active too, so model calls appear twice in Sentry, and their tokens and cost count "
+        "twice. Leave Sentry's LangchainIntegration enabled (it keeps the provider integrations off), or pass "
+        "the provider's integration in disabled_integrations=[...] to sentry_sdk.init.",
+        integration,
+    )
+
+
+@cache
+def deduplication_base() -> type | None:
+    """The class that makes Sentry's own LangchainIntegration leave a call to us.
+
+    The integration adds its own handler to every LangChain call, and with it a second model span, unless an
+    instance of its handler class is there already. Ours is one, therefore. Importing it takes 0.4 to 1.4 s,
+    because it loads whatever provider packages are installed; `sentry_sdk.init` has done that by default.
+    """
+    try:
+        from sentry_sdk.integrations.langchain import SentryLangchainCallback
+    except (ImportError, DidNotEnable):
+        warn_once(
+            "deduplication",
+            "Sentry's LangChain handler class cannot be imported; if Sentry's LangchainIntegration is enabled, "
+            "every model call appears twice in Sentry. Disable it in sentry_sdk.init.",
+        )
+        return None
+    return SentryLangchainCallback

@@ -1,0 +1,70 @@
+"""The command line. Needs the extra `demo`; each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Sentry spans for LangChain runs that stay right when answers are streamed.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.callback()
+def commands() -> None:
+    """Sentry spans for LangChain runs that stay right when answers are streamed."""
+    # That there is a callback keeps `demo` a command with a name, even while it is the only one.
+
+
+def _not_empty(value: str) -> str:
+    if not value.strip():
+        raise typer.BadParameter("must not be empty")
+    return value
+
+
+class _Dialect(str, Enum):
+    """`settings.Dialect`, as typer reads it."""
+
+    gen_ai = "gen_ai"
+    ai = "ai"
+
+
+@app.command()
+def demo(
+    question: Annotated[str | None, typer.Option(help="What to ask.")] = None,
+    model: Annotated[str, typer.Option(help="The model to ask for.")] = "gpt-4o-mini",
+    dialect: Annotated[
+        _Dialect, typer.Option(help="gen_ai: today's Sentry. ai: the LLM Monitoring convention of 2024.")
+    ] = _Dialect.gen_ai,
+    pipeline_name: Annotated[str, typer.Option(help="Name of the pipeline.", callback=_not_empty)] = "support-bot",
+) -> None:
+    """Stream an answer through FastAPI, and show and check the spans that Sentry receives.
+
+    Needs no key and no network. With OPENAI_API_KEY set, the answer comes from OpenAI; with SENTRY_DSN
+    set, the spans are really sent. The exit code is 1 if a check fails.
+    """
+    from rich.console import Console
+    from sentry_sdk.utils import BadDsn
+
+    from .demo import story
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has a ✓
+    try:
+        holds = story.tell(
+            Console(),
+            question=question or story.QUESTION,
+            model=model,
+            dialect=dialect.value,
+            pipeline_name=pipeline_name,
+        )
+    except BadDsn as error:
+        raise typer.BadParameter(f"SENTRY_DSN is not a DSN: {error}") from None
+    if not holds:
+        raise typer.Exit(1)

@@ -1,0 +1,67 @@
+"""Keeps what is sent to Sentry: instead of sending it, or besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sentry_sdk
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import HttpTransport
+from sentry_sdk.utils import Dsn
+
+from ..testing import Captured, capture_spans
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What was captured, and what became of it."""
+
+    captured: Captured
+    sent_to: str | None = None
+    """The host that it was really sent to."""
+    lost: tuple[str, ...] = ()
+    """Why envelopes did not arrive there. Complete when the block of `recording` has been left."""
+
+
+@contextmanager
+def recording(dsn: str | None) -> Iterator[Delivery]:
+    """Set up Sentry for the block, and keep all that is sent.
+
+    Args:
+        dsn: Where to send it; without one nothing leaves the process.
+
+    Raises:
+        sentry_sdk.utils.BadDsn: It is not a DSN.
+    """
+    if dsn is None:
+        with capture_spans() as captured:
+            yield Delivery(captured)
+        return
+
+    kept: list[bytes] = []
+    lost: list[str] = []
+
+    class KeepAndSend(HttpTransport):
+        def capture_envelope(self, envelope: Envelope) -> None:
+            kept.append(envelope.serialize())
+            super().capture_envelope(envelope)
+
+        def on_dropped_event(self, reason: str) -> None:
+            lost.append(reason)
+
+    everywhere = sentry_sdk.get_global_scope()
+    before = everywhere.client
+    sentry_sdk.init(dsn=dsn, traces_sample_rate=1.0, transport=KeepAndSend)
+    client = sentry_sdk.get_client()
+    delivery = Delivery(Captured(client, kept), sent_to=Dsn(dsn).host)
+    try:
+        yield delivery
+    finally:
+        client.flush(timeout=10.0)
+        # A flush that gave up says so only to one that comes after it.
+        client.flush(timeout=0.1, callback=lambda pending, timeout: lost.append(f"{pending} still pending"))
+        client.close(timeout=0.1)
+        delivery.lost = tuple(dict.fromkeys(lost))
+        everywhere.set_client(before)

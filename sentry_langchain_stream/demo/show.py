@@ -1,0 +1,123 @@
+"""The demo on a terminal, or in a file: text that only ever grows downwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from ..testing import CapturedSpan
+from .capture import Delivery
+from .verdict import Check, Expected, is_middleware, model_spans, parent_of
+
+STARRED = ("ai.total_tokens", "ai.model_id", "pipeline_name")
+"""The attributes that the original recipe asks for."""
+
+_OF_THE_SDK = ("process.", "sentry.", "server.", "thread.")
+"""How the keys begin that the SDK sets on every span."""
+
+
+def header(console: Console, question: str, expected: Expected, service: str) -> None:
+    """What is going to happen, and the question."""
+    ours = expected.total_tokens is not None
+    api = "a local endpoint: no key, no network" if ours else "OpenAI's API"
+    model, pipeline = escape(expected.model), escape(expected.pipeline_name)
+    lines = (
+        f"client      reads SSE from {service}/answer",
+        "FastAPI     relays a model's stream from an async generator",
+        f"ChatOpenAI  asks [bold]{model}[/] of {api}",
+        f"Sentry      gets spans: dialect [bold]{expected.dialect}[/], pipeline [bold]{pipeline}[/]",
+    )
+    console.print(Panel("\n".join(lines), title="a streamed answer, and its span", title_align="left", expand=False))
+    console.print(Text.assemble("\n", ("question  ", "dim"), (question, "bold")))
+    console.print(Text("answer    ", style="dim"), end="")
+
+
+def token(console: Console, text: str) -> None:
+    """A token, the moment it comes."""
+    console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+    console.file.flush()
+
+
+def spans(console: Console, captured: Sequence[CapturedSpan]) -> None:
+    """The spans as a tree, and the attributes of the model spans."""
+    console.print("\n\n[bold]What Sentry receives[/]")
+    shown = [span for span in captured if not is_middleware(span)]
+    for root in shown:
+        if parent_of(root, captured) is None:
+            console.print(_tree(root, captured))
+    if len(shown) < len(captured):
+        console.print(f"[dim]and {len(captured) - len(shown)} spans of middleware, in between[/]")
+    for call in model_spans(captured):
+        console.print(Padding(_attributes(call), (1, 0, 0, 0)))
+
+
+def issues(console: Console, events: Sequence[dict[str, object]]) -> None:
+    """The exceptions that Sentry receives as issues."""
+    for event in events:
+        exception = event.get("exception")
+        values = exception.get("values", []) if isinstance(exception, dict) else []
+        for value in values[-1:]:
+            console.print(Text(f"\nissue  {value.get('type')}: {value.get('value')}", style="red"))
+
+
+def verdict(console: Console, checks: Sequence[Check]) -> None:
+    """Each check with a ✓ or a ✗, and the sum."""
+    console.print("\n[bold]Verdict[/]")
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for check in checks:
+        mark = Text("✓", style="bold green") if check.holds else Text("✗", style="bold red")
+        table.add_row(mark, Text(check.claim), Text(check.seen, style="dim"))
+    console.print(table)
+    failed = sum(not check.holds for check in checks)
+    style, result = ("red", f"{failed} of {len(checks)} checks failed") if failed else ("green", "The span is right.")
+    console.print(f"\n[bold {style}]{result}[/]")
+
+
+def where_to_look(console: Console, delivery: Delivery, trace_id: str, expected: Expected) -> None:
+    """Where the spans are to be found, if they were really sent; else how to send them."""
+    if delivery.sent_to is None:
+        console.print("[dim]Nothing was sent. With SENTRY_DSN set, the spans really go to Sentry.[/]")
+        return
+    console.print(f"Sent to {escape(delivery.sent_to)}, trace id [bold]{trace_id}[/]")
+    console.print("Look in Sentry under Explore > Traces, and search for that trace id.")
+    if expected.dialect == "gen_ai":
+        console.print("The model call also shows under Insights > AI Agents.")
+    else:
+        console.print('Insights > AI Agents opens for a project only after a span of dialect "gen_ai".')
+
+
+def _tree(span: CapturedSpan, captured: Sequence[CapturedSpan], above: Tree | None = None) -> Tree:
+    milliseconds = f"{1000 * span.duration:.0f} ms"
+    style = "bold cyan" if span in model_spans([span]) else "bold"
+    label = Text.assemble(
+        (span.op or "(no op)", style), f"  {span.name}  ", (milliseconds, "magenta"), f"  {span.status or 'no status'}"
+    )
+    branch = above.add(label) if above is not None else Tree(label, guide_style="dim")
+    for child in captured:
+        if not is_middleware(child) and parent_of(child, captured) == span:
+            _tree(child, captured, branch)
+    return branch
+
+
+def _attributes(call: CapturedSpan) -> Table:
+    title = Text.assemble((call.op, "bold cyan"), ("  attributes, ★ required", "dim"))
+    table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    starred = [key for key in STARRED if key in call.attributes]
+    for key in starred + sorted(set(call.attributes) - set(starred)):
+        is_starred = key in starred
+        style = "bold yellow" if is_starred else ("dim" if key.startswith(_OF_THE_SDK) else "")
+        value = call.attributes[key]
+        shown = f"{value:.3f}" if isinstance(value, float) else str(value)
+        table.add_row("★" if is_starred else "", Text(key, style=style), Text(shown, style=style))
+    return table

@@ -1,0 +1,120 @@
+"""Whether the spans are right: plain checks, computed from what Sentry receives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..settings import Dialect
+from ..testing import CapturedSpan
+from .reader import Reading
+
+OPS: dict[Dialect, frozenset[str]] = {
+    "gen_ai": frozenset({"gen_ai.chat", "gen_ai.text_completion"}),
+    "ai": frozenset(
+        f"ai.chat_completions.create.{platform}" for platform in ("openai", "cohere", "langchain", "huggingface_hub")
+    ),
+}
+"""The span ops that Sentry predefines for a model call, by dialect."""
+
+_NO_MODEL_CALLS = frozenset({"invoke_agent", "create_agent", "execute_tool", "handoff"})
+
+IN_FLIGHT = 0.05
+"""Seconds that the last token of a remote API may be on its way to the client when the span ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the demo asked for."""
+
+    model: str
+    pipeline_name: str
+    dialect: Dialect
+    total_tokens: int | None
+    """What the endpoint reports; `None` if it is not ours, and so not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A claim about the spans, and whether it holds."""
+
+    claim: str
+    holds: bool
+    seen: str
+    """What was found."""
+
+
+def verdict(spans: Sequence[CapturedSpan], reading: Reading, expected: Expected) -> list[Check]:
+    """Check the spans of one request against what the client read and what was asked for.
+
+    Without exactly one model span there is nothing to check further: the list ends there.
+    """
+    arrived = reading.failure is None and bool(reading.tokens)
+    checks = [
+        Check("the answer arrived", arrived, reading.failure or f"{len(reading.tokens)} tokens"),
+    ]
+    calls = model_spans(spans)
+    ops = f" ({', '.join(span.op for span in calls)})" if calls else ""
+    checks.append(Check("exactly one model span", len(calls) == 1, f"{len(calls)}{ops}"))
+    if len(calls) == 1:
+        checks += _of_call(calls[0], spans, reading, expected)
+    return checks
+
+
+def model_spans(spans: Sequence[CapturedSpan]) -> list[CapturedSpan]:
+    """The spans that Sentry counts as model calls: every AI span that is not an agent's or a tool's."""
+
+    def is_call(span: CapturedSpan) -> bool:
+        name = span.attributes.get("gen_ai.operation.name")
+        is_ai = name is not None or span.op.startswith(("gen_ai.", "ai."))
+        return is_ai and (name or span.op.removeprefix("gen_ai.")) not in _NO_MODEL_CALLS
+
+    return [span for span in spans if is_call(span)]
+
+
+def parent_of(span: CapturedSpan, spans: Sequence[CapturedSpan]) -> CapturedSpan | None:
+    """The span above, leaving out middleware: older SDKs make spans of it, one per layer and message."""
+    by_id = {each.span_id: each for each in spans}
+    parent = by_id.get(span.parent_id or "")
+    while parent is not None and is_middleware(parent):
+        parent = by_id.get(parent.parent_id or "")
+    return parent
+
+
+def is_middleware(span: CapturedSpan) -> bool:
+    """Whether it is a span that Sentry's framework integration made of a middleware."""
+    return span.op.startswith("middleware.")
+
+
+def _of_call(
+    call: CapturedSpan, spans: Sequence[CapturedSpan], reading: Reading, expected: Expected
+) -> Iterator[Check]:
+    yield Check("op is one of Sentry's", call.op in OPS[expected.dialect], call.op)
+    yield _open_while_read(call, reading, grace=IN_FLIGHT if expected.total_tokens is None else 0.0)
+    parent = parent_of(call, spans)
+    yield Check(
+        "parent is the transaction",
+        parent is not None and parent.is_root and parent.op == "http.server",
+        f"{parent.op} {parent.name}" if parent is not None else "no parent",
+    )
+    total = call.attributes.get("ai.total_tokens")
+    if expected.total_tokens is None:
+        reported = call.attributes.get("langchain_stream.usage_source") == "provider"
+        yield Check("ai.total_tokens is as reported", reported and bool(total), f"{total}")
+    else:
+        yield _equal("ai.total_tokens", total, expected.total_tokens, "as reported")
+    yield _equal("ai.model_id", call.attributes.get("ai.model_id"), expected.model, "as asked for")
+    yield _equal("pipeline_name", call.attributes.get("pipeline_name"), expected.pipeline_name, "as given")
+
+
+def _open_while_read(call: CapturedSpan, reading: Reading, grace: float) -> Check:
+    claim = "open until the last token"
+    if not reading.times:
+        return Check(claim, False, "no token was read")
+    first, last = reading.times[0] - call.start, reading.times[-1] - call.start
+    seen = f"last read at {last:.3f} s, closed at {call.duration:.3f} s"
+    return Check(claim, first > 0 and last < call.duration + grace, seen)
+
+
+def _equal(key: str, seen: object, expected: object, meaning: str) -> Check:
+    return Check(f"{key} is {meaning}", seen == expected, f"{seen}" if seen == expected else f"{seen}, not {expected}")

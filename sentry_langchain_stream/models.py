@@ -1,0 +1,133 @@
+"""What a model's events mean for the record of its call. `handler.py` hands them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from . import backends, content, extract
+from .containment import contained
+from .lifecycle import LiveRuns
+from .privacy import Policy
+from .record import Call, Outcome, Request
+from .settings import Settings
+from .usage import count
+
+
+class ModelRuns:
+    """Starts, gathers and ends model runs.
+
+    Args:
+        runs: The live runs.
+        settings: The user's settings.
+        now: The monotonic clock, in seconds.
+    """
+
+    def __init__(self, runs: LiveRuns, settings: Settings, now: Callable[[], float]) -> None:
+        self._runs = runs
+        self._token_counter = settings.token_counter
+        self._now = now
+
+    def start(
+        self,
+        serialized: object,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        metadata: Mapping[str, Any],
+        start: Mapping[str, Any],
+        *,
+        payload: object,
+        messages: Sequence[Any] | None = None,
+        prompts: Sequence[str] | None = None,
+    ) -> None:
+        """A model starts.
+
+        Args:
+            serialized: LangChain's description of the model, if it gives one.
+            run_id: The run's id.
+            parent_run_id: The id of the run above it, if LangChain names one.
+            metadata: The run's metadata.
+            start: What else LangChain hands to the start.
+            payload: The messages or prompts as they were handed over.
+            messages: The messages of a chat model.
+            prompts: The prompts of any other model.
+        """
+        live = self._runs.get(run_id)
+        if live is not None:
+            # The handler is in the callback list twice: every event of this run is going to fire twice.
+            if live.call is not None and live.call.payload == id(payload):
+                live.call.echoes += 1
+            return
+
+        def call(policy: Policy) -> Call:
+            options = {**(start.get("options") or {}), **(start.get("invocation_params") or {})}
+            request = Request(operation="chat" if messages is not None else "text_completion")
+            with contained("extract.request"):
+                request = extract.request(
+                    serialized,
+                    messages=messages,
+                    prompts=prompts,
+                    policy=policy,
+                    token_counter=self._token_counter,
+                    metadata=metadata,
+                    options=options,
+                    name=start.get("name"),
+                )
+                backends.warn_of_rival(extract.rival_integration(serialized, metadata, options))
+            return Call(request, self._now(), [] if policy.outputs else None, payload=id(payload))
+
+        self._runs.start(
+            run_id,
+            parent_run_id or extract.enclosing_run(),
+            "model",
+            name=start.get("name"),
+            metadata=metadata,
+            call=call,
+            batch=(start.get("batch_size") or 1, start.get("invocation_params")),
+        )
+
+    def gather(self, call: Call, token: object, chunk: Any) -> None:
+        """A chunk has arrived. This runs once per token, so it does no more than it must."""
+        now = self._now()
+        call.streamed = True
+        if call.echoes:
+            call.events += 1
+            if call.events % (call.echoes + 1) != 1:
+                return
+        if extract.has_content(token, chunk):
+            call.add_chunk(now)
+            if call.texts is not None or self._token_counter is not None:
+                text = content.text_of(token)
+                if call.texts is not None:
+                    call.texts.append(text)
+                if self._token_counter is not None and text:
+                    with contained("token_counter"):
+                        call.counted = (call.counted or 0) + (count(self._token_counter(text)) or 0)
+        usage = extract.chunk_usage(chunk)
+        if usage is not None:
+            call.reported = usage
+
+    def end(self, run_id: UUID, how: Outcome, response: Any, error: BaseException | None = None) -> None:
+        """A model's run ends, with its answer or what had arrived of it."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return
+        if run.call is not None and response is not None:
+            with contained("extract.response"):
+                self._answer(run.call, run.policy, response, how)
+        with contained("end of a model run"):
+            if error is not None:
+                self._runs.end_batch(run_id)
+            self._runs.end(run_id, how, error)
+
+    def _answer(self, call: Call, policy: Policy, response: Any, how: Outcome) -> None:
+        call.response = extract.response(response, policy)
+        reported = extract.usage(response)
+        if reported is not None:
+            call.reported = reported
+        if reported is None and not call.streamed and how == "completed":
+            text = extract.answer_text(response)
+            counter = self._token_counter or extract.approximate_tokens
+            with contained("token_counter"):
+                call.counted = count(counter(text)) if text else None

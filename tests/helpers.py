@@ -1,0 +1,114 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from sentry_langchain_stream.privacy import Policy
+from sentry_langchain_stream.record import Call, Request, Response, Run
+from sentry_langchain_stream.usage import Usage
+
+
+class Clock:
+    """A monotonic clock that stands still until it is told to advance. Times are seconds."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> float:
+        """Let time pass, and return the new time."""
+        if seconds < 0:
+            raise ValueError("a monotonic clock never goes back")
+        self.now += seconds
+        return self.now
+
+
+def filled_request() -> Request:
+    """A request with every field set."""
+    return Request(
+        operation="chat",
+        model="gpt-4o-mini",
+        provider="openai",
+        platform="openai",
+        function="ChatOpenAI",
+        parameters={
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "top_k": 40,
+            "max_tokens": 256,
+            "seed": "7",
+            "stop": ["END"],
+            "frequency_penalty": 0.1,
+            "presence_penalty": 0.2,
+        },
+        messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
+        system="Be brief.",
+        estimated_input=11,
+    )
+
+
+def filled_response() -> Response:
+    """A response with every field set."""
+    return Response(
+        model="gpt-4o-mini-2024-07-18",
+        id="chatcmpl-1",
+        finish_reasons=("stop", "length"),
+        messages='[{"role": "assistant", "parts": [{"type": "text", "content": "Hi"}], "finish_reason": "stop"}]',
+    )
+
+
+def filled_usage() -> Usage:
+    """A provider's usage with every field set, each to a number of its own."""
+    return Usage(
+        input=100,
+        output=50,
+        total=150,
+        cache_read=40,
+        cache_creation=30,
+        reasoning=20,
+        audio_input=10,
+        audio_output=5,
+    )
+
+
+def filled_call() -> Call:
+    """A streamed call with every field set: start at 10 s, chunks at 12, 13, 16 and 17 s, end at 20 s."""
+    call = Call(
+        filled_request(),
+        10.0,
+        texts=["H", "i"],
+        streamed=True,
+        payload=1,
+        echoes=1,
+        events=8,
+        counted=7,
+        reported=filled_usage(),
+        response=filled_response(),
+        finished=True,
+        ended=20.0,
+    )
+    for moment in (12.0, 13.0, 16.0, 17.0):
+        call.add_chunk(moment)
+    return call
+
+
+def run_of(call: Call | None = None, **fields: Any) -> Run:
+    """A run without any span: of a model if there is a call, else of a chain."""
+    return Run(
+        id=uuid4(),
+        kind="chain" if call is None else "model",
+        pipeline="support-bot",
+        backend=None,
+        policy=Policy(inputs=True, outputs=True),
+        call=call,
+        **fields,
+    )
+
+
+def filled_run() -> Run:
+    """A failed run of a model with every fact known."""
+    return run_of(filled_call(), outcome="failed", error_type="TimeoutError", evicted="idle")

@@ -1,0 +1,218 @@
+"""What things are called."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentry_langchain_stream import naming
+from sentry_langchain_stream.naming import Kind, Platform
+from sentry_langchain_stream.settings import Dialect
+
+PLATFORMS = {"openai", "cohere", "langchain", "huggingface_hub"}
+
+MODEL_OPS: dict[Dialect, set[str]] = {
+    "gen_ai": {"gen_ai.chat", "gen_ai.text_completion"},
+    "ai": {f"ai.chat_completions.create.{platform}" for platform in PLATFORMS},
+}
+PIPELINE_OPS: dict[Dialect, str] = {"gen_ai": "function", "ai": "ai.pipeline.langchain"}
+
+# ls_provider, name of the provider, platform
+TABLE: list[tuple[str, str, Platform]] = [
+    ("openai", "openai", "openai"),
+    ("azure", "azure.ai.openai", "openai"),
+    ("anthropic", "anthropic", "langchain"),
+    ("google_genai", "gcp.gemini", "langchain"),
+    ("google_vertexai", "gcp.vertex_ai", "langchain"),
+    ("amazon_bedrock", "aws.bedrock", "langchain"),
+    ("mistral", "mistral_ai", "langchain"),
+    ("xai", "x_ai", "langchain"),
+    ("groq", "groq", "langchain"),
+    ("cohere", "cohere", "cohere"),
+    ("deepseek", "deepseek", "langchain"),
+    ("perplexity", "perplexity", "langchain"),
+    ("ollama", "ollama", "langchain"),
+    ("huggingface", "huggingface", "huggingface_hub"),
+    ("fireworks", "fireworks", "langchain"),
+    ("together", "together", "langchain"),
+    ("openrouter", "openrouter", "langchain"),
+    ("nvidia", "nvidia", "langchain"),
+    # Further names that LangChain's packages give, or gave, the same providers.
+    ("openai-codex", "openai", "openai"),
+    ("azure_ai", "azure.ai.inference", "langchain"),
+    ("google_anthropic_vertex", "gcp.vertex_ai", "langchain"),
+    ("aws", "aws.bedrock", "langchain"),
+    ("mistralai", "mistral_ai", "langchain"),
+    ("huggingface_hub", "huggingface", "huggingface_hub"),
+]
+
+
+@pytest.mark.parametrize(("ls_provider", "name", "platform"), TABLE)
+def test_a_known_provider(ls_provider: str, name: str, platform: Platform) -> None:
+    """Each provider that LangChain names has its conventional name and its platform, however it is capitalised."""
+    for spelling in (ls_provider, ls_provider.upper()):
+        found = naming.provider(spelling)
+        assert found is not None
+        assert found.name == name
+        assert naming.platform(found) == platform
+
+
+@pytest.mark.parametrize(("ls_provider", "name", "platform"), TABLE)
+@pytest.mark.parametrize("kind", ["chat", "text_completion"])
+def test_the_op_of_a_known_providers_model(ls_provider: str, name: str, platform: Platform, kind: Kind) -> None:
+    """In dialect "gen_ai" the op tells the kind of call, in "ai" the platform."""
+    of = naming.platform(naming.provider(ls_provider))
+    assert naming.op(kind, "gen_ai", of) == f"gen_ai.{kind}"
+    assert naming.op(kind, "ai", of) == f"ai.chat_completions.create.{platform}"
+
+
+def test_there_are_four_platforms() -> None:
+    """The platforms are the four that Sentry predefines, and every row of the table uses one of them."""
+    assert set(get_args(Platform)) == PLATFORMS
+    assert {row.platform for row in naming.PROVIDERS.values()} <= PLATFORMS
+
+
+def test_a_provider_without_a_row_keeps_its_own_name() -> None:
+    """An unknown provider is stated in lower case, on the platform "langchain"."""
+    found = naming.provider("Acme-AI")
+    assert found is not None
+    assert (found.name, naming.platform(found), found.integration) == ("acme-ai", "langchain", None)
+
+
+@pytest.mark.parametrize(
+    ("hints", "name"),
+    [
+        (("openai-chat",), "openai"),
+        (("langchain.chat_models.openai.ChatOpenAI",), "openai"),
+        (("azure-openai-chat",), "azure.ai.openai"),
+        (("langchain.chat_models.azure_openai.AzureChatOpenAI",), "azure.ai.openai"),
+        (("anthropic-chat",), "anthropic"),
+        (("chat-google-generative-ai",), "gcp.gemini"),
+        (("langchain.chat_models.vertexai.ChatVertexAI",), "gcp.vertex_ai"),
+        (("langchain.llms.bedrock.BedrockLLM",), "aws.bedrock"),
+        (("amazon_bedrock_converse_chat",), "aws.bedrock"),
+        (("mistralai-chat",), "mistral_ai"),
+        (("xai-chat",), "x_ai"),
+        (("groq-chat",), "groq"),
+        (("cohere-chat",), "cohere"),
+        (("chat-ollama",), "ollama"),
+        (("huggingface-chat-wrapper",), "huggingface"),
+        ((None, "langchain.chat_models.fireworks.ChatFireworks"), "fireworks"),
+        ((None, 3, ["groq"], "chat-nvidia-ai-playground"), "nvidia"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ls_provider", [None, "", 3])
+def test_without_a_name_hints_tell_the_provider(ls_provider: object, hints: tuple[Any, ...], name: str) -> None:
+    """Where LangChain names no provider, the invocation type or the class's path tell it."""
+    found = naming.provider(ls_provider, *hints)
+    assert found is not None
+    assert found.name == name
+
+
+def test_the_more_telling_hint_wins() -> None:
+    """Azure AI's inference service is told from Azure OpenAI by the class's path, and is not of platform "openai"."""
+    found = naming.provider(None, "langchain_azure_ai.chat_models.AzureAIChatCompletionsModel")
+    assert found == naming.PROVIDERS["azure_ai"]
+
+
+def test_langchains_word_goes_before_any_hint() -> None:
+    """`ls_provider` wins over what hints would tell."""
+    found = naming.provider("deepseek", "openai-chat", "langchain.chat_models.openai.ChatOpenAI")
+    assert found is not None
+    assert found.name == "deepseek"
+
+
+@pytest.mark.parametrize("hints", [(), (None,), ("my.own.FakeModel",), ("",), (42,)], ids=str)
+def test_where_nothing_tells_there_is_no_provider(hints: tuple[Any, ...]) -> None:
+    """Without any hint there is no provider, and the platform is "langchain"."""
+    assert naming.provider(None, *hints) is None
+    assert naming.platform(None) == "langchain"
+
+
+def test_every_row_names_its_provider() -> None:
+    """Every row of the table has a name, and is found by its key."""
+    for key, row in naming.PROVIDERS.items():
+        assert key == key.lower()
+        assert row.name
+        assert naming.provider(key) == row
+
+
+anything = st.one_of(
+    st.none(),
+    st.integers(),
+    st.text(max_size=20),
+    st.sampled_from([*naming.PROVIDERS, "{platform}", "openai\n", "gen_ai", "../x", "Azure", "OPENAI"]),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    anything,
+    st.lists(anything, max_size=3),
+    st.sampled_from(["chat", "text_completion"]),
+    st.sampled_from(["gen_ai", "ai"]),
+)
+def test_whatever_the_provider_the_op_is_predefined(
+    ls_provider: object, hints: list[object], kind: Kind, dialect: Dialect
+) -> None:
+    """No provider string and no hint makes up an op: it is always one that Sentry predefines for this dialect."""
+    of = naming.platform(naming.provider(ls_provider, *hints))
+    assert of in PLATFORMS
+    assert naming.op(kind, dialect, of) in MODEL_OPS[dialect]
+    assert naming.op("pipeline", dialect, of) == PIPELINE_OPS[dialect]
+
+
+def test_every_predefined_op_occurs() -> None:
+    """The closed set of ops is used up by the table: none of it is idle."""
+    dialects: tuple[Dialect, ...] = get_args(Dialect)
+    kinds: tuple[Kind, ...] = ("chat", "text_completion")
+    for dialect in dialects:
+        used = {
+            naming.op(kind, dialect, row.platform) for kind, row in itertools.product(kinds, naming.PROVIDERS.values())
+        }
+        assert used == MODEL_OPS[dialect]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dialect", "model", "expected"),
+    [
+        ("chat", "gen_ai", "gpt-4o-mini", "chat gpt-4o-mini"),
+        ("chat", "gen_ai", None, "chat"),
+        ("text_completion", "gen_ai", "davinci", "text_completion davinci"),
+        ("text_completion", "gen_ai", "", "text_completion"),
+        ("chat", "ai", "gpt-4o-mini", "support-bot"),
+        ("text_completion", "ai", None, "support-bot"),
+        ("pipeline", "gen_ai", None, "support-bot"),
+        ("pipeline", "gen_ai", "gpt-4o-mini", "support-bot"),
+        ("pipeline", "ai", None, "support-bot"),
+    ],
+)
+def test_span_names(kind: Kind, dialect: Dialect, model: str | None, expected: str) -> None:
+    """A model span is named after kind and model, a pipeline span and all of dialect "ai" after the pipeline."""
+    assert naming.span_name(kind, dialect, "support-bot", model) == expected
+
+
+SOURCES = ("configured", "metadata", "sentry", "run")
+
+
+@pytest.mark.parametrize("present", list(itertools.product([True, False], repeat=4)), ids=str)
+@pytest.mark.parametrize("absent", [None, ""])
+def test_the_pipelines_name_by_precedence(present: tuple[bool, ...], absent: str | None) -> None:
+    """Argument, run metadata, Sentry's context, root run, "langchain": the first that is there names the pipeline."""
+    configured, in_metadata, from_sentry, run_name = (
+        source if there else absent for source, there in zip(SOURCES, present, strict=True)
+    )
+    metadata = {} if in_metadata is None else {"pipeline_name": in_metadata}
+    expected = next((source for source, there in zip(SOURCES, present, strict=True) if there), "langchain")
+    assert naming.pipeline(configured, metadata, from_sentry, run_name) == expected
+
+
+@pytest.mark.parametrize("value", [3, None, ["x"], {"name": "x"}, True], ids=repr)
+def test_a_pipeline_name_that_is_no_text_is_passed_over(value: object) -> None:
+    """Metadata is the user's: a `pipeline_name` there that is no text does not count."""
+    assert naming.pipeline(None, {"pipeline_name": value}, None, "chain") == "chain"

@@ -1,0 +1,196 @@
+"""The record of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentry_langchain_stream.record import Call, Request, Response, Run
+from sentry_langchain_stream.usage import Usage
+from tests.helpers import Clock, run_of
+
+REPORTED = Usage(100, 50, 150, cache_read=40)
+
+
+def call_with(chunks: int = 0, **fields: Any) -> Call:
+    """A call that a number of chunks arrived for, its prompt estimated at 11 tokens."""
+    clock = Clock()
+    call = Call(Request(estimated_input=11), clock(), **{"finished": True, **fields})
+    for _ in range(chunks):
+        call.add_chunk(clock.advance(1))
+    return call
+
+
+def test_a_call_begins_without_chunks() -> None:
+    """Before anything arrived there are no chunks, no usage and no text."""
+    call = call_with()
+    assert (call.chunks, call.streamed, call.texts, call.usage()) == (0, False, None, None)
+
+
+def test_chunks_are_timed() -> None:
+    """The first and the last chunk are remembered, and the longest gap with the moment it began."""
+    clock = Clock(100.0)
+    call = Call(Request(), clock())
+    for pause in (2.0, 0.5, 3.0, 0.5, 3.0):
+        call.add_chunk(clock.advance(pause))
+    assert call.chunks == 5
+    assert call.first_chunk_at == 102.0
+    assert call.last_chunk_at == 109.0
+    assert call.longest_gap == 3.0
+    assert call.longest_gap_at == 102.5
+
+
+def test_waiting_for_the_first_chunk_is_no_gap() -> None:
+    """A single chunk has no gap, however late it came."""
+    clock = Clock()
+    call = Call(Request(), clock())
+    call.add_chunk(clock.advance(60))
+    assert (call.chunks, call.longest_gap) == (1, 0.0)
+    assert call.first_chunk_at == call.last_chunk_at == clock()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30))
+def test_whatever_the_pauses_the_timing_is_sound(pauses: list[int]) -> None:
+    """The longest gap is the longest pause between two chunks, and lies between the first and the last of them."""
+    clock = Clock(500.0)
+    call = Call(Request(), clock())
+    moments = [clock.advance(pause) for pause in pauses]
+    for moment in moments:
+        call.add_chunk(moment)
+    gaps = [after - before for before, after in itertools.pairwise(moments)]
+    assert call.chunks == len(pauses)
+    assert (call.first_chunk_at, call.last_chunk_at) == (moments[0], moments[-1])
+    assert call.longest_gap == max(gaps, default=0.0)
+    if gaps:
+        assert call.first_chunk_at <= call.longest_gap_at
+        assert call.longest_gap_at + call.longest_gap <= call.last_chunk_at
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        pytest.param(call_with(3, reported=REPORTED), REPORTED, id="the provider's word"),
+        pytest.param(call_with(3, reported=REPORTED, counted=9), REPORTED, id="the provider's word, though counted"),
+        pytest.param(
+            call_with(reported=Usage(0, 0, 0)), Usage(0, 0, 0), id="the provider says zero, which is not unknown"
+        ),
+        pytest.param(call_with(3), Usage(11, 3, 14, source="estimate"), id="no report: the chunks are an estimate"),
+        pytest.param(
+            call_with(3, counted=9), Usage(11, 9, 20, source="estimate"), id="no report: the user's count is better"
+        ),
+        pytest.param(call_with(0, counted=9), Usage(11, 9, 20, source="estimate"), id="no report, no stream"),
+        pytest.param(call_with(0), None, id="nothing reported, nothing arrived"),
+        pytest.param(call_with(0, finished=False), None, id="broken off before anything arrived"),
+        pytest.param(
+            call_with(3, reported=Usage(100, 1, 101, cache_read=40), finished=False),
+            Usage(100, 3, 103, source="estimate"),
+            id="broken off: the prompt as reported, the answer estimated",
+        ),
+        pytest.param(
+            call_with(3, counted=9, reported=Usage(100, 1, 101), finished=False),
+            Usage(100, 9, 109, source="estimate"),
+            id="broken off: the answer as counted",
+        ),
+        pytest.param(
+            call_with(3, reported=REPORTED, finished=False),
+            Usage(100, 50, 150, source="estimate"),
+            id="broken off: an answer is never estimated below what was reported",
+        ),
+        pytest.param(
+            call_with(3, reported=REPORTED, finished=False, response=Response(finish_reasons=("stop",))),
+            REPORTED,
+            id="left after the model said why it stopped",
+        ),
+        pytest.param(
+            call_with(3, reported=Usage(None, 1, 1), finished=False),
+            Usage(11, 3, 14, source="estimate"),
+            id="broken off: a prompt that was not reported is estimated",
+        ),
+    ],
+)
+def test_the_usage_of_a_call(call: Call, expected: Usage | None) -> None:
+    """Usage is the provider's where that is the last word, else an estimate that says so, else unknown."""
+    assert call.usage() == expected
+
+
+def test_without_an_estimate_of_the_prompt_the_input_is_unknown() -> None:
+    """Where the prompt was not estimated the input stays unknown, not zero."""
+    call = Call(Request(), 0.0, counted=4)
+    assert call.usage() == Usage(None, 4, 4, source="estimate")
+
+
+def test_the_top_is_the_topmost_run() -> None:
+    """A run finds the topmost run through all that are above it; a top run is its own."""
+    top = run_of()
+    middle = run_of(parent=top)
+    bottom = run_of(parent=middle)
+    assert bottom.top() is middle.top() is top.top() is top
+
+
+def test_runs_share_nothing() -> None:
+    """Each run has children and failed spans of its own."""
+    one, other = run_of(), run_of()
+    one.children[other.id] = other
+    one.failed_spans[1] = "span"
+    assert (other.children, other.failed_spans) == ({}, {})
+
+
+def test_two_records_of_one_run_id_are_two() -> None:
+    """Run ids can repeat: records are compared by identity."""
+    one = run_of()
+    assert one != dataclasses.replace(one)
+    assert len({one, dataclasses.replace(one)}) == 2
+
+
+@pytest.mark.parametrize("record", [Request(), Response()], ids=repr)
+def test_request_and_response_do_not_change(record: Request | Response) -> None:
+    """What was asked and answered cannot be changed once it was read."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record.model = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("record", [Call(Request(), 0.0), run_of()], ids=["call", "run"])
+def test_a_record_takes_no_field_that_it_does_not_declare(record: Call | Run) -> None:
+    """Records are slotted: nothing can be kept on one unnoticed."""
+    with pytest.raises(AttributeError):
+        record.error = ValueError()  # type: ignore[union-attr]
+
+
+def test_an_answer_is_given_other_messages_in_a_copy() -> None:
+    """`saying` leaves the response as it was, and keeps everything but the messages."""
+    response = Response("m", "1", ("stop",), None)
+    assert response.saying("[]") == Response("m", "1", ("stop",), "[]")
+    assert response.messages is None
+
+
+@pytest.mark.parametrize(
+    ("touched", "chunk_at", "below", "expected"),
+    [
+        (5.0, None, [], 5.0),
+        (5.0, 7.0, [], 7.0),
+        (9.0, 7.0, [], 9.0),
+        (5.0, None, [6.0, 8.0, 7.0], 8.0),
+        (5.0, None, [4.0], 5.0),
+    ],
+)
+def test_when_something_last_happened(
+    touched: float, chunk_at: float | None, below: list[float], expected: float
+) -> None:
+    """A tree was last active at its latest start, end or chunk, of the run or of any run below it."""
+    call = None if chunk_at is None else Call(Request(), 0.0)
+    if call is not None and chunk_at is not None:
+        call.add_chunk(chunk_at)
+    run = run_of(call, touched=touched)
+    for moment in below:
+        middle, streaming = run_of(parent=run), Call(Request(), 0.0)
+        streaming.add_chunk(moment)
+        model = run_of(streaming, parent=middle)
+        middle.children[model.id] = model
+        run.children[middle.id] = middle
+    assert run.active_at() == expected

@@ -1,0 +1,273 @@
+"""Token usage."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentry_langchain_stream.usage import Usage, count
+
+NAMES = [field.name for field in dataclasses.fields(Usage) if field.name != "source"]
+
+REPORTS: list[Any] = [
+    pytest.param(
+        {
+            "input_tokens": 100,
+            "output_tokens": 50,
+            "total_tokens": 150,
+            "input_token_details": {"cache_read": 40, "cache_creation": 30, "audio": 10},
+            "output_token_details": {"reasoning": 20, "audio": 5},
+        },
+        Usage(100, 50, 150, 40, 30, 20, 10, 5),
+        id="LangChain usage_metadata",
+    ),
+    pytest.param(
+        {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}, Usage(3, 4, 7), id="LangChain without details"
+    ),
+    pytest.param(
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 50,
+            "total_tokens": 150,
+            "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 10},
+            "completion_tokens_details": {
+                "reasoning_tokens": 20,
+                "audio_tokens": 5,
+                "accepted_prediction_tokens": 1,
+                "rejected_prediction_tokens": 2,
+            },
+        },
+        Usage(100, 50, 150, 40, None, 20, 10, 5),
+        id="OpenAI token_usage",
+    ),
+    pytest.param(
+        {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11, "prompt_tokens_details": None},
+        Usage(5, 6, 11),
+        id="OpenAI-compatible, details null",
+    ),
+    pytest.param(
+        {"completion_tokens": 6, "prompt_tokens": 5, "completion_time": 0.1, "queue_time": 0.2, "total_time": 0.3},
+        Usage(5, 6, 11),
+        id="Groq, without a total",
+    ),
+    pytest.param({"input_tokens": 10, "output_tokens": 5}, Usage(10, 5, 15), id="Anthropic, nothing cached"),
+    pytest.param(
+        {"input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
+        Usage(10, 5, 15, 0, 0),
+        id="Anthropic, no cache hit",
+    ),
+    pytest.param(
+        # Anthropic counts cached tokens beside the input, Sentry and LangChain within it.
+        {"input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 900},
+        Usage(930, 5, 935, 900, 20),
+        id="Anthropic, cached beside the input",
+    ),
+    pytest.param(
+        {"prompt_token_count": 10, "candidates_token_count": 5, "total_token_count": 15},
+        Usage(10, 5, 15),
+        id="Gemini",
+    ),
+    pytest.param(
+        # Gemini counts thoughts beside the candidates, Sentry and LangChain within the output.
+        {
+            "prompt_token_count": 10,
+            "candidates_token_count": 5,
+            "thoughts_token_count": 20,
+            "cached_content_token_count": 4,
+            "total_token_count": 35,
+        },
+        Usage(10, 25, 35, cache_read=4, reasoning=20),
+        id="Gemini, thoughts beside the candidates",
+    ),
+    pytest.param(
+        # A total that says more than its parts is believed: Gemini bills thoughts and tool prompts besides.
+        {"input_tokens": 10, "output_tokens": 5, "total_tokens": 35},
+        Usage(10, 5, 35),
+        id="more in the total than in the parts",
+    ),
+    pytest.param({"total_tokens": 9}, Usage(None, None, 9), id="only a total"),
+    pytest.param({"input_tokens": 9}, Usage(9, None, 9), id="only the input"),
+    pytest.param({"output_tokens": 9}, Usage(None, 9, 9), id="only the output"),
+    pytest.param({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, Usage(0, 0, 0), id="nothing used"),
+    pytest.param({"input_tokens": 0, "prompt_tokens": 5}, Usage(0, None, 0), id="a zero is an answer"),
+    pytest.param({"input_tokens": 10.0, "output_tokens": 5.0}, Usage(10, 5, 15), id="whole floats"),
+    pytest.param({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "total_cost": 0}, Usage(0, 0, 0), id="hit"),
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), REPORTS)
+def test_each_providers_report_is_read(raw: dict[str, Any], expected: Usage) -> None:
+    """Each shape that providers report yields the same record, labelled as the provider's."""
+    assert Usage.reported(raw) == expected
+    assert expected.source == "provider"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None,
+        "12",
+        12,
+        [("input_tokens", 1)],
+        {},
+        {"input_tokens": None, "output_tokens": None, "total_tokens": None},
+        {"input_tokens": -1, "output_tokens": True, "total_tokens": "7"},
+        {"input_token_details": {"cache_read": 4}},
+        {"total_cost": 0},
+    ],
+    ids=repr,
+)
+def test_what_holds_no_number_is_no_usage(raw: object) -> None:
+    """Without any usable count there is no usage, rather than one of zeros."""
+    assert Usage.reported(raw) is None
+
+
+def test_the_numbers_are_whole_after_reading() -> None:
+    """A float that is whole becomes an int."""
+    usage = Usage.reported({"input_tokens": 10.0, "output_tokens": 5.0})
+    assert usage is not None
+    assert {type(usage.input), type(usage.output), type(usage.total)} == {int}
+
+
+@pytest.mark.parametrize(
+    "raw", [{"input_token_details": [1], "input_tokens": 3}, {"input_token_details": "x", "input_tokens": 3}], ids=str
+)
+def test_details_in_a_strange_shape_are_unknown(raw: dict[str, Any]) -> None:
+    """Details that are no mapping are unknown and cost nothing else."""
+    assert Usage.reported(raw) == Usage(input=3, total=3)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, 0), (7, 7), (0.0, 0), (7.0, 7), (10**12, 10**12), (1e300, int(1e300))],
+)
+def test_a_count_is_a_whole_number(value: object, expected: int) -> None:
+    """Zero and whole numbers pass, as int."""
+    assert count(value) == expected
+    assert type(count(value)) is int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        False,
+        -1,
+        -0.5,
+        0.5,
+        7.9,
+        math.nan,
+        math.inf,
+        -math.inf,
+        "7",
+        "",
+        b"7",
+        Decimal(7),
+        7j,
+        [7],
+        {"tokens": 7},
+        object,
+    ],
+    ids=repr,
+)
+def test_what_is_no_count_is_refused(value: object) -> None:
+    """Bools, negatives, fractions, NaN, infinities and whatever is no number are unknown, not zero."""
+    assert count(value) is None
+
+
+anything = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.binary(max_size=5),
+    st.lists(st.integers(), max_size=2),
+)
+details = st.one_of(
+    anything,
+    st.dictionaries(
+        st.sampled_from(["cache_read", "cache_creation", "reasoning", "audio", "cached_tokens", "reasoning_tokens"]),
+        anything,
+    ),
+)
+reports = st.dictionaries(
+    st.sampled_from(
+        [
+            "input_tokens",
+            "output_tokens",
+            "total_tokens",
+            "prompt_tokens",
+            "completion_tokens",
+            "prompt_token_count",
+            "candidates_token_count",
+            "total_token_count",
+            "cache_read_input_tokens",
+            "cache_creation_input_tokens",
+        ]
+    ),
+    anything,
+).flatmap(
+    lambda top: st.dictionaries(
+        st.sampled_from(
+            ["input_token_details", "output_token_details", "prompt_tokens_details", "completion_tokens_details"]
+        ),
+        details,
+    ).map(lambda below: {**top, **below})
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(reports)
+def test_whatever_is_reported_no_number_is_impossible(raw: dict[str, Any]) -> None:
+    """No number is negative or anything but an int, and the total is never below its parts."""
+    usage = Usage.reported(raw)
+    if usage is None:
+        return
+    for name in NAMES:
+        number = getattr(usage, name)
+        assert number is None or (type(number) is int and number >= 0), name
+    assert usage.total is not None
+    assert usage.total >= (usage.input or 0) + (usage.output or 0)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_what_is_reported_is_stated_unchanged(given_input: int, given_output: int) -> None:
+    """The provider's numbers are taken as they are, and the total is their sum."""
+    total = given_input + given_output
+    raw = {"input_tokens": given_input, "output_tokens": given_output, "total_tokens": total}
+    assert Usage.reported(raw) == Usage(given_input, given_output, total)
+    assert Usage.reported({key: raw[key] for key in ("input_tokens", "output_tokens")}) == Usage.reported(raw)
+
+
+def test_a_total_below_its_parts_is_raised_to_their_sum() -> None:
+    """A total that contradicts its own parts is their sum."""
+    assert Usage.reported({"input_tokens": 10, "output_tokens": 5, "total_tokens": 12}) == Usage(10, 5, 15)
+
+
+def test_reading_changes_nothing() -> None:
+    """What LangChain hands over is left as it was."""
+    raw = {"input_tokens": 1, "input_token_details": {"cache_read": 1}}
+    Usage.reported(raw)
+    assert raw == {"input_tokens": 1, "input_token_details": {"cache_read": 1}}
+
+
+@pytest.mark.parametrize(("given_input", "total"), [(None, 5), (0, 5), (7, 12)])
+def test_an_estimate_says_that_it_is_one(given_input: int | None, total: int) -> None:
+    """An estimate sums what is known, knows no details, and is labelled."""
+    estimate = Usage.estimated(given_input, 5)
+    assert estimate == Usage(input=given_input, output=5, total=total, source="estimate")
+
+
+def test_usage_does_not_change() -> None:
+    """A usage cannot be changed after it was read."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Usage().input = 1  # type: ignore[misc]

@@ -1,0 +1,150 @@
+"""What the end-to-end tests share: the three wire shapes, the ways to call a model, and who stands above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import sentry_sdk
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from pydantic import Field
+
+WIRE_SHAPES: dict[str, dict[str, Any]] = {
+    "transaction": {"stream_gen_ai_spans": False},
+    "transaction and spans": {"stream_gen_ai_spans": True},
+    "stream": {"trace_lifecycle": "stream"},
+}
+"""The options that make the SDK send each of its three wire shapes; the second is its default."""
+
+
+def content_allowed(allowed: bool) -> dict[str, Any]:
+    """The client options that allow AI content to be recorded, or not."""
+    return {"data_collection": {"gen_ai": {"inputs": allowed, "outputs": allowed}}}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to call a runnable."""
+
+    name: str
+    streams: bool
+    run: Callable[[Runnable[Any, Any], Any, Any], Any]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+async def _astream(runnable: Runnable[Any, Any], question: Any, config: Any) -> None:
+    async for _ in runnable.astream(question, config=config):
+        pass
+
+
+async def _stream(runnable: Runnable[Any, Any], question: Any, config: Any) -> None:
+    for _ in runnable.stream(question, config=config):
+        pass
+
+
+async def _ainvoke(runnable: Runnable[Any, Any], question: Any, config: Any) -> None:
+    await runnable.ainvoke(question, config=config)
+
+
+async def _invoke(runnable: Runnable[Any, Any], question: Any, config: Any) -> None:
+    runnable.invoke(question, config=config)
+
+
+WAYS = (
+    Way("astream", True, _astream),
+    Way("stream", True, _stream),
+    Way("ainvoke", False, _ainvoke),
+    Way("invoke", False, _invoke),
+)
+
+
+@contextmanager
+def active_span(shape: str, name: str = "handle") -> Iterator[str]:
+    """An active span of the application's own; yields its id."""
+    if shape == "stream":
+        with sentry_sdk.traces.start_span(name=name) as span:
+            yield span.span_id
+    else:
+        with sentry_sdk.start_transaction(op="test", name=name) as transaction:
+            yield transaction.span_id
+
+
+@contextmanager
+def child_span(shape: str, name: str) -> Iterator[None]:
+    """A span of the application's own below the active one."""
+    with sentry_sdk.traces.start_span(name=name) if shape == "stream" else sentry_sdk.start_span(op="test", name=name):
+        yield
+
+
+def current_span_id() -> str | None:
+    """The id of the span that is current, in whichever mode."""
+    span = sentry_sdk.get_current_span() or sentry_sdk.traces.get_current_span()
+    return span.span_id if span is not None else None
+
+
+def fake_model(answer: str = "one two three") -> GenericFakeChatModel:
+    """A model that answers the same for ever, split at white space when it streams."""
+    return GenericFakeChatModel(messages=cycle([AIMessage(answer)]))
+
+
+class ScriptedModel(BaseChatModel):
+    """A model that answers piece by piece as told, and can be held or made to fail before any piece."""
+
+    model_name: str = "scripted"
+    pieces: tuple[str, ...] = ("one ", "two ", "three")
+    usage: dict[str, Any] | None = None
+    """Usage metadata, sent with the last, empty chunk as OpenAI does, or with the whole message."""
+    response_metadata: dict[str, Any] = Field(default_factory=dict)
+    before: Callable[[int], Any] | None = None
+    """Called before each piece, with its number; may raise. What it returns is awaited on the async ways."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "openai-chat"
+
+    def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        for number in range(len(self.pieces) + 1):
+            if self.before is not None and number < len(self.pieces):
+                self.before(number)
+            yield self._chunk(number)
+
+    async def _astream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        for number in range(len(self.pieces) + 1):
+            if self.before is not None and number < len(self.pieces):
+                waited = self.before(number)
+                if waited is not None:
+                    await waited
+            yield self._chunk(number)
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        if self.before is not None:
+            self.before(0)
+        return self._whole()
+
+    async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        if self.before is not None:
+            waited = self.before(0)
+            if waited is not None:
+                await waited
+        return self._whole()
+
+    def _whole(self) -> ChatResult:
+        usage: Any = self.usage
+        message = AIMessage("".join(self.pieces), usage_metadata=usage, response_metadata=self.response_metadata)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _chunk(self, number: int) -> ChatGenerationChunk:
+        if number < len(self.pieces):
+            return ChatGenerationChunk(message=AIMessageChunk(content=self.pieces[number]))
+        usage: Any = self.usage
+        last = AIMessageChunk(content="", usage_metadata=usage, response_metadata=self.response_metadata)
+        return ChatGenerationChunk(message=last)
