@@ -133,7 +133,13 @@ class SentryStreamHandler(AsyncCallbackHandler):
         with contained("on_chat_model_start"):
             flat = [message for prompt in messages for message in prompt]
             self._models.start(
-                serialized, run_id, parent_run_id, metadata or {}, kwargs, payload=messages, messages=flat
+                serialized,
+                run_id,
+                parent_run_id,
+                metadata or {},
+                kwargs,
+                payload=messages[0] if messages else messages,
+                messages=flat,
             )
         return _DONE
 
@@ -150,7 +156,13 @@ class SentryStreamHandler(AsyncCallbackHandler):
         """Any other model starts: open its span."""
         with contained("on_llm_start"):
             self._models.start(
-                serialized, run_id, parent_run_id, metadata or {}, kwargs, payload=prompts, prompts=prompts
+                serialized,
+                run_id,
+                parent_run_id,
+                metadata or {},
+                kwargs,
+                payload=prompts[0] if prompts else prompts,
+                prompts=prompts,
             )
         return _DONE
 

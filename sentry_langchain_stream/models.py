@@ -49,7 +49,7 @@ class ModelRuns:
             parent_run_id: The id of the run above it, if LangChain names one.
             metadata: The run's metadata.
             start: What else LangChain hands to the start.
-            payload: The messages or prompts as they were handed over.
+            payload: What was handed over, once for all handlers: the messages or the prompt.
             messages: The messages of a chat model.
             prompts: The prompts of any other model.
         """

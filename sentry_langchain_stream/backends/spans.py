@@ -62,6 +62,19 @@ class TransactionSpans:
             return parent.start_child(op=op, name=name, origin=ORIGIN)
         scope = sentry_sdk.get_current_scope()
         context = scope.get_active_propagation_context()
+        above = sentry_sdk.get_current_span()
+        sent = above.containing_transaction if above is not None else None
+        if above is not None and sent is not None:
+            # The active span is of a transaction that was sent already: a task that outlives its request.
+            return sentry_sdk.start_transaction(
+                op=op,
+                name=name,
+                origin=ORIGIN,
+                trace_id=above.trace_id,
+                parent_span_id=above.span_id,
+                sampled=bool(sent.sampled),
+                baggage=sent.get_baggage(),
+            )
         if _wants_its_own_trace(context):
             return sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN)
         transaction = Transaction(
