@@ -118,7 +118,12 @@ class LiveRuns:
                 self._open_pipeline(parent)
                 run.anchor, run.recording = parent.anchor, parent.recording
             if call is not None and run.recording:
-                self._open_call(run, call(run.policy))
+                try:
+                    self._open_call(run, call(run.policy))
+                except BaseException:
+                    # Ctrl-C in the middle of our work: LangChain will not end what it has not started.
+                    self.end(run_id, "cancelled")
+                    raise
         run.top().touched = self._now()
         if kind != "chain" or parent is None:
             watch.task(run, self._task_ended)
