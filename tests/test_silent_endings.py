@@ -345,3 +345,66 @@ def test_a_process_that_exits_with_an_open_stream_tells_of_it(shape: str) -> Non
         ["function", "abandoned", "0"],
         ["gen_ai.chat", "abandoned", "0"],
     ], out + err
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+async def test_a_v3_stream_that_is_closed_is_cancelled(shape: str) -> None:
+    """`aclose()` on a v3 stream cancels the model, and the span tells it."""
+    handler = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        model: Any = ScriptedModel(before=lambda number: forever(number) if number == 1 else None)
+        stream = await model.astream_events("Hi", config={"callbacks": [handler]}, version="v3")
+        async for _ in stream.text:
+            break
+        await stream.aclose()
+        await settle(handler)
+    assert told(captured) == ["cancelled"]
+    assert captured.events == []
+    assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+async def test_a_v3_stream_that_is_left_goes_on(shape: str) -> None:
+    """Left without `aclose()`, a v3 model goes on in the background, and its span tells its own end."""
+    handler = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        model: Any = ScriptedModel()
+        stream = await model.astream_events("Hi", config={"callbacks": [handler]}, version="v3")
+        async for _ in stream.text:
+            break
+        await settle(handler)
+    assert told(captured) == ["completed"]
+    assert handler.live_runs == 0
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+def test_a_sync_v3_stream_that_is_left_is_ended_when_idle() -> None:
+    """Of a sync v3 stream that is left early LangChain never says a word; idleness ends it."""
+    handler = ClockedHandler(max_idle_seconds=60)
+    with capture_spans() as captured:
+        model: Any = ScriptedModel()
+        for _ in model.stream_events("Hi", config={"callbacks": [handler]}, version="v3").text:
+            break
+        assert handler.live_runs == 1
+        CLOCK.advance(61)
+        fake_model().invoke("Hi", config={"callbacks": [handler]})
+    assert told(captured) == ["abandoned", "completed"]
+    assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_v3_stream_in_a_loop_that_stops_ends_once(shape: str) -> None:
+    """When the loop stops right after a v3 stream, LangChain signals an end and an error; the first one counts."""
+    work = """import warnings
+    warnings.simplefilter("ignore")
+    stream = await ScriptedModel().astream_events("Hi", config={"callbacks": [handler]}, version="v3")
+    async for _ in stream.text:
+        pass"""
+    with process(shape, work) as running:
+        out, err = running.communicate(timeout=30)
+    assert [line.split() for line in out.splitlines()] == [
+        ["function", "completed", "0"],
+        ["gen_ai.chat", "completed", "0"],
+    ], out + err
