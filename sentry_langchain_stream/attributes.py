@@ -59,6 +59,7 @@ def response(call: Call) -> Facts:
     answered = call.finished or call.streamed
     yield Fact.RESPONSE_MODEL, call.response.model or (call.request.model if answered else None)
     yield Fact.RESPONSE_ID, call.response.id
+    yield Fact.CACHE_HIT, call.cached or None
     yield Fact.FINISH_REASONS, ",".join(call.response.finish_reasons) or None
     if answered:  # else there is no telling how it would have been
         yield Fact.STREAMING, call.streamed
@@ -87,6 +88,19 @@ def usage(call: Call) -> Facts:
         yield Fact.DECODE_RATE, used.output * (call.chunks - 1) / call.chunks / streaming
 
 
+def cost(call: Call) -> Facts:
+    """What the tokens cost, in USD."""
+    spent = call.cost
+    if spent is None:
+        return
+    yield Fact.COST_INPUT, spent.input
+    yield Fact.COST_OUTPUT, spent.output
+    yield Fact.COST_TOTAL, spent.total
+    yield Fact.COST_CACHE_READ, spent.cache_read
+    yield Fact.COST_CACHE_CREATION, spent.cache_creation
+    yield Fact.COST_REASONING, spent.reasoning
+
+
 def timing(call: Call) -> Facts:
     """Chunks and the time between them, in seconds."""
     if not call.streamed:
@@ -103,11 +117,12 @@ def content(call: Call) -> Facts:
     """Prompt and answer, where they were kept at all."""
     yield Fact.INPUT_MESSAGES, call.request.messages
     yield Fact.SYSTEM_INSTRUCTIONS, call.request.system
+    yield Fact.TOOL_DEFINITIONS, call.request.tools
     yield Fact.OUTPUT_MESSAGES, call.response.messages
 
 
 _RUN: tuple[Callable[[Run, Dialect], Facts], ...] = (identity, ending)
-_CALL: tuple[Callable[[Call], Facts], ...] = (request, response, usage, timing, content)
+_CALL: tuple[Callable[[Call], Facts], ...] = (request, response, usage, cost, timing, content)
 
 _PARAMETERS: dict[str, Fact] = {
     "temperature": Fact.TEMPERATURE,

@@ -54,6 +54,14 @@ class Fact(Enum):
     AUDIO_OUTPUT = (("langchain_stream.audio_output",), ())
     USAGE_SOURCE = (("langchain_stream.usage_source",), ())
 
+    CACHE_HIT = (("cache.hit",), ())
+    COST_INPUT = (("gen_ai.cost.input_tokens",), ())
+    COST_OUTPUT = (("gen_ai.cost.output_tokens",), ())
+    COST_TOTAL = (("gen_ai.cost.total_tokens",), ())
+    COST_CACHE_READ = (("gen_ai.cost.cache_read.input_tokens",), ())
+    COST_CACHE_CREATION = (("gen_ai.cost.cache_creation.input_tokens",), ())
+    COST_REASONING = (("gen_ai.cost.reasoning.output_tokens",), ())
+
     FIRST_CHUNK = (("gen_ai.response.time_to_first_chunk",), ())
     TOKENS_PER_SECOND = (("gen_ai.response.tokens_per_second",), ())
     CHUNKS = (("langchain_stream.chunks",), ())
@@ -68,6 +76,7 @@ class Fact(Enum):
     INPUT_MESSAGES = (("gen_ai.input.messages",), ())
     OUTPUT_MESSAGES = (("gen_ai.output.messages",), ())
     SYSTEM_INSTRUCTIONS = (("gen_ai.system_instructions",), ())
+    TOOL_DEFINITIONS = (("gen_ai.tool.definitions",), ())
 
 
 _KEYS: dict[Dialect, dict[Fact, tuple[str, ...]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import ceil, isfinite
+from math import ceil
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -15,26 +15,12 @@ from langchain_core.runnables.config import var_child_runnable_config
 
 from . import content, naming
 from .containment import contained
+from .parameters import as_text, request_parameters, tool_definitions
 from .privacy import Policy
 from .record import Request, Response
 from .usage import Usage, count
 
 T = TypeVar("T")
-
-# Our name of a request parameter -> the names that providers give it, and what its value must be.
-PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
-    "temperature": (("temperature", "ls_temperature"), lambda value: _number(value)),
-    "top_p": (("top_p",), lambda value: _number(value)),
-    "top_k": (("top_k",), lambda value: count(value)),
-    "max_tokens": (
-        ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict", "ls_max_tokens"),
-        lambda value: count(value),
-    ),
-    "seed": (("seed",), lambda value: _text(value)),
-    "stop": (("stop", "stop_sequences", "ls_stop"), lambda value: _texts(value)),
-    "frequency_penalty": (("frequency_penalty",), lambda value: _number(value)),
-    "presence_penalty": (("presence_penalty",), lambda value: _number(value)),
-}
 
 
 def request(
@@ -69,7 +55,8 @@ def request(
         provider=known.name if known else None,
         platform=naming.platform(known),
         function=name or None,
-        parameters=dict(_parameters(options, metadata)),
+        parameters=dict(request_parameters((options, metadata, _arguments(described)))),
+        tools=_safely("tool definitions", lambda: tool_definitions(options, policy)),
         messages=_safely("input messages", lambda: _input(messages, prompts, policy)),
         system=_safely("system instructions", lambda: content.system_instructions(messages or (), policy))
         if policy.inputs
@@ -98,24 +85,31 @@ def response(result: LLMResult, policy: Policy) -> Response:
     if policy.outputs:
         messages = _safely("output messages", lambda: _output(generations, policy))
     return Response(
-        model=_text(first.get("model_name") or first.get("model") or first.get("model_id") or output.get("model_name")),
-        id=_text(first.get("id")) or (_message_id(generations[0]) if generations else None),
+        model=as_text(
+            first.get("model_name") or first.get("model") or first.get("model_id") or output.get("model_name")
+        ),
+        id=as_text(first.get("id")) or (_message_id(generations[0]) if generations else None),
         finish_reasons=tuple(reason for reason in (_finish_reason(generation) for generation in generations) if reason),
         messages=messages,
     )
 
 
 def usage(result: LLMResult) -> Usage | None:
-    """The usage in a result: the message's, else the run's `llm_output`, else the response metadata's."""
-    for generation in (generation for prompt in result.generations for generation in prompt):
-        message = getattr(generation, "message", None)
-        found = Usage.reported(getattr(message, "usage_metadata", None))
-        if found is None:
-            found = _usage_in(_metadata(generation))
-        if found is not None:
-            return found
+    """The usage in a result: the messages', else the response metadata's, else the run's `llm_output`.
+
+    Several answers to one prompt carry the same usage each, several prompts their own.
+    """
+    prompts = (next(_usages(prompt), None) for prompt in result.generations)
     output = result.llm_output if isinstance(result.llm_output, Mapping) else {}
-    return _usage_in(output)
+    return Usage.together(found for found in prompts if found is not None) or _usage_in(output)
+
+
+def counted_elsewhere(result: LLMResult) -> bool:
+    """Whether the tokens of this prompt are in the usage of another one, that was sent in the same request.
+
+    LangChain leaves the whole usage with the first prompt, and an empty one with the others.
+    """
+    return isinstance(result.llm_output, Mapping) and result.llm_output.get("token_usage") == {}
 
 
 def answer_text(result: LLMResult) -> str:
@@ -182,29 +176,22 @@ def _provider(
     )
 
 
-def _model(described: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+def _arguments(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the model was made with; some classes tell their parameters nowhere else. LangChain leaves secrets out."""
     arguments = described.get("kwargs")
+    return arguments if isinstance(arguments, Mapping) else {}
+
+
+def _model(described: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
     for source, names in (
         (options, ("model", "model_name", "model_id", "deployment_name", "azure_deployment")),
         (metadata, ("ls_model_name",)),
-        (arguments if isinstance(arguments, Mapping) else {}, ("model", "model_name", "model_id")),
+        (_arguments(described), ("model", "model_name", "model_id")),
     ):
         for name in names:
-            if found := _text(source.get(name)):
+            if found := as_text(source.get(name)):
                 return found
     return None
-
-
-def _parameters(options: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    nested = options.get("options") if isinstance(options.get("options"), Mapping) else {}
-    for name, (spellings, accept) in PARAMETERS.items():
-        with contained(f"request parameter {name}"):
-            for source in (options, nested or {}, metadata):
-                value = next((source[each] for each in spellings if source.get(each) is not None), None)
-                accepted = None if value is None else accept(value)
-                if accepted is not None:
-                    yield name, accepted
-                    break
 
 
 def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None, policy: Policy) -> str | None:
@@ -248,40 +235,37 @@ def _metadata(generation: Generation) -> Mapping[str, Any]:
 def _finish_reason(generation: Generation) -> str | None:
     for told in (_metadata(generation), generation.generation_info or {}):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
-            if reason := _text(told.get(name)):
+            if reason := as_text(told.get(name)):
                 # Streamed with n > 1, LangChain strings the reasons of all answers together: "stopstop".
                 return re.sub(r"^(.+?)\1+$", r"\1", reason)
+        if told.get("object") == "response" and told.get("status") in _RESPONSE_ENDED:  # OpenAI's Responses API
+            details = told.get("incomplete_details")
+            return as_text(details.get("reason") if isinstance(details, Mapping) else None) or as_text(told["status"])
     return None
 
 
+_RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
+
+
+def _usages(generations: Sequence[Generation]) -> Iterator[Usage]:
+    for generation in generations:
+        message = getattr(generation, "message", None)
+        found = Usage.reported(getattr(message, "usage_metadata", None)) or _usage_in(_metadata(generation))
+        if found is not None:
+            yield found
+
+
 def _usage_in(told: Mapping[str, Any]) -> Usage | None:
-    shapes = (Usage.reported(told.get(name)) for name in ("token_usage", "usage", "usage_metadata"))
+    names = ("token_usage", "usage", "usage_metadata", "tokenUsage", "token_count", "amazon-bedrock-invocationMetrics")
+    shapes = (Usage.reported(told.get(name)) for name in names)
     return next((shape for shape in shapes if shape is not None), None) or Usage.reported(told)
 
 
 def _message_id(generation: Generation) -> str | None:
     message = getattr(generation, "message", None)
-    found = _text(getattr(message, "id", None))
+    found = as_text(getattr(message, "id", None))
     # LangChain makes up ids that start with "lc_" or "run-"; they are not the provider's.
     return None if found is None or found.startswith(("lc_", "run-")) else found
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, str):
-        return value or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _texts(value: object) -> list[str] | None:
-    if isinstance(value, str):
-        return [value]
-    return [each for each in value if isinstance(each, str)] or None if isinstance(value, (list, tuple)) else None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        return None
-    return float(value)
 
 
 def _safely(what: str, work: Callable[[], T]) -> T | None:

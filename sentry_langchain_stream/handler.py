@@ -59,8 +59,11 @@ class SentryStreamHandler(AsyncCallbackHandler):
         max_live_runs: Bound on the runs that are followed at a time; beyond it the oldest are ended.
         max_idle_seconds: A run in which nothing happens for so long is ended, as LangChain does not signal
             every end.
+        cost: State what each call cost, in USD, where Sentry does not work that out itself. Needs the extra `cost`.
+        metrics: Record each call as metrics too, also where its trace is not sampled.
 
     Raises:
+        ImportError: `cost` is set and its extra is not installed.
         TypeError: An argument has the wrong type.
         ValueError: An argument has a value that is not allowed.
     """
@@ -88,6 +91,8 @@ class SentryStreamHandler(AsyncCallbackHandler):
         capture_errors: bool = True,
         max_live_runs: int = 50_000,
         max_idle_seconds: float = 3_600.0,
+        cost: bool = False,
+        metrics: bool = False,
     ) -> None:
         settings = Settings(
             pipeline_name,
@@ -98,6 +103,8 @@ class SentryStreamHandler(AsyncCallbackHandler):
             capture_errors,
             max_live_runs,
             max_idle_seconds,
+            cost,
+            metrics,
         )
         clock = type(self).clock
         self._runs = LiveRuns(settings, clock)
@@ -179,6 +186,14 @@ class SentryStreamHandler(AsyncCallbackHandler):
         if run is not None and run.call is not None:
             with contained("on_llm_new_token"):
                 self._models.gather(run.call, token, chunk)
+        return _DONE
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
+        """A v3 stream event has arrived: as a chunk, but it tells more."""
+        run = self._runs.get(run_id)
+        if run is not None and run.call is not None:
+            with contained("on_stream_event"):
+                self._models.gather_event(run, run.call, event)
         return _DONE
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
@@ -294,10 +309,6 @@ class SentryStreamHandler(AsyncCallbackHandler):
         return _DONE
 
     # -- hooks that are overridden only to stay cheap, see above ----------------------------------------------
-
-    def on_stream_event(self, event: Any, **kwargs: Any) -> Hook:
-        """Nothing to do."""
-        return _DONE
 
     def on_text(self, text: str, **kwargs: Any) -> Hook:
         """Nothing to do."""

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 from . import attributes, backends, content, naming, watch
 from .containment import contained
 from .conventions import AttributeValue
-from .privacy import Policy
+from .pricing import Prices
+from .privacy import NOTHING, Policy
 from .record import Call, Kind, Outcome, Run
 from .settings import Settings
 
@@ -48,6 +49,7 @@ class LiveRuns:
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         self._settings = settings
         self._now = now
+        self._prices = Prices() if settings.cost else None
         self._runs: dict[UUID, Run] = {}
         # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
         self._tops: deque[UUID] = deque()
@@ -117,7 +119,9 @@ class LiveRuns:
                 # A bare model call with nothing above it: the pipeline gets a span that ends with the call.
                 self._open_pipeline(parent)
                 run.anchor, run.recording = parent.anchor, parent.recording
-            if call is not None and run.recording:
+            if call is not None and (run.recording or self._settings.metrics):
+                if not run.recording:
+                    run.policy = NOTHING  # the metrics hold no content
                 try:
                     self._open_call(run, call(run.policy))
                 except BaseException:
@@ -260,11 +264,17 @@ class LiveRuns:
         if run.call is not None:
             self._complete(run.call, run.policy, outcome)
         if run.span is not None:
+            if run.call is not None and self._prices is not None:
+                with contained("cost"):
+                    run.call.cost = self._prices.cost(run.call)
             told: dict[str, AttributeValue] = {}
             with contained("attributes"):
                 told = attributes.describe(run, self._settings.dialect)
             with contained("backend.finish"):
                 run.backend.finish(run.span, told, _STATUS[outcome])
+        if run.call is not None and self._settings.metrics:
+            with contained("metrics"):
+                backends.record_metrics(run, run.call)
         if run is top and run.reports and error is not None and outcome == "failed" and self._settings.capture_errors:
             with contained("capture_errors"):
                 backends.capture_error(error, run.backend, top.failed_spans.get(id(error)), run.policy)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from . import backends, content, extract
-from .containment import contained
+from . import backends, content, events, extract
+from .containment import contained, warn_once
 from .lifecycle import LiveRuns
 from .privacy import Policy
-from .record import Call, Outcome, Request
+from .record import Call, Outcome, Request, Run
 from .settings import Settings
 from .usage import count
 
@@ -60,6 +60,8 @@ class ModelRuns:
                 live.call.echoes += 1
             return
 
+        size = start.get("batch_size") or 1
+
         def call(policy: Policy) -> Call:
             options = {**(start.get("options") or {}), **(start.get("invocation_params") or {})}
             request = Request(operation="chat" if messages is not None else "text_completion")
@@ -75,7 +77,7 @@ class ModelRuns:
                     name=start.get("name"),
                 )
                 backends.warn_of_rival(extract.rival_integration(serialized, metadata, options))
-            return Call(request, self._now(), [] if policy.outputs else None, payload=id(payload))
+            return Call(request, self._now(), [] if policy.outputs else None, payload=id(payload), batch=size)
 
         self._runs.start(
             run_id,
@@ -84,29 +86,53 @@ class ModelRuns:
             name=start.get("name"),
             metadata=metadata,
             call=call,
-            batch=(start.get("batch_size") or 1, start.get("invocation_params")),
+            batch=(size, start.get("invocation_params")),
         )
 
     def gather(self, call: Call, token: object, chunk: Any) -> None:
         """A chunk has arrived. This runs once per token, so it does no more than it must."""
         now = self._now()
         call.streamed = True
-        if call.echoes:
-            call.events += 1
-            if call.events % (call.echoes + 1) != 1:
-                return
-        if extract.has_content(token, chunk):
+        if call.echoes and self._echo(call):
+            return
+        if not call.by_events and extract.has_content(token, chunk):
             call.add_chunk(now)
             if call.texts is not None or self._token_counter is not None:
-                text = content.text_of(token)
-                if call.texts is not None:
-                    call.texts.append(text)
-                if self._token_counter is not None and text:
-                    with contained("token_counter"):
-                        call.counted = (call.counted or 0) + (count(self._token_counter(text)) or 0)
+                self._read(call, content.text_of(token))
         usage = extract.chunk_usage(chunk)
         if usage is not None:
+            call.repeats = call.repeats or usage.repeats(call.reported)
             call.reported = usage
+
+    def gather_event(self, run: Run, call: Call, event: object) -> None:
+        """A v3 stream event has arrived, see `Call.follow_events`."""
+        now = self._now()
+        call.streamed = True
+        if call.echoes and self._echo(call):
+            return
+        if not call.by_events:
+            call.follow_events()
+        text, has_content, usage = events.read(event)
+        if has_content:
+            call.add_chunk(now)
+            if text:
+                self._read(call, text)
+        if usage is not None and not call.repeats:
+            call.reported = usage
+        if events.failed(event):
+            self.end(run.id, "failed", None)
+
+    @staticmethod
+    def _echo(call: Call) -> bool:
+        call.events += 1
+        return call.events % (call.echoes + 1) != 1
+
+    def _read(self, call: Call, text: str) -> None:
+        if call.texts is not None:
+            call.texts.append(text)
+        if self._token_counter is not None and text:
+            with contained("token_counter"):
+                call.counted = (call.counted or 0) + (count(self._token_counter(text)) or 0)
 
     def end(self, run_id: UUID, how: Outcome, response: Any, error: BaseException | None = None) -> None:
         """A model's run ends, with its answer or what had arrived of it."""
@@ -123,11 +149,39 @@ class ModelRuns:
 
     def _answer(self, call: Call, policy: Policy, response: Any, how: Outcome) -> None:
         call.response = extract.response(response, policy)
+        if _from_cache(response):
+            call.from_cache()
+            return
         reported = extract.usage(response)
-        if reported is not None:
+        if reported is not None and not call.repeats:
             call.reported = reported
-        if reported is None and not call.streamed and how == "completed":
+        elsewhere = call.batch > 1 and extract.counted_elsewhere(response)
+        if elsewhere or call.reported is not None or how != "completed":
+            return
+        if call.chunks:
+            self._advise(call)
+        else:
             text = extract.answer_text(response)
             counter = self._token_counter or extract.approximate_tokens
             with contained("token_counter"):
                 call.counted = count(counter(text)) if text else None
+
+    @staticmethod
+    def _advise(call: Call) -> None:
+        """Say how to get the provider's numbers, where there is a known way."""
+        if call.request.platform == "openai":
+            warn_once(
+                "stream_usage",
+                "A streamed answer came without usage, so its tokens are an estimate. By itself ChatOpenAI asks for "
+                "usage only where no base URL is set; ChatOpenAI(stream_usage=True) always does.",
+            )
+
+
+def _from_cache(response: Any) -> bool:
+    """Whether LangChain's cache answered: it then writes a cost of zero into the message's usage."""
+    usages = (
+        getattr(getattr(generation, "message", None), "usage_metadata", None)
+        for prompt in response.generations
+        for generation in prompt
+    )
+    return any(isinstance(usage, Mapping) and usage.get("total_cost") == 0 for usage in usages)

@@ -33,11 +33,13 @@ class Request:
     function: str | None = None
     """The run's name."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Request parameters by the names of `extract.PARAMETERS`."""
+    """Request parameters by the names of `parameters.PARAMETERS`."""
     messages: str | None = None
     """The input messages as JSON, if they may be recorded."""
     system: str | None = None
     """The system instructions, if they may be recorded."""
+    tools: str | None = None
+    """The tools that are offered, as JSON, if they may be recorded."""
     estimated_input: int | None = None
     """Tokens of the prompt, for when the provider reports none."""
 
@@ -57,6 +59,18 @@ class Response:
         return replace(self, messages=messages)
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call cost, in USD. The details are parts of the input and of the output."""
+
+    input: float
+    output: float
+    total: float
+    cache_read: float | None = None
+    cache_creation: float | None = None
+    reasoning: float | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """One model call while it streams. Times are seconds on a monotonic clock.
@@ -71,13 +85,17 @@ class Call:
     started: float
     texts: list[str] | None = None
 
+    batch: int = 1
+    """How many prompts the model was called with at once; each of them is a run."""
     payload: int = 0
     """The identity of what the start was called with; tells a start that fired twice from another one."""
     echoes: int = 0
     """How often more than once every event fires, because the handler is in the callback list repeatedly."""
     events: int = 0
-    """Token events, counted only while there are echoes."""
+    """Token and stream events, counted only while there are echoes."""
     streamed: bool = False
+    by_events: bool = False
+    """Whether v3 stream events are what is counted, see `follow_events`."""
     chunks: int = 0
     first_chunk_at: float = 0.0
     last_chunk_at: float = 0.0
@@ -88,6 +106,11 @@ class Call:
     """Output tokens as counted, chunk by chunk by the user's `token_counter` or from a whole answer's text."""
     reported: Usage | None = None
     """The last usage that the provider reported."""
+    repeats: bool = False
+    """Whether it reports usage again and again, each time from the start of the stream."""
+    cached: bool = False
+    """Whether LangChain's own cache answered, and no model. Then no tokens are stated: none were billed."""
+    cost: Cost | None = None
     response: Response = Response()
     finished: bool = False
     """Whether the call came to its end; of one that did not, the provider's numbers are not the last word."""
@@ -105,6 +128,26 @@ class Call:
         self.chunks += 1
         self.last_chunk_at = now
 
+    def follow_events(self) -> None:
+        """Count v3 stream events from now on, and forget what token events had brought: it was the same chunk.
+
+        Every v3 call has stream events, and they bring everything. Many models fire token events too, with less in
+        them: one ahead of the first stream event, for they fire while they make the chunk that is then converted.
+        """
+        self.by_events = True
+        self.chunks = 0
+        self.longest_gap = 0.0
+        self.counted = None
+        if self.texts is not None:
+            self.texts.clear()
+
+    def from_cache(self) -> None:
+        """LangChain's cache has answered: no tokens were used, and what looked like a stream was a replay."""
+        self.cached = True
+        self.streamed = False
+        self.chunks = 0
+        self.counted = self.reported = None
+
     def usage(self) -> Usage | None:
         """The call's usage: the provider's, else an estimate, else (if nothing arrived) none.
 
@@ -113,12 +156,12 @@ class Call:
         """
         reported = self.reported
         if reported is not None and (self.finished or self.response.finish_reasons):
-            return reported
+            return reported.mended(self.request.estimated_input)
         arrived = self.chunks if self.counted is None else self.counted
         if reported is None:
             something = self.chunks or self.counted is not None
             return Usage.estimated(self.request.estimated_input, arrived) if something else None
-        prompt = self.request.estimated_input if reported.input is None else reported.input
+        prompt = reported.input or self.request.estimated_input
         return Usage.estimated(prompt, max(reported.output or 0, arrived))
 
 

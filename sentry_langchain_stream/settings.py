@@ -27,6 +27,8 @@ class Settings:
     capture_errors: bool = True
     max_live_runs: int = 50_000
     max_idle_seconds: float = 3_600.0
+    cost: bool = False
+    metrics: bool = False
 
     def __post_init__(self) -> None:
         if self.pipeline_name is not None:
@@ -37,7 +39,7 @@ class Settings:
         if self.dialect not in get_args(Dialect):
             allowed = " or ".join(repr(each) for each in get_args(Dialect))
             raise ValueError(f"dialect must be {allowed}, not {self.dialect!r}")
-        for name in ("include_prompts", "capture_errors"):
+        for name in ("include_prompts", "capture_errors", "cost", "metrics"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {_type(getattr(self, name))}")
         for name in ("redact", "token_counter"):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Source = Literal["provider", "estimate"]
@@ -42,10 +42,45 @@ class Usage:
         found = {field: _first(raw, paths) for field, paths in _PATHS.items()}
         if found["input"] is None and found["output"] is None and found["total"] is None:
             return None
+        # LangChain sets the general number to zero where the numbers by time to live are told.
+        found["cache_creation"] = sum(_numbers(raw, _CREATED_FOR)) or found["cache_creation"]
+        room = (found["total"] or 0) - (found["input"] or 0) - (found["output"] or 0)
         found["input"] = _whole(found["input"], _sum(found["cache_read"], found["cache_creation"]), _CACHE_BESIDE, raw)
-        found["output"] = _whole(found["output"], found["reasoning"], _REASONING_BESIDE, raw)
+        found["output"] = _whole(found["output"], found["reasoning"], _REASONING_BESIDE, raw, room)
         found["total"] = _total(found["input"], found["output"], found["total"])
         return cls(**found, source="provider")
+
+    def repeats(self, earlier: Usage | None) -> bool:
+        """Whether two reports of one stream each count it from its start, rather than what came since.
+
+        Some servers report so in every chunk. LangChain adds all reports up, which then counts the prompt once
+        per chunk; the last report is right.
+
+        Args:
+            earlier: The report before this one, if there was one.
+        """
+        return earlier is not None and bool(earlier.input) and (self.input or 0) >= (earlier.input or 0)
+
+    def mended(self, prompt: int | None) -> Usage:
+        """The same, unless it says that no prompt was read: then with an estimate of it, and labelled as one.
+
+        No model answers nothing. LangChain writes a zero where a provider leaves the number out: Anthropic's
+        protocol at the end of a stream, Ollama for a prompt that it remembers.
+
+        Args:
+            prompt: Tokens of the prompt as estimated, if there is anything to go by.
+        """
+        if self.input != 0 or not self.output or not prompt:
+            return self
+        return replace(self, input=prompt, total=_total(prompt, self.output, None), source="estimate")
+
+    @classmethod
+    def together(cls, usages: Iterable[Usage]) -> Usage | None:
+        """What several calls used in all, or `None` if there is none. What none of them knows is unknown."""
+        each = list(usages)
+        if len(each) < 2:
+            return each[0] if each else None
+        return cls(**{field: _sum(*(getattr(usage, field) for usage in each)) for field in _PATHS}, source="provider")
 
     @classmethod
     def estimated(cls, input: int | None, output: int) -> Usage:
@@ -61,35 +96,95 @@ class Usage:
 # Where each number is found. LangChain's `usage_metadata` first, then the providers' own shapes that
 # LangChain hands through in `llm_output`, `generation_info` and `response_metadata`.
 _PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "input": (("input_tokens",), ("prompt_tokens",), ("prompt_token_count",), ("prompt_eval_count",)),
-    "output": (("output_tokens",), ("completion_tokens",), ("candidates_token_count",), ("eval_count",)),
-    "total": (("total_tokens",), ("total_token_count",)),
+    "input": (
+        ("input_tokens",),
+        ("prompt_tokens",),
+        ("prompt_token_count",),
+        ("input_token_count",),
+        ("prompt_eval_count",),
+        ("inputTokens",),
+        ("inputTokenCount",),
+        ("promptTokenCount",),
+    ),
+    "output": (
+        ("output_tokens",),
+        ("completion_tokens",),
+        ("candidates_token_count",),
+        ("generated_token_count",),
+        ("eval_count",),
+        ("outputTokens",),
+        ("outputTokenCount",),
+        ("candidatesTokenCount",),
+    ),
+    "total": (("total_tokens",), ("total_token_count",), ("totalTokens",), ("totalTokenCount",)),
     "cache_read": (
         ("input_token_details", "cache_read"),
+        ("input_token_details", "flex_cache_read"),  # OpenAI's service tiers, as LangChain spells them
+        ("input_token_details", "priority_cache_read"),
         ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
         ("cache_read_input_tokens",),
+        ("prompt_cache_hit_tokens",),
         ("cached_content_token_count",),
+        ("cacheReadInputTokens",),
+        ("cacheReadInputTokenCount",),
+        ("cachedContentTokenCount",),
     ),
-    "cache_creation": (("input_token_details", "cache_creation"), ("cache_creation_input_tokens",)),
+    "cache_creation": (
+        ("input_token_details", "cache_creation"),
+        ("input_token_details", "flex_cache_creation"),
+        ("input_token_details", "priority_cache_creation"),
+        ("prompt_tokens_details", "cache_write_tokens"),
+        ("input_tokens_details", "cache_write_tokens"),
+        ("cache_creation_input_tokens",),
+        ("cache_write_input_tokens",),
+        ("cacheWriteInputTokens",),
+        ("cacheWriteInputTokenCount",),
+    ),
     "reasoning": (
         ("output_token_details", "reasoning"),
+        ("output_token_details", "flex_reasoning"),
+        ("output_token_details", "priority_reasoning"),
         ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "thinking_tokens"),
         ("thoughts_token_count",),
+        ("thoughtsTokenCount",),
     ),
     "audio_input": (("input_token_details", "audio"), ("prompt_tokens_details", "audio_tokens")),
     "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
 }
 
+_CREATED_FOR = tuple(
+    (place, f"ephemeral_{time}_input_tokens")
+    for place in ("input_token_details", "cache_creation")
+    for time in ("5m", "1h")
+)
+
 # Keys by which a provider's own shape is known to count a part beside its whole rather than in it.
-_CACHE_BESIDE = ("cache_read_input_tokens", "cache_creation_input_tokens")  # Anthropic
-_REASONING_BESIDE = ("thoughts_token_count",)  # Gemini
+_CACHE_BESIDE = (  # Anthropic, Bedrock
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_write_input_tokens",
+    "cacheReadInputTokens",
+    "cacheWriteInputTokens",
+    "cacheReadInputTokenCount",
+    "cacheWriteInputTokenCount",
+)
+_REASONING_BESIDE = ("thoughts_token_count", "thoughtsTokenCount")  # Gemini
 
 
-def _whole(whole: int | None, part: int | None, beside: tuple[str, ...], raw: Mapping[str, Any]) -> int | None:
-    """A number that includes its part: a part larger than its whole would make Sentry's cost negative."""
-    if whole is None or part is None:
+def _whole(
+    whole: int | None, part: int | None, beside: tuple[str, ...], raw: Mapping[str, Any], room: int | None = None
+) -> int | None:
+    """A number that includes its part: a part larger than its whole would make Sentry's cost negative.
+
+    The part is beside its whole where the provider is known for it, where it is the larger of the two, and where the
+    reported total has `room` for just this part (xAI's reasoning).
+    """
+    if whole is None or not part:
         return whole
-    return whole + part if part > whole or any(key in raw for key in beside) else whole
+    return whole + part if part == room or part > whole or any(key in raw for key in beside) else whole
 
 
 def _sum(*numbers: int | None) -> int | None:

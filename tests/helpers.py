@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.privacy import Policy
-from sentry_langchain_stream.record import Call, Request, Response, Run
+from sentry_langchain_stream.record import Call, Cost, Request, Response, Run
 from sentry_langchain_stream.usage import Usage
 
 
@@ -25,6 +27,24 @@ class Clock:
             raise ValueError("a monotonic clock never goes back")
         self.now += seconds
         return self.now
+
+    def passing(self, seconds: float) -> Callable[[Any], None]:
+        """A function that lets time pass when it is called, with whatever."""
+
+        def pass_(_: Any) -> None:
+            self.advance(seconds)
+
+        return pass_
+
+
+def handler_on(clock: Clock, **options: Any) -> SentryStreamHandler:
+    """A handler that measures with this clock."""
+
+    class OnClock(SentryStreamHandler):
+        pass
+
+    OnClock.clock = staticmethod(clock)
+    return OnClock(**options)
 
 
 def filled_request() -> Request:
@@ -47,6 +67,7 @@ def filled_request() -> Request:
         },
         messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
         system="Be brief.",
+        tools='[{"type": "function", "name": "get_weather"}]',
         estimated_input=11,
     )
 
@@ -75,6 +96,11 @@ def filled_usage() -> Usage:
     )
 
 
+def filled_cost() -> Cost:
+    """A cost with every field set, each to a number of its own."""
+    return Cost(0.5, 0.25, 0.75, cache_read=0.125, cache_creation=0.0625, reasoning=0.03125)
+
+
 def filled_call() -> Call:
     """A streamed call with every field set: start at 10 s, chunks at 12, 13, 16 and 17 s, end at 20 s."""
     call = Call(
@@ -82,11 +108,15 @@ def filled_call() -> Call:
         10.0,
         texts=["H", "i"],
         streamed=True,
+        by_events=True,
         payload=1,
         echoes=1,
         events=8,
         counted=7,
         reported=filled_usage(),
+        cached=True,
+        repeats=True,
+        cost=filled_cost(),
         response=filled_response(),
         finished=True,
         ended=20.0,

@@ -52,6 +52,13 @@ IN_BOTH: dict[str, AttributeValue] = {
     "langchain_stream.audio_input": 10,
     "langchain_stream.audio_output": 5,
     "langchain_stream.usage_source": "provider",
+    "cache.hit": True,
+    "gen_ai.cost.input_tokens": 0.5,
+    "gen_ai.cost.output_tokens": 0.25,
+    "gen_ai.cost.total_tokens": 0.75,
+    "gen_ai.cost.cache_read.input_tokens": 0.125,
+    "gen_ai.cost.cache_creation.input_tokens": 0.0625,
+    "gen_ai.cost.reasoning.output_tokens": 0.03125,
     "gen_ai.response.tokens_per_second": 5.0,  # 50 tokens in the 10 s from 10 to 20
     "langchain_stream.decode_rate": 7.5,  # 3 of 4 chunks, 37.5 tokens, in the 5 s from 12 to 17
     "langchain_stream.chunks": 4,
@@ -63,6 +70,7 @@ IN_BOTH: dict[str, AttributeValue] = {
         '[{"role": "assistant", "parts": [{"type": "text", "content": "Hi"}], "finish_reason": "stop"}]'
     ),
     "gen_ai.system_instructions": "Be brief.",
+    "gen_ai.tool.definitions": '[{"type": "function", "name": "get_weather"}]',
 }
 ADDED: dict[Dialect, dict[str, AttributeValue]] = {
     "gen_ai": {},
@@ -234,6 +242,6 @@ def test_describing_changes_nothing() -> None:
 
 def test_every_request_parameter_has_a_fact() -> None:
     """What is extracted of the request parameters can all be stated."""
-    from sentry_langchain_stream.extract import PARAMETERS
+    from sentry_langchain_stream.parameters import PARAMETERS
 
     assert set(attributes._PARAMETERS) == set(PARAMETERS)

@@ -12,7 +12,7 @@ from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 from sentry_langchain_stream.attributes import describe
 from sentry_langchain_stream.conventions import AttributeValue, Fact, spell
 from sentry_langchain_stream.settings import Dialect
-from tests.helpers import filled_call, filled_request, filled_response, filled_run, filled_usage
+from tests.helpers import filled_call, filled_cost, filled_request, filled_response, filled_run, filled_usage
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 
@@ -103,7 +103,7 @@ def test_a_fact_is_spelled_under_each_of_its_keys(dialect: Dialect, expected: di
 
 @pytest.mark.parametrize(
     "record",
-    [filled_request(), filled_response(), filled_usage(), filled_call()],
+    [filled_request(), filled_response(), filled_usage(), filled_cost(), filled_call()],
     ids=lambda record: type(record).__name__,
 )
 def test_the_filled_record_is_filled(record: Any) -> None:

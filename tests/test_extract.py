@@ -156,6 +156,15 @@ def test_the_model_asked_for(
             {},
             {"frequency_penalty": 0.1, "presence_penalty": -0.2},
         ),
+        ({"model_kwargs": {"top_k": 4}}, {}, {"top_k": 4}),
+        ({"extra_body": {"top_k": 4}, "top_k": 5}, {}, {"top_k": 5}),
+        ({"generation_config": {"max_output_tokens": 9, "top_p": 0.5}}, {}, {"max_tokens": 9, "top_p": 0.5}),
+        (
+            {"inferenceConfig": {"maxTokens": 9, "topP": 0.5, "stopSequences": ["A"]}},
+            {},
+            {"max_tokens": 9, "top_p": 0.5, "stop": ["A"]},
+        ),
+        ({"additional_model_request_fields": {"top_k": 4}}, {}, {"top_k": 4}),
         ({"stream": True, "tools": [{"x": 1}], "api_key": "k"}, {"thread_id": "t"}, {}),
     ],
     ids=repr,
@@ -167,6 +176,149 @@ def test_request_parameters(options: dict[str, Any], metadata: dict[str, Any], e
     assert {name: type(value) for name, value in found.items()} == {
         name: type(value) for name, value in expected.items()
     }
+
+
+def test_what_the_model_was_made_with_has_the_last_word_only() -> None:
+    """Some classes tell their parameters in their description alone; how the call is made goes before it."""
+    made = {"kwargs": {"temperature": 0.1, "top_p": 0.9, "stop_sequences": ["A"], "api_key": {"type": "secret"}}}
+    found = asked(made, options={"temperature": 0.5, "stop": None}, metadata={"ls_max_tokens": 9}).parameters
+    assert found == {"temperature": 0.5, "top_p": 0.9, "max_tokens": 9, "stop": ["A"]}
+
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+FUNCTION = {"type": "function", "name": "weather", "description": "Of a city.", "parameters": SCHEMA}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(
+            {
+                "tools": [
+                    {
+                        "type": "function",
+                        "function": {"name": "weather", "description": "Of a city.", "parameters": SCHEMA},
+                    }
+                ]
+            },
+            [FUNCTION],
+            id="OpenAI",
+        ),
+        pytest.param({"tools": [FUNCTION]}, [FUNCTION], id="OpenAI Responses"),
+        pytest.param(
+            {"functions": [{"name": "weather", "description": "Of a city.", "parameters": SCHEMA}]},
+            [FUNCTION],
+            id="OpenAI's functions of old",
+        ),
+        pytest.param(
+            {"tools": [{"name": "weather", "description": "Of a city.", "input_schema": SCHEMA, "type": "custom"}]},
+            [FUNCTION],
+            id="Anthropic",
+        ),
+        pytest.param(
+            {
+                "toolConfig": {
+                    "tools": [
+                        {
+                            "toolSpec": {
+                                "name": "weather",
+                                "description": "Of a city.",
+                                "inputSchema": {"json": SCHEMA},
+                            }
+                        },
+                        {"cachePoint": {"type": "default"}},
+                    ]
+                }
+            },
+            [FUNCTION, {"type": "cachePoint"}],
+            id="Bedrock",
+        ),
+        pytest.param(
+            {
+                "tools": [
+                    {
+                        "function_declarations": [
+                            {"name": "weather", "description": "Of a city.", "parameters_json_schema": SCHEMA},
+                            {"name": "time"},
+                        ]
+                    },
+                    {"google_search": {}},
+                ]
+            },
+            [FUNCTION, {"type": "function", "name": "time"}, {"type": "google_search"}],
+            id="Gemini",
+        ),
+        pytest.param(
+            {
+                "tools": [
+                    {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+                    {"type": "mcp", "server_url": "https://x", "authorization": "Bearer abc", "headers": {"k": "v"}},
+                ]
+            },
+            [{"type": "web_search_20250305", "name": "web_search"}, {"type": "mcp"}],
+            id="a provider's own tools, without what they are set up with",
+        ),
+        pytest.param({"tools": []}, None, id="no tools"),
+        pytest.param({"tools": [object(), {}, {"a": 1, "b": 2}]}, None, id="no tool that can be told"),
+        pytest.param({"tools": "weather"}, None, id="no list"),
+        pytest.param({}, None, id="nothing"),
+    ],
+)
+def test_offered_tools_are_told_in_one_shape(options: dict[str, Any], expected: list[dict[str, Any]] | None) -> None:
+    """However a provider spells its tools, they are told by type, name, description and schema alone."""
+    told = asked(options=options).tools
+    assert (json.loads(told) if told else told) == expected
+
+
+def test_without_leave_no_tool_is_told() -> None:
+    """Offered tools are an input: with inputs off nothing of them is kept."""
+    assert asked(options={"tools": [FUNCTION]}, policy=Policy(inputs=False, outputs=True)).tools is None
+
+
+def test_the_words_in_a_tools_definition_are_redacted() -> None:
+    """Descriptions, defaults and choices pass `redact`; names and types are structure and stay."""
+    schema = {
+        "type": "object",
+        "description": "secret",
+        "properties": {
+            "description": {"type": "string", "enum": ["secret", 1], "default": {"type": "secret", "limit": math.inf}}
+        },
+        "required": ["description"],
+    }
+    tool = {"type": "function", "name": "weather", "description": "secret", "parameters": schema}
+    told = asked(options={"tools": [tool]}, policy=Policy(True, True, lambda text: "***")).tools
+    assert told is not None
+    assert json.loads(told) == [
+        {
+            "type": "function",
+            "name": "weather",
+            "description": "***",
+            "parameters": {
+                "type": "object",
+                "description": "***",
+                "properties": {
+                    "description": {
+                        "type": "string",
+                        "enum": ["***", 1],
+                        "default": {"type": "***", "limit": "***"},
+                    }
+                },
+                "required": ["description"],
+            },
+        }
+    ]
+
+
+@pytest.mark.usefixtures("lenient")
+def test_a_tools_description_is_dropped_where_redact_fails() -> None:
+    """A description that could not be redacted is left out, the tool stays."""
+
+    def redact(text: str) -> str:
+        raise ValueError
+
+    told = asked(options={"tools": [FUNCTION]}, policy=Policy(True, True, redact)).tools
+    assert told is not None
+    assert json.loads(told) == [{"type": "function", "name": "weather", "parameters": SCHEMA}]
 
 
 @pytest.mark.parametrize(
@@ -390,6 +542,26 @@ def test_the_rival_integration(metadata: dict[str, Any], options: dict[str, Any]
             ("stop",),
             id="reason in the generation's info",
         ),
+        *(
+            pytest.param(
+                chat_result(
+                    AIMessage("Hi", response_metadata={"object": "response", "model": "m", "id": "resp_1", **told})
+                ),
+                "m",
+                "resp_1",
+                reasons,
+                id=f"OpenAI Responses, {told['status']}",
+            )
+            for told, reasons in (
+                ({"status": "completed", "incomplete_details": None}, ("completed",)),
+                (
+                    {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+                    ("max_output_tokens",),
+                ),
+                ({"status": "failed"}, ("failed",)),
+                ({"status": "in_progress"}, ()),
+            )
+        ),
         pytest.param(LLMResult(generations=[]), None, None, (), id="nothing"),
         pytest.param(LLMResult(generations=[[], []]), None, None, (), id="empty"),
     ],
@@ -481,6 +653,31 @@ def test_an_http_errors_headers_and_body_are_not_recorded() -> None:
             Usage(3, 4, 7),
             id="n answers to one prompt carry one usage",
         ),
+        pytest.param(
+            LLMResult(
+                generations=[
+                    [ChatGeneration(message=AIMessage("a", usage_metadata=USED)) for _ in range(2)],
+                    [ChatGeneration(message=AIMessage("b", usage_metadata=USED))],
+                ]
+            ),
+            Usage(6, 8, 14),
+            id="two prompts have a usage each",
+        ),
+        pytest.param(
+            text_result("Hi", info={"amazon-bedrock-invocationMetrics": {"inputTokenCount": 5, "outputTokenCount": 6}}),
+            Usage(5, 6, 11),
+            id="completion's info, Bedrock",
+        ),
+        pytest.param(
+            text_result("Hi", info={"token_count": {"input_tokens": 5.0, "output_tokens": 6.0}}),
+            Usage(5, 6, 11),
+            id="completion's info, Cohere",
+        ),
+        pytest.param(
+            text_result("Hi", info={"done": True, "prompt_eval_count": 5, "eval_count": 6}),
+            Usage(5, 6, 11),
+            id="completion's info, Ollama",
+        ),
         pytest.param(chat_result(AIMessage("Hi"), llm_output={"token_usage": {}}), None, id="empty"),
         pytest.param(chat_result(AIMessage("Hi")), None, id="none"),
         pytest.param(LLMResult(generations=[]), None, id="no generation"),
@@ -489,6 +686,16 @@ def test_an_http_errors_headers_and_body_are_not_recorded() -> None:
 def test_the_usage_of_a_result(result: LLMResult, expected: Usage | None) -> None:
     """Usage is found where providers put it, is never summed, and zero is not unknown."""
     assert extract.usage(result) == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [({"token_usage": {}}, True), ({"token_usage": PAID}, False), ({"token_usage": None}, False), (None, False)],
+    ids=repr,
+)
+def test_a_prompts_tokens_may_be_counted_with_another_prompt(output: dict[str, Any] | None, expected: bool) -> None:
+    """An empty usage is what LangChain leaves with all but the first of several prompts of one request."""
+    assert extract.counted_elsewhere(text_result("Hi", llm_output=output)) is expected
 
 
 def test_the_answers_text() -> None:

@@ -27,6 +27,8 @@ def test_the_defaults() -> None:
         "capture_errors": True,
         "max_live_runs": 50_000,
         "max_idle_seconds": 3_600.0,
+        "cost": False,
+        "metrics": False,
     }
 
 
@@ -40,6 +42,8 @@ def test_the_defaults() -> None:
         {"redact": str.upper},
         {"token_counter": count},
         {"capture_errors": False},
+        {"cost": True},
+        {"metrics": True},
         {"max_live_runs": 1},
         {"max_idle_seconds": 1},
         {"max_idle_seconds": 0.001},
@@ -71,6 +75,8 @@ def test_the_dialects() -> None:
         ({"include_prompts": 1}, TypeError, "include_prompts must be True or False, not int"),
         ({"include_prompts": None}, TypeError, "include_prompts must be True or False, not NoneType"),
         ({"capture_errors": "no"}, TypeError, "capture_errors must be True or False, not str"),
+        ({"cost": 1}, TypeError, "cost must be True or False, not int"),
+        ({"metrics": None}, TypeError, "metrics must be True or False, not NoneType"),
         ({"redact": "***"}, TypeError, "redact must be a callable that takes a str, or None, not str"),
         ({"max_live_runs": True}, TypeError, "max_live_runs must be an int, not bool"),
         ({"max_live_runs": 1.0}, TypeError, "max_live_runs must be an int, not float"),
@@ -81,7 +87,7 @@ def test_the_dialects() -> None:
         ({"max_idle_seconds": math.nan}, ValueError, "max_idle_seconds must be above 0, not nan"),
         ({"token_counter": 4}, TypeError, "token_counter must be a callable that takes a str, or None, not int"),
     ],
-    ids=str,
+    ids=lambda given: " ".join(given),
 )
 def test_what_is_not_allowed_is_refused_by_name(given: dict[str, Any], error: type[Exception], message: str) -> None:
     """An invalid argument raises at once, and the message names it, what is allowed and what was given."""

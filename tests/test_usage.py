@@ -91,6 +91,112 @@ REPORTS: list[Any] = [
         Usage(10, 5, 35),
         id="more in the total than in the parts",
     ),
+    pytest.param(
+        {
+            "input_tokens": 100,
+            "output_tokens": 50,
+            "total_tokens": 150,
+            "input_tokens_details": {"cached_tokens": 40, "cache_write_tokens": 30},
+            "output_tokens_details": {"reasoning_tokens": 20},
+        },
+        Usage(100, 50, 150, 40, 30, 20),
+        id="OpenAI Responses",
+    ),
+    *(
+        pytest.param(
+            {
+                "input_tokens": 100,
+                "output_tokens": 50,
+                "total_tokens": 150,
+                "input_token_details": {f"{tier}_cache_read": 40, f"{tier}_cache_creation": 30, tier: 60},
+                "output_token_details": {f"{tier}_reasoning": 20, tier: 30},
+            },
+            Usage(100, 50, 150, 40, 30, 20),
+            id=f"LangChain, OpenAI's service tier {tier}",
+        )
+        for tier in ("flex", "priority")
+    ),
+    pytest.param(
+        # LangChain sets the general number to zero where there are numbers by time to live.
+        {
+            "input_tokens": 100,
+            "output_tokens": 5,
+            "total_tokens": 105,
+            "input_token_details": {
+                "cache_read": 40,
+                "cache_creation": 0,
+                "ephemeral_5m_input_tokens": 20,
+                "ephemeral_1h_input_tokens": 10,
+            },
+        },
+        Usage(100, 5, 105, 40, 30),
+        id="LangChain, Anthropic's cache by time to live",
+    ),
+    pytest.param(
+        {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "cache_creation_input_tokens": 30,
+            "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 10},
+            "output_tokens_details": {"thinking_tokens": 3},
+        },
+        Usage(40, 5, 45, None, 30, 3),
+        id="Anthropic, cache by time to live, and thinking",
+    ),
+    pytest.param(
+        {
+            "inputTokens": 10,
+            "outputTokens": 5,
+            "totalTokens": 45,
+            "cacheReadInputTokens": 20,
+            "cacheWriteInputTokens": 10,
+        },
+        Usage(40, 5, 45, 20, 10),
+        id="Bedrock Converse",
+    ),
+    pytest.param(
+        {"inputTokenCount": 10, "outputTokenCount": 5, "cacheReadInputTokenCount": 20, "invocationLatency": 7},
+        Usage(30, 5, 35, 20),
+        id="Bedrock invocation metrics",
+    ),
+    pytest.param(
+        {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "cache_read_input_tokens": 20},
+        Usage(30, 5, 35, 20),
+        id="ChatBedrock",
+    ),
+    pytest.param(
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_tokens": 15,
+            "prompt_cache_hit_tokens": 8,
+            "prompt_cache_miss_tokens": 2,
+        },
+        Usage(10, 5, 15, 8),
+        id="DeepSeek",
+    ),
+    pytest.param(
+        # xAI counts reasoning beside the completion; only the total tells.
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 50,
+            "total_tokens": 80,
+            "completion_tokens_details": {"reasoning_tokens": 20},
+        },
+        Usage(10, 70, 80, reasoning=20),
+        id="xAI, reasoning beside the completion",
+    ),
+    pytest.param(
+        {"input_token_count": 10, "generated_token_count": 5, "stop_reason": "eos_token"},
+        Usage(10, 5, 15),
+        id="watsonx",
+    ),
+    pytest.param(
+        {"promptTokenCount": 10, "candidatesTokenCount": 5, "thoughtsTokenCount": 20, "totalTokenCount": 35},
+        Usage(10, 25, 35, reasoning=20),
+        id="Gemini over REST",
+    ),
+    pytest.param({"prompt_eval_count": 10, "eval_count": 5, "done": True}, Usage(10, 5, 15), id="Ollama"),
     pytest.param({"total_tokens": 9}, Usage(None, None, 9), id="only a total"),
     pytest.param({"input_tokens": 9}, Usage(9, None, 9), id="only the input"),
     pytest.param({"output_tokens": 9}, Usage(None, 9, 9), id="only the output"),
@@ -236,6 +342,10 @@ def test_whatever_is_reported_no_number_is_impossible(raw: dict[str, Any]) -> No
         assert number is None or (type(number) is int and number >= 0), name
     assert usage.total is not None
     assert usage.total >= (usage.input or 0) + (usage.output or 0)
+    if usage.input is not None:
+        assert usage.input >= (usage.cache_read or 0) + (usage.cache_creation or 0)
+    if usage.output is not None:
+        assert usage.output >= (usage.reasoning or 0)
 
 
 @settings(deadline=None)
@@ -271,3 +381,48 @@ def test_usage_does_not_change() -> None:
     """A usage cannot be changed after it was read."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Usage().input = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "repeats"),
+    [
+        (None, Usage(10, 1, 11), False),
+        (Usage(10, 1, 11), Usage(10, 2, 12), True),
+        (Usage(10, 1, 11), Usage(12, 2, 14), True),
+        (Usage(10, 1, 11), Usage(0, 2, 2), False),
+        (Usage(10, 1, 11), Usage(None, 2, 2), False),
+        (Usage(0, 1, 1), Usage(10, 2, 12), False),
+        (Usage(None, 1, 1), Usage(10, 2, 12), False),
+    ],
+    ids=repr,
+)
+def test_a_report_that_counts_the_prompt_again_repeats_the_one_before(
+    earlier: Usage | None, later: Usage, repeats: bool
+) -> None:
+    """Two reports that both count the prompt each count from the start; one without it tells what came since."""
+    assert later.repeats(earlier) is repeats
+
+
+@pytest.mark.parametrize(
+    ("reported", "prompt", "expected"),
+    [
+        (Usage(0, 5, 5), 7, Usage(7, 5, 12, source="estimate")),
+        (Usage(0, 5, 5, reasoning=3), 7, Usage(7, 5, 12, reasoning=3, source="estimate")),
+        (Usage(0, 5, 5), None, Usage(0, 5, 5)),
+        (Usage(0, 5, 5), 0, Usage(0, 5, 5)),
+        (Usage(0, 0, 0), 7, Usage(0, 0, 0)),
+        (Usage(None, 5, 5), 7, Usage(None, 5, 5)),
+        (Usage(3, 5, 8), 7, Usage(3, 5, 8)),
+    ],
+    ids=repr,
+)
+def test_an_answer_to_nothing_is_mended_with_an_estimate(reported: Usage, prompt: int | None, expected: Usage) -> None:
+    """Where output is reported but an input of zero, the input is estimated, and the whole is labelled so."""
+    assert reported.mended(prompt) == expected
+
+
+def test_what_several_calls_used_is_added_up() -> None:
+    """Each number is the sum of those that are known, and what nobody knows stays unknown."""
+    assert Usage.together([]) is None
+    assert Usage.together([Usage(1, 2, 3)]) == Usage(1, 2, 3)
+    assert Usage.together([Usage(1, 2, 3, cache_read=1), Usage(10, None, 10)]) == Usage(11, 2, 13, cache_read=1)

@@ -1,10 +1,11 @@
 """All that is asked of Sentry's SDK. The only room that imports it, and the only one that detects its features.
 
-`spans.py` has the two span models behind one protocol, `issues.py` reports failures, `neighbours.py` keeps the
-peace with Sentry's own integrations.
+`spans.py` has the two span models behind one protocol, `issues.py` reports failures, `metrics.py` records what is to
+survive sampling, `neighbours.py` keeps the peace with Sentry's own integrations.
 """
 
 from .issues import capture_error
+from .metrics import record_metrics
 from .neighbours import deduplication_base, warn_of_rival
 from .spans import SpanBackend, Status, allowed_content, choose, pipeline_name
 
@@ -16,5 +17,6 @@ __all__ = [
     "choose",
     "deduplication_base",
     "pipeline_name",
+    "record_metrics",
     "warn_of_rival",
 ]

@@ -1,0 +1,1 @@
+"""The providers' own classes against a server that nobody here wrote."""
