@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from typing import Any, cast
 from uuid import UUID
@@ -15,7 +16,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
 from . import backends, extract
-from .containment import contained, is_strict
+from .containment import contained
 from .lifecycle import LiveRuns
 from .models import ModelRuns
 from .record import Kind, Outcome
@@ -73,12 +74,16 @@ class SentryStreamHandler(AsyncCallbackHandler):
     # and a hook that is not overridden costs the same. Hence the hooks below that do nothing.
     run_inline = True
 
+    _made_from: type[SentryStreamHandler]
+
     clock: Callable[[], float] = staticmethod(time.perf_counter)
     """The monotonic clock, in seconds, that all durations are measured with."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
         """Make an instance that Sentry's LangchainIntegration takes for its own handler."""
-        return cast(SentryStreamHandler, super().__new__(_deduplicating(cast(Any, cls))))
+        made = cast(SentryStreamHandler, super().__new__(_deduplicating(cast(Any, cls))))
+        made._made_from = cls
+        return made
 
     def __init__(
         self,
@@ -107,6 +112,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
             metrics,
         )
         clock = type(self).clock
+        self._settings = settings
         self._runs = LiveRuns(settings, clock)
         self._models = ModelRuns(self._runs, settings, clock)
         # What Sentry's integration reads of its own handler class, whose __init__ is not called.
@@ -114,10 +120,18 @@ class SentryStreamHandler(AsyncCallbackHandler):
         self.max_span_map_size: int | None = None
         self.include_prompts = include_prompts
 
-    @property
-    def raise_error(self) -> bool:  # type: ignore[override]
-        """Whether LangChain lets an exception of a hook through: only in this project's own tests."""
-        return is_strict()
+    def __copy__(self) -> SentryStreamHandler:
+        """The handler itself: there is one for the whole process, and a copy would not know its live runs."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SentryStreamHandler:
+        """The handler itself, see `__copy__`."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A handler with the same settings, without live runs: what another process may get."""
+        settings = {each.name: getattr(self._settings, each.name) for each in fields(self._settings)}
+        return _remake, (self._made_from, settings)
 
     @property
     def live_runs(self) -> int:
@@ -345,6 +359,10 @@ def outcome(error: BaseException) -> Outcome:
     if any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__):
         return "completed"
     return "failed"
+
+
+def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:
+    return cls(**settings)
 
 
 @cache

@@ -43,7 +43,8 @@ class LiveRuns:
     LangChain does not signal every end. What ends a run otherwise: the end of the run above it, the end of the
     task that it ran in, idleness, a bound on the number of live runs, and the end of the process.
 
-    Safe for threads: a run ends by being taken out of the map, which one caller alone can do.
+    Safe for threads: a run ends by being taken out of the map, which one caller alone can do, and starts and ends
+    within one tree take turns.
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
@@ -53,7 +54,7 @@ class LiveRuns:
         self._runs: dict[UUID, Run] = {}
         # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
         self._tops: deque[UUID] = deque()
-        self._batches: dict[tuple[int, int], Run] = {}
+        self._batches: dict[tuple[int, int] | None, Run] = {}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -86,50 +87,42 @@ class LiveRuns:
         """
         if run_id in self._runs:
             return
+        self._bound()
         parent = self._runs.get(parent_run_id) if parent_run_id is not None else None
         if parent is None:
             self._sweep()
-            parent = self._above(run_id, name, metadata, batch)
+            parent = self._above(name, metadata, batch)
             if parent is None:
                 return
-            parent.reports = parent_run_id is None
+            if kind != "model":
+                # A chain, tool or retriever at the top is the pipeline itself.
+                self._start_top(parent, run_id, kind, name, reports=parent_run_id is None)
+                return
             self._tops.append(run_id)
-        if parent.implicit and kind != "model":
-            # A chain, tool or retriever at the top is the pipeline itself.
-            run, parent = parent, None
-            run.id, run.kind, run.implicit = run_id, kind, False
-        else:
+        record = self._record(parent, call) if call is not None else None
+        with parent.tree.lock:
+            # Another thread may have ended the parent meanwhile. Its span is still the right one to hang on.
+            ended = not parent.implicit and parent.id not in self._runs
             run = Run(
                 run_id,
                 kind,
                 parent.pipeline,
                 parent.backend,
                 parent.policy,
-                parent=parent,
+                name=name,
+                parent=None if ended else parent,
                 anchor=parent.anchor,
                 recording=parent.recording,
+                reports=parent.implicit and parent_run_id is None,
+                tree=parent.tree,
             )
-        run.name = name
-        self._runs[run_id] = run
-        if parent is None:
-            self._open_pipeline(run)
-        else:
-            parent.children[run_id] = run
-            if parent.implicit and parent.span is None and parent.anchor is None:
-                # A bare model call with nothing above it: the pipeline gets a span that ends with the call.
-                self._open_pipeline(parent)
-                run.anchor, run.recording = parent.anchor, parent.recording
-            if call is not None and (run.recording or self._settings.metrics):
-                if not run.recording:
-                    run.policy = NOTHING  # the metrics hold no content
-                try:
-                    self._open_call(run, call(run.policy))
-                except BaseException:
-                    # Ctrl-C in the middle of our work: LangChain will not end what it has not started.
-                    self.end(run_id, "cancelled")
-                    raise
-        run.top().touched = self._now()
-        if kind != "chain" or parent is None:
+            self._runs[run_id] = run
+            if not ended:
+                parent.children[run_id] = run
+            if record is not None:
+                self._open_call(run, record)
+            run.tree.touched = self._now()
+        if kind != "chain":
             watch.task(run, self._task_ended)
 
     def end(
@@ -148,26 +141,38 @@ class LiveRuns:
             error: What it failed with.
             evicted: Why we end it, if it is not LangChain that does.
         """
-        run = self._runs.pop(run_id, None)
+        run = self._runs.get(run_id)
         if run is None:
             return
-        if outcome == "completed" and run.kind == "chain" and run.streams():
-            # A sync chain whose consumer left says that it came to its end, while the model is still at it.
-            outcome = "abandoned"
-        for child_id in list(run.children):
-            self.end(child_id, _BELOW[outcome], evicted=evicted)
-        run.evicted = evicted
-        self._close(run, outcome, error)
+        with run.tree.lock, backends.within(run.tree.scopes):
+            if self._runs.pop(run_id, None) is None:
+                return
+            if outcome == "completed" and run.kind == "chain" and watch.is_current(run) and run.streams():
+                # A sync chain whose consumer left says that it came to its end, while the model is still at it.
+                outcome = "abandoned"
+            try:
+                for below in run.below():
+                    if self._runs.pop(below.id, None) is not None:
+                        self._close(below, _BELOW[outcome], None, evicted)
+            finally:
+                self._close(run, outcome, error, evicted)
+                self._leave(run, outcome, error, evicted)
+
+    def _leave(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+        """Take a run that has ended out of its tree, and end what ends with it."""
         parent, run.parent = run.parent, None
+        run.children.clear()
+        run.tree.touched = self._now()
         if parent is None:
             return
-        parent.children.pop(run_id, None)
-        parent.top().touched = self._now()
+        parent.children.pop(run.id, None)
+        parent.remember(run.failed)
         if parent.implicit:
-            parent.outcome = max(parent.outcome, outcome, key=_SEVERITY.index)
-            parent.evicted = evicted
+            if _SEVERITY.index(outcome) >= _SEVERITY.index(parent.outcome):
+                parent.outcome, parent.error_type = outcome, run.error_type
             if not parent.children:
-                self._close(parent, parent.outcome, error)
+                self._batches.pop(parent.tree.batch, None)
+                self._close(parent, parent.outcome, None, evicted)
         elif outcome == "abandoned" and (parent.name or "").startswith("RunnableWithFallbacks"):
             # Left at its first chunk, it ends without a word (langchain-core 1.7 to 1.8).
             self.end(parent.id, "abandoned", evicted=evicted)
@@ -189,21 +194,24 @@ class LiveRuns:
             with contained("end of all runs"):
                 self.end(run_id, "abandoned", evicted=evicted)
 
-    def _above(
-        self, run_id: UUID, name: str | None, metadata: Mapping[str, Any], batch: tuple[int, object]
-    ) -> Run | None:
+    def forget(self) -> None:
+        """Forget every live run without ending it: in a forked process they are the parent's to end."""
+        self._runs.clear()
+        self._tops.clear()
+        self._batches.clear()
+
+    def _above(self, name: str | None, metadata: Mapping[str, Any], batch: tuple[int, object]) -> Run | None:
         """What stands above a run without a live parent: the pipeline, below the active span if there is one."""
         size, shared = batch
         together = (get_ident(), id(shared))
-        if size > 1 and together in self._batches:
-            top = self._batches[together]
-            if len(top.children) == size - 1:
+        if size > 1 and (begun := self._batches.get(together)) is not None:
+            if len(begun.children) == size - 1:
                 del self._batches[together]
-            return top
+            return begun
         backend = backends.choose()
         if backend is None:
             return None
-        watch.exit(self)
+        watch.process(self)
         settings = self._settings
         inputs, outputs = backends.allowed_content()
         policy = Policy.decide(
@@ -215,10 +223,37 @@ class LiveRuns:
         active = backend.current()
         pipeline = naming.pipeline(settings.pipeline_name, metadata, backends.pipeline_name(), name)
         top = Run(uuid4(), "chain", pipeline, backend, policy, anchor=active, implicit=True)
+        top.tree.scopes = backends.scopes()
         top.recording = active is None or backend.recording(active)
         if size > 1:
+            top.tree.batch = together
             self._batches[together] = top
         return top
+
+    def _start_top(self, run: Run, run_id: UUID, kind: Kind, name: str | None, *, reports: bool) -> None:
+        run.id, run.kind, run.name, run.implicit, run.reports = run_id, kind, name, False, reports
+        with run.tree.lock:
+            self._runs[run_id] = run
+            self._tops.append(run_id)
+            self._open_pipeline(run)
+            run.tree.touched = self._now()
+        watch.task(run, self._task_ended)
+
+    def _record(self, parent: Run, call: Callable[[Policy], Call]) -> Call | None:
+        """The record of a call. Made outside of the lock: the user's `redact` and `token_counter` are called."""
+        if parent.implicit and parent.span is None and parent.anchor is None:
+            # A bare model call with nothing above it: the pipeline gets a span that ends with the call.
+            self._open_pipeline(parent)
+        if not parent.recording and not self._settings.metrics:
+            return None
+        try:
+            return call(parent.policy if parent.recording else NOTHING)  # the metrics hold no content
+        except BaseException:
+            # Ctrl-C in the middle of our work: LangChain will not end what it has not started.
+            if parent.implicit and not parent.children:
+                self._batches.pop(parent.tree.batch, None)
+                self._close(parent, "cancelled", None, None)
+            raise
 
     def _open_pipeline(self, run: Run) -> None:
         dialect = self._settings.dialect
@@ -251,16 +286,17 @@ class LiveRuns:
                 run.recording = False
             # A child that the user's `ignore_spans` left out: what is below it hangs on its parent.
 
-    def _close(self, run: Run, outcome: Outcome, error: BaseException | None) -> None:
+    def _close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         if run.unwatch is not None:
             run.unwatch()
             run.unwatch = None
-        run.outcome = outcome
-        top = run.top()
-        if error is not None and outcome == "failed":
-            run.error_type = type(error).__name__
-            if run.span is not None:
-                top.failed_spans.setdefault(id(error), run.span)
+        run.outcome, run.evicted = outcome, evicted
+        failure = error if outcome == "failed" else None
+        if failure is not None:
+            run.error_type = type(failure).__name__
+            first = backends.first_failed(failure, run.id)
+            if first == run.id:
+                run.remember({first: run.span or run.anchor})
         if run.call is not None:
             self._complete(run.call, run.policy, outcome)
         if run.span is not None:
@@ -275,9 +311,9 @@ class LiveRuns:
         if run.call is not None and self._settings.metrics:
             with contained("metrics"):
                 backends.record_metrics(run, run.call)
-        if run is top and run.reports and error is not None and outcome == "failed" and self._settings.capture_errors:
+        if failure is not None and run.reports and self._settings.capture_errors:
             with contained("capture_errors"):
-                backends.capture_error(error, run.backend, top.failed_spans.get(id(error)), run.policy)
+                backends.capture_error(failure, run.backend, run.failed.get(first, run.span), run.policy)
 
     def _complete(self, call: Call, policy: Policy, outcome: Outcome) -> None:
         call.ended = self._now()
@@ -300,19 +336,30 @@ class LiveRuns:
             with contained("end of a task"):
                 self.end(run_id, "cancelled")
 
-    def _sweep(self) -> None:
-        """End what has been idle too long, and the oldest trees if there are too many runs.
+    def _bound(self) -> None:
+        """End the oldest trees if there are too many live runs."""
+        while len(self._runs) >= self._settings.max_live_runs:
+            try:
+                oldest = next(iter(self._runs.values()))
+            except (StopIteration, RuntimeError):  # another thread was at it
+                return
+            top = oldest.top()
+            for run_id in list(top.children) if top.implicit else [top.id]:
+                self.end(run_id, "abandoned", evicted="limit")
+            self.end(oldest.id, "abandoned", evicted="limit")
 
-        Looks at two trees at the most, so it costs each start the same; every tree gets its turn.
-        """
-        for _ in range(min(2, len(self._tops))):
-            run_id = self._tops.popleft()
+    def _sweep(self) -> None:
+        """End what has been idle too long. Each start looks at two trees at the most, and every tree gets its turn."""
+        for _ in range(2):
+            try:
+                run_id = self._tops.popleft()
+            except IndexError:
+                return
             run = self._runs.get(run_id)
             if run is None:
                 continue
-            if len(self._runs) >= self._settings.max_live_runs:
-                self.end(run_id, "abandoned", evicted="limit")
-            elif self._now() - run.top().active_at() > self._settings.max_idle_seconds:
+            longest = self._settings.max_idle_seconds
+            if self._now() - run.tree.touched > longest and self._now() - run.top().active_at() > longest:
                 self.end(run_id, "abandoned", evicted="idle")
             else:
                 self._tops.append(run_id)

@@ -9,7 +9,7 @@ from uuid import UUID
 from . import backends, content, events, extract
 from .containment import contained, warn_once
 from .lifecycle import LiveRuns
-from .privacy import Policy
+from .privacy import NOTHING, Policy
 from .record import Call, Outcome, Request, Run
 from .settings import Settings
 from .usage import count
@@ -141,7 +141,8 @@ class ModelRuns:
             return
         if run.call is not None and response is not None:
             with contained("extract.response"):
-                self._answer(run.call, run.policy, response, how)
+                # A call that is not recorded is followed for its metrics, which hold no content.
+                self._answer(run.call, run.policy if run.recording else NOTHING, response, how)
         with contained("end of a model run"):
             if error is not None:
                 self._runs.end_batch(run_id)

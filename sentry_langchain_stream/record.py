@@ -7,7 +7,9 @@ pins the generator that raised it, and with it everything that the stream holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from threading import RLock
 from typing import Any, Literal
 from uuid import UUID
 
@@ -166,22 +168,38 @@ class Call:
 
 
 @dataclass(slots=True, eq=False)
+class Tree:
+    """What the runs of one tree share.
+
+    Args:
+        scopes: The scopes that it started in. Whose request it is, is told by them, wherever it ends.
+        touched: When a run of it last started or ended.
+        batch: Identifies the call of several prompts that it stands above, while there are prompts to come.
+        lock: Held while a run of it starts or ends. Reentrant: garbage collection may end a run at any point.
+    """
+
+    scopes: Any = None
+    touched: float = 0.0
+    batch: tuple[int, int] | None = None
+    lock: AbstractContextManager[Any] = field(default_factory=RLock)
+
+
+@dataclass(slots=True, eq=False)
 class Run:
     """A run of LangChain.
 
     Args:
         id: LangChain's run id.
         kind: What runs.
-        name: The run's name, if LangChain gave one.
         pipeline: The pipeline's name, the same for a whole tree.
         backend: Sentry's span model that serves the tree.
         policy: What may be recorded.
+        name: The run's name, if LangChain gave one.
         parent: The run above it, if we know one.
         anchor: The span that spans below it hang on: its own, else its parent's, else the one that was active.
         recording: Whether anything of it is going to be sent; it is not, if the trace is not sampled.
         implicit: It is no run of LangChain, but what stands above a bare model call, and ends with it.
-        reports: Of a top run: whether its failure is the application's. It is not known to be, if LangChain names
-            a parent that we never saw, which may yet recover.
+        reports: Whether its failure is the application's: nobody in LangChain stands above who may yet recover.
     """
 
     id: UUID
@@ -194,7 +212,8 @@ class Run:
     anchor: Any = None
     recording: bool = False
     implicit: bool = False
-    reports: bool = True
+    reports: bool = False
+    tree: Tree = field(default_factory=Tree)
     span: Any = None
     call: Call | None = None
     children: dict[UUID, Run] = field(default_factory=dict)
@@ -202,29 +221,42 @@ class Run:
     """Takes back the watch on the task that started the run."""
     task: Any = None
     """A weak reference to that task."""
-    touched: float = 0.0
-    """Of a top run: when a run of its tree last started or ended."""
-    failed_spans: dict[int, Any] = field(default_factory=dict)
-    """Of a top run: the span that first failed with an exception, by the exception's identity."""
+    failed: dict[UUID, Any] = field(default_factory=dict)
+    """Of the failures last seen in the run and below it: the run that failed first, and its span."""
     outcome: Outcome = "completed"
     error_type: str | None = None
     evicted: str | None = None
     """Why we ended the run rather than LangChain: `"idle"`, `"limit"` or `"exit"`."""
 
+    def remember(self, failures: Mapping[UUID, Any]) -> None:
+        """Keep what failed below. Only the last few: one of them may yet be what this run fails with."""
+        self.failed.update(failures)
+        while len(self.failed) > 8:
+            del self.failed[next(iter(self.failed))]
+
     def top(self) -> Run:
         """The topmost live run above this one, or itself."""
         run = self
-        while run.parent is not None:
-            run = run.parent
+        while (parent := run.parent) is not None:
+            run = parent
         return run
 
+    def below(self) -> list[Run]:
+        """Every live run below this one, those further down first."""
+        found: list[Run] = []
+        ahead = list(self.children.values())
+        while ahead:
+            run = ahead.pop()
+            found.append(run)
+            ahead.extend(list(run.children.values()))
+        found.reverse()
+        return found
+
     def active_at(self) -> float:
-        """When something last happened in the tree below this run."""
-        latest = self.touched if self.call is None else max(self.touched, self.call.last_chunk_at)
-        return max([latest, *(child.active_at() for child in list(self.children.values()))])
+        """When something last happened in the tree that this run is the top of."""
+        calls = [run.call.last_chunk_at for run in (self, *self.below()) if run.call is not None]
+        return max([self.tree.touched, *calls])
 
     def streams(self) -> bool:
         """Whether a model streams in the tree below this run."""
-        if self.call is not None and self.call.streamed:
-            return True
-        return any(child.streams() for child in list(self.children.values()))
+        return any(run.call is not None and run.call.streamed for run in self.below())

@@ -133,7 +133,9 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
         with sentry_sdk.isolation_scope() as isolation:
             isolation.set_client(None)
             isolation.set_new_propagation_context()
-            sentry_sdk.get_current_scope().set_client(None)
+            current = sentry_sdk.get_current_scope()
+            current.set_client(None)
+            current.span = None  # what is active belongs to the client from before
             everywhere.set_client(captured.client)
             yield captured
     finally:

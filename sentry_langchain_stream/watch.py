@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import weakref
 from collections.abc import Callable
 from functools import cache, partial
@@ -51,18 +52,25 @@ def _current() -> asyncio.Task[Any] | None:
     return asyncio.current_task() if asyncio._get_running_loop() is not None else None
 
 
-class Endable(Protocol):
-    """What can end all its runs."""
+class Followed(Protocol):
+    """What follows runs."""
 
     def end_all(self, evicted: str) -> None:
         """End every live run, and say why."""
 
+    def forget(self) -> None:
+        """Forget every live run."""
 
-_all: weakref.WeakSet[Endable] = weakref.WeakSet()
+
+_all: weakref.WeakSet[Followed] = weakref.WeakSet()
 
 
-def exit(runs: Endable) -> None:
-    """End these runs when the process exits. Call it once there is a Sentry client, see below."""
+def process(runs: Followed) -> None:
+    """End these runs when the process exits, and forget them in its forks.
+
+    Call it once there is a Sentry client. Exit functions run in reverse order, and Sentry's, which sends what is left
+    and closes the client, is registered by `sentry_sdk.init` and must run after ours.
+    """
     if runs not in _all:
         _all.add(runs)
         _register()
@@ -70,11 +78,16 @@ def exit(runs: Endable) -> None:
 
 @cache
 def _register() -> None:
-    # Exit functions run in reverse order. Sentry's, which sends what is left and closes the client, is registered
-    # by `sentry_sdk.init` and must run after ours.
     atexit.register(_end_all)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_all)
 
 
 def _end_all() -> None:
     for runs in list(_all):
         runs.end_all("exit")
+
+
+def _forget_all() -> None:
+    for runs in list(_all):
+        runs.forget()

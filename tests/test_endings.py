@@ -274,6 +274,8 @@ async def test_an_ending_is_told(ending: Ending, subject: Subject, shape: str) -
             assert current_span_id() == active
         assert current_span_id() is None
     assert stage.handler.live_runs == 0
+    for root in captured.find_all(op="function"):
+        assert root.attributes["langchain_stream.outcome"] == ending.outcome
     models = captured.find_all(op="gen_ai.chat")
     assert len(models) == subject.calls, captured.tree()
     if ending.outcome == "failed":

@@ -13,12 +13,14 @@ import pytest
 import sentry_sdk
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+from langchain_core.exceptions import OutputParserException
+from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.subjects import SUBJECTS, Subject
-from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
+from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed, fake_model
 
 
 class ModelError(Exception):
@@ -223,3 +225,79 @@ async def test_the_issue_carries_no_variables_unless_content_is_allowed() -> Non
     frames = issue["exception"]["values"][-1]["stacktrace"]["frames"]
     assert frames
     assert all("vars" not in frame for frame in frames)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_the_last_attempts_failure_belongs_to_the_last_attempt(shape: str) -> None:
+    """When every retry fails, the issue is linked to the attempt whose exception it is."""
+
+    def fresh(_: int) -> None:
+        raise ModelError("this attempt failed")
+
+    app = ScriptedModel(before=fresh).with_retry(
+        retry_if_exception_type=(ModelError,), wait_exponential_jitter=False, stop_after_attempt=2
+    )
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        await run(WAYS[2], app, "Hi", SentryStreamHandler())
+    (issue,) = issues(captured)
+    attempts = captured.find_all(op="gen_ai.chat")
+    assert len(attempts) == 2
+    assert issue["contexts"]["trace"]["span_id"] == attempts[-1].span_id
+
+
+async def test_a_failure_of_the_chains_own_is_not_blamed_on_a_model() -> None:
+    """An exception that a chain raises after a failure that it handled is linked to the chain."""
+
+    async def handle(question: str) -> str:
+        with contextlib.suppress(ModelError):
+            await failing().ainvoke(question)
+        raise ModelError("the chain's own")
+
+    with capture_spans() as captured:
+        await run(WAYS[2], RunnableLambda(handle), "Hi", SentryStreamHandler())
+    (issue,) = issues(captured)
+    assert issue["contexts"]["trace"]["span_id"] == captured.find(op="function").span_id
+
+
+class ProxyError(Exception):
+    """An exception that has an answer to every attribute."""
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("__sentry") or name.startswith("__reported"):
+            return "proxied"
+        raise AttributeError(name)
+
+
+async def test_an_exception_of_the_users_own_is_never_swallowed() -> None:
+    """Once we have reported something, exceptions with permissive attributes are reported as ever, by anybody."""
+    with capture_spans() as captured:
+        await run(WAYS[2], failing(), "Hi", SentryStreamHandler())
+        sentry_sdk.capture_exception(ProxyError())
+        with contextlib.suppress(ProxyError):
+            await failing(error=ProxyError()).ainvoke("Hi", config={"callbacks": [SentryStreamHandler()]})
+    assert [event["exception"]["values"][-1]["type"] for event in issues(captured)] == [
+        "ModelError",
+        "ProxyError",
+        "ProxyError",
+    ]
+
+
+async def test_redact_sees_the_message_of_an_issue() -> None:
+    """With `redact`, an issue carries its message redacted and no stack-frame variables, whatever is allowed."""
+    handler = SentryStreamHandler(redact=lambda text: text.replace("ada@example.org", "***"))
+    with capture_spans(**content_allowed(True)) as captured:
+        await run(WAYS[2], failing(error=ModelError("no such user: ada@example.org")), "ada@example.org", handler)
+    (issue,) = issues(captured)
+    assert issue["exception"]["values"][-1]["value"] == "no such user: ***"
+    assert not any("vars" in frame for frame in issue["exception"]["values"][-1]["stacktrace"]["frames"])
+
+
+async def test_a_parsers_complaint_does_not_quote_the_answer() -> None:
+    """LangChain's output parsers put the whole answer into their message; it is not sent unless answers are."""
+    app = ScriptedModel(pieces=("a very private answer",)) | JsonOutputParser()
+    with capture_spans() as captured, contextlib.suppress(OutputParserException):
+        await app.ainvoke("Hi", config={"callbacks": [SentryStreamHandler()]})
+    (issue,) = issues(captured)
+    assert issue["exception"]["values"][-1]["type"] == "OutputParserException"
+    values = [each.get("value") for each in issue["exception"]["values"] if each["type"] == "OutputParserException"]
+    assert values == [None] or values == [""]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.record import Call, Request, Response, Run
+from sentry_langchain_stream.record import Call, Request, Response, Run, Tree
 from sentry_langchain_stream.usage import Usage
 from tests.helpers import Clock, run_of
 
@@ -137,8 +137,8 @@ def test_runs_share_nothing() -> None:
     """Each run has children and failed spans of its own."""
     one, other = run_of(), run_of()
     one.children[other.id] = other
-    one.failed_spans[1] = "span"
-    assert (other.children, other.failed_spans) == ({}, {})
+    one.remember({one.id: "span"})
+    assert (other.children, other.failed) == ({}, {})
 
 
 def test_two_records_of_one_run_id_are_two() -> None:
@@ -170,27 +170,14 @@ def test_an_answer_is_given_other_messages_in_a_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("touched", "chunk_at", "below", "expected"),
-    [
-        (5.0, None, [], 5.0),
-        (5.0, 7.0, [], 7.0),
-        (9.0, 7.0, [], 9.0),
-        (5.0, None, [6.0, 8.0, 7.0], 8.0),
-        (5.0, None, [4.0], 5.0),
-    ],
+    ("touched", "chunks", "expected"),
+    [(5.0, [], 5.0), (5.0, [7.0], 7.0), (9.0, [7.0], 9.0), (5.0, [6.0, 8.0], 8.0)],
 )
-def test_when_something_last_happened(
-    touched: float, chunk_at: float | None, below: list[float], expected: float
-) -> None:
-    """A tree was last active at its latest start, end or chunk, of the run or of any run below it."""
-    call = None if chunk_at is None else Call(Request(), 0.0)
-    if call is not None and chunk_at is not None:
-        call.add_chunk(chunk_at)
-    run = run_of(call, touched=touched)
-    for moment in below:
-        middle, streaming = run_of(parent=run), Call(Request(), 0.0)
-        streaming.add_chunk(moment)
-        model = run_of(streaming, parent=middle)
-        middle.children[model.id] = model
-        run.children[middle.id] = middle
-    assert run.active_at() == expected
+def test_when_something_last_happened(touched: float, chunks: list[float], expected: float) -> None:
+    """A tree was active when a run of it last started or ended, or when a chunk last came, however far down."""
+    top = above = run_of(tree=Tree(touched=touched))
+    for at in chunks:
+        below = run_of(Call(Request(), 0.0, last_chunk_at=at), parent=above, tree=top.tree)
+        above.children[below.id] = below
+        above = below
+    assert top.active_at() == expected

@@ -142,6 +142,11 @@ async def test_an_async_call_of_several_prompts_ends_each_as_it_ended(shape: str
     with capture_spans(**WIRE_SHAPES[shape]) as captured, contextlib.suppress(ValueError):
         await model.agenerate(messages, callbacks=[handler])
     assert sorted(told(captured)) == ["completed", "completed", "failed"]
+    root = captured.find(op="function")
+    assert (root.attributes["langchain_stream.outcome"], root.attributes["error.type"]) == ("failed", "ValueError")
+    (issue,) = captured.events
+    (failed,) = [span for span in captured.find_all(op="gen_ai.chat") if "error.type" in span.attributes]
+    assert issue["contexts"]["trace"]["span_id"] == failed.span_id
     assert handler.live_runs == 0
 
 
@@ -245,17 +250,18 @@ async def test_a_busy_stream_is_not_idle() -> None:
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_beyond_the_bound_the_oldest_runs_are_ended(shape: str) -> None:
-    """Streams that are held and never read on cannot pile up: the oldest end, and say why."""
+    """Streams that are held and never read on cannot pile up: the oldest end, in the order of age, and say why."""
     handler = SentryStreamHandler(max_live_runs=10)
     held = []
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         for _ in range(30):
-            stream: Any = ScriptedModel().astream("Hi", config={"callbacks": [handler]})
+            named: Any = {"callbacks": [handler], "run_name": str(len(held))}
+            stream: Any = ScriptedModel().astream("Hi", config=named)
             await anext(stream)
             held.append(stream)
             assert handler.live_runs <= 10
         evicted = captured.find_all(op="gen_ai.chat")
-        assert len(evicted) == 20
+        assert [span.attributes["gen_ai.function_id"] for span in evicted] == [str(age) for age in range(20)]
         for span in evicted:
             assert span.attributes["langchain_stream.evicted"] == "limit"
             assert span.attributes["langchain_stream.chunks"] == 1
@@ -279,8 +285,10 @@ async def test_a_task_of_many_calls_gathers_no_watches() -> None:
 
 
 PROCESS = """
-    import asyncio, atexit, json, os, sys
+    import asyncio, atexit, json, os, signal, sys
     import sentry_sdk
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
     from sentry_sdk.transport import Transport
     from sentry_langchain_stream import SentryStreamHandler
     from sentry_langchain_stream.testing import Captured
@@ -322,6 +330,14 @@ def process(shape: str, work: str, run: str = "asyncio.run(main())") -> subproce
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def finished(running: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it printed. One that hangs is ended."""
+    try:
+        return running.communicate(timeout=30)
+    finally:
+        running.kill()
+
+
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_an_interrupted_process_tells_of_its_stream(shape: str) -> None:
     """Ctrl-C in the middle of a stream: the span is sent as cancelled, and no issue is made of our making."""
@@ -329,9 +345,24 @@ def test_an_interrupted_process_tells_of_its_stream(shape: str) -> None:
         assert running.stdout is not None
         assert running.stdout.readline() == "held\n"
         os.kill(running.pid, signal.SIGINT)
-        out, err = running.communicate(timeout=30)
+        out, err = finished(running)
     lines = out.splitlines()
     assert [line.split()[:2] for line in lines] == [["function", "cancelled"], ["gen_ai.chat", "cancelled"]], out + err
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_forked_process_leaves_the_streams_to_its_parent(shape: str) -> None:
+    """A fork does not end, and tell a second time, what goes on in the process that it was forked from."""
+    work = """await anext(stream)
+    child = os.fork()
+    if child == 0:
+        assert handler.live_runs == 0
+        sys.exit(0)
+    os.waitpid(child, 0)
+    await stream.aclose()"""
+    with process(shape, work) as running:
+        out, err = finished(running)
+    assert sorted(line.split()[0] for line in out.splitlines()) == ["function", "gen_ai.chat"], out + err
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
@@ -340,7 +371,7 @@ def test_a_process_that_exits_with_an_open_stream_tells_of_it(shape: str) -> Non
     work = "await anext(stream); globals()['kept'] = stream"
     run = "loop = asyncio.new_event_loop(); loop.run_until_complete(main())"
     with process(shape, work, run) as running:
-        out, err = running.communicate(timeout=30)
+        out, err = finished(running)
     assert [line.split() for line in out.splitlines()] == [
         ["function", "abandoned", "0"],
         ["gen_ai.chat", "abandoned", "0"],
@@ -403,7 +434,7 @@ def test_a_v3_stream_in_a_loop_that_stops_ends_once(shape: str) -> None:
     async for _ in stream.text:
         pass"""
     with process(shape, work) as running:
-        out, err = running.communicate(timeout=30)
+        out, err = finished(running)
     assert [line.split() for line in out.splitlines()] == [
         ["function", "completed", "0"],
         ["gen_ai.chat", "completed", "0"],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, Generation, LLMResult
 
@@ -130,3 +133,28 @@ async def test_children_end_before_their_parent(shape: str) -> None:
     assert span.end <= root.end
     assert span.attributes["langchain_stream.outcome"] == "cancelled"
     assert root.attributes["langchain_stream.outcome"] == "failed"
+
+
+def test_batches_that_are_seen_in_part_leave_nothing() -> None:
+    """A handler that sees one prompt of each call of two keeps nothing, and every call has a pipeline of its own."""
+    seen, other = SentryStreamHandler(), SentryStreamHandler()
+    model = FakeListLLM(responses=["one", "two"])
+    with capture_spans() as captured:
+        for _ in range(50):
+            model.generate(["x", "y"], callbacks=[[seen], [other]])
+        for _ in range(50):
+            model.generate(["x", "y"], callbacks=[seen])
+    assert len(captured.find_all(op="function")) == 150
+    assert len(captured.find_all(op="gen_ai.text_completion")) == 200
+    for handler in (seen, other):
+        assert handler.live_runs == 0
+        assert handler._runs._batches == {}
+
+
+def test_copies_are_the_handler_itself_and_pickles_have_its_settings() -> None:
+    """A config may be copied or sent to another process: the handler stays one, or comes anew with its settings."""
+    handler = SentryStreamHandler("support-bot", include_prompts=False)
+    assert copy.copy(handler) is copy.deepcopy({"callbacks": [handler]})["callbacks"][0] is handler
+    with capture_spans() as captured:
+        ScriptedModel().invoke("Hi", config={"callbacks": [pickle.loads(pickle.dumps(handler))]})
+    assert captured.find(op="function").name == "support-bot"

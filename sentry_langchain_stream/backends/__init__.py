@@ -4,10 +4,10 @@
 survive sampling, `neighbours.py` keeps the peace with Sentry's own integrations.
 """
 
-from .issues import capture_error
+from .issues import capture_error, first_failed
 from .metrics import record_metrics
 from .neighbours import deduplication_base, warn_of_rival
-from .spans import SpanBackend, Status, allowed_content, choose, pipeline_name
+from .spans import SpanBackend, Status, allowed_content, choose, pipeline_name, scopes, within
 
 __all__ = [
     "SpanBackend",
@@ -16,7 +16,10 @@ __all__ = [
     "capture_error",
     "choose",
     "deduplication_base",
+    "first_failed",
     "pipeline_name",
     "record_metrics",
+    "scopes",
     "warn_of_rival",
+    "within",
 ]

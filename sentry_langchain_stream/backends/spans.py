@@ -6,13 +6,14 @@ nobody asks again. Newer parts of the SDK are feature-detected here and nowhere 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timezone
 from typing import Any, Literal, Protocol
 
 import sentry_sdk
 from sentry_sdk.ai.monitoring import get_ai_pipeline_name
-from sentry_sdk.scope import Scope
+from sentry_sdk.scope import Scope, use_isolation_scope, use_scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 from sentry_sdk.tracing_utils import Baggage, PropagationContext, has_tracing_enabled
 
@@ -217,7 +218,9 @@ def _wants_its_own_trace(context: PropagationContext) -> bool:
     everything is sampled. But where only a part is, one roll of the dice would decide for all the runs of a
     script or a worker; there each root has a trace of its own.
     """
-    return context.parent_span_id is None and sentry_sdk.get_client().options.get("traces_sample_rate") != 1.0
+    options = sentry_sdk.get_client().options
+    everything = options.get("traces_sample_rate") == 1.0 and options.get("traces_sampler") is None
+    return context.parent_span_id is None and not everything
 
 
 def _baggage(context: PropagationContext) -> Baggage | None:
@@ -258,6 +261,27 @@ def allowed_content() -> tuple[bool, bool]:
         return bool(content.get("inputs")), bool(content.get("outputs"))
     pii = bool(options.get("send_default_pii"))
     return pii, pii
+
+
+def scopes() -> tuple[Scope, Scope]:
+    """The current scope and isolation scope: whose request this is."""
+    return sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()
+
+
+def within(of: tuple[Scope, Scope] | None) -> AbstractContextManager[Any]:
+    """Send what is finished here with the user, tags and request of these scopes.
+
+    A run may end in somebody else's request: swept up by it, or closed when garbage is collected there.
+    """
+    if of is None or of[1] is sentry_sdk.get_isolation_scope():
+        return nullcontext()
+    return _within(*of)
+
+
+@contextmanager
+def _within(current: Scope, isolation: Scope) -> Iterator[None]:
+    with use_isolation_scope(isolation), use_scope(current):
+        yield
 
 
 def pipeline_name() -> str | None:
