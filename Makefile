@@ -18,7 +18,8 @@ help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 test: $(VENV)/dev lint ## Lint, types and all tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadscope $(ARGS)
+	@mkdir -p $(CACHE)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope --basetemp $(CACHE)/pytest $(ARGS)
 
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check .

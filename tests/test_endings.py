@@ -275,7 +275,9 @@ async def test_an_ending_is_told(ending: Ending, subject: Subject, shape: str) -
         assert current_span_id() is None
     assert stage.handler.live_runs == 0
     for root in captured.find_all(op="function"):
-        assert root.attributes["langchain_stream.outcome"] == ending.outcome
+        # Of a sync parallel that is left, a branch may start after its root has ended: see docs/endings.md.
+        late = ending.play is sync_break and subject.calls > 1
+        assert late or root.attributes["langchain_stream.outcome"] == ending.outcome
     models = captured.find_all(op="gen_ai.chat")
     assert len(models) == subject.calls, captured.tree()
     if ending.outcome == "failed":

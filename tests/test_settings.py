@@ -49,7 +49,7 @@ def test_the_defaults() -> None:
         {"max_idle_seconds": 0.001},
         {"max_idle_seconds": math.inf},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_what_is_allowed_is_kept_as_given(given: dict[str, Any]) -> None:
     """A valid argument is stored unchanged."""
@@ -87,7 +87,7 @@ def test_the_dialects() -> None:
         ({"max_idle_seconds": math.nan}, ValueError, "max_idle_seconds must be above 0, not nan"),
         ({"token_counter": 4}, TypeError, "token_counter must be a callable that takes a str, or None, not int"),
     ],
-    ids=lambda given: " ".join(given),
+    ids=str,
 )
 def test_what_is_not_allowed_is_refused_by_name(given: dict[str, Any], error: type[Exception], message: str) -> None:
     """An invalid argument raises at once, and the message names it, what is allowed and what was given."""

@@ -252,7 +252,7 @@ async def test_a_busy_stream_is_not_idle() -> None:
 async def test_beyond_the_bound_the_oldest_runs_are_ended(shape: str) -> None:
     """Streams that are held and never read on cannot pile up: the oldest end, in the order of age, and say why."""
     handler = SentryStreamHandler(max_live_runs=10)
-    held = []
+    held: list[Any] = []
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         for _ in range(30):
             named: Any = {"callbacks": [handler], "run_name": str(len(held))}

@@ -14,7 +14,7 @@ import sentry_sdk
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
-from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, fake_model
+from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, content_allowed, fake_model
 
 
 @pytest.fixture
@@ -50,15 +50,16 @@ def test_many_threads_lose_no_run(shape: str) -> None:
 def test_children_that_start_while_their_parent_ends_are_finished(shape: str) -> None:
     """A model that starts in one thread while its chain ends in another has one span, and it is sent."""
     handler = SentryStreamHandler()
+    hooks: Any = handler
     with capture_spans(**WIRE_SHAPES[shape]) as captured, ThreadPoolExecutor(2) as threads:
         for _ in range(150):
             chain, model = uuid4(), uuid4()
-            handler.on_chain_start({}, {}, run_id=chain)
-            start = threads.submit(handler.on_llm_start, {}, ["Hi"], run_id=model, parent_run_id=chain)
-            end = threads.submit(handler.on_chain_end, {}, run_id=chain)
+            hooks.on_chain_start({}, {}, run_id=chain)
+            start = threads.submit(hooks.on_llm_start, {}, ["Hi"], run_id=model, parent_run_id=chain)
+            end = threads.submit(hooks.on_chain_end, {}, run_id=chain)
             start.result()
             end.result()
-            handler.on_llm_error(asyncio.CancelledError(), run_id=model)
+            hooks.on_llm_error(asyncio.CancelledError(), run_id=model)
     models = captured.find_all(op="gen_ai.text_completion")
     assert len(models) == len({span.span_id for span in models}) == 150
     assert handler.live_runs == 0
@@ -76,7 +77,7 @@ async def test_a_run_that_ends_in_another_request_keeps_its_own_user(shape: str)
             await anext(stream)
             return stream
 
-    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
         streams = [await asyncio.create_task(request(user)) for user in ("alice", "bob")]
         with sentry_sdk.isolation_scope() as scope:
             scope.set_user({"id": "carol"})
@@ -90,16 +91,17 @@ async def test_a_run_that_ends_in_another_request_keeps_its_own_user(shape: str)
 def test_a_run_tree_may_be_deep() -> None:
     """A tree thousands of runs deep ends like any other, and the starts of others go on meanwhile."""
     handler = SentryStreamHandler()
+    hooks: Any = handler
     with capture_spans() as captured:
         top = above = uuid4()
-        handler.on_chain_start({}, {}, run_id=top)
+        hooks.on_chain_start({}, {}, run_id=top)
         for _ in range(3_000):
             below = uuid4()
-            handler.on_chain_start({}, {}, run_id=below, parent_run_id=above)
+            hooks.on_chain_start({}, {}, run_id=below, parent_run_id=above)
             above = below
-        handler.on_llm_start({}, ["Hi"], run_id=uuid4(), parent_run_id=above)
+        hooks.on_llm_start({}, ["Hi"], run_id=uuid4(), parent_run_id=above)
         fake_model().invoke("Hi", config={"callbacks": [handler]})
-        handler.on_chain_end({}, run_id=top)
+        hooks.on_chain_end({}, run_id=top)
     assert handler.live_runs == 0
     assert captured.find(op="gen_ai.text_completion").attributes["langchain_stream.outcome"] == "abandoned"
 

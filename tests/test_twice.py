@@ -138,7 +138,7 @@ async def test_children_end_before_their_parent(shape: str) -> None:
 def test_batches_that_are_seen_in_part_leave_nothing() -> None:
     """A handler that sees one prompt of each call of two keeps nothing, and every call has a pipeline of its own."""
     seen, other = SentryStreamHandler(), SentryStreamHandler()
-    model = FakeListLLM(responses=["one", "two"])
+    model: Any = FakeListLLM(responses=["one", "two"])
     with capture_spans() as captured:
         for _ in range(50):
             model.generate(["x", "y"], callbacks=[[seen], [other]])

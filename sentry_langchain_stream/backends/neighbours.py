@@ -13,15 +13,15 @@ from ..containment import warn_once
 def warn_of_rival(integration: str | None) -> None:
     """Warn, once, if a Sentry integration traces this provider's client library besides us.
 
-    Sentry's LangchainIntegration, on by default, keeps these off; with it disabled they are back.
+    Sentry's LangchainIntegration, on by default, keeps some of these off; with it disabled they are back.
     """
     if integration is None or integration not in sentry_sdk.get_client().integrations:
         return
     warn_once(
         f"rival {integration}",
         "Sentry's %r integration is active too, so model calls appear twice in Sentry, and their tokens and cost count "
-        "twice. Leave Sentry's LangchainIntegration enabled (it keeps the provider integrations off), or pass "
-        "the provider's integration in disabled_integrations=[...] to sentry_sdk.init.",
+        "twice. Pass it in disabled_integrations=[...] to sentry_sdk.init; or, if it is openai, anthropic or "
+        "google_genai, leave Sentry's LangchainIntegration enabled, which keeps it off.",
         integration,
     )
 
