@@ -54,7 +54,9 @@ class LiveRuns:
         self._runs: dict[UUID, Run] = {}
         # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
         self._tops: deque[UUID] = deque()
-        self._batches: dict[tuple[int, int] | None, Run] = {}
+        # The calls of several prompts of which not all have started, each with what its runs share: kept, so that
+        # nothing else can come to have its identity.
+        self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -204,7 +206,8 @@ class LiveRuns:
         """What stands above a run without a live parent: the pipeline, below the active span if there is one."""
         size, shared = batch
         together = (get_ident(), id(shared))
-        if size > 1 and (begun := self._batches.get(together)) is not None:
+        if size > 1 and together in self._batches:
+            _, begun = self._batches[together]
             if len(begun.children) == size - 1:
                 del self._batches[together]
             return begun
@@ -227,7 +230,7 @@ class LiveRuns:
         top.recording = active is None or backend.recording(active)
         if size > 1:
             top.tree.batch = together
-            self._batches[together] = top
+            self._batches[together] = shared, top
         return top
 
     def _start_top(self, run: Run, run_id: UUID, kind: Kind, name: str | None, *, reports: bool) -> None:
