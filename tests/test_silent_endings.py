@@ -201,6 +201,44 @@ async def test_astream_events_left_early(shape: str, name: str) -> None:
     assert handler.live_runs == 0
 
 
+async def _break(stream: Any) -> None:
+    async for _ in stream:
+        break
+
+
+async def _close(stream: Any) -> None:
+    await anext(stream)
+    await stream.aclose()
+
+
+async def _cancel(stream: Any) -> None:
+    async def read() -> None:
+        async for _ in stream:
+            pass
+
+    await cancelled(read(), turns=60)
+
+
+@pytest.mark.parametrize("leave", [_break, _close, _cancel])
+@pytest.mark.parametrize("name", ["graph", "agent"])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_graph_whose_tokens_are_streamed_is_left_early(shape: str, name: str, leave: Any) -> None:
+    """A consumer that leaves a graph in the middle of a model's answer: what had arrived is told, and no issue made."""
+    subject = next(subject for subject in SUBJECTS if subject.name == name)
+    handler = SentryStreamHandler()
+    app: Any = subject.make(ScriptedModel(before=lambda number: forever(number) if number == 1 else None))
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        await leave(app.astream(subject.question, config={"callbacks": [handler]}, stream_mode="messages"))
+        await settle(handler)
+    span = captured.find(op="gen_ai.chat")
+    assert span.attributes["langchain_stream.outcome"] in ("cancelled", "abandoned")
+    assert span.attributes["langchain_stream.chunks"] == 1
+    assert told(captured, "function")[0] in ("cancelled", "abandoned")
+    assert [event for event in captured.events if event.get("logger") != "asyncio"] == []
+    assert handler.live_runs == 0
+
+
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_an_idle_run_is_ended_and_says_so(shape: str) -> None:
     """What nothing ends (here an interrupted sync retriever) is ended once it has been idle too long."""
