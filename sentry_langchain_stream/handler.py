@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -81,7 +80,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
         """Make an instance that Sentry's LangchainIntegration takes for its own handler."""
-        made = cast(SentryStreamHandler, super().__new__(_deduplicating(cast(Any, cls))))
+        made = cast(SentryStreamHandler, super().__new__(backends.deduplicated(cast(Any, cls))))
         made._made_from = cls
         return made
 
@@ -363,12 +362,3 @@ def outcome(error: BaseException) -> Outcome:
 
 def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:
     return cls(**settings)
-
-
-@cache
-def _deduplicating(cls: type) -> type:
-    """The class itself, mixed with Sentry's handler class where there is one. See `backends.deduplication_base`."""
-    base = backends.deduplication_base()
-    if base is None or issubclass(cls, base):
-        return cls
-    return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})

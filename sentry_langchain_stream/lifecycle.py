@@ -100,7 +100,6 @@ class LiveRuns:
                 # A chain, tool or retriever at the top is the pipeline itself.
                 self._start_top(parent, run_id, kind, name, reports=parent_run_id is None)
                 return
-            self._tops.append(run_id)
         record = self._record(parent, call) if call is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. Its span is still the right one to hang on.
@@ -119,6 +118,8 @@ class LiveRuns:
                 tree=parent.tree,
             )
             self._runs[run_id] = run
+            if parent.implicit or ended:
+                self._tops.append(run_id)
             if not ended:
                 parent.children[run_id] = run
             if record is not None:

@@ -6,7 +6,7 @@ survive sampling, `neighbours.py` keeps the peace with Sentry's own integrations
 
 from .issues import capture_error, first_failed
 from .metrics import record_metrics
-from .neighbours import deduplication_base, warn_of_rival
+from .neighbours import deduplicated, warn_of_rival
 from .spans import SpanBackend, Status, allowed_content, choose, pipeline_name, scopes, within
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "allowed_content",
     "capture_error",
     "choose",
-    "deduplication_base",
+    "deduplicated",
     "first_failed",
     "pipeline_name",
     "record_metrics",

@@ -44,3 +44,12 @@ def deduplication_base() -> type | None:
         )
         return None
     return SentryLangchainCallback
+
+
+@cache
+def deduplicated(cls: type) -> type:
+    """A handler's class, mixed with Sentry's handler class where there is one."""
+    base = deduplication_base()
+    if base is None or issubclass(cls, base):
+        return cls
+    return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})
