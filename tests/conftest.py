@@ -3,8 +3,25 @@
 from collections.abc import Iterator
 
 import pytest
+from sentry_sdk import integrations
 
 from sentry_langchain_stream import SentryStreamHandler, containment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def found_integrations() -> Iterator[None]:
+    """Look once for the packages that Sentry has integrations for: it looks anew, in vain, for each client made."""
+    find = integrations.iter_default_integrations
+    found: dict[bool, list[type[integrations.Integration]]] = {}
+
+    def known(with_auto_enabling: bool) -> Iterator[type[integrations.Integration]]:
+        if with_auto_enabling not in found:
+            found[with_auto_enabling] = list(find(with_auto_enabling))
+        return iter(found[with_auto_enabling])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integrations, "iter_default_integrations", known)
+        yield
 
 
 @pytest.fixture(autouse=True)
