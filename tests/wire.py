@@ -24,6 +24,11 @@ WIRE_SHAPES: dict[str, dict[str, Any]] = {
 """The options that make the SDK send each of its three wire shapes; the second is its default."""
 
 
+SLACK = 0.001
+"""Seconds by which the end of one span may seem to precede another's: the SDK adds a monotonic time that has gone by
+to a wall-clock start, for each span anew."""
+
+
 def content_allowed(allowed: bool) -> dict[str, Any]:
     """The client options that allow AI content to be recorded, or not."""
     return {"data_collection": {"gen_ai": {"inputs": allowed, "outputs": allowed}}}
