@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
+from .call import Call
 from .containment import contained
 from .conventions import AttributeValue, Fact, spell
-from .record import Call, Run
+from .record import Agent, Retrieval, Run, ToolCall
 from .settings import Dialect
 
 Facts = Iterator[tuple[Fact, AttributeValue | None]]
@@ -17,30 +19,79 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
 
     Each group of facts is contained for itself: what cannot be worked out costs its own attributes only.
     """
+    call, detail = run.call, run.detail
+    groups: list[Callable[[], Facts]] = [partial(part, run) for part in _RUN]
+    groups.append(partial(operation, run, dialect))
+    if call is not None:
+        groups.extend(partial(part, call) for part in _CALL)
+    if isinstance(detail, Agent):
+        groups.append(partial(agent, detail))
+    elif isinstance(detail, ToolCall):
+        groups.append(partial(tool, detail))
+    elif isinstance(detail, Retrieval):
+        groups.append(partial(retrieval, detail))
     stated: list[tuple[Fact, AttributeValue]] = []
-    for source in _RUN:
-        with contained(f"attributes.{source.__name__}"):
-            stated.extend((fact, value) for fact, value in source(run, dialect) if value is not None)
-    if run.call is not None:
-        for part in _CALL:
-            with contained(f"attributes.{part.__name__}"):
-                stated.extend((fact, value) for fact, value in part(run.call) if value is not None)
-    return spell(stated, dialect)
+    for group in groups:
+        with contained("attributes"):
+            stated.extend((fact, value) for fact, value in group() if value is not None)
+    return {**run.labels, **spell(stated, dialect)}
 
 
-def identity(run: Run, dialect: Dialect) -> Facts:
-    """Which pipeline and what kind of run."""
+def identity(run: Run) -> Facts:
+    """Which pipeline, agent and conversation a run belongs to."""
     yield Fact.PIPELINE, run.pipeline
-    if run.call is None and dialect == "ai":
-        # The op of the old monitoring starts with "ai."; without this today's Sentry would type it a model call.
+    yield Fact.AGENT, run.agent
+    yield Fact.CONVERSATION, run.conversation
+    yield Fact.ATTEMPT, run.attempt
+    yield Fact.FALLBACK, run.fallback
+
+
+def operation(run: Run, dialect: Dialect) -> Facts:
+    """What kind of run it is, where Sentry knows the kind. Retrievers and chains must not be taken for model calls."""
+    if run.kind == "agent" or (run.kind == "pipeline" and dialect == "ai"):
+        # The op of the old monitoring's pipelines starts with "ai."; with this today's Sentry types it an agent's.
         yield Fact.OPERATION, "invoke_agent"
+    elif run.kind == "tool":
+        yield Fact.OPERATION, "execute_tool"
 
 
-def ending(run: Run, dialect: Dialect) -> Facts:
+def ending(run: Run) -> Facts:
     """How the run ended."""
     yield Fact.OUTCOME, run.outcome
+    yield Fact.CONTROL, run.control
     yield Fact.ERROR_TYPE, run.error_type
     yield Fact.EVICTED, run.evicted
+
+
+def agent(of: Agent) -> Facts:
+    """What an agent was asked, had at hand and used in all. No model: Sentry would charge it for the tokens."""
+    yield Fact.TOOL_DEFINITIONS, of.tools
+    yield Fact.INPUT_MESSAGES, of.messages
+    yield Fact.OUTPUT_MESSAGES, of.answer
+    used = of.usage
+    if used is None:
+        return
+    yield Fact.AGENT_INPUT_TOKENS, used.input
+    yield Fact.AGENT_OUTPUT_TOKENS, used.output
+    yield Fact.AGENT_TOTAL_TOKENS, used.total
+    yield Fact.USAGE_SOURCE, used.source
+
+
+def tool(of: ToolCall) -> Facts:
+    """Which tool was called, with what, and what came of it."""
+    yield Fact.TOOL_NAME, of.name
+    yield Fact.TOOL_DESCRIPTION, of.description
+    yield Fact.TOOL_CALL_ID, of.id
+    yield Fact.TOOL_ARGUMENTS, of.arguments
+    yield Fact.TOOL_RESULT, of.result
+
+
+def retrieval(of: Retrieval) -> Facts:
+    """What was looked for, and found."""
+    yield Fact.RETRIEVER, of.name
+    yield Fact.QUERY, of.query
+    yield Fact.DOCUMENTS, of.documents
+    yield Fact.FOUND, of.found
 
 
 def request(call: Call) -> Facts:
@@ -121,7 +172,7 @@ def content(call: Call) -> Facts:
     yield Fact.OUTPUT_MESSAGES, call.response.messages
 
 
-_RUN: tuple[Callable[[Run, Dialect], Facts], ...] = (identity, ending)
+_RUN: tuple[Callable[[Run], Facts], ...] = (identity, ending)
 _CALL: tuple[Callable[[Call], Facts], ...] = (request, response, usage, cost, timing, content)
 
 _PARAMETERS: dict[str, Fact] = {

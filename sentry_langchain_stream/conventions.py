@@ -69,6 +69,27 @@ class Fact(Enum):
     LONGEST_GAP_AT = (("langchain_stream.longest_gap_at",), ())
     DECODE_RATE = (("langchain_stream.decode_rate",), ())
 
+    AGENT = (("gen_ai.agent.name",), ())
+    CONVERSATION = (("gen_ai.conversation.id",), ())
+    ATTEMPT = (("langchain_stream.attempt",), ())
+    FALLBACK = (("langchain_stream.fallback",), ())
+    CONTROL = (("langchain_stream.control",), ())
+    # Without the keys of the old recipe, which would be added up with those of the model calls below.
+    AGENT_INPUT_TOKENS = (("gen_ai.usage.input_tokens",), ())
+    AGENT_OUTPUT_TOKENS = (("gen_ai.usage.output_tokens",), ())
+    AGENT_TOTAL_TOKENS = (("gen_ai.usage.total_tokens",), ())
+
+    TOOL_NAME = (("gen_ai.tool.name",), ())
+    TOOL_DESCRIPTION = (("gen_ai.tool.description",), ())
+    TOOL_CALL_ID = (("langchain_stream.tool_call_id",), ())
+    TOOL_ARGUMENTS = (("gen_ai.tool.call.arguments",), ())
+    TOOL_RESULT = (("gen_ai.tool.call.result",), ())
+
+    RETRIEVER = (("langchain_stream.retriever",), ())
+    DOCUMENTS = (("langchain_stream.documents",), ())
+    QUERY = (("langchain_stream.query",), ())
+    FOUND = (("langchain_stream.found",), ())
+
     OUTCOME = (("langchain_stream.outcome",), ())
     EVICTED = (("langchain_stream.evicted",), ())
     ERROR_TYPE = (("error.type",), ())

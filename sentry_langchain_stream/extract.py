@@ -14,10 +14,10 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 
 from . import content, naming
+from .call import Request, Response
 from .containment import contained
 from .parameters import as_text, request_parameters, tool_definitions
 from .privacy import Policy
-from .record import Request, Response
 from .usage import Usage, count
 
 T = TypeVar("T")
@@ -110,6 +110,16 @@ def counted_elsewhere(result: LLMResult) -> bool:
     LangChain leaves the whole usage with the first prompt, and an empty one with the others.
     """
     return isinstance(result.llm_output, Mapping) and result.llm_output.get("token_usage") == {}
+
+
+def from_cache(result: LLMResult) -> bool:
+    """Whether LangChain's cache answered: it then writes a cost of zero into the message's usage."""
+    usages = (
+        getattr(getattr(generation, "message", None), "usage_metadata", None)
+        for prompt in result.generations
+        for generation in prompt
+    )
+    return any(isinstance(usage, Mapping) and usage.get("total_cost") == 0 for usage in usages)
 
 
 def answer_text(result: LLMResult) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 from uuid import UUID
@@ -14,12 +13,13 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
-from . import backends, extract
+from . import backends, bookkeeping, extract
 from .containment import contained
 from .lifecycle import LiveRuns
 from .models import ModelRuns
-from .record import Kind, Outcome
+from .record import Kind, Start
 from .settings import Dialect, Settings
+from .steps import StepRuns
 
 Hook = Coroutine[Any, Any, None]
 """What a hook is declared to return, so that it may stand in for LangChain's `async def` hooks."""
@@ -61,6 +61,10 @@ class SentryStreamHandler(AsyncCallbackHandler):
             every end.
         cost: State what each call cost, in USD, where Sentry does not work that out itself. Needs the extra `cost`.
         metrics: Record each call as metrics too, also where its trace is not sampled.
+        chains: Give every chain a span, not just the topmost one: prompts, parsers, lambdas, the nodes of a graph.
+        nesting: Make a run's span the active one for what runs inside of it, so that Sentry's http and db spans, and
+            your own, hang below it.
+        metadata_keys: Which of a run's metadata to record, as `langchain_stream.metadata.<key>`, if inputs may be.
 
     Raises:
         ImportError: `cost` is set and its extra is not installed.
@@ -97,6 +101,9 @@ class SentryStreamHandler(AsyncCallbackHandler):
         max_idle_seconds: float = 3_600.0,
         cost: bool = False,
         metrics: bool = False,
+        chains: bool = False,
+        nesting: bool = True,
+        metadata_keys: Collection[str] = (),
     ) -> None:
         settings = Settings(
             pipeline_name,
@@ -109,11 +116,15 @@ class SentryStreamHandler(AsyncCallbackHandler):
             max_idle_seconds,
             cost,
             metrics,
+            chains,
+            nesting,
+            metadata_keys,
         )
         clock = type(self).clock
         self._settings = settings
         self._runs = LiveRuns(settings, clock)
         self._models = ModelRuns(self._runs, settings, clock)
+        self._steps = StepRuns(self._runs)
         # What Sentry's integration reads of its own handler class, whose __init__ is not called.
         self.span_map: dict[UUID, Any] = {}
         self.max_span_map_size: int | None = None
@@ -153,10 +164,8 @@ class SentryStreamHandler(AsyncCallbackHandler):
         with contained("on_chat_model_start"):
             flat = [message for prompt in messages for message in prompt]
             self._models.start(
+                _start("model", run_id, parent_run_id, metadata, kwargs),
                 serialized,
-                run_id,
-                parent_run_id,
-                metadata or {},
                 kwargs,
                 payload=messages[0] if messages else messages,
                 messages=flat,
@@ -176,10 +185,8 @@ class SentryStreamHandler(AsyncCallbackHandler):
         """Any other model starts: open its span."""
         with contained("on_llm_start"):
             self._models.start(
+                _start("model", run_id, parent_run_id, metadata, kwargs),
                 serialized,
-                run_id,
-                parent_run_id,
-                metadata or {},
                 kwargs,
                 payload=prompts[0] if prompts else prompts,
                 prompts=prompts,
@@ -198,7 +205,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
         run = self._runs.get(run_id)
         if run is not None and run.call is not None:
             with contained("on_llm_new_token"):
-                self._models.gather(run.call, token, chunk)
+                self._models.gather(run, run.call, token, chunk)
         return _DONE
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
@@ -219,24 +226,9 @@ class SentryStreamHandler(AsyncCallbackHandler):
         """The model failed, or the stream was left early: close its span with what had arrived."""
         with contained("on_llm_error"):
             response = kwargs.get("response")
-            self._models.end(run_id, outcome(error), response if isinstance(response, LLMResult) else None, error)
+            answer = response if isinstance(response, LLMResult) else None
+            self._models.end(run_id, bookkeeping.outcome(error), answer, error)
         return _DONE
-
-    def _start(
-        self,
-        kind: Kind,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        metadata: Mapping[str, Any] | None,
-        start: Mapping[str, Any],
-    ) -> None:
-        self._runs.start(
-            run_id,
-            parent_run_id or extract.enclosing_run(),
-            kind,
-            name=start.get("name"),
-            metadata=metadata or {},
-        )
 
     # -- chains, tools and retrievers -----------------------------------------------------------------------
 
@@ -252,19 +244,19 @@ class SentryStreamHandler(AsyncCallbackHandler):
     ) -> Hook:
         """A chain starts. At the top it is the pipeline; below, it links its runs to what is above."""
         with contained("on_chain_start"):
-            self._start("chain", run_id, parent_run_id, metadata, kwargs)
+            self._steps.start_chain(_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
         return _DONE
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain ended."""
         with contained("on_chain_end"):
-            self._runs.end(run_id)
+            self._steps.end_chain(run_id, outputs)
         return _DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain failed or was left early."""
         with contained("on_chain_error"):
-            self._runs.end(run_id, outcome(error), error)
+            self._steps.fail(run_id, error)
         return _DONE
 
     def on_tool_start(
@@ -279,19 +271,20 @@ class SentryStreamHandler(AsyncCallbackHandler):
     ) -> Hook:
         """A tool starts."""
         with contained("on_tool_start"):
-            self._start("tool", run_id, parent_run_id, metadata, kwargs)
+            start = _start("tool", run_id, parent_run_id, metadata, kwargs)
+            self._steps.start_tool(start, serialized, kwargs, input_str)
         return _DONE
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool ended."""
         with contained("on_tool_end"):
-            self._runs.end(run_id)
+            self._steps.end_tool(run_id, output)
         return _DONE
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool failed or was interrupted."""
         with contained("on_tool_error"):
-            self._runs.end(run_id, outcome(error), error)
+            self._steps.fail(run_id, error)
         return _DONE
 
     def on_retriever_start(
@@ -306,19 +299,19 @@ class SentryStreamHandler(AsyncCallbackHandler):
     ) -> Hook:
         """A retriever starts."""
         with contained("on_retriever_start"):
-            self._start("retriever", run_id, parent_run_id, metadata, kwargs)
+            self._steps.start_retriever(_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query)
         return _DONE
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever ended."""
         with contained("on_retriever_end"):
-            self._runs.end(run_id)
+            self._steps.end_retriever(run_id, documents)
         return _DONE
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever failed or was interrupted."""
         with contained("on_retriever_error"):
-            self._runs.end(run_id, outcome(error), error)
+            self._steps.fail(run_id, error)
         return _DONE
 
     # -- hooks that are overridden only to stay cheap, see above ----------------------------------------------
@@ -344,20 +337,23 @@ class SentryStreamHandler(AsyncCallbackHandler):
         return _DONE
 
 
-def outcome(error: BaseException) -> Outcome:
-    """How a run that got an error event ended: not every exception is an error.
-
-    `GeneratorExit` says that the consumer left; `CancelledError` (a cancelled task, a timeout) and an
-    interrupted process that the run was cancelled; LangGraph's `GraphBubbleUp` family (interrupts, handoffs)
-    is how a graph hands control upwards.
-    """
-    if isinstance(error, GeneratorExit):
-        return "abandoned"
-    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
-        return "cancelled"
-    if any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__):
-        return "completed"
-    return "failed"
+def _start(
+    kind: Kind,
+    run_id: UUID,
+    parent_run_id: UUID | None,
+    metadata: Mapping[str, Any] | None,
+    told: Mapping[str, Any],
+) -> Start:
+    return Start(
+        run_id,
+        parent_run_id or extract.enclosing_run(),
+        kind,
+        told.get("name"),
+        tuple(told.get("tags") or ()),
+        metadata or {},
+        told.get("batch_size") or 1,
+        told.get("invocation_params"),
+    )
 
 
 def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:

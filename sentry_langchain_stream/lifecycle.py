@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from threading import get_ident
-from typing import Any
 from uuid import UUID, uuid4
 
-from . import attributes, backends, content, naming, watch
+from . import backends, bookkeeping, naming, watch
+from .call import Call
 from .containment import contained
-from .conventions import AttributeValue
-from .pricing import Prices
 from .privacy import NOTHING, Policy
-from .record import Call, Kind, Outcome, Run
+from .record import CHAINS, Agent, Detail, Outcome, Run, Start
 from .settings import Settings
-
-_STATUS: dict[Outcome, backends.Status] = {
-    "completed": "ok",
-    "cancelled": "cancelled",
-    "abandoned": "cancelled",
-    "failed": "internal_error",
-}
+from .spans import RunSpans
 
 # How a run ended that was still open when the run above it ended so.
 _BELOW: dict[Outcome, Outcome] = {
@@ -50,7 +42,7 @@ class LiveRuns:
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         self._settings = settings
         self._now = now
-        self._prices = Prices() if settings.cost else None
+        self._spans = RunSpans(settings, now)
         self._runs: dict[UUID, Run] = {}
         # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
         self._tops: deque[UUID] = deque()
@@ -65,68 +57,87 @@ class LiveRuns:
         """The live run of this id."""
         return self._runs.get(run_id)
 
-    def start(
-        self,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        kind: Kind,
-        *,
-        name: str | None,
-        metadata: Mapping[str, Any],
-        call: Callable[[Policy], Call] | None = None,
-        batch: tuple[int, object] = (1, None),
-    ) -> None:
+    def start(self, start: Start, record: Callable[[Policy], Call | Detail] | None = None) -> None:
         """Start a run, unless it is live already or there is no Sentry client.
 
         Args:
-            run_id: LangChain's id of it.
-            parent_run_id: The id of the run above it, which we may never have seen.
-            kind: What runs.
-            name: The run's name.
-            metadata: The run's metadata.
-            call: For a model run, makes the record of the call under the run's policy.
-            batch: How many runs start together in one call of the model, and an object they share.
+            start: What LangChain says of it.
+            record: Makes the record of what it is asked, under the run's policy.
         """
-        if run_id in self._runs:
+        if start.id in self._runs:
             return
         self._bound()
-        parent = self._runs.get(parent_run_id) if parent_run_id is not None else None
+        parent = self._runs.get(start.parent_id) if start.parent_id is not None else None
         if parent is None:
             self._sweep()
-            parent = self._above(name, metadata, batch)
+            parent = self._above(start)
             if parent is None:
                 return
-            if kind != "model":
-                # A chain, tool or retriever at the top is the pipeline itself.
-                self._start_top(parent, run_id, kind, name, reports=parent_run_id is None)
+            if start.kind in CHAINS:
+                # A chain at the top is the pipeline itself, or an agent.
+                self._start_top(parent, start, record)
                 return
-        record = self._record(parent, call) if call is not None else None
+        elif parent.kind == "chain" and bookkeeping.is_node(start.tags):
+            self._is_graph(parent)
+        detail = self._record(parent, record) if record is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. Its span is still the right one to hang on.
             ended = not parent.implicit and parent.id not in self._runs
             run = Run(
-                run_id,
-                kind,
+                start.id,
+                start.kind,
                 parent.pipeline,
                 parent.backend,
                 parent.policy,
-                name=name,
+                name=start.name,
                 parent=None if ended else parent,
                 anchor=parent.anchor,
                 recording=parent.recording,
-                reports=parent.implicit and parent_run_id is None,
+                reports=parent.implicit and start.parent_id is None,
+                agent=parent.agent,
+                attempt=bookkeeping.attempt(start.tags) or parent.attempt,
+                fallback=_fallback(parent),
+                node=bookkeeping.is_node(start.tags),
                 tree=parent.tree,
             )
-            self._runs[run_id] = run
+            self._runs[run.id] = run
             if parent.implicit or ended:
-                self._tops.append(run_id)
+                self._tops.append(run.id)
             if not ended:
-                parent.children[run_id] = run
-            if record is not None:
-                self._open_call(run, record)
-            run.tree.touched = self._now()
-        if kind != "chain":
+                parent.children[run.id] = run
+            self._open(run, start, detail)
+        if start.batch == 1:
+            # Of several prompts that start together, each would take itself for the one that is at work.
+            self._spans.activate(run)
+        if run.kind not in CHAINS:
             watch.task(run, self._task_ended)
+
+    def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
+        """Open the span of a run that has been entered, with all that its start tells."""
+        if isinstance(detail, Call):
+            run.call = detail
+        else:
+            run.detail = detail
+        above = run.parent
+        run.conversation = bookkeeping.conversation(start.metadata) or (above.conversation if above else None)
+        if run.recording:
+            with contained("labels"):
+                run.labels = bookkeeping.labels(start, self._settings.metadata_keys, run.policy)
+        if isinstance(detail, Agent):
+            run.agent = detail.name = bookkeeping.agent_name(start, run.agent)
+        elif run.call is not None and above is not None:
+            for agent in above.agents():
+                agent.tools = agent.tools or run.call.request.tools
+        self._spans.open(run)
+        run.tree.touched = self._now()
+
+    def _is_graph(self, run: Run) -> None:
+        """A chain has turned out to be a graph, as a node of it starts."""
+        with run.tree.lock, contained("graph"):
+            run.kind = "agent"
+            run.agent = run.name or bookkeeping.GRAPH
+            run.detail = Agent(run.agent)
+            self._spans.open(run)
 
     def end(
         self,
@@ -150,15 +161,15 @@ class LiveRuns:
         with run.tree.lock, backends.within(run.tree.scopes):
             if self._runs.pop(run_id, None) is None:
                 return
-            if outcome == "completed" and run.kind == "chain" and watch.is_current(run) and run.streams():
+            if outcome == "completed" and run.kind in CHAINS and watch.is_current(run) and run.streams():
                 # A sync chain whose consumer left says that it came to its end, while the model is still at it.
                 outcome = "abandoned"
             try:
                 for below in run.below():
                     if self._runs.pop(below.id, None) is not None:
-                        self._close(below, _BELOW[outcome], None, evicted)
+                        self._spans.close(below, _BELOW[outcome], None, evicted)
             finally:
-                self._close(run, outcome, error, evicted)
+                self._spans.close(run, outcome, error, evicted)
                 self._leave(run, outcome, error, evicted)
 
     def _leave(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
@@ -170,12 +181,13 @@ class LiveRuns:
             return
         parent.children.pop(run.id, None)
         parent.remember(run.failed)
+        parent.failures += outcome == "failed"
         if parent.implicit:
             if _SEVERITY.index(outcome) >= _SEVERITY.index(parent.outcome):
                 parent.outcome, parent.error_type = outcome, run.error_type
             if not parent.children:
                 self._batches.pop(parent.tree.batch, None)
-                self._close(parent, parent.outcome, None, evicted)
+                self._spans.close(parent, parent.outcome, None, evicted)
         elif outcome == "abandoned" and (parent.name or "").startswith("RunnableWithFallbacks"):
             # Left at its first chunk, it ends without a word (langchain-core 1.7 to 1.8).
             self.end(parent.id, "abandoned", evicted=evicted)
@@ -203,13 +215,12 @@ class LiveRuns:
         self._tops.clear()
         self._batches.clear()
 
-    def _above(self, name: str | None, metadata: Mapping[str, Any], batch: tuple[int, object]) -> Run | None:
+    def _above(self, start: Start) -> Run | None:
         """What stands above a run without a live parent: the pipeline, below the active span if there is one."""
-        size, shared = batch
-        together = (get_ident(), id(shared))
-        if size > 1 and together in self._batches:
+        together = (get_ident(), id(start.shared))
+        if start.batch > 1 and together in self._batches:
             _, begun = self._batches[together]
-            if len(begun.children) == size - 1:
+            if len(begun.children) == start.batch - 1:
                 del self._batches[together]
             return begun
         backend = backends.choose()
@@ -225,106 +236,41 @@ class LiveRuns:
             redact=settings.redact,
         )
         active = backend.current()
-        pipeline = naming.pipeline(settings.pipeline_name, metadata, backends.pipeline_name(), name)
-        top = Run(uuid4(), "chain", pipeline, backend, policy, anchor=active, implicit=True)
+        pipeline = naming.pipeline(settings.pipeline_name, start.metadata, backends.pipeline_name(), start.name)
+        top = Run(uuid4(), "pipeline", pipeline, backend, policy, anchor=active, inside=active, implicit=True)
         top.tree.scopes = backends.scopes()
         top.recording = active is None or backend.recording(active)
-        if size > 1:
+        if start.batch > 1:
             top.tree.batch = together
-            self._batches[together] = shared, top
+            self._batches[together] = start.shared, top
         return top
 
-    def _start_top(self, run: Run, run_id: UUID, kind: Kind, name: str | None, *, reports: bool) -> None:
-        run.id, run.kind, run.name, run.implicit, run.reports = run_id, kind, name, False, reports
+    def _start_top(self, run: Run, start: Start, record: Callable[[Policy], Call | Detail] | None) -> None:
+        run.id, run.name, run.implicit, run.reports = start.id, start.name, False, start.parent_id is None
+        if start.kind == "agent":
+            run.kind = "agent"
+        detail = record(run.policy if run.recording else NOTHING) if record is not None else None
         with run.tree.lock:
-            self._runs[run_id] = run
-            self._tops.append(run_id)
-            self._open_pipeline(run)
-            run.tree.touched = self._now()
+            self._runs[run.id] = run
+            self._tops.append(run.id)
+            self._open(run, start, detail)
         watch.task(run, self._task_ended)
 
-    def _record(self, parent: Run, call: Callable[[Policy], Call]) -> Call | None:
-        """The record of a call. Made outside of the lock: the user's `redact` and `token_counter` are called."""
+    def _record(self, parent: Run, record: Callable[[Policy], Call | Detail]) -> Call | Detail | None:
+        """The record of a run. Made outside of the lock: the user's `redact` and `token_counter` are called."""
         if parent.implicit and parent.span is None and parent.anchor is None:
-            # A bare model call with nothing above it: the pipeline gets a span that ends with the call.
-            self._open_pipeline(parent)
+            # A bare call with nothing above it: the pipeline gets a span that ends with the call.
+            self._spans.open(parent)
         if not parent.recording and not self._settings.metrics:
             return None
         try:
-            return call(parent.policy if parent.recording else NOTHING)  # the metrics hold no content
+            return record(parent.policy if parent.recording else NOTHING)  # the metrics hold no content
         except BaseException:
             # Ctrl-C in the middle of our work: LangChain will not end what it has not started.
             if parent.implicit and not parent.children:
                 self._batches.pop(parent.tree.batch, None)
-                self._close(parent, "cancelled", None, None)
+                self._spans.close(parent, "cancelled", None, None)
             raise
-
-    def _open_pipeline(self, run: Run) -> None:
-        dialect = self._settings.dialect
-        self._open(
-            run,
-            op=naming.op("pipeline", dialect),
-            name=naming.span_name("pipeline", dialect, run.pipeline, None),
-        )
-
-    def _open_call(self, run: Run, call: Call) -> None:
-        dialect = self._settings.dialect
-        request = call.request
-        run.call = call
-        self._open(
-            run,
-            op=naming.op(request.operation, dialect, request.platform),
-            name=naming.span_name(request.operation, dialect, run.pipeline, request.model),
-        )
-
-    @staticmethod
-    def _open(run: Run, *, op: str, name: str) -> None:
-        if not run.recording:
-            return
-        with contained("backend.start"):
-            run.span = run.backend.start(run.anchor, op=op, name=name)
-            if run.backend.recording(run.span):
-                run.anchor = run.span
-            elif run.anchor is None:
-                # The root is not sampled. It is finished all the same, so that the SDK can count it.
-                run.recording = False
-            # A child that the user's `ignore_spans` left out: what is below it hangs on its parent.
-
-    def _close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
-        if run.unwatch is not None:
-            run.unwatch()
-            run.unwatch = None
-        run.outcome, run.evicted = outcome, evicted
-        failure = error if outcome == "failed" else None
-        if failure is not None:
-            run.error_type = type(failure).__name__
-            first = backends.first_failed(failure, run.id)
-            if first == run.id:
-                run.remember({first: run.span or run.anchor})
-        if run.call is not None:
-            self._complete(run.call, run.policy, outcome)
-        if run.span is not None:
-            if run.call is not None and self._prices is not None:
-                with contained("cost"):
-                    run.call.cost = self._prices.cost(run.call)
-            told: dict[str, AttributeValue] = {}
-            with contained("attributes"):
-                told = attributes.describe(run, self._settings.dialect)
-            with contained("backend.finish"):
-                run.backend.finish(run.span, told, _STATUS[outcome])
-        if run.call is not None and self._settings.metrics:
-            with contained("metrics"):
-                backends.record_metrics(run, run.call)
-        if failure is not None and run.reports and self._settings.capture_errors:
-            with contained("capture_errors"):
-                backends.capture_error(failure, run.backend, run.failed.get(first, run.span), run.policy)
-
-    def _complete(self, call: Call, policy: Policy, outcome: Outcome) -> None:
-        call.ended = self._now()
-        call.finished = outcome == "completed"
-        if call.response.messages is None and call.texts:
-            with contained("partial answer"):
-                call.response = call.response.saying(content.output_messages([("".join(call.texts), None)], policy))
 
     def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
         """The task that started a run is done, though the run is not.
@@ -335,7 +281,7 @@ class LiveRuns:
         run = self._runs.get(run_id)
         if run is None:
             return
-        goes_on = run.kind == "chain" or (run.call is not None and run.call.streamed)
+        goes_on = run.kind in CHAINS or (run.call is not None and run.call.streamed)
         if cancelled or not goes_on:
             with contained("end of a task"):
                 self.end(run_id, "cancelled")
@@ -367,3 +313,10 @@ class LiveRuns:
                 self.end(run_id, "abandoned", evicted="idle")
             else:
                 self._tops.append(run_id)
+
+
+def _fallback(parent: Run) -> int | None:
+    """How many of the calls before this one have failed, if it is one of `with_fallbacks`, or inside of one."""
+    if (parent.name or "").startswith("RunnableWithFallbacks"):
+        return parent.failures or None
+    return parent.fallback

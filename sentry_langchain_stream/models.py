@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from . import backends, content, events, extract
+from .call import Call, Request
 from .containment import contained, warn_once
 from .lifecycle import LiveRuns
 from .privacy import NOTHING, Policy
-from .record import Call, Outcome, Request, Run
+from .record import Outcome, Run, Start
 from .settings import Settings
 from .usage import count
 
@@ -31,11 +32,9 @@ class ModelRuns:
 
     def start(
         self,
+        start: Start,
         serialized: object,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        metadata: Mapping[str, Any],
-        start: Mapping[str, Any],
+        told: Mapping[str, Any],
         *,
         payload: object,
         messages: Sequence[Any] | None = None,
@@ -44,26 +43,22 @@ class ModelRuns:
         """A model starts.
 
         Args:
+            start: The run's start.
             serialized: LangChain's description of the model, if it gives one.
-            run_id: The run's id.
-            parent_run_id: The id of the run above it, if LangChain names one.
-            metadata: The run's metadata.
-            start: What else LangChain hands to the start.
+            told: What else LangChain hands to the start: invocation parameters and call options.
             payload: What was handed over, once for all handlers: the messages or the prompt.
             messages: The messages of a chat model.
             prompts: The prompts of any other model.
         """
-        live = self._runs.get(run_id)
+        live = self._runs.get(start.id)
         if live is not None:
             # The handler is in the callback list twice: every event of this run is going to fire twice.
             if live.call is not None and live.call.payload == id(payload):
                 live.call.echoes += 1
             return
 
-        size = start.get("batch_size") or 1
-
         def call(policy: Policy) -> Call:
-            options = {**(start.get("options") or {}), **(start.get("invocation_params") or {})}
+            options = {**(told.get("options") or {}), **(told.get("invocation_params") or {})}
             request = Request(operation="chat" if messages is not None else "text_completion")
             with contained("extract.request"):
                 request = extract.request(
@@ -72,27 +67,21 @@ class ModelRuns:
                     prompts=prompts,
                     policy=policy,
                     token_counter=self._token_counter,
-                    metadata=metadata,
+                    metadata=start.metadata,
                     options=options,
-                    name=start.get("name"),
+                    name=start.name,
                 )
-                backends.warn_of_rival(extract.rival_integration(serialized, metadata, options))
-            return Call(request, self._now(), [] if policy.outputs else None, payload=id(payload), batch=size)
+                backends.warn_of_rival(extract.rival_integration(serialized, start.metadata, options))
+            return Call(request, self._now(), [] if policy.outputs else None, payload=id(payload), batch=start.batch)
 
-        self._runs.start(
-            run_id,
-            parent_run_id or extract.enclosing_run(),
-            "model",
-            name=start.get("name"),
-            metadata=metadata,
-            call=call,
-            batch=(size, start.get("invocation_params")),
-        )
+        self._runs.start(start, call)
 
-    def gather(self, call: Call, token: object, chunk: Any) -> None:
+    def gather(self, run: Run, call: Call, token: object, chunk: Any) -> None:
         """A chunk has arrived. This runs once per token, so it does no more than it must."""
         now = self._now()
-        call.streamed = True
+        if not call.streamed:
+            call.streamed = True
+            run.deactivate()  # from now on the consumer is at work in between
         if call.echoes and self._echo(call):
             return
         if not call.by_events and extract.has_content(token, chunk):
@@ -107,7 +96,9 @@ class ModelRuns:
     def gather_event(self, run: Run, call: Call, event: object) -> None:
         """A v3 stream event has arrived, see `Call.follow_events`."""
         now = self._now()
-        call.streamed = True
+        if not call.streamed:
+            call.streamed = True
+            run.deactivate()
         if call.echoes and self._echo(call):
             return
         if not call.by_events:
@@ -150,7 +141,7 @@ class ModelRuns:
 
     def _answer(self, call: Call, policy: Policy, response: Any, how: Outcome) -> None:
         call.response = extract.response(response, policy)
-        if _from_cache(response):
+        if extract.from_cache(response):
             call.from_cache()
             return
         reported = extract.usage(response)
@@ -176,13 +167,3 @@ class ModelRuns:
                 "A streamed answer came without usage, so its tokens are an estimate. By itself ChatOpenAI asks for "
                 "usage only where no base URL is set; ChatOpenAI(stream_usage=True) always does.",
             )
-
-
-def _from_cache(response: Any) -> bool:
-    """Whether LangChain's cache answered: it then writes a cost of zero into the message's usage."""
-    usages = (
-        getattr(getattr(generation, "message", None), "usage_metadata", None)
-        for prompt in response.generations
-        for generation in prompt
-    )
-    return any(isinstance(usage, Mapping) and usage.get("total_cost") == 0 for usage in usages)

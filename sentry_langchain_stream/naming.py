@@ -10,7 +10,7 @@ from .settings import Dialect
 Platform = Literal["openai", "cohere", "langchain", "huggingface_hub"]
 """The platforms that Sentry's predefined `ai.chat_completions.create.*` ops name; there are no others."""
 
-Kind = Literal["chat", "text_completion", "pipeline"]
+Kind = Literal["chat", "text_completion", "pipeline", "agent", "tool", "retriever", "chain"]
 """What a span stands for."""
 
 DEFAULT_PIPELINE = "langchain"
@@ -95,15 +95,42 @@ def platform(of: Provider | None) -> Platform:
     return of.platform if of is not None else "langchain"
 
 
-# The span op of a kind, a column per dialect. "function" is Sentry's predefined op of a plain function:
-# an `ai.*` or `gen_ai.*` op would make Sentry count the pipeline as one more model call.
+# The span op of a kind, a column per dialect. "function" is Sentry's predefined op of a plain function: of an
+# `ai.*` or `gen_ai.*` op that is neither an agent's nor a tool's Sentry would make one more model call.
 _OPS: dict[Dialect, dict[Kind, str]] = {
-    "gen_ai": {"chat": "gen_ai.chat", "text_completion": "gen_ai.text_completion", "pipeline": "function"},
+    "gen_ai": {
+        "chat": "gen_ai.chat",
+        "text_completion": "gen_ai.text_completion",
+        "pipeline": "function",
+        "agent": "gen_ai.invoke_agent",
+        "tool": "gen_ai.execute_tool",
+        "retriever": "function",
+        "chain": "function",
+    },
     "ai": {
         "chat": "ai.chat_completions.create.{platform}",
         "text_completion": "ai.chat_completions.create.{platform}",
         "pipeline": "ai.pipeline.langchain",
+        "agent": "ai.agent.langchain",
+        "tool": "ai.tool.langchain",
+        "retriever": "function",
+        "chain": "function",
     },
+}
+
+# What a span's name begins with, before what it is done to.
+_VERBS: dict[Kind, str] = {
+    "chat": "chat",
+    "text_completion": "text_completion",
+    "agent": "invoke_agent",
+    "tool": "execute_tool",
+    "retriever": "retrieve",
+}
+
+_NAMED_AFTER_PIPELINE: dict[Dialect, frozenset[Kind]] = {
+    "gen_ai": frozenset({"pipeline"}),
+    # The old LLM Monitoring joins a pipeline's span to those of its model calls by name.
+    "ai": frozenset({"pipeline", "chat", "text_completion"}),
 }
 
 
@@ -112,15 +139,18 @@ def op(kind: Kind, dialect: Dialect, platform: Platform = "langchain") -> str:
     return _OPS[dialect][kind].replace("{platform}", platform)
 
 
-def span_name(kind: Kind, dialect: Dialect, pipeline: str, model: str | None) -> str:
+def span_name(kind: Kind, dialect: Dialect, pipeline: str, what: str | None) -> str:
     """The span's name.
 
-    A pipeline span is named after the pipeline; so are, in dialect `ai`, the model spans below it:
-    the old LLM Monitoring joins the two by that name.
+    Args:
+        kind: What it stands for.
+        dialect: The dialect.
+        pipeline: The pipeline's name.
+        what: The model, agent, tool, retriever or chain.
     """
-    if kind == "pipeline" or dialect == "ai":
+    if kind in _NAMED_AFTER_PIPELINE[dialect]:
         return pipeline
-    return f"{kind} {model}" if model else kind
+    return " ".join(part for part in (_VERBS.get(kind), what) if part)
 
 
 def pipeline(configured: str | None, metadata: Mapping[str, Any], from_sentry: str | None, run_name: str | None) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from .containment import contained
-from .privacy import Policy
+from .privacy import Full, Path, Policy, Room, spelled
 from .usage import count
 
 # Our name of a request parameter -> the names that providers give it, and what its value must be.
@@ -72,7 +71,8 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> Iterator[tuple[s
 def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
     """The tools that are offered, as JSON: `[{"type", "name", "description", "parameters"}]`.
 
-    Nothing else of a definition is told: what a provider's own tool is set up with may hold credentials.
+    Nothing else of a definition is told: what a provider's own tool is set up with may hold credentials. What an
+    attribute has no room for is cut: schemas first, then whole tools.
 
     Args:
         options: The invocation parameters and call options.
@@ -91,8 +91,18 @@ def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
     )
     if not isinstance(offered, (list, tuple)):
         return None
-    found = [definition for tool in offered for definition in _definitions(tool, policy)]
-    return json.dumps(found, ensure_ascii=False) if found else None
+    flat = [function for tool in offered for function in _functions(tool)]
+    room = Room(policy)
+    room.take(_MARK)
+    found: list[dict[str, Any]] = []
+    try:
+        for tool in flat:
+            definition = _definition(tool, room)
+            if definition is not None:
+                found.append(definition)
+    except Full:
+        found.append({"type": f"[... {len(flat) - len(found)} tools cut ...]"})
+    return spelled(found) if found else None
 
 
 def as_text(value: object) -> str | None:
@@ -109,14 +119,28 @@ def _below(source: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield nested
 
 
-def _definitions(tool: object, policy: Policy) -> Iterator[dict[str, Any]]:
+_MARK = 60  # characters that a mark in place of what was cut takes at most
+_SCHEMAS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema")
+
+
+def _functions(tool: object) -> Iterator[Mapping[str, Any]]:
+    """The tools in what a provider calls one."""
     if not isinstance(tool, Mapping):
         return
     declared = tool.get("function_declarations") or tool.get("functionDeclarations")
     if isinstance(declared, (list, tuple)):  # Gemini: many functions in one tool
         for each in declared:
-            yield from _definitions(each, policy)
-        return
+            yield from _functions(each)
+    else:
+        yield tool
+
+
+def _definition(tool: Mapping[str, Any], room: Room) -> dict[str, Any] | None:
+    """A tool's definition; by its name alone where there is no room for more.
+
+    Raises:
+        Full: There is not even room for that.
+    """
     wrapped = next((tool[name] for name in ("function", "toolSpec") if isinstance(tool.get(name), Mapping)), None)
     told: Mapping[str, Any] = wrapped if wrapped is not None else tool
     schema = next((told[name] for name in _SCHEMAS if isinstance(told.get(name), Mapping)), None)
@@ -124,40 +148,36 @@ def _definitions(tool: object, policy: Policy) -> Iterator[dict[str, Any]]:
         schema = schema["json"]
     name, kind = as_text(told.get("name")), as_text(tool.get("type"))
     if name is None and kind is None:
-        if len(tool) == 1:  # Gemini's own tools: {"google_search": {}}
-            yield {"type": str(next(iter(tool)))}
-        return
-    definition: dict[str, Any] = {"type": "function" if schema is not None or kind is None else kind}
-    if name is not None:
-        definition["name"] = name
+        # Gemini's own tools: {"google_search": {}}
+        return room.frame(type=str(next(iter(tool)))) if len(tool) == 1 else None
+    named = {} if name is None else {"name": name}
+    definition = room.frame(type="function" if schema is not None or kind is None else kind, **named)
     description = told.get("description")
-    kept = policy.text(description) if isinstance(description, str) else None
-    if kept is not None:
-        definition["description"] = kept
-    if schema is not None:
-        definition["parameters"] = _schema(schema, policy)
-    yield definition
+    try:
+        if isinstance(description, str):
+            room.take(len('"description": , '))
+            kept = room.text(description)
+            if kept is not None:
+                definition["description"] = kept
+        if schema is not None:
+            room.take(len('"parameters": , '))
+            definition["parameters"] = room.value(schema, _spoken)
+    except Full:
+        return definition
+    return definition
 
 
-_SCHEMAS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema")
-
-
-def _schema(value: Any, policy: Policy, spoken: bool = False) -> Any:
-    if isinstance(value, str):
-        return policy.text(value) if spoken else value
-    if isinstance(value, Mapping):
-        return {str(key): _entry(str(key), each, policy, spoken) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_schema(each, policy, spoken) for each in value]
-    if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
-        return value
-    return policy.text(str(value))  # JSON has no infinity
-
-
-def _entry(key: str, value: Any, policy: Policy, spoken: bool) -> Any:
-    if not spoken and key in _NAMED and isinstance(value, Mapping):
-        return {str(name): _schema(each, policy) for name, each in value.items()}
-    return _schema(value, policy, spoken or key in _SPOKEN)
+def _spoken(path: Path) -> bool:
+    """Whether a text in a tool's schema is in a user's words, or a user's value, and not a name or a type."""
+    named = False
+    for name in path:
+        if named:  # whatever it is, it is a name that a user gave
+            named = False
+        elif name in _SPOKEN:
+            return True
+        else:
+            named = name in _NAMED
+    return False
 
 
 def _texts(value: object) -> list[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .record import Call, Cost
+from .call import Call, Cost
 from .usage import Usage
 
 # Our name of a provider -> that of genai-prices, where it would not find it, or find another one.

@@ -1,4 +1,4 @@
-"""The record of a run: where it stands in the tree, and what was gathered of a model call.
+"""The record of a run: what it is, where it stands in the tree, and what is known of it.
 
 Plain values only. A record never holds LangChain's chunks, an exception or a traceback: an exception
 pins the generator that raised it, and with it everything that the stream holds.
@@ -6,165 +6,97 @@ pins the generator that raised it, and with it everything that the stream holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, Literal
 from uuid import UUID
 
-from .naming import Platform
+from .call import Call
 from .privacy import Policy
 from .usage import Usage
 
-Kind = Literal["model", "chain", "tool", "retriever"]
-"""What runs."""
+Kind = Literal["model", "pipeline", "agent", "chain", "tool", "retriever"]
+"""What runs. To LangChain pipelines (what stands at the top) and agents (graphs of LangGraph) are chains too."""
+
+CHAINS: frozenset[Kind] = frozenset({"pipeline", "agent", "chain"})
+"""What LangChain calls a chain."""
 
 Outcome = Literal["completed", "cancelled", "abandoned", "failed"]
 """How a run ended: by itself, by a cancelled task, because its consumer left, or with an error."""
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked of a model."""
-
-    operation: Literal["chat", "text_completion"] = "chat"
-    model: str | None = None
-    provider: str | None = None
-    platform: Platform = "langchain"
-    function: str | None = None
-    """The run's name."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Request parameters by the names of `parameters.PARAMETERS`."""
-    messages: str | None = None
-    """The input messages as JSON, if they may be recorded."""
-    system: str | None = None
-    """The system instructions, if they may be recorded."""
-    tools: str | None = None
-    """The tools that are offered, as JSON, if they may be recorded."""
-    estimated_input: int | None = None
-    """Tokens of the prompt, for when the provider reports none."""
+Control = Literal["interrupt", "handoff"]
+"""How a part of a graph handed control upwards: it waits for a human, or another agent goes on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """What a model answered."""
+class Start:
+    """A run that starts, as LangChain tells it.
 
-    model: str | None = None
-    id: str | None = None
-    finish_reasons: tuple[str, ...] = ()
-    messages: str | None = None
-    """The output messages as JSON, if they may be recorded."""
+    Args:
+        id: The run's id.
+        parent_id: The id of the run above it. We may never have seen that one.
+        kind: What runs.
+        name: The run's name.
+        tags: Its tags, LangChain's own among them.
+        metadata: Its metadata, likewise.
+        batch: How many model runs start together in one call.
+        shared: An object that those share.
+    """
 
-    def saying(self, messages: str) -> Response:
-        """The same answer with these messages."""
-        return replace(self, messages=messages)
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a call cost, in USD. The details are parts of the input and of the output."""
-
-    input: float
-    output: float
-    total: float
-    cache_read: float | None = None
-    cache_creation: float | None = None
-    reasoning: float | None = None
+    id: UUID
+    parent_id: UUID | None
+    kind: Kind
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 1
+    shared: object = None
 
 
 @dataclass(slots=True, eq=False)
-class Call:
-    """One model call while it streams. Times are seconds on a monotonic clock.
+class ToolCall:
+    """One call of a tool. The contents are there if they may be recorded."""
 
-    Args:
-        request: What was asked.
-        started: When.
-        texts: A list to gather the answer's text in, or `None` if it may not be kept.
-    """
+    name: str
+    description: str | None = None
+    id: str | None = None
+    """The id that the model gave the call."""
+    arguments: str | None = None
+    result: str | None = None
 
-    request: Request
-    started: float
-    texts: list[str] | None = None
 
-    batch: int = 1
-    """How many prompts the model was called with at once; each of them is a run."""
-    payload: int = 0
-    """The identity of what the start was called with; tells a start that fired twice from another one."""
-    echoes: int = 0
-    """How often more than once every event fires, because the handler is in the callback list repeatedly."""
-    events: int = 0
-    """Token and stream events, counted only while there are echoes."""
-    streamed: bool = False
-    by_events: bool = False
-    """Whether v3 stream events are what is counted, see `follow_events`."""
-    chunks: int = 0
-    first_chunk_at: float = 0.0
-    last_chunk_at: float = 0.0
-    longest_gap: float = 0.0
-    longest_gap_at: float = 0.0
-    """When the longest gap began."""
-    counted: int | None = None
-    """Output tokens as counted, chunk by chunk by the user's `token_counter` or from a whole answer's text."""
-    reported: Usage | None = None
-    """The last usage that the provider reported."""
-    repeats: bool = False
-    """Whether it reports usage again and again, each time from the start of the stream."""
-    cached: bool = False
-    """Whether LangChain's own cache answered, and no model. Then no tokens are stated: none were billed."""
-    cost: Cost | None = None
-    response: Response = Response()
-    finished: bool = False
-    """Whether the call came to its end; of one that did not, the provider's numbers are not the last word."""
-    ended: float = 0.0
+@dataclass(slots=True, eq=False)
+class Retrieval:
+    """One call of a retriever. The contents are there if they may be recorded."""
 
-    def add_chunk(self, now: float) -> None:
-        """Count a chunk that has content. This runs once per token, so it does no more than it must."""
-        if self.chunks:
-            gap = now - self.last_chunk_at
-            if gap > self.longest_gap:
-                self.longest_gap = gap
-                self.longest_gap_at = self.last_chunk_at
-        else:
-            self.first_chunk_at = self.longest_gap_at = now
-        self.chunks += 1
-        self.last_chunk_at = now
+    name: str
+    query: str | None = None
+    documents: int | None = None
+    """How many were found."""
+    found: str | None = None
 
-    def follow_events(self) -> None:
-        """Count v3 stream events from now on, and forget what token events had brought: it was the same chunk.
 
-        Every v3 call has stream events, and they bring everything. Many models fire token events too, with less in
-        them: one ahead of the first stream event, for they fire while they make the chunk that is then converted.
-        """
-        self.by_events = True
-        self.chunks = 0
-        self.longest_gap = 0.0
-        self.counted = None
-        if self.texts is not None:
-            self.texts.clear()
+@dataclass(slots=True, eq=False)
+class Agent:
+    """One run of an agent. The contents are there if they may be recorded."""
 
-    def from_cache(self) -> None:
-        """LangChain's cache has answered: no tokens were used, and what looked like a stream was a replay."""
-        self.cached = True
-        self.streamed = False
-        self.chunks = 0
-        self.counted = self.reported = None
+    name: str
+    tools: str | None = None
+    """The tools that its model was offered first, as JSON."""
+    messages: str | None = None
+    """What it was asked, as JSON."""
+    answer: str | None = None
+    usage: Usage | None = None
+    """What the models below it used, as far as they have ended."""
 
-    def usage(self) -> Usage | None:
-        """The call's usage: the provider's, else an estimate, else (if nothing arrived) none.
+    def add(self, usage: Usage) -> None:
+        """A model below has ended."""
+        self.usage = usage if self.usage is None else Usage.together((self.usage, usage))
 
-        Some providers report the prompt's tokens first and the answer's last. Of a call that ended early the
-        first count is kept, and the second estimated, unless the model had said why it stopped.
-        """
-        reported = self.reported
-        if reported is not None and (self.finished or self.response.finish_reasons):
-            return reported.mended(self.request.estimated_input)
-        arrived = self.chunks if self.counted is None else self.counted
-        if reported is None:
-            something = self.chunks or self.counted is not None
-            return Usage.estimated(self.request.estimated_input, arrived) if something else None
-        prompt = reported.input or self.request.estimated_input
-        return Usage.estimated(prompt, max(reported.output or 0, arrived))
+
+Detail = ToolCall | Retrieval | Agent
 
 
 @dataclass(slots=True, eq=False)
@@ -198,8 +130,13 @@ class Run:
         parent: The run above it, if we know one.
         anchor: The span that spans below it hang on: its own, else its parent's, else the one that was active.
         recording: Whether anything of it is going to be sent; it is not, if the trace is not sampled.
-        implicit: It is no run of LangChain, but what stands above a bare model call, and ends with it.
+        implicit: It is no run of LangChain, but what stands above a bare call, and ends with it.
         reports: Whether its failure is the application's: nobody in LangChain stands above who may yet recover.
+        agent: Name of the agent that it is, or that it belongs to.
+        attempt: Of a call that is retried, which attempt it belongs to; the first is 1.
+        fallback: Of a call with fallbacks, how many have failed before the one that it belongs to.
+        conversation: The id of the conversation that it belongs to.
+        labels: Tags and metadata, by attribute key.
     """
 
     id: UUID
@@ -213,9 +150,23 @@ class Run:
     recording: bool = False
     implicit: bool = False
     reports: bool = False
+    agent: str | None = None
+    attempt: int | None = None
+    fallback: int | None = None
+    conversation: str | None = None
+    labels: Mapping[str, str | list[str]] = field(default_factory=dict)
     tree: Tree = field(default_factory=Tree)
     span: Any = None
+    inside: Any = None
+    """The span that what the user's code does inside of it hangs on."""
+    node: bool = False
+    """Whether it is a node of a graph."""
+    shared: bool = False
+    """Whether the span is one that somebody else opened and is going to end."""
+    activation: Any = None
+    """Makes a span the active one for what runs inside."""
     call: Call | None = None
+    detail: Detail | None = None
     children: dict[UUID, Run] = field(default_factory=dict)
     unwatch: Callable[[], object] | None = None
     """Takes back the watch on the task that started the run."""
@@ -223,10 +174,27 @@ class Run:
     """A weak reference to that task."""
     failed: dict[UUID, Any] = field(default_factory=dict)
     """Of the failures last seen in the run and below it: the run that failed first, and its span."""
+    failures: int = 0
+    """How many of the runs directly below it have failed."""
     outcome: Outcome = "completed"
+    control: Control | None = None
     error_type: str | None = None
     evicted: str | None = None
     """Why we ended the run rather than LangChain: `"idle"`, `"limit"` or `"exit"`."""
+
+    def deactivate(self) -> None:
+        """Let what was active before the run be active again."""
+        activation, self.activation = self.activation, None
+        if activation is not None:
+            activation.end()
+
+    def agents(self) -> Iterator[Agent]:
+        """The agents that this run belongs to, the nearest first, itself among them if it is one."""
+        run: Run | None = self
+        while run is not None:
+            if isinstance(run.detail, Agent):
+                yield run.detail
+            run = run.parent
 
     def remember(self, failures: Mapping[UUID, Any]) -> None:
         """Keep what failed below. Only the last few: one of them may yet be what this run fails with."""

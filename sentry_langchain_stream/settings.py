@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -29,6 +29,9 @@ class Settings:
     max_idle_seconds: float = 3_600.0
     cost: bool = False
     metrics: bool = False
+    chains: bool = False
+    nesting: bool = True
+    metadata_keys: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if self.pipeline_name is not None:
@@ -39,7 +42,7 @@ class Settings:
         if self.dialect not in get_args(Dialect):
             allowed = " or ".join(repr(each) for each in get_args(Dialect))
             raise ValueError(f"dialect must be {allowed}, not {self.dialect!r}")
-        for name in ("include_prompts", "capture_errors", "cost", "metrics"):
+        for name in ("include_prompts", "capture_errors", "cost", "metrics", "chains", "nesting"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {_type(getattr(self, name))}")
         for name in ("redact", "token_counter"):
@@ -54,6 +57,9 @@ class Settings:
             raise TypeError(f"max_idle_seconds must be a number of seconds, not {_type(self.max_idle_seconds)}")
         if not self.max_idle_seconds > 0:
             raise ValueError(f"max_idle_seconds must be above 0, not {self.max_idle_seconds}")
+        keys = self.metadata_keys
+        if isinstance(keys, str) or not isinstance(keys, Collection) or not all(isinstance(key, str) for key in keys):
+            raise TypeError(f"metadata_keys must be a collection of str, not {keys!r}")
 
 
 def _type(value: object) -> str:

@@ -9,53 +9,33 @@ print(captured.tree())
 assert captured.find(op="gen_ai.chat").attributes["ai.total_tokens"] > 0
 ```
 
-What is shown is read back from the bytes of the envelopes, not from objects of the SDK.
+In pytest, the fixture `captured_spans` does the same around a whole test. In a notebook, `captured` as the last line
+of a cell draws a timeline. What is shown is read back from the bytes of the envelopes, not from objects of the SDK.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
+from . import timeline
+from .envelopes import CapturedSpan, read_spans
+
+__all__ = ["Captured", "CapturedSpan", "capture_spans"]
+
 _NOWHERE = "http://captured@127.0.0.1:9/1"
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedSpan:
-    """A span as Sentry would receive it. Times are seconds since the epoch."""
-
-    op: str
-    name: str
-    trace_id: str
-    span_id: str
-    parent_id: str | None
-    start: float
-    end: float
-    status: str | None
-    origin: str
-    is_root: bool
-    """Whether it is a transaction or a segment, the top of what this process sent."""
-    attributes: Mapping[str, Any]
-    shape: str
-    """The wire shape it came in: `"transaction"` or `"span"` (a version 2 span item)."""
-
-    @property
-    def duration(self) -> float:
-        """Seconds from start to end."""
-        return self.end - self.start
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Captured:
-    """The envelopes that were kept from leaving, and what is in them."""
+    """The envelopes that were kept from leaving, and what is in them. Shown as a tree, in a notebook as a timeline."""
 
     client: Any
     envelopes: list[bytes] = field(default_factory=list)
@@ -75,7 +55,7 @@ class Captured:
     @property
     def spans(self) -> list[CapturedSpan]:
         """Every span, by start time, a parent before its children."""
-        spans = [span for kind, payload in self.items for span in _spans(kind, payload)]
+        spans = [span for kind, payload in self.items for span in read_spans(kind, payload)]
         return sorted(spans, key=lambda span: (span.start, not span.is_root))
 
     @property
@@ -103,12 +83,17 @@ class Captured:
         return [span for span in self.spans if span.parent_id == parent.span_id]
 
     def tree(self) -> str:
-        """The spans as an indented text, a line `op  name` each."""
-        spans = self.spans
-        if not spans:
-            return "(no spans)"
-        known = {span.span_id for span in spans}
-        return "\n".join(_lines(spans, [span for span in spans if span.parent_id not in known], ""))
+        """The spans as an indented text, a line `op  name` each; siblings stand in the order of their start.
+
+        The line of a run that did not complete says so: ` [cancelled]`, ` [abandoned]`, ` [failed]`.
+        """
+        return "\n".join(_line(depth, span) for depth, span in timeline.walk(self.spans)) or "(no spans)"
+
+    def __repr__(self) -> str:
+        return self.tree()
+
+    def _repr_html_(self) -> str:
+        return timeline.as_html(self.spans)
 
 
 @contextmanager
@@ -143,57 +128,7 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
         captured.client.close(timeout=2.0)
 
 
-def _spans(kind: str, payload: Any) -> Iterator[CapturedSpan]:
-    if kind == "transaction":
-        trace = payload["contexts"]["trace"]
-        yield _of_transaction(payload, trace, name=payload["transaction"], data=trace.get("data"), is_root=True)
-        for span in payload.get("spans") or ():
-            yield _of_transaction(span, span, name=span.get("description"), data=span.get("data"), is_root=False)
-    elif kind == "span":
-        for span in payload["items"]:
-            attributes = {key: each["value"] for key, each in (span.get("attributes") or {}).items()}
-            yield CapturedSpan(
-                op=attributes.get("sentry.op", ""),
-                name=span["name"],
-                trace_id=span["trace_id"],
-                span_id=span["span_id"],
-                parent_id=span.get("parent_span_id"),
-                start=span["start_timestamp"],
-                end=span["end_timestamp"],
-                status=span.get("status"),
-                origin=attributes.get("sentry.origin", "manual"),
-                is_root=span["is_segment"],
-                attributes=attributes,
-                shape="span",
-            )
-
-
-def _of_transaction(
-    times: Mapping[str, Any], ids: Mapping[str, Any], *, name: str | None, data: Mapping[str, Any] | None, is_root: bool
-) -> CapturedSpan:
-    return CapturedSpan(
-        op=ids.get("op") or "",
-        name=name or "",
-        trace_id=ids["trace_id"],
-        span_id=ids["span_id"],
-        parent_id=ids.get("parent_span_id"),
-        start=_seconds(times["start_timestamp"]),
-        end=_seconds(times["timestamp"]),
-        status=ids.get("status") or (ids.get("tags") or {}).get("status"),  # in the tags with older SDKs
-        origin=ids.get("origin") or "manual",
-        is_root=is_root,
-        attributes=dict(data or {}),
-        shape="transaction",
-    )
-
-
-def _seconds(time: str | float) -> float:
-    if isinstance(time, (int, float)):
-        return float(time)
-    return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
-
-
-def _lines(spans: Sequence[CapturedSpan], level: Sequence[CapturedSpan], indent: str) -> Iterator[str]:
-    for span in level:
-        yield f"{indent}{span.op or '(no op)'}  {span.name}"
-        yield from _lines(spans, [each for each in spans if each.parent_id == span.span_id], indent + "  ")
+def _line(depth: int, span: CapturedSpan) -> str:
+    outcome = timeline.outcome(span)
+    how = f" [{outcome}]" if outcome not in (None, "completed") else ""
+    return f"{'  ' * depth}{span.op or '(no op)'}  {span.name}{how}"

@@ -76,11 +76,15 @@ class Usage:
 
     @classmethod
     def together(cls, usages: Iterable[Usage]) -> Usage | None:
-        """What several calls used in all, or `None` if there is none. What none of them knows is unknown."""
+        """What several calls used in all, or `None` if there is none. What none of them knows is unknown.
+
+        The sum is an estimate if any of them is one.
+        """
         each = list(usages)
         if len(each) < 2:
             return each[0] if each else None
-        return cls(**{field: _sum(*(getattr(usage, field) for usage in each)) for field in _PATHS}, source="provider")
+        sums = {field: _sum(*(getattr(usage, field) for usage in each)) for field in _PATHS}
+        return cls(**sums, source="estimate" if any(usage.source == "estimate" for usage in each) else "provider")
 
     @classmethod
     def estimated(cls, input: int | None, output: int) -> Usage:

@@ -7,8 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.call import Call, Cost, Request, Response
 from sentry_langchain_stream.privacy import Policy
-from sentry_langchain_stream.record import Call, Cost, Request, Response, Run
+from sentry_langchain_stream.record import Run
 from sentry_langchain_stream.usage import Usage
 
 

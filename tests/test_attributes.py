@@ -9,8 +9,9 @@ import pytest
 
 from sentry_langchain_stream import attributes
 from sentry_langchain_stream.attributes import describe
+from sentry_langchain_stream.call import Call, Request, Response
 from sentry_langchain_stream.conventions import AttributeValue
-from sentry_langchain_stream.record import Call, Outcome, Request, Response
+from sentry_langchain_stream.record import Outcome
 from sentry_langchain_stream.settings import Dialect
 from sentry_langchain_stream.usage import Usage
 from tests.helpers import Clock, filled_call, filled_run, run_of

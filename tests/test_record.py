@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.record import Call, Request, Response, Run, Tree
+from sentry_langchain_stream.call import Call, Request, Response
+from sentry_langchain_stream.record import Run, Tree
 from sentry_langchain_stream.usage import Usage
 from tests.helpers import Clock, run_of
 

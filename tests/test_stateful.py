@@ -128,6 +128,13 @@ class FakeSpans:
         self.check("recording")
         return self.sampled
 
+    def rename(self, span: FakeSpan, *, op: str, name: str) -> None:
+        self.check("rename")
+        span.op = op
+
+    def describe(self, span: FakeSpan, attributes: Mapping[str, Any], status: Status) -> None:
+        raise AssertionError("no span is shared here")
+
     def finish(self, span: FakeSpan, attributes: Mapping[str, Any], status: Status) -> None:
         span.attempts += 1
         self.check("finish")

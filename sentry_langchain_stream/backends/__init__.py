@@ -1,15 +1,19 @@
 """All that is asked of Sentry's SDK. The only room that imports it, and the only one that detects its features.
 
-`spans.py` has the two span models behind one protocol, `issues.py` reports failures, `metrics.py` records what is to
-survive sampling, `neighbours.py` keeps the peace with Sentry's own integrations.
+`spans.py` has the two span models behind one protocol, `client.py` what a run must know of the client, `nesting.py`
+makes spans active, `issues.py` reports failures, `metrics.py` records what is to survive sampling, `neighbours.py`
+keeps the peace with Sentry's own integrations.
 """
 
+from .client import allowed_content, choose, pipeline_name, scopes, within
 from .issues import capture_error, first_failed
 from .metrics import record_metrics
-from .neighbours import deduplicated, warn_of_rival
-from .spans import SpanBackend, Status, allowed_content, choose, pipeline_name, scopes, within
+from .neighbours import deduplicated, opened_by_langgraph, seal, take_over, warn_of_rival
+from .nesting import Activation
+from .spans import SpanBackend, Status
 
 __all__ = [
+    "Activation",
     "SpanBackend",
     "Status",
     "allowed_content",
@@ -17,9 +21,12 @@ __all__ = [
     "choose",
     "deduplicated",
     "first_failed",
+    "opened_by_langgraph",
     "pipeline_name",
     "record_metrics",
     "scopes",
+    "seal",
+    "take_over",
     "warn_of_rival",
     "within",
 ]

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import sentry_sdk
 
+from ..call import Call
 from ..containment import warn_once
 from ..conventions import AttributeValue, Fact
-from ..record import Call, Run
+from ..record import Run
 
 try:  # sentry-sdk >= 2.44 has it, as a part that may still change
     from sentry_sdk import metrics

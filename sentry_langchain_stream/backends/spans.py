@@ -1,21 +1,15 @@
-"""Sentry's two span models behind one protocol, and what else a run must know of the client.
-
-Which backend serves a run is chosen once, when its root starts;
-nobody asks again. Newer parts of the SDK are feature-detected here and nowhere else.
-"""
+"""Sentry's two span models behind one protocol. Newer parts of the SDK are feature-detected here and nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal, Protocol
 
 import sentry_sdk
-from sentry_sdk.ai.monitoring import get_ai_pipeline_name
-from sentry_sdk.scope import Scope, use_isolation_scope, use_scope
+from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
-from sentry_sdk.tracing_utils import Baggage, PropagationContext, has_tracing_enabled
+from sentry_sdk.tracing_utils import Baggage, PropagationContext
 
 from ..conventions import AttributeValue
 
@@ -23,6 +17,9 @@ try:  # sentry-sdk >= 2.55
     from sentry_sdk import traces
 except ImportError:  # pragma: no cover - exercised with the oldest supported SDK
     traces = None  # type: ignore[assignment]
+
+CAN_STREAM = traces is not None
+"""Whether the SDK has streamed spans."""
 
 ORIGIN = "auto.ai.langchain_stream"
 """Span origin, in Sentry's form `type.category.integration`."""
@@ -41,6 +38,12 @@ class SpanBackend(Protocol):
 
     def recording(self, span: Any) -> bool:
         """Whether this span is going to be sent: it is not, if its root is not sampled."""
+
+    def rename(self, span: Any, *, op: str, name: str) -> None:
+        """Call a span that is open something else: by now more is known of what it stands for."""
+
+    def describe(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+        """Set the attributes and the status of a span that somebody else is going to end."""
 
     def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         """Set the attributes and the status, and end the span now, even if setting them fails."""
@@ -93,11 +96,21 @@ class TransactionSpans:
     def recording(self, span: Span) -> bool:
         return bool(span.sampled)
 
+    def rename(self, span: Span, *, op: str, name: str) -> None:
+        span.op = op
+        if isinstance(span, Transaction):
+            span.name = name
+        else:
+            span.description = name
+
+    def describe(self, span: Span, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+        for key, value in attributes.items():
+            span.set_data(key, value)
+        span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
+
     def finish(self, span: Span, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         try:
-            for key, value in attributes.items():
-                span.set_data(key, value)
-            span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
+            self.describe(span, attributes, status)
         finally:
             transaction = span.containing_transaction
             if transaction is None or transaction is span or transaction.timestamp is None:
@@ -172,11 +185,18 @@ class StreamedSpans:
     def recording(self, span: Any) -> bool:
         return not isinstance(span, traces.NoOpStreamedSpan)
 
+    def rename(self, span: Any, *, op: str, name: str) -> None:
+        span.set_attribute("sentry.op", op)
+        span.name = name
+
+    def describe(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+        span.set_attributes(dict(attributes))
+        # This model knows "ok" and "error"; that a run was cancelled is told by its outcome.
+        span.status = "error" if status == "internal_error" else "ok"
+
     def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         try:
-            span.set_attributes(dict(attributes))
-            # This model knows "ok" and "error"; that a run was cancelled is told by its outcome.
-            span.status = "error" if status == "internal_error" else "ok"
+            self.describe(span, attributes, status)
         finally:
             span.end()
 
@@ -204,6 +224,12 @@ class NoSpans:
     def recording(self, span: Any) -> bool:
         return False
 
+    def rename(self, span: Any, *, op: str, name: str) -> None:
+        return None
+
+    def describe(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+        return None
+
     def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         return None
 
@@ -229,61 +255,3 @@ def _baggage(context: PropagationContext) -> Baggage | None:
         return context.baggage
     incoming = context.dynamic_sampling_context  # sentry-sdk < 2.50
     return Baggage(dict(incoming), mutable=False) if incoming else None
-
-
-_TRANSACTION_SPANS = TransactionSpans()
-_STREAMED_SPANS = StreamedSpans()
-_NO_SPANS = NoSpans()
-
-
-def choose() -> SpanBackend | None:
-    """The backend for a new root run, or `None` if there is no Sentry client."""
-    client = sentry_sdk.get_client()
-    if not client.is_active():
-        return None
-    options = client.options
-    if not has_tracing_enabled(options):
-        return _NO_SPANS
-    lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
-    return _STREAMED_SPANS if traces is not None and lifecycle == "stream" else _TRANSACTION_SPANS
-
-
-def allowed_content() -> tuple[bool, bool]:
-    """Whether the client allows AI inputs and outputs to be recorded.
-
-    By `data_collection` where the SDK has it (>= 2.70, where it mirrors `send_default_pii` unless set),
-    else by `send_default_pii`.
-    """
-    options = sentry_sdk.get_client().options
-    collection = options.get("data_collection")
-    content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
-    if isinstance(content, Mapping):
-        return bool(content.get("inputs")), bool(content.get("outputs"))
-    pii = bool(options.get("send_default_pii"))
-    return pii, pii
-
-
-def scopes() -> tuple[Scope, Scope]:
-    """The current scope and isolation scope: whose request this is."""
-    return sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()
-
-
-def within(of: tuple[Scope, Scope] | None) -> AbstractContextManager[Any]:
-    """Send what is finished here with the user, tags and request of these scopes.
-
-    A run may end in somebody else's request: swept up by it, or closed when garbage is collected there.
-    """
-    if of is None or of[1] is sentry_sdk.get_isolation_scope():
-        return nullcontext()
-    return _within(*of)
-
-
-@contextmanager
-def _within(current: Scope, isolation: Scope) -> Iterator[None]:
-    with use_isolation_scope(isolation), use_scope(current):
-        yield
-
-
-def pipeline_name() -> str | None:
-    """The pipeline name in Sentry's own context (`sentry_sdk.ai.monitoring.set_ai_pipeline_name`)."""
-    return get_ai_pipeline_name()

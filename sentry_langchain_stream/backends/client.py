@@ -1,0 +1,71 @@
+"""What a run must know of the Sentry client, and of the request that it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.ai.monitoring import get_ai_pipeline_name
+from sentry_sdk.scope import Scope, use_isolation_scope, use_scope
+from sentry_sdk.tracing_utils import has_tracing_enabled
+
+from .spans import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
+
+_TRANSACTION_SPANS = TransactionSpans()
+_STREAMED_SPANS = StreamedSpans()
+_NO_SPANS = NoSpans()
+
+
+def choose() -> SpanBackend | None:
+    """The backend for a new root run, or `None` if there is no Sentry client."""
+    client = sentry_sdk.get_client()
+    if not client.is_active():
+        return None
+    options = client.options
+    if not has_tracing_enabled(options):
+        return _NO_SPANS
+    lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
+    return _STREAMED_SPANS if CAN_STREAM and lifecycle == "stream" else _TRANSACTION_SPANS
+
+
+def allowed_content() -> tuple[bool, bool]:
+    """Whether the client allows AI inputs and outputs to be recorded.
+
+    By `data_collection` where the SDK has it (>= 2.70, where it mirrors `send_default_pii` unless set),
+    else by `send_default_pii`.
+    """
+    options = sentry_sdk.get_client().options
+    collection = options.get("data_collection")
+    content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
+    if isinstance(content, Mapping):
+        return bool(content.get("inputs")), bool(content.get("outputs"))
+    pii = bool(options.get("send_default_pii"))
+    return pii, pii
+
+
+def scopes() -> tuple[Scope, Scope]:
+    """The current scope and isolation scope: whose request this is."""
+    return sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()
+
+
+def within(of: tuple[Scope, Scope] | None) -> AbstractContextManager[Any]:
+    """Send what is finished here with the user, tags and request of these scopes.
+
+    A run may end in somebody else's request: swept up by it, or closed when garbage is collected there.
+    """
+    if of is None or of[1] is sentry_sdk.get_isolation_scope():
+        return nullcontext()
+    return _within(*of)
+
+
+@contextmanager
+def _within(current: Scope, isolation: Scope) -> Iterator[None]:
+    with use_isolation_scope(isolation), use_scope(current):
+        yield
+
+
+def pipeline_name() -> str | None:
+    """The pipeline name in Sentry's own context (`sentry_sdk.ai.monitoring.set_ai_pipeline_name`)."""
+    return get_ai_pipeline_name()

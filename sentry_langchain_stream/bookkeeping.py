@@ -1,0 +1,134 @@
+"""What LangChain's and LangGraph's own bookkeeping tells of a run: where it belongs, and how it ended.
+
+The facts stand in tags, metadata and the classes of exceptions; what is the user's own there is told apart from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from .privacy import Policy
+from .record import Control, Outcome, Start
+
+GRAPH = "LangGraph"
+"""The name of a graph that was given none."""
+
+_NODE = "graph:step:"
+_ATTEMPT = "retry:attempt:"
+_OWN_TAG = re.compile(
+    r"(seq:step|graph:step|map:key|retry:attempt|condition|branch|langsmith|langgraph|langchain|lc)[:_]"
+)
+_OPAQUE = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
+
+_MOST_TAGS = 20
+_LONGEST_LABEL = 200
+
+
+def is_node(tags: Sequence[str]) -> bool:
+    """Whether a run is a node of a graph."""
+    return any(tag.startswith(_NODE) for tag in tags)
+
+
+def is_graph(start: Start) -> bool:
+    """Whether a chain is known, by its start alone, to be a graph of LangGraph and not a part of one.
+
+    A graph inside of a graph that has a name of its own shows itself only when its first node starts.
+    """
+    if is_node(start.tags):
+        return False
+    told = start.metadata.get("ls_integration")
+    return (
+        start.name == GRAPH
+        or (isinstance(told, str) and told.startswith(_GRAPHS) and "langgraph_node" not in start.metadata)
+        or (start.name is not None and start.metadata.get("lc_agent_name") == start.name)
+    )
+
+
+_GRAPHS = ("langgraph", "langchain_create_agent", "deepagents")
+
+
+def agent_name(start: Start, above: str | None) -> str:
+    """The name of an agent: its own, else the run's.
+
+    Args:
+        start: The start of the agent's run.
+        above: The name of the agent that it runs inside of, which its metadata inherits.
+    """
+    own = start.metadata.get("lc_agent_name")
+    return own if isinstance(own, str) and own and own != above else start.name or GRAPH
+
+
+def attempt(tags: Sequence[str]) -> int | None:
+    """Which attempt of `with_retry` a run is, from the second one on."""
+    for tag in tags:
+        if tag.startswith(_ATTEMPT) and tag[len(_ATTEMPT) :].isdigit():
+            return int(tag[len(_ATTEMPT) :])
+    return None
+
+
+def conversation(metadata: Mapping[str, Any]) -> str | None:
+    """The id of the conversation that a run belongs to, made opaque if it is not.
+
+    A slash breaks Sentry's page, and an address or a name is nobody's business. The same id gives the same hash.
+    """
+    for name in ("conversation_id", "session_id", "thread_id"):
+        told = metadata.get(name)
+        if told is not None and not isinstance(told, bool) and (found := str(told)):
+            return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
+    return None
+
+
+def labels(start: Start, keys: Collection[str], policy: Policy) -> dict[str, str | list[str]]:
+    """The user's tags and chosen metadata as attributes, if inputs may be recorded.
+
+    Args:
+        start: The start of the run.
+        keys: Which metadata.
+        policy: What may be recorded.
+    """
+    if not policy.inputs:
+        return {}
+    found: dict[str, str | list[str]] = {}
+    own = [tag for tag in start.tags if not _OWN_TAG.match(tag)][:_MOST_TAGS]
+    tags = [text for text in (_short(tag, policy) for tag in own) if text]
+    if tags:
+        found["langchain_stream.tags"] = tags
+    for key in keys:
+        if key in start.metadata and (text := _short(str(start.metadata[key]), policy)):
+            found[f"langchain_stream.metadata.{key}"] = text
+    return found
+
+
+def _short(text: str, policy: Policy) -> str | None:
+    kept = policy.text(text)
+    return kept if kept is None or len(kept) <= _LONGEST_LABEL else f"{kept[: _LONGEST_LABEL - 3]}..."
+
+
+def outcome(error: BaseException) -> Outcome:
+    """How a run that got an error event ended: not every exception is an error.
+
+    `GeneratorExit` says that the consumer left; `CancelledError` (a cancelled task, a timeout) and an
+    interrupted process that the run was cancelled; LangGraph's `GraphBubbleUp` family (interrupts, handoffs)
+    is how a graph hands control upwards.
+    """
+    if isinstance(error, GeneratorExit):
+        return "abandoned"
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
+        return "cancelled"
+    return "completed" if _is("GraphBubbleUp", error) else "failed"
+
+
+def control(error: BaseException) -> Control | None:
+    """Whether a part of a graph ended because it waits for a human, or hands over to another part."""
+    if _is("GraphInterrupt", error):
+        return "interrupt"
+    return "handoff" if _is("ParentCommand", error) else None
+
+
+def _is(name: str, error: BaseException) -> bool:
+    # By name: LangGraph may not be installed.
+    return any(kind.__name__ == name for kind in type(error).__mro__)

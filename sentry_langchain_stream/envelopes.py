@@ -1,0 +1,89 @@
+"""Spans as they stand in envelopes, in one shape whatever the wire shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedSpan:
+    """A span as Sentry would receive it. Times are seconds since the epoch."""
+
+    op: str
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    start: float
+    end: float
+    status: str | None
+    origin: str
+    is_root: bool
+    """Whether it is a transaction or a segment, the top of what this process sent."""
+    attributes: Mapping[str, Any]
+    shape: str
+    """The wire shape it came in: `"transaction"` or `"span"` (a version 2 span item)."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end."""
+        return self.end - self.start
+
+
+def read_spans(kind: str, payload: Any) -> Iterator[CapturedSpan]:
+    """The spans in an item of an envelope.
+
+    Args:
+        kind: The item's type; one that is neither `"transaction"` nor `"span"` has none.
+        payload: Its parsed payload.
+    """
+    if kind == "transaction":
+        trace = payload["contexts"]["trace"]
+        yield _of_transaction(payload, trace, name=payload["transaction"], data=trace.get("data"), is_root=True)
+        for span in payload.get("spans") or ():
+            yield _of_transaction(span, span, name=span.get("description"), data=span.get("data"), is_root=False)
+    elif kind == "span":
+        for span in payload["items"]:
+            attributes = {key: each["value"] for key, each in (span.get("attributes") or {}).items()}
+            yield CapturedSpan(
+                op=attributes.get("sentry.op", ""),
+                name=span["name"],
+                trace_id=span["trace_id"],
+                span_id=span["span_id"],
+                parent_id=span.get("parent_span_id"),
+                start=span["start_timestamp"],
+                end=span["end_timestamp"],
+                status=span.get("status"),
+                origin=attributes.get("sentry.origin", "manual"),
+                is_root=span["is_segment"],
+                attributes=attributes,
+                shape="span",
+            )
+
+
+def _of_transaction(
+    times: Mapping[str, Any], ids: Mapping[str, Any], *, name: str | None, data: Mapping[str, Any] | None, is_root: bool
+) -> CapturedSpan:
+    return CapturedSpan(
+        op=ids.get("op") or "",
+        name=name or "",
+        trace_id=ids["trace_id"],
+        span_id=ids["span_id"],
+        parent_id=ids.get("parent_span_id"),
+        start=_seconds(times["start_timestamp"]),
+        end=_seconds(times["timestamp"]),
+        status=ids.get("status") or (ids.get("tags") or {}).get("status"),  # in the tags with older SDKs
+        origin=ids.get("origin") or "manual",
+        is_root=is_root,
+        attributes=dict(data or {}),
+        shape="transaction",
+    )
+
+
+def _seconds(time: str | float) -> float:
+    if isinstance(time, (int, float)):
+        return float(time)
+    return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()

@@ -1,0 +1,246 @@
+"""Media by what they are, never by their data: images, sounds, films and files of every provider's spelling.
+
+The parts are those of OpenTelemetry's GenAI message schema, which Sentry shows as "content of type <mime_type>":
+`blob` for data sent along, `uri` for what lies elsewhere, `file` for what was uploaded to the provider before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SUBSTITUTE = "Blob substitute"
+"""What `sentry-conventions` asks to record in place of binary data, in square brackets."""
+
+KINDS: dict[str, str] = {
+    "image": "image",
+    "image_url": "image",
+    "input_image": "image",
+    "image_generation_call": "image",
+    "audio": "audio",
+    "audio_url": "audio",
+    "input_audio": "audio",
+    "video": "video",
+    "video_url": "video",
+    "input_video": "video",
+    "file": "document",
+    "input_file": "document",
+    "document": "document",
+    "document_url": "document",
+    "container_upload": "document",
+    "media": "document",
+    "inline_data": "document",
+    "inlineData": "document",
+    "file_data": "document",
+    "fileData": "document",
+    "blob": "document",
+    "uri": "document",
+    "text-plain": "document",
+}
+"""A content block's type, or where it states none the one key that it has, and the modality of what it holds."""
+
+# Where providers put data, an address, the id of an upload and the type of the data; and what they wrap these in.
+_DATA = ("base64", "data", "bytes", "b64_json", "file_data", "result", "content")
+_ADDRESSES = (
+    "url",
+    "uri",
+    "file_uri",
+    "fileUri",
+    "image_url",
+    "audio_url",
+    "video_url",
+    "document_url",
+    "file_url",
+    "data",
+    "file_data",
+)
+_TYPES = ("mime_type", "mimeType", "media_type")
+_WRAPPERS = (
+    "source",
+    "s3Location",
+    "image_url",
+    "audio_url",
+    "video_url",
+    "input_audio",
+    "file",
+    "inline_data",
+    "inlineData",
+    "file_data",
+    "fileData",
+    "image",
+    "audio",
+    "video",
+    "document",
+)
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
+_MIME = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
+_DATA_URL = re.compile(
+    r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w.=+-]{1,60}){0,3};base64,[\w+/=%-]*", re.ASCII | re.IGNORECASE
+)
+_RUN = re.compile(  # in one piece, in the alphabet of URLs, or in lines as mail has it
+    r"(?:(?:[A-Za-z0-9+/]{60,76}\r?\n){3,}[A-Za-z0-9+/]*|[A-Za-z0-9+/]{200,}|[A-Za-z0-9_-]{200,})={0,2}"
+)
+_END = re.compile(r"[\w+/=%\r\n-]*", re.ASCII)
+_DEPTH = 4
+
+_DOCUMENTS = {
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "html": "text/html",
+}
+
+
+def described(block: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A media block as a part, without its data.
+
+    Args:
+        block: The content block.
+        kind: One of `KINDS`.
+
+    Returns:
+        `{"type": "blob", "modality", "mime_type"?, "content": "[Blob substitute]", "size"?}` with the size in bytes if
+        the data is found, `{"type": "uri", ..., "uri"}` or `{"type": "file", ..., "file_id"}`. The address is bare, see
+        `address`.
+    """
+    places = list(_places(block, _DEPTH))
+    mime = _mime(places, KINDS[kind])
+    data = next((data for data in _found(places, _DATA) if data and not _is_address(data)), None)
+    uri = next((uri for uri in _found(places, _ADDRESSES) if _is_address(uri)), None)
+    file_id = next(_found(places, ("file_id", "fileId")), None)
+    if file_id is None and block.get("source_type") == "id":  # LangChain before 1.0
+        file_id = block.get("id")
+    part: dict[str, Any]
+    if isinstance(uri, str):
+        part = {"type": "uri", "uri": address(uri)}
+    elif isinstance(file_id, str) and file_id:
+        part = {"type": "file", "file_id": file_id[:200]}
+    else:
+        if data is None:
+            data = next((data for data in _found(places, _ADDRESSES) if data), None)
+        if isinstance(data, str) and mime is None and (header := _DATA_URL.match(data[:300])):
+            mime = header.group(1)
+        part = {"type": "blob", "content": f"[{SUBSTITUTE}]", **({} if data is None else {"size": size(data)})}
+    part["modality"] = _modality(mime) or KINDS[kind]
+    if mime:
+        part["mime_type"] = mime
+    return part
+
+
+def size(data: object) -> int:
+    """The size in bytes of data, or of what a base64 text or data URL stands for, told by its length alone."""
+    if isinstance(data, memoryview):
+        return data.nbytes
+    if isinstance(data, (bytes, bytearray)):
+        return len(data)
+    if not isinstance(data, str):
+        return 0
+    length = len(data)
+    if data[:5].lower() == "data:":
+        comma = data.find(",", 0, 300) + 1
+        length -= comma
+        if "base64" not in data[:comma].lower():
+            return length
+    if "\n" in data[:80]:  # in lines, as mail has it
+        length -= data.count("\n") + data.count("\r")
+    return (length - data.count("=", -4)) * 3 // 4
+
+
+def address(text: str) -> str:
+    """A URL without what may be secret in it: user and password, query string, fragment."""
+    bare = re.split(r"[?#]", text[:2_000], maxsplit=1)[0]
+    scheme, _, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def substitute(text: str) -> str | None:
+    """What to record in place of a text that is a data URL or base64 as a whole; `None` if it is a text.
+
+    Looks at its ends, and for a space between them: the text may be of any size.
+    """
+    start = text[:300]
+    told = _DATA_URL.match(start)
+    run = None if told else _RUN.match(start)
+    if told is None and (run is None or not _is_data(run.group())):
+        return None
+    header = start.find(",") + 1 if told else 0
+    if " " in text or not _END.fullmatch(text[max(header, len(text) - 100) :]):
+        return None
+    return _placeholder(told.group(1) if told else None, size(text))
+
+
+def scrubbed(text: str) -> str:
+    """A text with the data URLs and the runs of base64 in it replaced; what it returns is never longer."""
+    if "base64," in text:
+        text = _DATA_URL.sub(lambda found: _placeholder(found.group(1), size(found.group())), text)
+    # A run of base64 is at least 180 characters without a space, which holds one of these stretches as a whole.
+    if not any(" " not in text[start : start + 90] for start in range(0, len(text) - 89, 90)):
+        return text
+    return _RUN.sub(lambda run: _placeholder(None, size(run.group())) if _is_data(run.group()) else run.group(), text)
+
+
+def binary(data: bytes | bytearray | memoryview) -> str:
+    """What to record in place of bytes."""
+    return _placeholder(None, size(data))
+
+
+def label(part: Mapping[str, Any]) -> str:
+    """A part of `described` as a piece of text, for where there is nothing but text."""
+    what = part.get("mime_type")
+    if "size" in part:
+        return _placeholder(what, part["size"])
+    return f"[{what or part['modality']}: {part.get('uri') or part.get('file_id') or SUBSTITUTE}]"
+
+
+def _placeholder(mime: str | None, length: int) -> str:
+    return f"[{SUBSTITUTE}: {mime}, {length} bytes]" if mime else f"[{SUBSTITUTE}: {length} bytes]"
+
+
+def _is_data(run: str) -> bool:
+    """Whether a long run of letters and digits is base64. Long words, numbers and hex digests are not as mixed."""
+    sample = run[:200]
+    return (
+        any(each.islower() for each in sample)
+        and any(each.isupper() for each in sample)
+        and any(each.isdigit() for each in sample)
+    )
+
+
+def _places(block: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:
+    yield block
+    if depth:
+        for name in _WRAPPERS:
+            nested = block.get(name)
+            if isinstance(nested, Mapping):
+                yield from _places(nested, depth - 1)
+
+
+def _found(places: list[Mapping[str, Any]], names: tuple[str, ...]) -> Iterator[Any]:
+    for place in places:
+        for name in names:
+            value = place.get(name)
+            if isinstance(value, (str, bytes, bytearray, memoryview)):
+                yield value
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and _ADDRESS.match(value) is not None
+
+
+def _mime(places: list[Mapping[str, Any]], modality: str) -> str | None:
+    for told in _found(places, _TYPES):
+        if isinstance(told, str) and _MIME.fullmatch(told):
+            return told
+    for told in _found(places, ("format", "output_format")):  # Bedrock, OpenAI: "png", "wav"
+        if isinstance(told, str) and _MIME.fullmatch(f"x/{told}"):
+            return _DOCUMENTS.get(told) if modality == "document" else f"{modality}/{told}"
+    return None
+
+
+def _modality(mime: str | None) -> str | None:
+    kind = (mime or "").partition("/")[0]
+    return kind if kind in ("image", "audio", "video") else "document" if kind in ("application", "text") else None

@@ -1,0 +1,42 @@
+"""For pytest: the fixture `captured_spans`, wherever this package is installed.
+
+```python
+def test_the_answer_has_a_span(captured_spans):
+    chain.invoke(question, config={"callbacks": [handler]})
+    assert captured_spans.find(op="gen_ai.chat").attributes["ai.total_tokens"] > 0
+```
+
+pytest loads this with every run, so whatever takes time to import waits for the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .testing import Captured
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers", "sentry_options(**options): options of `sentry_sdk.init` for the fixture `captured_spans`."
+    )
+
+
+@pytest.fixture
+def captured_spans(request: pytest.FixtureRequest) -> Iterator[Captured]:
+    """What Sentry's SDK would send during the test; it needs no DSN, and nothing leaves the process.
+
+    The marker `sentry_options` sets options of the client. Of several the one nearest to the test wins.
+    """
+    from .testing import capture_spans
+
+    options: dict[str, Any] = {}
+    for marker in request.node.iter_markers("sentry_options"):
+        options = {**marker.kwargs, **options}  # the nearest comes first
+    with capture_spans(**options) as captured:
+        yield captured

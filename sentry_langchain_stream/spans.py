@@ -1,0 +1,162 @@
+"""The span of a run: opened, made active for what runs inside, and closed with all that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from . import attributes, backends, content, naming
+from .call import Call
+from .containment import contained
+from .conventions import AttributeValue
+from .pricing import Prices
+from .privacy import Policy
+from .record import Agent, Outcome, Retrieval, Run, ToolCall
+from .settings import Settings
+
+_STATUS: Mapping[Outcome, backends.Status] = {
+    "completed": "ok",
+    "cancelled": "cancelled",
+    "abandoned": "cancelled",
+    "failed": "internal_error",
+}
+
+
+class RunSpans:
+    """Opens and closes the spans of runs, under the settings of one handler.
+
+    Args:
+        settings: The user's settings.
+        now: The monotonic clock, in seconds.
+    """
+
+    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
+        self._settings = settings
+        self._now = now
+        self._prices = Prices() if settings.cost else None
+
+    def open(self, run: Run) -> None:
+        """Open the span that stands for a run. Prompts, parsers and other chains have none, unless asked for."""
+        if run.call is not None:
+            request = run.call.request
+            self._open(run, request.operation, request.model, request.platform)
+        elif isinstance(run.detail, Agent):
+            self._open_agent(run, run.detail)
+        elif isinstance(run.detail, (ToolCall, Retrieval)):
+            self._open(run, "tool" if run.kind == "tool" else "retriever", run.detail.name)
+        elif run.kind == "pipeline":
+            self._open(run, "pipeline", None)
+        elif run.kind == "chain" and self._settings.chains:
+            self._open(run, "chain", run.name)
+        # A chain may be streamed: then what starts it goes on in between, in the same context. So what runs inside
+        # of a chain gets the span above the chain, which is right for both; only a node has a context of its own.
+        above = run.parent if run.kind == "chain" and not run.node else None
+        run.inside = run.anchor if above is None else above.inside
+
+    def _open(self, run: Run, kind: naming.Kind, what: str | None, platform: naming.Platform = "langchain") -> None:
+        if not run.recording:
+            return
+        dialect = self._settings.dialect
+        op = naming.op(kind, dialect, platform)
+        name = naming.span_name(kind, dialect, run.pipeline, what)
+        with contained("backend.start"):
+            if run.span is not None:
+                run.backend.rename(run.span, op=op, name=name)
+                return
+            run.span = run.backend.start(run.anchor, op=op, name=name)
+            if run.backend.recording(run.span):
+                run.anchor = run.span
+            elif run.anchor is None:
+                # The root is not sampled. It is finished all the same, so that the SDK can count it.
+                run.recording = False
+            # A child that the user's `ignore_spans` left out: what is below it hangs on its parent.
+
+    def _open_agent(self, run: Run, agent: Agent) -> None:
+        """Open an agent's span, or use the one that Sentry's LanggraphIntegration has opened around the graph."""
+        with contained("langgraph"):
+            active = run.backend.current() if run.span is None else None
+            if active is not None and backends.opened_by_langgraph(active) and not _is_used(active, run):
+                backends.take_over(active)
+                run.span = run.anchor = active
+                run.shared = True
+        # To the old monitoring, which knows pipelines and no agents, an agent at the top is the pipeline.
+        at_top = run.parent is None and self._settings.dialect == "ai"
+        self._open(run, "pipeline" if at_top else "agent", agent.name)
+
+    def activate(self, run: Run) -> None:
+        """Make a span the active one for what runs inside of a run. Call it where LangChain starts the run.
+
+        Not for what stands at the top, nor for a graph: either may be streamed, and its consumer is not inside.
+        """
+        if not self._settings.nesting or not run.recording or run.parent is None or run.kind in ("agent", "pipeline"):
+            return
+        if run.inside is not None:
+            with contained("nesting"):
+                run.activation = backends.Activation(run.inside)
+
+    def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+        """Close a run's span with all that is known of it, and report its failure if nobody above can recover.
+
+        Args:
+            run: The run, which has ended.
+            outcome: How.
+            error: What it failed with.
+            evicted: Why we ended it, if it was not LangChain.
+        """
+        if run.unwatch is not None:
+            run.unwatch()
+            run.unwatch = None
+        run.deactivate()
+        run.outcome, run.evicted = outcome, evicted
+        failure = error if outcome == "failed" else None
+        if failure is not None:
+            run.error_type = type(failure).__name__
+            first = backends.first_failed(failure, run.id)
+            if first == run.id:
+                run.remember({first: run.span or run.anchor})
+        if run.call is not None:
+            self._complete(run, run.call)
+        if run.span is not None:
+            told: dict[str, AttributeValue] = {}
+            with contained("attributes"):
+                told = attributes.describe(run, self._settings.dialect)
+            with contained("backend.finish"):
+                if run.shared:
+                    run.backend.describe(run.span, told, _STATUS[outcome])
+                    backends.seal(run.span)
+                else:
+                    run.backend.finish(run.span, told, _STATUS[outcome])
+        if run.call is not None and self._settings.metrics:
+            with contained("metrics"):
+                backends.record_metrics(run, run.call)
+        if failure is not None and run.reports and self._settings.capture_errors:
+            with contained("capture_errors"):
+                backends.capture_error(failure, run.backend, run.failed.get(first, run.span), run.policy)
+
+    def _complete(self, run: Run, call: Call) -> None:
+        call.ended = self._now()
+        call.finished = run.outcome == "completed"
+        if call.response.messages is None and call.texts:
+            with contained("partial answer"):
+                call.response = call.response.saying(_partial(call.texts, run.policy))
+        if run.span is not None and self._prices is not None:
+            with contained("cost"):
+                call.cost = self._prices.cost(call)
+        with contained("usage of agents"):
+            used = call.usage()
+            if used is not None:
+                for agent in run.agents():
+                    agent.add(used)
+
+
+def _partial(texts: list[str], policy: Policy) -> str:
+    return content.output_messages([("".join(texts), None)], policy)
+
+
+def _is_used(span: object, run: Run) -> bool:
+    """Whether a span is that of a run above already."""
+    above = run.parent
+    while above is not None:
+        if above.span is span:
+            return True
+        above = above.parent
+    return False

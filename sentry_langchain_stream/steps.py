@@ -1,0 +1,92 @@
+"""What the events of chains, agents, tools and retrievers mean for their records. `handler.py` hands them on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from . import bookkeeping, details
+from .containment import contained
+from .lifecycle import LiveRuns
+from .privacy import Policy
+from .record import Agent, Retrieval, Start, ToolCall
+
+
+class StepRuns:
+    """Starts and ends the runs that are no model's.
+
+    Args:
+        runs: The live runs.
+    """
+
+    def __init__(self, runs: LiveRuns) -> None:
+        self._runs = runs
+
+    def start_chain(self, start: Start, inputs: object) -> None:
+        """A chain starts, which may be an agent."""
+        if not bookkeeping.is_graph(start):
+            self._runs.start(start)
+            return
+
+        def agent(policy: Policy) -> Agent:
+            return Agent(start.name or "", messages=details.asked(inputs, policy))
+
+        self._runs.start(replace(start, kind="agent"), agent)
+
+    def end_chain(self, run_id: UUID, outputs: object) -> None:
+        """A chain has come to its end."""
+        run = self._runs.get(run_id)
+        if run is not None and isinstance(run.detail, Agent):
+            with contained("answer of an agent"):
+                run.detail.answer = details.answered(outputs, run.policy)
+        self._runs.end(run_id)
+
+    def start_tool(self, start: Start, serialized: object, told: Mapping[str, Any], input_str: str) -> None:
+        """A tool starts.
+
+        Args:
+            start: The run's start.
+            serialized: LangChain's description of the tool.
+            told: What else LangChain hands to the start: the inputs as given, the id of the call.
+            input_str: The inputs as a text.
+        """
+        self._runs.start(start, lambda policy: details.tool_call(start.name, serialized, told, input_str, policy))
+
+    def end_tool(self, run_id: UUID, output: object) -> None:
+        """A tool has come to its end, or has made a message of its failure, which LangChain does not call an error."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return
+        if isinstance(run.detail, ToolCall):
+            with contained("result of a tool"):
+                run.detail.result = details.tool_result(output, run.policy)
+        if details.is_failed(output):
+            run.error_type = "tool_error"
+            self._runs.end(run_id, "failed")
+        else:
+            self._runs.end(run_id)
+
+    def start_retriever(self, start: Start, serialized: object, query: str) -> None:
+        """A retriever starts."""
+        self._runs.start(start, lambda policy: details.retrieval(start.name, serialized, query, policy))
+
+    def end_retriever(self, run_id: UUID, documents: object) -> None:
+        """A retriever has come to its end."""
+        run = self._runs.get(run_id)
+        if run is not None and isinstance(run.detail, Retrieval):
+            with contained("documents of a retriever"):
+                details.add_documents(run.detail, documents, run.policy)
+        self._runs.end(run_id)
+
+    def fail(self, run_id: UUID, error: BaseException) -> None:
+        """A run got an error event: it failed, was left or cancelled, or handed control upwards."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return
+        control = bookkeeping.control(error)
+        while control is not None and run is not None:
+            run.control = control
+            run = run.parent if run.kind != "agent" else None  # the agent that it happened in says so too
+        self._runs.end(run_id, bookkeeping.outcome(error), error)

@@ -1,0 +1,226 @@
+"""Spans as a picture: a tree with bars on a common time axis, as HTML for a notebook.
+
+What a viewer lets through differs. JupyterLab drops inline SVG from a notebook that it does not trust, GitHub is
+known to drop style sheets and `style` attributes too. So this is a plain table: what it tells is text in its cells,
+indented with spaces, and the bars are images whose SVG is in the page. Styles only make it prettier. There is no
+script, and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+from math import floor, log10
+
+from .envelopes import CapturedSpan
+
+MOST_ROWS = 500
+"""Spans that are drawn; of more than these only the number is told."""
+
+_WIDTH, _HEIGHT = 260, 16
+"""Of a bar's image, in pixels."""
+
+_LONGEST_NAME = 60
+_MODEL, _AGENT, _TOOL, _OTHER = "#3b82f6", "#8b5cf6", "#14a08a", "#8b95a3"
+_COLOURS = (
+    ("gen_ai.chat", _MODEL),
+    ("gen_ai.text_completion", _MODEL),
+    ("ai.chat_completions.", _MODEL),
+    ("gen_ai.invoke_agent", _AGENT),
+    ("gen_ai.execute_tool", _TOOL),
+)
+"""How an op begins, and the colour of its bar. All colours stand out from white as well as from black."""
+
+_FAILED, _LEFT, _GREY = "#e5484d", "#d97f0a", "#888888"
+_OUTCOMES = {None: "completed", "ok": "completed", "unset": "completed", "cancelled": "cancelled"}
+"""What the status says about the outcome of a span that does not state one; any other says that it failed."""
+
+
+def walk(spans: Sequence[CapturedSpan]) -> Iterator[tuple[int, CapturedSpan]]:
+    """`(depth, span)` of every span, a parent before its children, siblings by their start."""
+    known = {span.span_id for span in spans}
+    below: dict[str | None, list[CapturedSpan]] = {}
+    for span in sorted(spans, key=lambda span: span.start):
+        below.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
+    ahead = [(0, span) for span in reversed(below.pop(None, []))]
+    while ahead:
+        depth, span = ahead.pop()
+        yield depth, span
+        ahead += [(depth + 1, child) for child in reversed(below.pop(span.span_id, []))]
+
+
+def outcome(span: CapturedSpan) -> str | None:
+    """How its run ended, if the handler has stated that: `"completed"`, `"cancelled"`, `"abandoned"`, `"failed"`."""
+    stated = span.attributes.get("langchain_stream.outcome")
+    return stated if isinstance(stated, str) else None
+
+
+def as_html(spans: Sequence[CapturedSpan]) -> str:
+    """The spans as a table with a row each, for `_repr_html_`."""
+    if not spans:
+        return "<p>(no spans)</p>"
+    axis = _Axis(min(span.start for span in spans), max(span.end for span in spans))
+    rows = [row for row, _ in zip(walk(spans), range(MOST_ROWS), strict=False)]
+    columns = [
+        (title, texts, align)
+        for title, tell, align in _COLUMNS
+        if any(texts := [tell(span) for _, span in rows])  # a column that is empty is left out
+    ]
+    heads = [_cell("span", tag="th"), _cell(axis.scale(), tag="th")]
+    heads += [_cell(escape(title), align, tag="th") for title, _, align in columns]
+    lines = ["".join(heads)]
+    for index, (depth, span) in enumerate(rows):
+        cells = [_cell(_label(depth, span)), _cell(axis.bar(span))]
+        cells += [_cell(_coloured(texts[index], span, title), align) for title, texts, align in columns]
+        lines.append("".join(cells))
+    if len(spans) > len(rows):
+        lines.append(_cell(f"<small>and {len(spans) - len(rows):,} more spans</small>"))
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<table style="border-collapse: collapse; font-size: 12px">\n{body}\n</table>'
+
+
+class _Axis:
+    """The common time axis.
+
+    Args:
+        start: Where it begins, in the unit of the spans' times.
+        end: Where it ends.
+    """
+
+    def __init__(self, start: float, end: float) -> None:
+        self._start = start
+        self._length = max(end - start, 1e-6)
+        step = 10.0 ** floor(log10(self._length / 2))
+        step *= next(factor for factor in (5, 2, 1) if factor * step <= self._length / 2)
+        self._ticks = [index * step for index in range(floor(self._length / step + 1e-9) + 1)]
+
+    def scale(self) -> str:
+        """The image of the axis itself."""
+        labels = []
+        for index, tick in enumerate(self._ticks):
+            label = f"{tick:.6g} s" if self._length >= 1 else f"{1000 * tick:.6g} ms"
+            x, half = self._x(tick), 3.2 * len(label)
+            if x + half <= _WIDTH:  # what does not fit is left out
+                anchor = "middle" if index else "start"
+                labels.append(f'<text x="{x:.1f}" y="12" text-anchor="{anchor}">{label}</text>')
+        shapes = f'<g font-family="sans-serif" font-size="10" fill="{_GREY}">{"".join(labels)}</g>'
+        return _image(shapes, f"0 to {_seconds(self._length)}")
+
+    def bar(self, span: CapturedSpan) -> str:
+        """The image of a span: pale until the first chunk of a streamed answer, which a line marks."""
+        begin, end = span.start - self._start, max(span.end, span.start) - self._start
+        colour, told = _colour(span), f"from {_seconds(begin)} to {_seconds(end)}"
+        lines = "".join(f"M{self._x(tick):.1f} 0V{_HEIGHT}" for tick in self._ticks)
+        shapes = [f'<path d="{lines}" stroke="{_GREY}" stroke-opacity="0.3"/>']
+        left, right = self._x(begin), self._x(end)
+        first = _number(span, "gen_ai.response.time_to_first_chunk")
+        if first is not None and 0 <= first <= end - begin:
+            middle = self._x(begin + first)
+            shapes.append(_box(left, middle, colour, pale=True) + _box(middle, right, colour))
+            shapes.append(f'<path d="M{middle:.1f} 0V{_HEIGHT}" stroke="{colour}" stroke-width="2"/>')
+            told += f", first chunk at {_seconds(begin + first)}"
+        else:
+            shapes.append(_box(left, right, colour))
+        return _image("".join(shapes), told)
+
+    def _x(self, seconds: float) -> float:
+        # A line is two pixels wide, and one at either end is to be seen too.
+        return 1 + (_WIDTH - 2) * seconds / self._length
+
+
+def _box(left: float, right: float, colour: str, *, pale: bool = False) -> str:
+    width = max(right - left, 0 if pale else 2)
+    left = min(left, _WIDTH - width)
+    opacity = ' fill-opacity="0.4"' if pale else ""
+    return f'<rect x="{left:.1f}" y="4" width="{width:.1f}" height="{_HEIGHT - 8}" fill="{colour}"{opacity}/>'
+
+
+def _image(shapes: str, told: str) -> str:
+    size = f'width="{_WIDTH}" height="{_HEIGHT}"'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_WIDTH} {_HEIGHT}">{shapes}</svg>'
+    data = b64encode(svg.encode()).decode()
+    # A page's own style may give images margins, or shrink them to nothing in a narrow cell.
+    style = f"margin: 0; max-width: none; width: {_WIDTH}px; height: {_HEIGHT}px"
+    return f'<img src="data:image/svg+xml;base64,{data}" {size} alt="{told}" title="{told}" style="{style}">'
+
+
+def _cell(content: str, align: str = "left", tag: str = "td") -> str:
+    style = f"text-align: {align}; padding: 1px 8px; white-space: nowrap; vertical-align: middle; border: none"
+    return f'<{tag} align="{align}" style="{style}">{content}</{tag}>'
+
+
+def _label(depth: int, span: CapturedSpan) -> str:
+    indent = "&nbsp;" * 4 * depth
+    name = span.name if len(span.name) <= _LONGEST_NAME else f"{span.name[: _LONGEST_NAME - 1]}…"
+    op = f'&nbsp; <small style="opacity: 0.65">{escape(span.op)}</small>' if span.op else ""
+    return f"{indent}{escape(name) or '(no name)'}{op}"
+
+
+def _coloured(text: str, span: CapturedSpan, title: str) -> str:
+    colour = _colour_of_end(span) if title == "outcome" else None
+    return f'<span style="color: {colour}">{escape(text)}</span>' if colour else escape(text)
+
+
+def _colour(span: CapturedSpan) -> str:
+    kind = next((colour for start, colour in _COLOURS if span.op.startswith(start)), _OTHER)
+    return _colour_of_end(span) or kind
+
+
+def _colour_of_end(span: CapturedSpan) -> str | None:
+    """The colour of a span that did not end well."""
+    how = outcome(span) or _OUTCOMES.get(span.status, "failed")
+    return {"completed": None, "failed": _FAILED}.get(how, _LEFT)
+
+
+def _outcome_text(span: CapturedSpan) -> str:
+    how = outcome(span) or span.status or ""
+    kind = span.attributes.get("error.type")
+    return f"{how}: {kind}" if isinstance(kind, str) else how
+
+
+def _model_text(span: CapturedSpan) -> str:
+    keys = ("gen_ai.response.model", "gen_ai.request.model", "ai.model_id")
+    return next((value for key in keys if isinstance(value := span.attributes.get(key), str)), "")
+
+
+def _tokens_text(span: CapturedSpan) -> str:
+    """Input and output tokens, or all of them where no more is known; `≈` says that it is an estimate."""
+    sides = [_number(span, f"gen_ai.usage.{side}_tokens") for side in ("input", "output")]
+    total = _number(span, "gen_ai.usage.total_tokens")
+    if sides != [None, None]:
+        text = " → ".join("?" if side is None else f"{side:,.0f}" for side in sides)
+    else:
+        text = "" if total is None else f"{total:,.0f}"
+    estimated = span.attributes.get("langchain_stream.usage_source") == "estimate"
+    return f"≈ {text}" if text and estimated else text
+
+
+def _first_chunk_text(span: CapturedSpan) -> str:
+    first = _number(span, "gen_ai.response.time_to_first_chunk")
+    return "" if first is None else _seconds(first)
+
+
+def _number(span: CapturedSpan, key: str) -> float | None:
+    value = span.attributes.get(key)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _seconds(time: float) -> str:
+    """A duration as people say it."""
+    if time >= 60:
+        minutes, seconds = divmod(round(time), 60)
+        return f"{minutes} min {seconds} s"
+    if time >= 1:
+        return f"{time:.2f} s"
+    return f"{1000 * time:.0f} ms" if time >= 0.01 or time <= 0 else f"{1000 * time:.1f} ms"
+
+
+_COLUMNS: tuple[tuple[str, Callable[[CapturedSpan], str], str], ...] = (
+    ("duration", lambda span: _seconds(span.end - span.start), "right"),
+    ("first chunk", _first_chunk_text, "right"),
+    ("outcome", _outcome_text, "left"),
+    ("model", _model_text, "left"),
+    ("tokens in → out", _tokens_text, "right"),
+)
+"""Title, text of a span and alignment of the columns beside the bars."""
