@@ -8,8 +8,10 @@ chain.invoke(question, config={"callbacks": [handler]})
 ```
 """
 
+from .generators import track_stream
 from .handler import SentryStreamHandler
+from .privacy import Limits
 
-__all__ = ["SentryStreamHandler", "__version__"]
+__all__ = ["Limits", "SentryStreamHandler", "__version__", "track_stream"]
 
 __version__ = "0.1.0"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from .conventions import METADATA, TAGS
 from .privacy import Policy
 from .record import Control, Outcome, Start
 
@@ -96,10 +97,10 @@ def labels(start: Start, keys: Collection[str], policy: Policy) -> dict[str, str
     own = [tag for tag in start.tags if not _OWN_TAG.match(tag)][:_MOST_TAGS]
     tags = [text for text in (_short(tag, policy) for tag in own) if text]
     if tags:
-        found["langchain_stream.tags"] = tags
+        found[TAGS] = tags
     for key in keys:
         if key in start.metadata and (text := _short(str(start.metadata[key]), policy)):
-            found[f"langchain_stream.metadata.{key}"] = text
+            found[METADATA + key] = text
     return found
 
 

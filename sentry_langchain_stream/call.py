@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from .containment import contained
 from .naming import Platform
-from .usage import Usage
+from .usage import Usage, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class Request:
     """The tools that are offered, as JSON, if they may be recorded."""
     estimated_input: int | None = None
     """Tokens of the prompt, for when the provider reports none."""
+
+    def asking(self, messages: str) -> Request:
+        """The same request with these messages."""
+        return replace(self, messages=messages)
+
+    def estimating(self, tokens: int | None) -> Request:
+        """The same request with this estimate of the prompt's tokens."""
+        return replace(self, estimated_input=tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,14 @@ class Call:
             self.first_chunk_at = self.longest_gap_at = now
         self.chunks += 1
         self.last_chunk_at = now
+
+    def read(self, text: str, token_counter: Callable[[str], int] | None) -> None:
+        """Keep the text of a chunk, if it may be kept, and count its tokens, if there is something to count with."""
+        if self.texts is not None:
+            self.texts.append(text)
+        if token_counter is not None and text:
+            with contained("token_counter"):
+                self.counted = (self.counted or 0) + (count(token_counter(text)) or 0)
 
     def follow_events(self) -> None:
         """Count v3 stream events from now on, and forget what token events had brought: it was the same chunk.

@@ -100,6 +100,12 @@ class Fact(Enum):
     TOOL_DEFINITIONS = (("gen_ai.tool.definitions",), ())
 
 
+TAGS = "langchain_stream.tags"
+"""The key of the user's tags."""
+
+METADATA = "langchain_stream.metadata."
+"""What precedes the user's own key of a piece of metadata."""
+
 _KEYS: dict[Dialect, dict[Fact, tuple[str, ...]]] = {
     "gen_ai": {fact: fact.value[0] for fact in Fact},
     "ai": {fact: fact.value[0] + fact.value[1] for fact in Fact},

@@ -8,7 +8,7 @@ from typing import Any
 from . import content
 from .parameters import as_text
 from .privacy import Policy
-from .record import Retrieval, ToolCall
+from .record import Agent, Retrieval, ToolCall
 
 
 def tool_call(
@@ -30,13 +30,13 @@ def tool_call(
         as_text(described.get("name")) or name or "tool",
         as_text(described.get("description")),
         as_text(told.get("tool_call_id")),
-        content.tool_arguments(given, policy) if policy.inputs else None,
+        content.tool_arguments(given, policy.beside(ahead=1)),
     )
 
 
-def tool_result(output: object, policy: Policy) -> str | None:
-    """What a tool returned, if it may be recorded."""
-    return content.tool_result(output, policy) if policy.outputs else None
+def add_result(to: ToolCall, output: object, policy: Policy) -> None:
+    """Add what a tool returned, if it may be recorded."""
+    to.result = content.tool_result(output, policy.beside(to.arguments))
 
 
 def is_failed(output: object) -> bool:
@@ -48,31 +48,21 @@ def retrieval(name: str | None, serialized: object, query: str, policy: Policy) 
     """A call of a retriever."""
     path = serialized.get("id") if isinstance(serialized, Mapping) else None
     cls = path[-1] if isinstance(path, list) and path else None
-    return Retrieval(name or as_text(cls) or "retriever", policy.text(query) if policy.inputs else None)
+    return Retrieval(name or as_text(cls) or "retriever", content.tool_arguments(query, policy.beside(ahead=1)))
 
 
 def add_documents(to: Retrieval, documents: object, policy: Policy) -> None:
-    """Add what a retriever found."""
+    """Add what a retriever found: how much, and what, if it may be recorded."""
     if isinstance(documents, Sequence):
         to.documents = len(documents)
-        to.found = content.documents(documents, policy) if policy.outputs else None
+        to.found = content.documents(documents, policy.beside(to.query))
 
 
-def asked(inputs: object, policy: Policy) -> str | None:
-    """The messages that an agent was asked with, if they may be recorded."""
-    messages = _messages(inputs)
-    return content.input_messages(messages, policy) if policy.inputs else None
+def agent(name: str | None, inputs: object, policy: Policy) -> Agent:
+    """A run of an agent, with what it is asked, if that may be recorded."""
+    return Agent(name or "", messages=content.conversation(inputs, policy.beside(ahead=2)))
 
 
-def answered(outputs: object, policy: Policy) -> str | None:
-    """The message that an agent answered with, if it may be recorded."""
-    answers = [message for message in _messages(outputs) if content.role(message) == "assistant"]
-    return content.output_messages([(answers[-1], None)], policy) if answers and policy.outputs else None
-
-
-def _messages(state: object) -> Sequence[Any]:
-    """The messages of a graph's state."""
-    found = state.get("messages") if isinstance(state, Mapping) else getattr(state, "messages", None)
-    if found is None:
-        return ()
-    return found if isinstance(found, (list, tuple)) else (found,)
+def add_answer(to: Agent, outputs: object, policy: Policy) -> None:
+    """Add what an agent answered, if it may be recorded."""
+    to.answer = content.answer(outputs, policy.beside(to.tools, to.messages))

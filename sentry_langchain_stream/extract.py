@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import ceil
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -49,6 +48,13 @@ def request(
     described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
     known = _safely("provider", lambda: _provider(described, metadata, options))
     asked: Sequence[BaseMessage] | Sequence[str] = messages if messages is not None else prompts or ()
+    system = tools = None
+    if policy.inputs:
+        # Each of a span's contents has what those before it have left, and leaves some to those that come.
+        told = policy.beside(ahead=3)
+        system = _safely("system instructions", lambda: content.system_instructions(messages or (), told))
+        told = policy.beside(system, ahead=2)
+        tools = _safely("tool definitions", lambda: tool_definitions(options, told))
     return Request(
         operation="chat" if messages is not None else "text_completion",
         model=_safely("model", lambda: _model(described, metadata, options)),
@@ -56,11 +62,9 @@ def request(
         platform=naming.platform(known),
         function=name or None,
         parameters=dict(request_parameters((options, metadata, _arguments(described)))),
-        tools=_safely("tool definitions", lambda: tool_definitions(options, policy)),
-        messages=_safely("input messages", lambda: _input(messages, prompts, policy)),
-        system=_safely("system instructions", lambda: content.system_instructions(messages or (), policy))
-        if policy.inputs
-        else None,
+        tools=tools,
+        messages=_safely("input messages", lambda: _input(messages, prompts, policy.beside(system, tools, ahead=1))),
+        system=system,
         estimated_input=_safely("input estimate", lambda: _estimate(asked, token_counter)),
     )
 
@@ -172,11 +176,6 @@ def enclosing_run() -> UUID | None:
     return parent if isinstance(parent, UUID) else None
 
 
-def approximate_tokens(text: str) -> int:
-    """Tokens of a text by LangChain's rule of thumb: four characters each."""
-    return ceil(len(text) / 4)
-
-
 def _provider(
     described: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]
 ) -> naming.Provider | None:
@@ -224,7 +223,16 @@ def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
 def _has_answer(generation: Generation) -> bool:
     # An HTTP error's stand-in generation is empty, and its metadata holds the response's headers and body.
     message = getattr(generation, "message", None)
-    return bool(generation.text or getattr(message, "content", None) or getattr(message, "tool_calls", None))
+    extra = getattr(message, "additional_kwargs", None)
+    return (
+        bool(generation.text)
+        or any(getattr(message, name, None) for name in ("content", "tool_calls", "invalid_tool_calls"))
+        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _ANSWERS_BESIDE))
+    )
+
+
+# Where a message holds an answer beside its content.
+_ANSWERS_BESIDE = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
 
 
 def _estimate(asked: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:

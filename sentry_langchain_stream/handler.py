@@ -17,6 +17,7 @@ from . import backends, bookkeeping, extract
 from .containment import contained
 from .lifecycle import LiveRuns
 from .models import ModelRuns
+from .privacy import Limits
 from .record import Kind, Start
 from .settings import Dialect, Settings
 from .steps import StepRuns
@@ -65,6 +66,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
         nesting: Make a run's span the active one for what runs inside of it, so that Sentry's http and db spans, and
             your own, hang below it.
         metadata_keys: Which of a run's metadata to record, as `langchain_stream.metadata.<key>`, if inputs may be.
+        limits: How many characters of content are recorded; `Limits()` if left out.
 
     Raises:
         ImportError: `cost` is set and its extra is not installed.
@@ -104,6 +106,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
         chains: bool = False,
         nesting: bool = True,
         metadata_keys: Collection[str] = (),
+        limits: Limits | None = None,
     ) -> None:
         settings = Settings(
             pipeline_name,
@@ -119,6 +122,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
             chains,
             nesting,
             metadata_keys,
+            limits,
         )
         clock = type(self).clock
         self._settings = settings

@@ -77,7 +77,7 @@ class LiveRuns:
                 # A chain at the top is the pipeline itself, or an agent.
                 self._start_top(parent, start, record)
                 return
-        elif parent.kind == "chain" and bookkeeping.is_node(start.tags):
+        elif parent.kind in ("chain", "pipeline") and not parent.implicit and bookkeeping.is_node(start.tags):
             self._is_graph(parent)
         detail = self._record(parent, record) if record is not None else None
         with parent.tree.lock:
@@ -234,6 +234,7 @@ class LiveRuns:
             client_outputs=outputs,
             include_prompts=settings.include_prompts,
             redact=settings.redact,
+            limits=settings.limits,
         )
         active = backend.current()
         pipeline = naming.pipeline(settings.pipeline_name, start.metadata, backends.pipeline_name(), start.name)

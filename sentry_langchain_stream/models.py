@@ -13,7 +13,7 @@ from .lifecycle import LiveRuns
 from .privacy import NOTHING, Policy
 from .record import Outcome, Run, Start
 from .settings import Settings
-from .usage import count
+from .usage import approximate, count
 
 
 class ModelRuns:
@@ -87,7 +87,7 @@ class ModelRuns:
         if not call.by_events and extract.has_content(token, chunk):
             call.add_chunk(now)
             if call.texts is not None or self._token_counter is not None:
-                self._read(call, content.text_of(token))
+                call.read(content.text_of(token), self._token_counter)
         usage = extract.chunk_usage(chunk)
         if usage is not None:
             call.repeats = call.repeats or usage.repeats(call.reported)
@@ -107,7 +107,7 @@ class ModelRuns:
         if has_content:
             call.add_chunk(now)
             if text:
-                self._read(call, text)
+                call.read(text, self._token_counter)
         if usage is not None and not call.repeats:
             call.reported = usage
         if events.failed(event):
@@ -117,13 +117,6 @@ class ModelRuns:
     def _echo(call: Call) -> bool:
         call.events += 1
         return call.events % (call.echoes + 1) != 1
-
-    def _read(self, call: Call, text: str) -> None:
-        if call.texts is not None:
-            call.texts.append(text)
-        if self._token_counter is not None and text:
-            with contained("token_counter"):
-                call.counted = (call.counted or 0) + (count(self._token_counter(text)) or 0)
 
     def end(self, run_id: UUID, how: Outcome, response: Any, error: BaseException | None = None) -> None:
         """A model's run ends, with its answer or what had arrived of it."""
@@ -140,7 +133,8 @@ class ModelRuns:
             self._runs.end(run_id, how, error)
 
     def _answer(self, call: Call, policy: Policy, response: Any, how: Outcome) -> None:
-        call.response = extract.response(response, policy)
+        asked = call.request
+        call.response = extract.response(response, policy.beside(asked.system, asked.tools, asked.messages))
         if extract.from_cache(response):
             call.from_cache()
             return
@@ -154,7 +148,7 @@ class ModelRuns:
             self._advise(call)
         else:
             text = extract.answer_text(response)
-            counter = self._token_counter or extract.approximate_tokens
+            counter = self._token_counter or approximate
             with contained("token_counter"):
                 call.counted = count(counter(text)) if text else None
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from .privacy import Limits
+
 Dialect = Literal["gen_ai", "ai"]
 """`"gen_ai"`: today's Sentry. `"ai"`: the LLM Monitoring convention of 2024."""
 
@@ -32,6 +34,7 @@ class Settings:
     chains: bool = False
     nesting: bool = True
     metadata_keys: Collection[str] = ()
+    limits: Limits | None = None
 
     def __post_init__(self) -> None:
         if self.pipeline_name is not None:
@@ -57,6 +60,8 @@ class Settings:
             raise TypeError(f"max_idle_seconds must be a number of seconds, not {_type(self.max_idle_seconds)}")
         if not self.max_idle_seconds > 0:
             raise ValueError(f"max_idle_seconds must be above 0, not {self.max_idle_seconds}")
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise TypeError(f"limits must be a Limits or None, not {_type(self.limits)}")
         keys = self.metadata_keys
         if isinstance(keys, str) or not isinstance(keys, Collection) or not all(isinstance(key, str) for key in keys):
             raise TypeError(f"metadata_keys must be a collection of str, not {keys!r}")

@@ -137,7 +137,7 @@ class RunSpans:
         call.finished = run.outcome == "completed"
         if call.response.messages is None and call.texts:
             with contained("partial answer"):
-                call.response = call.response.saying(_partial(call.texts, run.policy))
+                call.response = call.response.saying(_partial(call, call.texts, run.policy))
         if run.span is not None and self._prices is not None:
             with contained("cost"):
                 call.cost = self._prices.cost(call)
@@ -148,8 +148,9 @@ class RunSpans:
                     agent.add(used)
 
 
-def _partial(texts: list[str], policy: Policy) -> str:
-    return content.output_messages([("".join(texts), None)], policy)
+def _partial(call: Call, texts: list[str], policy: Policy) -> str:
+    asked = call.request
+    return content.output_messages([("".join(texts), None)], policy.beside(asked.system, asked.tools, asked.messages))
 
 
 def _is_used(span: object, run: Run) -> bool:

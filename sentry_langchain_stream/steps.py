@@ -10,7 +10,6 @@ from uuid import UUID
 from . import bookkeeping, details
 from .containment import contained
 from .lifecycle import LiveRuns
-from .privacy import Policy
 from .record import Agent, Retrieval, Start, ToolCall
 
 
@@ -29,18 +28,14 @@ class StepRuns:
         if not bookkeeping.is_graph(start):
             self._runs.start(start)
             return
-
-        def agent(policy: Policy) -> Agent:
-            return Agent(start.name or "", messages=details.asked(inputs, policy))
-
-        self._runs.start(replace(start, kind="agent"), agent)
+        self._runs.start(replace(start, kind="agent"), lambda policy: details.agent(start.name, inputs, policy))
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """A chain has come to its end."""
         run = self._runs.get(run_id)
         if run is not None and isinstance(run.detail, Agent):
             with contained("answer of an agent"):
-                run.detail.answer = details.answered(outputs, run.policy)
+                details.add_answer(run.detail, outputs, run.policy)
         self._runs.end(run_id)
 
     def start_tool(self, start: Start, serialized: object, told: Mapping[str, Any], input_str: str) -> None:
@@ -61,7 +56,7 @@ class StepRuns:
             return
         if isinstance(run.detail, ToolCall):
             with contained("result of a tool"):
-                run.detail.result = details.tool_result(output, run.policy)
+                details.add_result(run.detail, output, run.policy)
         if details.is_failed(output):
             run.error_type = "tool_error"
             self._runs.end(run_id, "failed")

@@ -18,10 +18,10 @@ from .envelopes import CapturedSpan
 MOST_ROWS = 500
 """Spans that are drawn; of more than these only the number is told."""
 
-_WIDTH, _HEIGHT = 260, 16
+_WIDTH, _HEIGHT = 240, 16
 """Of a bar's image, in pixels."""
 
-_LONGEST_NAME = 60
+_LONGEST_NAME = 44
 _MODEL, _AGENT, _TOOL, _OTHER = "#3b82f6", "#8b5cf6", "#14a08a", "#8b95a3"
 _COLOURS = (
     ("gen_ai.chat", _MODEL),
@@ -90,7 +90,7 @@ class _Axis:
 
     def __init__(self, start: float, end: float) -> None:
         self._start = start
-        self._length = max(end - start, 1e-6)
+        self._length = max(end - start, 0.001)
         step = 10.0 ** floor(log10(self._length / 2))
         step *= next(factor for factor in (5, 2, 1) if factor * step <= self._length / 2)
         self._ticks = [index * step for index in range(floor(self._length / step + 1e-9) + 1)]
@@ -146,8 +146,9 @@ def _image(shapes: str, told: str) -> str:
 
 
 def _cell(content: str, align: str = "left", tag: str = "td") -> str:
-    style = f"text-align: {align}; padding: 1px 8px; white-space: nowrap; vertical-align: middle; border: none"
-    return f'<{tag} align="{align}" style="{style}">{content}</{tag}>'
+    # Jupyter's style sheet aligns cells to the right; the division holds where `style` is dropped.
+    style = "padding: 1px 8px; white-space: nowrap; vertical-align: middle; border: none"
+    return f'<{tag} nowrap style="{style}"><div align="{align}">{content}</div></{tag}>'
 
 
 def _label(depth: int, span: CapturedSpan) -> str:
@@ -219,8 +220,8 @@ def _seconds(time: float) -> str:
 _COLUMNS: tuple[tuple[str, Callable[[CapturedSpan], str], str], ...] = (
     ("duration", lambda span: _seconds(span.end - span.start), "right"),
     ("first chunk", _first_chunk_text, "right"),
+    ("tokens", _tokens_text, "right"),
     ("outcome", _outcome_text, "left"),
     ("model", _model_text, "left"),
-    ("tokens in → out", _tokens_text, "right"),
 )
 """Title, text of a span and alignment of the columns beside the bars."""

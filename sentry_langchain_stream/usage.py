@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any, Literal
 
 Source = Literal["provider", "estimate"]
@@ -85,6 +86,16 @@ class Usage:
             return each[0] if each else None
         sums = {field: _sum(*(getattr(usage, field) for usage in each)) for field in _PATHS}
         return cls(**sums, source="estimate" if any(usage.source == "estimate" for usage in each) else "provider")
+
+    @classmethod
+    def stated(cls, input: int | None, output: int | None) -> Usage:
+        """What the application says on the provider's word.
+
+        Args:
+            input: Tokens of the prompt.
+            output: Tokens of the answer.
+        """
+        return cls(input=input, output=output, total=_total(input, output, None))
 
     @classmethod
     def estimated(cls, input: int | None, output: int) -> Usage:
@@ -217,6 +228,11 @@ def count(value: object) -> int | None:
     if value < 0 or value != value or value in (float("inf"),):
         return None
     return int(value) if value == int(value) else None
+
+
+def approximate(text: str) -> int:
+    """Tokens of a text by LangChain's rule of thumb: four characters each."""
+    return ceil(len(text) / 4)
 
 
 def _total(input: int | None, output: int | None, reported: int | None) -> int | None:

@@ -366,6 +366,14 @@ def test_an_object_that_fails_is_no_message_and_no_failure() -> None:
     assert content.tool_result(Broken(), OPEN) == '"[Broken]"'
 
 
+def test_a_message_in_a_structure_keeps_its_metadata_and_artifacts() -> None:
+    """Of a message somewhere in a tool's arguments there is what was said, not what came with it."""
+    message = ToolMessage("said", tool_call_id="1", artifact="private", response_metadata={"headers": "private"})
+    recorded = content.tool_arguments({"state": [message]}, OPEN) or ""
+    assert "said" in recorded
+    assert "private" not in recorded
+
+
 def test_a_generator_is_not_consumed() -> None:
     """What can be read once only is left to whom it is for."""
     stream = iter([1, 2, 3])

@@ -18,7 +18,7 @@ from langchain_core.runnables.config import set_config_context
 from sentry_langchain_stream import extract
 from sentry_langchain_stream.call import Request
 from sentry_langchain_stream.privacy import NOTHING, Policy
-from sentry_langchain_stream.usage import Usage
+from sentry_langchain_stream.usage import Usage, approximate
 
 OPEN = Policy(inputs=True, outputs=True)
 USED = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
@@ -768,8 +768,8 @@ def test_the_usage_of_a_chunk(streamed: object, expected: Usage | None) -> None:
 
 def test_the_approximation_grows_with_the_text() -> None:
     """About a token for four characters."""
-    assert 1000 <= extract.approximate_tokens("x" * 4000) <= 1001
-    assert extract.approximate_tokens("x" * 8000) > extract.approximate_tokens("x" * 4000)
+    assert 1000 <= approximate("x" * 4000) <= 1001
+    assert approximate("x" * 8000) > approximate("x" * 4000)
 
 
 # -- LangChain's context ---------------------------------------------------------------------------------------

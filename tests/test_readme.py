@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import sentry_sdk
@@ -18,9 +18,10 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 
 import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler, naming
-from sentry_langchain_stream.conventions import Fact
+from sentry_langchain_stream.conventions import METADATA, TAGS, Fact
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
+from sentry_langchain_stream.settings import Dialect
 from sentry_langchain_stream.testing import capture_spans
 from tests.test_architecture import libraries, modules, neighbours
 
@@ -28,10 +29,6 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 PROSE = (*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md")
-
-FROM_THE_SDK = {"gen_ai.conversation.id"}
-"""Keys in the README that Sentry's SDK sets on our spans."""
-
 
 def blocks(page: Path) -> Iterator[tuple[int, str]]:
     """The Python blocks of a page, each with the number of its first line."""
@@ -128,10 +125,12 @@ def test_every_fact_is_in_the_table_of_attributes(fact: Fact) -> None:
 
 
 def test_the_tables_name_no_key_that_is_not_set() -> None:
-    """Every key and op in the tables of the README exists in the vocabulary, or is set by Sentry's SDK."""
-    known = {key for fact in Fact for keys in fact.value for key in keys} | FROM_THE_SDK
-    for dialect in ("gen_ai", "ai"):
-        for kind in ("chat", "text_completion", "pipeline"):
+    """Every key and op in the tables of the README exists in the vocabulary."""
+    known = {key for fact in Fact for keys in fact.value for key in keys} | {TAGS, f"{METADATA}<key>"}
+    dialects: tuple[Dialect, ...] = get_args(Dialect)
+    kinds: tuple[naming.Kind, ...] = get_args(naming.Kind)
+    for dialect in dialects:
+        for kind in kinds:
             known.add(naming.op(kind, dialect).replace("create.langchain", "create.<platform>"))
     named = {
         name

@@ -128,7 +128,7 @@ class TransactionSpans:
         A span item knows "ok" and "error" only, and the SDK makes an error of whatever is not "ok".
         """
         moved = sentry_sdk.get_client().options.get("stream_gen_ai_spans")  # sentry-sdk >= 2.60
-        return bool(moved) and isinstance(span.op, str) and span.op.startswith("gen_ai.")
+        return bool(moved) and not isinstance(span, Transaction) and str(span.op).startswith("gen_ai.")
 
     @staticmethod
     def _finish_late(span: Span, sent: Transaction) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from inspect import cleandoc
@@ -10,7 +10,6 @@ from textwrap import indent
 from typing import Any
 
 import pytest
-import sentry_sdk
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -18,8 +17,6 @@ from tests.trees import ways
 from tests.trees.rules import check
 from tests.trees.text import aligned
 from tests.wire import WIRE_SHAPES, active_span, content_allowed, current_span_id
-
-ANSWERS: Any = {"configurable": {"thread_id": "thread-1"}}
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,7 @@ class Case:
         bare: Whether its pipeline's span is there only as no other is active.
         raises: What the caller gets to see of its failure.
         config: What the call is configured with, besides the handler.
+        wrong: What is known to be wrong with it in a way.
     """
 
     name: str
@@ -47,6 +45,7 @@ class Case:
     bare: bool = False
     raises: str | None = None
     config: Any = field(default_factory=dict)
+    wrong: Mapping[ways.Run, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -64,18 +63,51 @@ class Case:
 
 def each(cases: Iterable[Case]) -> list[Any]:
     """A test's parameters: each case in each of its ways."""
-    return [pytest.param(case, way, id=f"{case}-{way.__name__}") for case in cases for way in case.ways]
+    return [
+        pytest.param(case, way, id=f"{case}-{way.__name__}", marks=_marks(case.wrong.get(way)))
+        for case in cases
+        for way in case.ways
+    ]
 
 
-async def play(case: Case, way: ways.Run, shape: str, active: bool = False, client: Any = None, **handler: Any) -> str:
-    """Run a case, check what holds of every tree, and return this one, in the order of the one expected."""
+def _marks(wrong: str | None) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.xfail(strict=True, reason=wrong)] if wrong else []
+
+
+async def play(
+    case: Case, way: ways.Run, shape: str, active: bool = False, client: Any = None, **handler: Any
+) -> None:
+    """Run a case, check what holds of every tree, and compare this one with the one that is expected.
+
+    Args:
+        case: The case.
+        way: The way to run it.
+        shape: The wire shape.
+        active: Whether a span of the application's own is around it.
+        client: More options of the client.
+        **handler: The handler's arguments.
+    """
+    captured = await record(case, way, shape, active, client, **handler)
+    expected = cleandoc(case.ai) if handler.get("dialect") == "ai" else case.expected(shape, active)
+    wanted, got = aligned(expected, captured.tree())
+    assert got == wanted
+
+
+async def record(
+    case: Case, way: ways.Run, shape: str, active: bool = False, client: Any = None, **handler: Any
+) -> Captured:
+    """Run a case, and check what holds of every tree and afterwards."""
     watching = SentryStreamHandler("demo", **handler)
-    options = {**WIRE_SHAPES[shape], **content_allowed(True), **(client or {})}
-    with capture_spans(**options) as captured:
-        with active_span(shape) if active else nullcontext():
-            current, scope = current_span_id(), sentry_sdk.get_current_scope()
-            await run(case, way, watching)
-            assert (current_span_id(), sentry_sdk.get_current_scope()) == (current, scope)
+    config = {**case.config, "callbacks": [watching]}
+    app = case.make()
+    with capture_spans(**{**WIRE_SHAPES[shape], **content_allowed(True), **(client or {})}) as captured:
+        with active_span(shape) if active else nullcontext() as around:
+            for question in case.asked:
+                with pytest.raises(Exception, match=case.raises) if case.raises else nullcontext():
+                    await way(app, question, config)
+                await ways.settled(watching)
+            assert current_span_id() == around
         assert current_span_id() is None
+    assert watching.live_runs == 0
     check(captured)
     return captured

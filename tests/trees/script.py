@@ -9,9 +9,9 @@ from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import LLM, BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -72,6 +72,27 @@ def calls(*tools: str, **arguments: Any) -> tuple[ToolCall, ...]:
         ToolCall(name=tool, args=arguments, id=f"call-{number}", type="tool_call")
         for number, tool in enumerate(tools, start=1)
     )
+
+
+class Writer(LLM):
+    """A model of the kind that completes a text."""
+
+    model_name: str = "quill"
+
+    @property
+    def _llm_type(self) -> str:
+        return "writer"
+
+    def _call(self, prompt: str, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> str:
+        return "An answer."
+
+    def _stream(
+        self, prompt: str, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[GenerationChunk]:
+        for text in ("An ", "answer."):
+            if run_manager is not None:
+                run_manager.on_llm_new_token(text)
+            yield GenerationChunk(text=text)
 
 
 class Shelf(BaseRetriever):
