@@ -10,8 +10,9 @@ chain.invoke(question, config={"callbacks": [handler]})
 
 from .generators import track_stream
 from .handler import SentryStreamHandler
+from .integration import SentryStreamIntegration
 from .privacy import Limits
 
-__all__ = ["Limits", "SentryStreamHandler", "__version__", "track_stream"]
+__all__ = ["Limits", "SentryStreamHandler", "SentryStreamIntegration", "__version__", "track_stream"]
 
 __version__ = "0.1.0"

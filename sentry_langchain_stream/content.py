@@ -9,14 +9,13 @@ a whole image.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import media
-from .privacy import Full, Policy, Room, spelled
-
-Part = dict[str, Any]
+from . import blocks
+from .blocks import Part, field
+from .privacy import Policy
+from .room import Full, Room, spelled
 
 _ROLES = {
     "human": "user",
@@ -52,7 +51,7 @@ def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
 def system_instructions(messages: Iterable[Any], policy: Policy) -> str | None:
     """The text of the system messages, or `None` if there are none."""
     found = [message for message, said_by in _said(messages) if said_by == "system"]
-    told = _ends(len(found), lambda index, room: _parts(found[index], room), Room(policy))
+    told = blocks.ends(len(found), lambda index, room: _parts(found[index], room), Room(policy))
     texts = [part["content"] for part in told if part["type"] == "text"]
     return "\n".join(texts) if texts else None
 
@@ -123,13 +122,13 @@ def tool_result(output: Any, policy: Policy) -> str | None:
     """
     if not policy.outputs or output is None:
         return None
-    bodies = [_get(message, "content") for message in _messages_in(output)]
-    if not bodies and _are_blocks(output) and any(isinstance(block, Mapping) for block in output):
+    bodies = [field(message, "content") for message in _messages_in(output)]
+    if not bodies and blocks.are_blocks(output) and any(isinstance(block, Mapping) for block in output):
         bodies = [output]
     if bodies:
-        told = _ends(len(bodies), lambda index, room: _answer(bodies[index], room), Room(policy))
-        return "\n".join(_label(part) for part in told)
-    return _told(_get(output, "update") or {} if _is_command(output) else output, policy)
+        told = blocks.ends(len(bodies), lambda index, room: _result(bodies[index], room), Room(policy))
+        return "\n".join(map(blocks.label, told))
+    return _told(field(output, "update") or {} if _is_command(output) else output, policy)
 
 
 def documents(found: Iterable[Any], policy: Policy) -> str | None:
@@ -161,12 +160,10 @@ def parts(message: Any, policy: Policy) -> Iterator[Part]:
 
 def text_of(value: object) -> str:
     """The plain text of a token or a message's content, which may be a list of blocks."""
-    return value if isinstance(value, str) else "".join(_plain(value))
+    return value if isinstance(value, str) else "".join(blocks.texts_in(value))
 
 
 # -- Lists that keep to a limit --------------------------------------------------------------------------------
-
-_MARK = 140  # characters that a mark in place of what was cut takes at most
 
 
 def _listed(
@@ -187,7 +184,7 @@ def _listed(
         policy: What may be recorded.
         first: The one to tell in any case. It leaves half of the room to the others.
     """
-    left = policy.limits.attribute - 2 - 2 * _MARK
+    left = policy.limits.attribute - 2 - 2 * blocks.MARK
     told: dict[int, str] = {}
     try:
         for index in order if first is None else (first, *order):
@@ -210,56 +207,12 @@ def _listed(
 
 def _cut_messages(messages: Sequence[Any]) -> dict[str, Any]:
     # The role of nobody in the conversation, so that these words are nobody's.
-    size = sum(len(text) for message in messages for text in _plain(_body(message)))
+    size = sum(len(text) for message in messages for text in blocks.texts_in(blocks.body_of(message)))
     text = f"[... {len(messages)} messages, {size} characters cut ...]"
     return {"role": "system", "parts": [{"type": "text", "content": text}]}
 
 
-def _ends(count: int, tell: Callable[[int, Room], Iterable[Part]], room: Room) -> list[Part]:
-    """Parts from both ends of a list inwards, as long as there is room; a mark in place of those in the middle.
-
-    None but the last takes more than half of what is left, so that a long beginning leaves room for the end.
-    """
-    reserve = _MARK if count > 1 else 0
-    room.take(reserve)
-    told: dict[int, list[Part]] = {}
-    try:
-        for turn in range(count):
-            index = count - 1 - turn // 2 if turn % 2 else turn // 2
-            allowed = room.left if turn == count - 1 else room.left // 2
-            inner = Room(room.policy, allowed)
-            told[index] = list(tell(index, inner))
-            room.left -= allowed - inner.left
-    except Full:
-        if count == 1:
-            raise
-    if len(told) == count:
-        room.left += reserve
-        return [part for index in range(count) for part in told[index]]
-    begun = (len(told) + 1) // 2
-    mark = {"type": "text", "content": f"[... {count - len(told)} parts cut ...]"}
-    beginning = [part for index in range(begun) for part in told[index]]
-    return [*beginning, mark, *(part for index in sorted(told) if index >= begun for part in told[index])]
-
-
 # -- Messages, however they are spelled ------------------------------------------------------------------------
-
-
-def _get(thing: Any, name: str) -> Any:
-    """A field of a mapping or an object, `None` if it has none or fails to give it."""
-    try:
-        return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
-    except Exception:  # whatever a user's object does, it is not our failure
-        return None
-
-
-def _list_of(thing: Any, name: str) -> list[Any]:
-    found = _get(thing, name)
-    return list(found) if isinstance(found, (list, tuple)) else []
-
-
-def _body(message: Any) -> Any:
-    return message if isinstance(message, str) else _get(message, "content")
 
 
 def _said(messages: Iterable[Any]) -> Iterator[tuple[Any, str | None]]:
@@ -276,9 +229,9 @@ def _opened(message: Any) -> Any:
         return {"role": message[0], "content": message[1]}
     if isinstance(message, Mapping):
         for name in ("data", "kwargs"):
-            inside = _get(message, name)
+            inside = field(message, name)
             if isinstance(inside, Mapping) and "content" in inside:
-                return {"type": _get(message, "type"), **inside}
+                return {"type": field(message, "type"), **inside}
     return message
 
 
@@ -290,9 +243,9 @@ def _is_pair(message: Any) -> bool:
 
 def _role(message: Any) -> str | None:
     """The message's role; `None` for what is no message, but tells LangGraph to remove one."""
-    kind = _get(message, "type")
+    kind = field(message, "type")
     if not isinstance(kind, str) or kind in ("chat", "message", "ChatMessageChunk"):
-        kind = _get(message, "role")
+        kind = field(message, "role")
     if not isinstance(kind, str):
         return "user"
     if kind in _ROLES:
@@ -304,9 +257,9 @@ def _role(message: Any) -> str | None:
 
 def _messages_of(state: Any) -> list[Any]:
     """The messages of a graph's state, which may be a mapping, an object or the messages themselves."""
-    found = state if isinstance(state, (list, tuple)) else _get(state, "messages")
+    found = state if isinstance(state, (list, tuple)) else field(state, "messages")
     if type(found).__name__ == "Overwrite":  # LangGraph
-        found = _get(found, "value")
+        found = field(found, "value")
     if isinstance(found, (list, tuple)) and not _is_pair(found):
         return list(found)
     return [] if found is None else [found]
@@ -315,12 +268,12 @@ def _messages_of(state: Any) -> list[Any]:
 def _messages_in(output: Any) -> list[Any]:
     """The messages that a tool returned: one, several, or in LangGraph's command."""
     if _is_command(output):
-        return [each for each in _messages_of(_get(output, "update")) if role(each) == "tool"]
+        return [each for each in _messages_of(field(output, "update")) if role(each) == "tool"]
     if isinstance(output, (list, tuple)):
         return [
             message for each in output if not isinstance(each, (str, list, tuple)) for message in _messages_in(each)
         ]
-    is_message = _get(output, "tool_call_id") is not None or isinstance(_get(output, "additional_kwargs"), Mapping)
+    is_message = field(output, "tool_call_id") is not None or isinstance(field(output, "additional_kwargs"), Mapping)
     return [output] if is_message else []
 
 
@@ -330,91 +283,30 @@ def _is_command(output: Any) -> bool:
 
 def _message(message: Any, said_by: str | None, room: Room, reason: str | None = None) -> dict[str, Any]:
     told = room.frame(role=said_by, parts=[], **({"finish_reason": reason} if reason else {}))
-    told["parts"] = list(_text(message, room)) if isinstance(message, str) else _parts(message, room)
+    told["parts"] = _parts(message, room)
     return told
 
 
 def _parts(message: Any, room: Room) -> list[Part]:
     if _role(message) == "tool":
-        return [_response(_get(message, "tool_call_id"), _body(message), _get(message, "status"), room)]
-    body = _body(message)
-    blocks = list(body) if isinstance(body, (list, tuple)) else [body]
-    calls = [*_list_of(message, "tool_calls"), *_list_of(message, "invalid_tool_calls")]
-    extra = _get(message, "additional_kwargs")
-    if isinstance(extra, Mapping) and extra:
-        if not calls:
-            calls = _list_of(extra, "tool_calls") or [extra[name] for name in ("function_call",) if extra.get(name)]
-        blocks = [*_older_thoughts(extra, blocks), *blocks, *_older_answers(extra, blocks)]
-    calls = [call for call in calls if isinstance(call, Mapping)]
-    known = {name for call in calls for name in (_call_id(call), _call_name(call))}
-
-    def tell(index: int, room: Room) -> Iterable[Part]:
-        return _part(blocks[index], room, known) if index < len(blocks) else [_call(calls[index - len(blocks)], room)]
-
-    return _ends(len(blocks) + len(calls), tell, room)
+        return [
+            blocks.response(field(message, "tool_call_id"), blocks.body_of(message), field(message, "status"), room)
+        ]
+    return blocks.said(message, room)
 
 
-def _older_thoughts(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
-    """Reasoning where it is beside the content: DeepSeek, Ollama, Groq; OpenAI's of LangChain before 1.0."""
-    if not any(isinstance(block, Mapping) and _kind(block) in _THOUGHTS for block in blocks):
-        yield from (
-            {"type": "reasoning", name: extra[name]} for name in ("reasoning_content", "reasoning") if extra.get(name)
-        )
-
-
-def _older_answers(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
-    """The rest of what OpenAI's models may answer with beside the content."""
-    if isinstance(extra.get("refusal"), str):
-        yield {"type": "refusal", "refusal": extra["refusal"]}
-    yield from _list_of(extra, "tool_outputs")
-    audio = extra.get("audio")
-    if isinstance(audio, Mapping):
-        yield {"type": "audio", **audio}
-        if not any(_plain(blocks)):
-            yield audio.get("transcript")
-
-
-def _response(call_id: Any, body: Any, status: Any, room: Room) -> Part:
-    failed = {"status": "error"} if status == "error" else {}
-    told = room.frame(type="tool_call_response", id=_id(call_id), result="", **failed)
-    told["result"] = _result(body, room)
-    return told
-
-
-def _result(body: Any, room: Room) -> str:
-    """What a tool answered, as a text: Sentry shows nothing else. A structure becomes JSON."""
-    if isinstance(body, str):
-        return room.text(body) or ""
-    if not body:
-        return ""
-    if _are_blocks(body):
-        return "".join(map(_label, _ends(len(body), lambda index, inside: _part(body[index], inside), room)))
-    inside = Room(room.policy, room.left // 2)  # as JSON in JSON it may become twice as long
-    told = spelled(inside.value(body))
-    room.take(len(spelled(told)))
-    return told
-
-
-def _answer(body: Any, room: Room) -> list[Part]:
-    return [{"type": "text", "content": _result(body, room)}]
-
-
-def _label(part: Part) -> str:
-    """A part as a text."""
-    if "modality" in part:
-        return media.label(part)
-    told = next((part[name] for name in ("content", "result") if isinstance(part.get(name), str)), None)
-    return f"[{part['type']}]" if told is None else str(told)
+def _result(body: Any, room: Room) -> list[Part]:
+    return [{"type": "text", "content": blocks.result_text(body, room)}]
 
 
 def _document(document: Any, room: Room) -> dict[str, Any]:
-    identity = _id(_get(document, "id"))
+    identity = blocks.as_id(field(document, "id"))
     told = room.frame(content="", **({} if identity is None else {"id": identity}))
-    metadata = _get(document, "metadata")
+    metadata = field(document, "metadata")
     shown = {}
     if isinstance(metadata, Mapping):
         shown = {name: each for name, each in metadata.items() if isinstance(each, (str, int, float))}
-    content = document if isinstance(document, str) else _get(document, "page_content")
+    content = document if isinstance(document, str) else field(document, "page_content")
     if isinstance(content, str):
         inside = Room(room.policy, room.left // 2 if shown else room.left)
         before = inside.left
@@ -428,183 +320,3 @@ def _document(document: Any, room: Room) -> dict[str, Any]:
 
 def _told(value: Any, policy: Policy) -> str | None:
     return policy.text(value) if isinstance(value, str) else spelled(Room(policy).value(value))
-
-
-# -- Content blocks, of whatever provider ----------------------------------------------------------------------
-
-_THOUGHTS = frozenset({"reasoning", "thinking", "reasoning_content", "reasoningContent"})
-_CALLS = frozenset({"tool_call", "tool_use", "toolUse", "function_call", "custom_tool_call", "invalid_tool_call"})
-_FRAGMENTS = frozenset({"tool_call_chunk", "server_tool_call_chunk", "input_json_delta"})
-# What a block that states no type may have as its one key: Bedrock's and Gemini's.
-_UNTYPED = (*media.KINDS, "toolUse", "toolResult", "reasoningContent", "function_call", "executable_code")
-
-
-def _part(block: Any, room: Room, known: Collection[Any] = ()) -> Iterator[Part]:
-    """A content block as parts.
-
-    Args:
-        block: The block.
-        room: What there is room for.
-        known: Ids and names of the tool calls that are told besides.
-    """
-    if isinstance(block, str):
-        yield from _text(block, room)
-    if not isinstance(block, Mapping):
-        return
-    kind = _kind(block)
-    if kind == "non_standard" and isinstance(inner := block.get("value"), Mapping) and "type" in inner:
-        block, kind = inner, _kind(inner)
-    inner = block.get(kind)
-    body: Mapping[str, Any] = inner if isinstance(inner, Mapping) else block
-    if kind in _CALLS:
-        if (_call_id(body) or _call_name(body)) not in known:
-            yield _call(body, room)
-    elif kind in _THOUGHTS:
-        yield from _text(_thought(block), room, "reasoning")
-    elif kind in _FRAGMENTS:
-        return  # the whole of them is in the message's own `tool_calls`
-    elif (text := _text_in(block)) is not None:
-        yield from _text(text, room, cited=_citations(block))
-    elif kind in media.KINDS:
-        yield _media(block, kind, room)
-    elif kind.endswith(("_call", "_use")) or kind == "executable_code":
-        yield _call(body, room, kind)
-        if (result := _first(block, _RESULTS)) is not None:
-            yield _response(_call_id(block), result, None, room)
-    elif kind.endswith(("tool_result", "toolResult", "_output", "_response", "execution_result")):
-        yield _response(_call_id(body), _first(body, _RESULTS), body.get("status"), room)
-    elif kind != "text":
-        told = room.frame(type=kind)
-        content = block.get("content")
-        if isinstance(content, list) and any(_plain(content)):
-            room.take(len('"content": '))
-            told["content"] = _result(content, room)
-        yield told
-
-
-_RESULTS = ("output", "content", "result", "outputs", "results", "code_execution_result")
-
-
-def _kind(block: Mapping[str, Any]) -> str:
-    kind = block.get("type")
-    return kind if isinstance(kind, str) else next((name for name in _UNTYPED if name in block), "unknown")
-
-
-def _first(block: Mapping[str, Any], names: Iterable[str]) -> Any:
-    return next((block[name] for name in names if block.get(name) is not None), None)
-
-
-def _id(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _text(text: str | None, room: Room, kind: str = "text", cited: Sequence[Mapping[str, Any]] = ()) -> Iterator[Part]:
-    if not text:
-        return
-    part = room.frame(type=kind, content="")
-    part["content"] = room.text(text)
-    if cited and room.left > 2 * _MARK:
-        room.take(len('"citations": '))
-        part["citations"] = room.value(cited)
-    if part["content"]:
-        yield part
-
-
-def _plain(body: object) -> Iterator[str]:
-    if isinstance(body, str):
-        yield body
-    elif isinstance(body, (list, tuple)):
-        for block in body:
-            if isinstance(block, str):
-                yield block
-            elif isinstance(block, Mapping) and isinstance(block.get("text"), str):
-                yield block["text"]
-
-
-def _text_in(block: Mapping[str, Any]) -> str | None:
-    """The text of a block: its own, a refusal, or a document's that is sent as text."""
-    source = (block["document"] if isinstance(block.get("document"), Mapping) else block).get("source")
-    within = source if isinstance(source, Mapping) else {}
-    found = [block.get("text"), block.get("refusal"), within.get("text")]
-    found.append(within.get("data") if within.get("type") == "text" else None)
-    return next((text for text in found if isinstance(text, str)), None)
-
-
-def _thought(value: Any) -> str | None:
-    """What a model thought: OpenAI sums it up in pieces, Mistral has blocks for it, Bedrock wraps it twice."""
-    if isinstance(value, Mapping):
-        names = (
-            "reasoning",
-            "thinking",
-            "text",
-            "summary",
-            "content",
-            "reasoning_content",
-            *_THOUGHTS,
-            "reasoningText",
-        )
-        return next((found for found in (_thought(value.get(name)) for name in names) if found), None)
-    if isinstance(value, (list, tuple)):
-        return "\n".join(found for found in map(_thought, value) if found)
-    return value if isinstance(value, str) else None
-
-
-def _citations(block: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What a text refers to: `{"title"?, "url"?, "cited_text"?}`, of the pages and documents that it names."""
-    cited = []
-    for each in [*_list_of(block, "annotations"), *_list_of(block, "citations")]:
-        if isinstance(each, Mapping):
-            titles, url, quote = ("title", "document_title", "filename"), each.get("url"), each.get("cited_text")
-            found = {"title": _first(each, titles), "url": url and media.address(str(url)), "cited_text": quote}
-            cited.append({name: text for name, text in found.items() if text and isinstance(text, str)})
-    return [each for each in cited if each]
-
-
-def _media(block: Mapping[str, Any], kind: str, room: Room) -> Part:
-    described = media.described(block, kind)
-    uri = described.pop("uri", None)
-    part = room.frame(**described)
-    if uri is not None:
-        room.take(len('"uri": '))
-        part["uri"] = room.text(uri) or ""
-    return part
-
-
-def _are_blocks(body: Any) -> bool:
-    """Whether it is a list of texts and media: a tool may return any other list as well."""
-    return isinstance(body, (list, tuple)) and all(
-        isinstance(block, str)
-        or (isinstance(block, Mapping) and (isinstance(block.get("text"), str) or _kind(block) in media.KINDS))
-        for block in body
-    )
-
-
-def _call_id(call: Mapping[str, Any]) -> str | None:
-    return _id(_first(call, ("tool_call_id", "tool_use_id", "toolUseId", "call_id", "id")))
-
-
-def _call_name(call: Mapping[str, Any]) -> str | None:
-    function = call.get("function")
-    return _id(_first(function if isinstance(function, Mapping) else call, ("name",)))
-
-
-def _call(call: Mapping[str, Any], room: Room, kind: str = "tool_call") -> Part:
-    function = call.get("function")
-    told: Mapping[str, Any] = function if isinstance(function, Mapping) else call
-    name = _call_name(call) or (kind.removesuffix("_call") if kind != "tool_call" else "unknown")
-    part = room.frame(type="tool_call", id=_call_id(call), name=name, arguments=None)
-    arguments = _first(told, ("args", "input", "arguments", "action"))
-    if arguments is None:  # of a provider's own tools
-        arguments = {name: told[name] for name in ("queries", "code", "executable_code", "language") if told.get(name)}
-    part["arguments"] = room.value(_parsed(arguments, room.policy.limits.part))
-    return part
-
-
-def _parsed(arguments: Any, limit: int) -> Any:
-    """The arguments themselves, where they come as their JSON and that is no larger than may be kept."""
-    if isinstance(arguments, str) and len(arguments) <= limit and arguments.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(arguments)
-        except (ValueError, RecursionError):
-            return arguments
-    return arguments

@@ -7,7 +7,8 @@ from math import isfinite
 from typing import Any
 
 from .containment import contained
-from .privacy import Full, Path, Policy, Room, spelled
+from .privacy import Policy
+from .room import Full, Path, Room, spelled
 from .usage import count
 
 # Our name of a request parameter -> the names that providers give it, and what its value must be.

@@ -113,7 +113,6 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
     chosen = {"traces_sample_rate": 1.0, **options, "dsn": _NOWHERE, "transport": Keep}
     everywhere = sentry_sdk.get_global_scope()
     before = everywhere.client
-    captured.client = sentry_sdk.Client(**chosen)
     try:
         with sentry_sdk.isolation_scope() as isolation:
             isolation.set_client(None)
@@ -121,11 +120,14 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
             current = sentry_sdk.get_current_scope()
             current.set_client(None)
             current.span = None  # what is active belongs to the client from before
+            everywhere.set_client(None)  # making a client makes spans: it asks git for the release
+            captured.client = sentry_sdk.Client(**chosen)
             everywhere.set_client(captured.client)
             yield captured
     finally:
         everywhere.set_client(before)
-        captured.client.close(timeout=2.0)
+        if captured.client is not None:
+            captured.client.close(timeout=2.0)
 
 
 def _line(depth: int, span: CapturedSpan) -> str:

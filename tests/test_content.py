@@ -26,6 +26,7 @@ from langchain_core.messages import (
 )
 
 from sentry_langchain_stream import content
+from sentry_langchain_stream.blocks import Part
 from sentry_langchain_stream.privacy import Limits, Policy
 
 OPEN = Policy(inputs=True, outputs=True)
@@ -108,7 +109,7 @@ def test_roles(message: Any, role: str) -> None:
     ],
     ids=repr,
 )
-def test_parts_of_a_body(body: Any, expected: list[content.Part]) -> None:
+def test_parts_of_a_body(body: Any, expected: list[Part]) -> None:
     """Texts, reasoning, calls and media are parts in their order, and what is empty is left out."""
     assert list(content.parts(AIMessage(body), OPEN)) == expected
 

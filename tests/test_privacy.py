@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.privacy import NOTHING, Full, Limits, Policy, Room, cut, spelled
+from sentry_langchain_stream.privacy import NOTHING, Limits, Policy, cut
+from sentry_langchain_stream.room import Full, Room, spelled
 
 PART = Limits().part
 

@@ -8,7 +8,7 @@ keeps the peace with Sentry's own integrations.
 from .client import allowed_content, choose, pipeline_name, scopes, within
 from .issues import capture_error, first_failed
 from .metrics import record_metrics
-from .neighbours import deduplicated, opened_by_langgraph, seal, take_over, warn_of_rival
+from .neighbours import deduplicated, is_sentrys_handler, opened_by_langgraph, seal, take_over, warn_of_rival
 from .nesting import Activation
 from .spans import SpanBackend, Status
 
@@ -21,6 +21,7 @@ __all__ = [
     "choose",
     "deduplicated",
     "first_failed",
+    "is_sentrys_handler",
     "opened_by_langgraph",
     "pipeline_name",
     "record_metrics",

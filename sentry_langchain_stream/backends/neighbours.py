@@ -50,6 +50,12 @@ def deduplication_base() -> type | None:
     return SentryLangchainCallback
 
 
+def is_sentrys_handler(handler: object) -> bool:
+    """Whether a handler is one that Sentry's LangchainIntegration takes for its own."""
+    base = deduplication_base()
+    return base is not None and isinstance(handler, base)
+
+
 @cache
 def deduplicated(cls: type) -> type:
     """A handler's class, mixed with Sentry's handler class where there is one."""

@@ -39,12 +39,23 @@ class RunScope(Scope):
 class Activation:
     """A span that is the active one in this context and its copies until `end()`."""
 
-    __slots__ = ("_before", "_scope")
+    __slots__ = ("_before", "_inside", "_scope")
 
     def __init__(self, span: Any) -> None:
         self._before = sentry_sdk.get_current_scope()
         self._scope = _fork(self._before, span)
+        self._inside: Scope = self._scope
         Scope.set_current_scope(self._scope)
+
+    def pause(self) -> None:
+        """What is going to run is not inside. What is inside gets back the scope that it leaves now."""
+        self._inside = sentry_sdk.get_current_scope()
+        Scope.set_current_scope(self._before)
+
+    def resume(self) -> None:
+        """What is going to run is inside again, perhaps in another context."""
+        self._before = sentry_sdk.get_current_scope()
+        Scope.set_current_scope(self._inside)
 
     def end(self) -> None:
         """Make active what would be without it. May be called from any context."""

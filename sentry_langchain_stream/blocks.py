@@ -1,0 +1,300 @@
+"""What a message says, of whatever provider: its content blocks and its tool calls, as parts of the conventions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from . import media
+from .room import Full, Room, spelled
+
+Part = dict[str, Any]
+
+MARK = 140
+"""Characters that a mark in place of what was cut takes at most."""
+
+_THOUGHTS = frozenset({"reasoning", "thinking", "reasoning_content", "reasoningContent"})
+_CALLS = frozenset({"tool_call", "tool_use", "toolUse", "function_call", "custom_tool_call", "invalid_tool_call"})
+_FRAGMENTS = frozenset({"tool_call_chunk", "server_tool_call_chunk", "input_json_delta"})
+_RESULTS = ("output", "content", "result", "outputs", "results", "code_execution_result")
+# What a block that states no type may have as its one key: Bedrock's and Gemini's.
+_UNTYPED = (*media.KINDS, "toolUse", "toolResult", "reasoningContent", "function_call", "executable_code")
+
+
+def said(message: Any, room: Room) -> list[Part]:
+    """What a message says, as parts: its content, what providers put beside it, and its tool calls."""
+    content = body_of(message)
+    blocks = list(content) if isinstance(content, (list, tuple)) else [content]
+    calls = [*_list_of(message, "tool_calls"), *_list_of(message, "invalid_tool_calls")]
+    extra = field(message, "additional_kwargs")
+    if isinstance(extra, Mapping) and extra:
+        if not calls:
+            calls = _list_of(extra, "tool_calls") or [extra[name] for name in ("function_call",) if extra.get(name)]
+        blocks = [*_older_thoughts(extra, blocks), *blocks, *_older_answers(extra, blocks)]
+    calls = [call for call in calls if isinstance(call, Mapping)]
+    known = {name for call in calls for name in (_call_id(call), _call_name(call))}
+
+    def tell(index: int, room: Room) -> Iterable[Part]:
+        return _part(blocks[index], room, known) if index < len(blocks) else [_call(calls[index - len(blocks)], room)]
+
+    return ends(len(blocks) + len(calls), tell, room)
+
+
+def response(call_id: Any, body: Any, status: Any, room: Room) -> Part:
+    """What came of a tool call, as a part."""
+    failed = {"status": "error"} if status == "error" else {}
+    told = room.frame(type="tool_call_response", id=as_id(call_id), result="", **failed)
+    told["result"] = result_text(body, room)
+    return told
+
+
+def result_text(body: Any, room: Room) -> str:
+    """What a tool answered, as a text: Sentry shows nothing else. A structure becomes JSON."""
+    if isinstance(body, str):
+        return room.text(body) or ""
+    if not body:
+        return ""
+    if are_blocks(body):
+        return "".join(map(label, ends(len(body), lambda index, inside: _part(body[index], inside), room)))
+    inside = Room(room.policy, room.left // 2)  # as JSON in JSON it may become twice as long
+    told = spelled(inside.value(body))
+    room.take(len(spelled(told)))
+    return told
+
+
+def label(part: Part) -> str:
+    """A part as a text."""
+    if "modality" in part:
+        return media.label(part)
+    told = next((part[name] for name in ("content", "result") if isinstance(part.get(name), str)), None)
+    return f"[{part['type']}]" if told is None else str(told)
+
+
+def ends(count: int, tell: Callable[[int, Room], Iterable[Part]], room: Room) -> list[Part]:
+    """Parts from both ends of a list inwards, as long as there is room; a mark in place of those in the middle.
+
+    None but the last takes more than half of what is left, so that a long beginning leaves room for the end.
+    """
+    reserve = MARK if count > 1 else 0
+    room.take(reserve)
+    told: dict[int, list[Part]] = {}
+    try:
+        for turn in range(count):
+            index = count - 1 - turn // 2 if turn % 2 else turn // 2
+            allowed = room.left if turn == count - 1 else room.left // 2
+            inner = Room(room.policy, allowed)
+            told[index] = list(tell(index, inner))
+            room.left -= allowed - inner.left
+    except Full:
+        if count == 1:
+            raise
+    if len(told) == count:
+        room.left += reserve
+        return [part for index in range(count) for part in told[index]]
+    begun = (len(told) + 1) // 2
+    mark = {"type": "text", "content": f"[... {count - len(told)} parts cut ...]"}
+    beginning = [part for index in range(begun) for part in told[index]]
+    return [*beginning, mark, *(part for index in sorted(told) if index >= begun for part in told[index])]
+
+
+def texts_in(body: object) -> Iterator[str]:
+    """The plain texts of a content, which may be a list of blocks."""
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, (list, tuple)):
+        for block in body:
+            if isinstance(block, str):
+                yield block
+            elif isinstance(block, Mapping) and isinstance(block.get("text"), str):
+                yield block["text"]
+
+
+def body_of(message: Any) -> Any:
+    """A message's content; a text is its own."""
+    return message if isinstance(message, str) else field(message, "content")
+
+
+def field(thing: Any, name: str) -> Any:
+    """A field of a mapping or an object, `None` if it has none or fails to give it."""
+    try:
+        return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+    except Exception:  # whatever a user's object does, it is not our failure
+        return None
+
+
+def as_id(value: Any) -> str | None:
+    """An id as a text, whatever it is."""
+    return None if value is None else str(value)
+
+
+def are_blocks(body: Any) -> bool:
+    """Whether a tool's answer is a list of texts and media: it may be any other list as well."""
+    return isinstance(body, (list, tuple)) and all(
+        isinstance(block, str)
+        or (isinstance(block, Mapping) and (isinstance(block.get("text"), str) or _kind(block) in media.KINDS))
+        for block in body
+    )
+
+
+# -- One block, whatever it is called ------------------------------------------------------------------------------
+
+
+def _part(block: Any, room: Room, known: Collection[Any] = ()) -> Iterator[Part]:
+    """A content block as parts.
+
+    Args:
+        block: The block.
+        room: What there is room for.
+        known: Ids and names of the tool calls that are told besides.
+    """
+    if isinstance(block, str):
+        yield from _text(block, room)
+    if not isinstance(block, Mapping):
+        return
+    kind = _kind(block)
+    if kind == "non_standard" and isinstance(inner := block.get("value"), Mapping) and "type" in inner:
+        block, kind = inner, _kind(inner)
+    inner = block.get(kind)
+    body: Mapping[str, Any] = inner if isinstance(inner, Mapping) else block
+    if kind in _CALLS:
+        if (_call_id(body) or _call_name(body)) not in known:
+            yield _call(body, room)
+    elif kind in _THOUGHTS:
+        yield from _text(_thought(block), room, "reasoning")
+    elif kind in _FRAGMENTS:
+        return  # the whole of them is in the message's own `tool_calls`
+    elif (text := _text_in(block)) is not None:
+        yield from _text(text, room, cited=_citations(block))
+    elif kind in media.KINDS:
+        yield _media(block, kind, room)
+    elif kind.endswith(("_call", "_use")) or kind == "executable_code":
+        yield _call(body, room, kind)
+        if (result := _first(block, _RESULTS)) is not None:
+            yield response(_call_id(block), result, None, room)
+    elif kind.endswith(("tool_result", "toolResult", "_output", "_response", "execution_result")):
+        yield response(_call_id(body), _first(body, _RESULTS), body.get("status"), room)
+    elif kind != "text":
+        told = room.frame(type=kind)
+        content = block.get("content")
+        if isinstance(content, list) and any(texts_in(content)):
+            room.take(len('"content": '))
+            told["content"] = result_text(content, room)
+        yield told
+
+
+def _text(text: str | None, room: Room, kind: str = "text", cited: Sequence[Mapping[str, Any]] = ()) -> Iterator[Part]:
+    if not text:
+        return
+    part = room.frame(type=kind, content="")
+    part["content"] = room.text(text)
+    if cited and room.left > 2 * MARK:
+        room.take(len('"citations": '))
+        part["citations"] = room.value(cited)
+    if part["content"]:
+        yield part
+
+
+def _media(block: Mapping[str, Any], kind: str, room: Room) -> Part:
+    described = media.described(block, kind)
+    uri = described.pop("uri", None)
+    part = room.frame(**described)
+    if uri is not None:
+        room.take(len('"uri": '))
+        part["uri"] = room.text(uri) or ""
+    return part
+
+
+def _call(call: Mapping[str, Any], room: Room, kind: str = "tool_call") -> Part:
+    function = call.get("function")
+    told: Mapping[str, Any] = function if isinstance(function, Mapping) else call
+    name = _call_name(call) or (kind.removesuffix("_call") if kind != "tool_call" else "unknown")
+    part = room.frame(type="tool_call", id=_call_id(call), name=name, arguments=None)
+    arguments = _first(told, ("args", "input", "arguments", "action"))
+    if arguments is None:  # of a provider's own tools
+        arguments = {name: told[name] for name in ("queries", "code", "executable_code", "language") if told.get(name)}
+    part["arguments"] = room.value(_parsed(arguments, room.policy.limits.part))
+    return part
+
+
+def _parsed(arguments: Any, limit: int) -> Any:
+    """The arguments themselves, where they come as their JSON and that is no larger than may be kept."""
+    if isinstance(arguments, str) and len(arguments) <= limit and arguments.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(arguments)
+        except (ValueError, RecursionError):
+            return arguments
+    return arguments
+
+
+def _older_thoughts(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
+    """Reasoning where it is beside the content: DeepSeek, Ollama, Groq; OpenAI's of LangChain before 1.0."""
+    if not any(isinstance(block, Mapping) and _kind(block) in _THOUGHTS for block in blocks):
+        yield from (
+            {"type": "reasoning", name: extra[name]} for name in ("reasoning_content", "reasoning") if extra.get(name)
+        )
+
+
+def _older_answers(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
+    """The rest of what OpenAI's models may answer with beside the content."""
+    if isinstance(extra.get("refusal"), str):
+        yield {"type": "refusal", "refusal": extra["refusal"]}
+    yield from _list_of(extra, "tool_outputs")
+    audio = extra.get("audio")
+    if isinstance(audio, Mapping):
+        yield {"type": "audio", **audio}
+        if not any(texts_in(blocks)):
+            yield audio.get("transcript")
+
+
+def _kind(block: Mapping[str, Any]) -> str:
+    kind = block.get("type")
+    return kind if isinstance(kind, str) else next((name for name in _UNTYPED if name in block), "unknown")
+
+
+def _text_in(block: Mapping[str, Any]) -> str | None:
+    """The text of a block: its own, a refusal, or a document's that is sent as text."""
+    source = (block["document"] if isinstance(block.get("document"), Mapping) else block).get("source")
+    within = source if isinstance(source, Mapping) else {}
+    found = [block.get("text"), block.get("refusal"), within.get("text")]
+    found.append(within.get("data") if within.get("type") == "text" else None)
+    return next((text for text in found if isinstance(text, str)), None)
+
+
+def _thought(value: Any) -> str | None:
+    """What a model thought: OpenAI sums it up in pieces, Mistral has blocks for it, Bedrock wraps it twice."""
+    if isinstance(value, Mapping):
+        names = ("reasoning", "thinking", "text", "summary", "content", *_THOUGHTS, "reasoningText")
+        return next((found for found in (_thought(value.get(name)) for name in names) if found), None)
+    if isinstance(value, (list, tuple)):
+        return "\n".join(found for found in map(_thought, value) if found)
+    return value if isinstance(value, str) else None
+
+
+def _citations(block: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What a text refers to: `{"title"?, "url"?, "cited_text"?}`, of the pages and documents that it names."""
+    cited = []
+    for each in [*_list_of(block, "annotations"), *_list_of(block, "citations")]:
+        if isinstance(each, Mapping):
+            titles, url, quote = ("title", "document_title", "filename"), each.get("url"), each.get("cited_text")
+            found = {"title": _first(each, titles), "url": url and media.address(str(url)), "cited_text": quote}
+            cited.append({name: text for name, text in found.items() if text and isinstance(text, str)})
+    return [each for each in cited if each]
+
+
+def _call_id(call: Mapping[str, Any]) -> str | None:
+    return as_id(_first(call, ("tool_call_id", "tool_use_id", "toolUseId", "call_id", "id")))
+
+
+def _call_name(call: Mapping[str, Any]) -> str | None:
+    function = call.get("function")
+    return as_id(_first(function if isinstance(function, Mapping) else call, ("name",)))
+
+
+def _list_of(thing: Any, name: str) -> list[Any]:
+    found = field(thing, name)
+    return list(found) if isinstance(found, (list, tuple)) else []
+
+
+def _first(block: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((block[name] for name in names if block.get(name) is not None), None)
