@@ -19,7 +19,11 @@ _OF_EXTRA = frozenset(
 
 
 def main() -> None:
-    """Run the command line, or say which extra it lacks (exit code 2)."""
+    """Run the command line, or say which extra it lacks (exit code 2). `doctor` needs none."""
+    if sys.argv[1:2] == ["doctor"]:
+        from .doctor.command import main as doctor
+
+        raise SystemExit(doctor(sys.argv[2:]))
     try:
         from .cli import app
 

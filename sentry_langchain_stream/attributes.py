@@ -20,7 +20,7 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     Each group of facts is contained for itself: what cannot be worked out costs its own attributes only.
     """
     call, detail = run.call, run.detail
-    groups: list[Callable[[], Facts]] = [partial(part, run) for part in _RUN]
+    groups: list[partial[Facts]] = [partial(part, run) for part in _RUN]
     groups.append(partial(operation, run, dialect))
     if call is not None:
         groups.extend(partial(part, call) for part in _CALL)
@@ -32,7 +32,7 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
         groups.append(partial(retrieval, detail))
     stated: list[tuple[Fact, AttributeValue]] = []
     for group in groups:
-        with contained("attributes"):
+        with contained(f"attributes.{group.func.__name__}"):
             stated.extend((fact, value) for fact, value in group() if value is not None)
     return {**run.labels, **spell(stated, dialect)}
 

@@ -21,7 +21,7 @@ GRAPH = "LangGraph"
 _NODE = "graph:step:"
 _ATTEMPT = "retry:attempt:"
 _OWN_TAG = re.compile(
-    r"(seq:step|graph:step|map:key|retry:attempt|condition|branch|langsmith|langgraph|langchain|lc)[:_]"
+    r"(seq:step|graph:step|map:key|retry:attempt|langsmith):|condition:\d+\Z|branch:(\d+|default)\Z|nostream\Z"
 )
 _OPAQUE = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .containment import contained
 from .naming import Platform
+from .privacy import Gathered
 from .usage import Usage, count
 
 
@@ -75,12 +76,12 @@ class Call:
     Args:
         request: What was asked.
         started: When.
-        texts: A list to gather the answer's text in, or `None` if it may not be kept.
+        text: Gathers the answer's text, or is `None` if that may not be kept.
     """
 
     request: Request
     started: float
-    texts: list[str] | None = None
+    text: Gathered | None = None
 
     batch: int = 1
     """How many prompts the model was called with at once; each of them is a run."""
@@ -127,8 +128,8 @@ class Call:
 
     def read(self, text: str, token_counter: Callable[[str], int] | None) -> None:
         """Keep the text of a chunk, if it may be kept, and count its tokens, if there is something to count with."""
-        if self.texts is not None:
-            self.texts.append(text)
+        if self.text is not None:
+            self.text.add(text)
         if token_counter is not None and text:
             with contained("token_counter"):
                 self.counted = (self.counted or 0) + (count(token_counter(text)) or 0)
@@ -143,8 +144,8 @@ class Call:
         self.chunks = 0
         self.longest_gap = 0.0
         self.counted = None
-        if self.texts is not None:
-            self.texts.clear()
+        if self.text is not None:
+            self.text.clear()
 
     def from_cache(self) -> None:
         """LangChain's cache has answered: no tokens were used, and what looked like a stream was a replay."""

@@ -1,4 +1,8 @@
-"""The command line. Needs the extra `demo`; each command imports what it needs when it runs."""
+"""The command line. Needs the extra `demo`; each command imports what it needs when it runs.
+
+`doctor` needs no extra, for it is asked in production, so it has a parser of its own and `__main__` goes straight to
+it. Here it stands only to be found in the list of commands.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-
-
-@app.callback()
-def commands() -> None:
-    """Sentry spans for LangChain runs that stay right when answers are streamed."""
-    # That there is a callback keeps `demo` a command with a name, even while it is the only one.
 
 
 def _not_empty(value: str) -> str:
@@ -68,3 +66,14 @@ def demo(
         raise typer.BadParameter(f"SENTRY_DSN is not a DSN: {error}") from None
     if not holds:
         raise typer.Exit(1)
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def doctor(context: typer.Context) -> None:
+    """Check whether Sentry is set up so that AI spans arrive and are right. Needs no extra."""
+    from .doctor.command import main
+
+    raise typer.Exit(main(context.args))

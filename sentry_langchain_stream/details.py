@@ -28,10 +28,16 @@ def tool_call(
     given = inputs if inputs is not None else input_str
     return ToolCall(
         as_text(described.get("name")) or name or "tool",
-        as_text(described.get("description")),
+        _description(described, policy),
         as_text(told.get("tool_call_id")),
         content.tool_arguments(given, policy.beside(ahead=1)),
     )
+
+
+def _description(described: Mapping[str, Any], policy: Policy) -> str | None:
+    """What a tool says of itself: a part of its definition, and so of what a model is given."""
+    told = as_text(described.get("description")) if policy.inputs else None
+    return told and policy.text(told)
 
 
 def add_result(to: ToolCall, output: object, policy: Policy) -> None:

@@ -12,7 +12,7 @@ from . import content, naming
 from .call import Call, Request
 from .containment import contained
 from .lifecycle import LiveRuns
-from .privacy import Policy
+from .privacy import Gathered, Policy
 from .record import Outcome, Start
 from .settings import Dialect, Settings
 from .usage import Usage, approximate, count
@@ -78,7 +78,7 @@ class _Tracked(Generic[T]):
             if policy.inputs:
                 with contained("prompt"):
                     request = request.asking(content.prompt_messages([self._prompt], policy))
-        return Call(request, type(self).clock(), [] if policy.outputs else None)
+        return Call(request, type(self).clock(), Gathered(policy) if policy.outputs else None)
 
     def _arrived(self, item: T) -> None:
         """The source has an item, and the consumer is at work again."""
@@ -89,7 +89,7 @@ class _Tracked(Generic[T]):
         with contained("track_stream"):
             call.streamed = True
             call.add_chunk(type(self).clock())
-            if call.texts is not None or self._settings.token_counter is not None:
+            if call.text is not None or self._settings.token_counter is not None:
                 call.read(self._text(item), self._settings.token_counter)
 
     def _pause(self) -> None:

@@ -10,7 +10,7 @@ from . import backends, content, events, extract
 from .call import Call, Request
 from .containment import contained, warn_once
 from .lifecycle import LiveRuns
-from .privacy import NOTHING, Policy
+from .privacy import NOTHING, Gathered, Policy
 from .record import Outcome, Run, Start
 from .settings import Settings
 from .usage import approximate, count
@@ -72,7 +72,8 @@ class ModelRuns:
                     name=start.name,
                 )
                 backends.warn_of_rival(extract.rival_integration(serialized, start.metadata, options))
-            return Call(request, self._now(), [] if policy.outputs else None, payload=id(payload), batch=start.batch)
+            gathered = Gathered(policy) if policy.outputs else None
+            return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch)
 
         self._runs.start(start, call)
 
@@ -86,7 +87,7 @@ class ModelRuns:
             return
         if not call.by_events and extract.has_content(token, chunk):
             call.add_chunk(now)
-            if call.texts is not None or self._token_counter is not None:
+            if call.text is not None or self._token_counter is not None:
                 call.read(content.text_of(token), self._token_counter)
         usage = extract.chunk_usage(chunk)
         if usage is not None:

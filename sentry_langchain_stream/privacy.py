@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from . import media
 from .containment import contained
@@ -125,17 +126,82 @@ NOTHING = Policy()
 """Nothing may be recorded."""
 
 
-def cut(text: str, limit: int) -> str:
+@dataclass(slots=True)
+class Gathered:
+    """A text that arrives in pieces; no more of it is held than may be sent.
+
+    That is both its ends, as of any text that is too long. But `redact` has to see a text as a whole: with it all is
+    held, up to `MOST` characters, and of a text that is longer only the length is told: a part of it might hold a part
+    of what is to be redacted.
+
+    Args:
+        policy: What may be recorded.
+    """
+
+    MOST: ClassVar[int] = 1_000_000
+    """Characters that are held for `redact` at most."""
+
+    policy: Policy
+    beginning: str = ""
+    missing: int = 0
+    """Characters that have been dropped after the beginning."""
+    pieces: list[str] = field(default_factory=list)
+    held: int = 0
+    """Characters in the pieces."""
+    most: int = field(init=False)
+    """How many there may be."""
+
+    def __post_init__(self) -> None:
+        self.most = self.MOST if self.policy.redact is not None else 2 * self.policy.limits.part
+
+    def add(self, text: str) -> None:
+        """One more piece. This runs once per token, so it does no more than it must."""
+        self.pieces.append(text)
+        self.held += len(text)
+        if self.held > self.most:
+            self._shorten()
+
+    def text(self) -> str:
+        """What has arrived, or what is left of it."""
+        arrived = self.beginning + "".join(self.pieces)
+        if not self.missing:
+            return arrived
+        if self.policy.redact is not None:
+            return mark(self.missing + len(arrived), "characters")
+        return cut(arrived, self.policy.limits.part, self.missing)
+
+    def clear(self) -> None:
+        """Forget what has arrived."""
+        self.beginning, self.missing, self.held = "", 0, 0
+        self.pieces.clear()
+
+    def _shorten(self) -> None:
+        arrived, limit = "".join(self.pieces), self.policy.limits.part
+        kept = ""
+        if self.policy.redact is None:
+            if not self.beginning:
+                self.beginning, arrived = arrived[:limit], arrived[limit:]
+            kept = arrived[-limit:]
+        self.missing += len(arrived) - len(kept)
+        self.pieces, self.held = [kept], len(kept)
+
+
+def cut(text: str, limit: int, missing: int = 0) -> str:
     """Cut the middle out of a text longer than `limit` characters, and say how much is missing.
 
     What is left is no longer than `limit`, the mark included.
+
+    Args:
+        text: The text.
+        limit: How long it may be.
+        missing: How much of its middle has been cut already.
     """
     if len(text) <= limit:
         return text
-    half = max(limit - len(mark(len(text), "characters")), 0) // 2
+    half = max(limit - len(mark(len(text) + missing, "characters")), 0) // 2
     if not half:
         return text[:limit]
-    return f"{text[:half]}{mark(len(text) - 2 * half, 'characters')}{text[-half:]}"
+    return f"{text[:half]}{mark(len(text) - 2 * half + missing, 'characters')}{text[-half:]}"
 
 
 def fitted(text: str, limit: int) -> str:

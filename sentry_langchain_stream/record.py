@@ -61,6 +61,7 @@ class ToolCall:
 
     name: str
     description: str | None = None
+    """What the tool says of itself."""
     id: str | None = None
     """The id that the model gave the call."""
     arguments: str | None = None

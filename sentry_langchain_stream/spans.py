@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import attributes, backends, content, naming
-from .call import Call
+from . import attributes, backends, content, extract, naming, watch
+from .call import Call, Request
 from .containment import contained
 from .conventions import AttributeValue
 from .pricing import Prices
@@ -85,13 +85,20 @@ class RunSpans:
     def activate(self, run: Run) -> None:
         """Make a span the active one for what runs inside of a run. Call it where LangChain starts the run.
 
-        Not for what stands at the top, nor for a graph: either may be streamed, and its consumer is not inside.
+        Not for what stands at the top, nor for a graph: either may be streamed, and its consumer is not inside. Nor
+        for what a consumer starts who may share the context: that of a chain that is not run in a context of its own
+        (on Python 3.10 no step of an async chain is), or of a model that does not tell of all its chunks.
         """
-        if not self._settings.nesting or not run.recording or run.parent is None or run.kind in ("agent", "pipeline"):
+        above = run.parent
+        if not self._settings.nesting or not run.recording or above is None or run.kind in ("agent", "pipeline"):
             return
+        spreads = run.call is None or run.call.request.operation == "chat"
+        if run.kind == "chain" and not run.node and extract.enclosing_run() != above.id:
+            top = run.top()
+            spreads = top.task is None or not watch.is_current(top)
         if run.inside is not None:
             with contained("nesting"):
-                run.activation = backends.Activation(run.inside)
+                run.activation = backends.Activation(run.inside, spreads=spreads)
 
     def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         """Close a run's span with all that is known of it, and report its failure if nobody above can recover.
@@ -135,9 +142,9 @@ class RunSpans:
     def _complete(self, run: Run, call: Call) -> None:
         call.ended = self._now()
         call.finished = run.outcome == "completed"
-        if call.response.messages is None and call.texts:
+        if call.response.messages is None and call.text is not None and (arrived := call.text.text()):
             with contained("partial answer"):
-                call.response = call.response.saying(_partial(call, call.texts, run.policy))
+                call.response = call.response.saying(_partial(call.request, arrived, run.policy))
         if run.span is not None and self._prices is not None:
             with contained("cost"):
                 call.cost = self._prices.cost(call)
@@ -148,9 +155,8 @@ class RunSpans:
                     agent.add(used)
 
 
-def _partial(call: Call, texts: list[str], policy: Policy) -> str:
-    asked = call.request
-    return content.output_messages([("".join(texts), None)], policy.beside(asked.system, asked.tools, asked.messages))
+def _partial(asked: Request, text: str, policy: Policy) -> str:
+    return content.output_messages([(text, None)], policy.beside(asked.system, asked.tools, asked.messages))
 
 
 def _is_used(span: object, run: Run) -> bool:

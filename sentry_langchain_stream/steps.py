@@ -10,7 +10,7 @@ from uuid import UUID
 from . import bookkeeping, details
 from .containment import contained
 from .lifecycle import LiveRuns
-from .record import Agent, Retrieval, Start, ToolCall
+from .record import Agent, Retrieval, Run, Start, ToolCall
 
 
 class StepRuns:
@@ -80,8 +80,13 @@ class StepRuns:
         run = self._runs.get(run_id)
         if run is None:
             return
-        control = bookkeeping.control(error)
-        while control is not None and run is not None:
-            run.control = control
-            run = run.parent if run.kind != "agent" else None  # the agent that it happened in says so too
+        run.control = bookkeeping.control(error)
+        if run.control == "interrupt":
+            # The agent that waits ends as if all were well. One that hands over is told so itself, and the graph that
+            # it hands over to catches that in the node above it: that graph just goes on.
+            agent: Run | None = run
+            while agent is not None and agent.kind != "agent":
+                agent = agent.parent
+            if agent is not None:
+                agent.control = run.control
         self._runs.end(run_id, bookkeeping.outcome(error), error)

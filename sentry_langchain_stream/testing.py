@@ -100,6 +100,8 @@ class Captured:
 def capture_spans(**options: Any) -> Iterator[Captured]:
     """Capture what the SDK would send, in place of the current client, which is restored afterwards.
 
+    Threads and tasks are captured too: the client is the process's. So captures may be nested, but not overlap.
+
     Args:
         **options: Options of `sentry_sdk.init`; by default everything is sampled. No DSN is needed, and
             none is used.
@@ -120,7 +122,7 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
             current = sentry_sdk.get_current_scope()
             current.set_client(None)
             current.span = None  # what is active belongs to the client from before
-            everywhere.set_client(None)  # making a client makes spans: it asks git for the release
+            # Not before: making a client makes spans, as it asks git for the release.
             captured.client = sentry_sdk.Client(**chosen)
             everywhere.set_client(captured.client)
             yield captured

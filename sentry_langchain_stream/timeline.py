@@ -109,7 +109,7 @@ class _Axis:
 
     def bar(self, span: CapturedSpan) -> str:
         """The image of a span: pale until the first chunk of a streamed answer, which a line marks."""
-        begin, end = span.start - self._start, max(span.end, span.start) - self._start
+        begin, end = span.start - self._start, span.end - self._start
         colour, told = _colour(span), f"from {_seconds(begin)} to {_seconds(end)}"
         lines = "".join(f"M{self._x(tick):.1f} 0V{_HEIGHT}" for tick in self._ticks)
         shapes = [f'<path d="{lines}" stroke="{_GREY}" stroke-opacity="0.3"/>']

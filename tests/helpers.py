@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.call import Call, Cost, Request, Response
-from sentry_langchain_stream.privacy import Policy
-from sentry_langchain_stream.record import Run
+from sentry_langchain_stream.privacy import Gathered, Policy
+from sentry_langchain_stream.record import Agent, Kind, Retrieval, Run, ToolCall
 from sentry_langchain_stream.usage import Usage
 
 
@@ -107,7 +107,7 @@ def filled_call() -> Call:
     call = Call(
         filled_request(),
         10.0,
-        texts=["H", "i"],
+        text=Gathered(Policy(outputs=True)),
         streamed=True,
         by_events=True,
         payload=1,
@@ -127,11 +127,32 @@ def filled_call() -> Call:
     return call
 
 
-def run_of(call: Call | None = None, **fields: Any) -> Run:
-    """A run without any span: of a model if there is a call, else of a chain."""
+def filled_tool() -> ToolCall:
+    """A call of a tool with every field set."""
+    return ToolCall("get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.")
+
+
+def filled_retrieval() -> Retrieval:
+    """A call of a retriever with every field set."""
+    return Retrieval("Shelf", "weather in Vienna", 2, '[{"page_content": "Sunny."}]')
+
+
+def filled_agent() -> Agent:
+    """A run of an agent with every field set."""
+    return Agent(
+        "scout",
+        tools='[{"type": "function", "name": "get_weather"}]',
+        messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
+        answer='[{"role": "assistant", "parts": [{"type": "text", "content": "Hi"}]}]',
+        usage=filled_usage(),
+    )
+
+
+def run_of(call: Call | None = None, kind: Kind | None = None, **fields: Any) -> Run:
+    """A run without any span: of a model if there is a call, else of a chain, unless told otherwise."""
     return Run(
         id=uuid4(),
-        kind="chain" if call is None else "model",
+        kind=kind or ("chain" if call is None else "model"),
         pipeline="support-bot",
         backend=None,
         policy=Policy(inputs=True, outputs=True),
@@ -140,6 +161,25 @@ def run_of(call: Call | None = None, **fields: Any) -> Run:
     )
 
 
-def filled_run() -> Run:
-    """A failed run of a model with every fact known."""
-    return run_of(filled_call(), outcome="failed", error_type="TimeoutError", evicted="idle")
+def filled_run(kind: Kind = "model") -> Run:
+    """A failed run of this kind with every fact known."""
+    run = run_of(
+        filled_call() if kind == "model" else None,
+        kind,
+        agent="scout",
+        attempt=2,
+        fallback=1,
+        conversation="thread-1",
+        labels={"langchain_stream.tags": ["beta"], "langchain_stream.metadata.plan": "free"},
+        outcome="failed",
+        control="interrupt",
+        error_type="TimeoutError",
+        evicted="idle",
+    )
+    if kind == "tool":
+        run.detail = filled_tool()
+    elif kind == "retriever":
+        run.detail = filled_retrieval()
+    elif kind == "agent":
+        run.detail = filled_agent()
+    return run

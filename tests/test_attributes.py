@@ -22,6 +22,13 @@ IN_BOTH: dict[str, AttributeValue] = {
     "gen_ai.pipeline.name": "support-bot",
     "pipeline_name": "support-bot",
     "ai.pipeline.name": "support-bot",
+    "gen_ai.agent.name": "scout",
+    "gen_ai.conversation.id": "thread-1",
+    "langchain_stream.attempt": 2,
+    "langchain_stream.fallback": 1,
+    "langchain_stream.control": "interrupt",
+    "langchain_stream.tags": ["beta"],
+    "langchain_stream.metadata.plan": "free",
     "langchain_stream.outcome": "failed",
     "error.type": "TimeoutError",
     "langchain_stream.evicted": "idle",
@@ -97,7 +104,7 @@ def test_all_that_can_be_known_of_a_call(dialect: Dialect) -> None:
 )
 def test_a_pipeline_does_not_look_like_a_model_call(dialect: Dialect, added: dict[str, AttributeValue]) -> None:
     """A run that is no model call states its pipeline; where its op is an "ai." one it says that it is an agent."""
-    assert describe(run_of(), dialect) == PIPELINE | added
+    assert describe(run_of(kind="pipeline"), dialect) == PIPELINE | added
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -9,12 +9,25 @@ from typing import Any, get_args
 import pytest
 from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 
+from sentry_langchain_stream import attributes
 from sentry_langchain_stream.attributes import describe
-from sentry_langchain_stream.conventions import AttributeValue, Fact, spell
+from sentry_langchain_stream.conventions import METADATA, TAGS, AttributeValue, Fact, spell
+from sentry_langchain_stream.record import Kind
 from sentry_langchain_stream.settings import Dialect
-from tests.helpers import filled_call, filled_cost, filled_request, filled_response, filled_run, filled_usage
+from tests.helpers import (
+    filled_agent,
+    filled_call,
+    filled_cost,
+    filled_request,
+    filled_response,
+    filled_retrieval,
+    filled_run,
+    filled_tool,
+    filled_usage,
+)
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 CONVENTIONAL = ("gen_ai.", "error.", "cache.")
 RECIPE = {
@@ -63,17 +76,41 @@ def test_the_other_keys_are_the_recipes_and_ours(dialect: Dialect, recipe: set[s
     assert {key for key in keys(dialect) if not key.startswith((*CONVENTIONAL, OURS))} == recipe
 
 
-@pytest.mark.parametrize("key", keys_that_begin(OURS))
+@pytest.mark.parametrize("key", [*keys_that_begin(OURS), TAGS, METADATA])
 def test_our_own_keys_survive_ingestion(key: str) -> None:
     """A key of our own has no word in it for which Sentry's server-side scrubber would remove it."""
     assert [word for word in SCRUBBED if word in key.removeprefix(OURS)] == []
     assert key not in ATTRIBUTE_METADATA
 
 
+SHARED = {Fact.AGENT_INPUT_TOKENS, Fact.AGENT_OUTPUT_TOKENS, Fact.AGENT_TOTAL_TOKENS}
+"""What an agent's models used in all stands under today's keys for it, which on their own spans are theirs."""
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_no_two_facts_share_a_key(dialect: Dialect) -> None:
-    """Each key states one fact."""
-    assert len(keys(dialect)) == len(set(keys(dialect)))
+    """Each key states one fact, but for the tokens of models and those of agents."""
+    told = [key for fact in Fact if fact not in SHARED for key in spell([(fact, "")], dialect)]
+    assert len(told) == len(set(told))
+    shared = {key for fact in SHARED for key in spell([(fact, "")], dialect)}
+    assert shared == {f"gen_ai.usage.{kind}_tokens" for kind in ("input", "output", "total")}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_span_states_two_facts_under_one_key(kind: Kind, dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the span of any one kind of run each key states one fact."""
+    stated: list[Fact] = []
+
+    def listening(facts: Any, dialect: Dialect) -> dict[str, AttributeValue]:
+        stated.extend(fact for fact, _ in facts)
+        return spell(facts, dialect)
+
+    monkeypatch.setattr(attributes, "spell", listening)
+    describe(filled_run(kind), dialect)
+    told = [key for fact in stated for key in spell([(fact, "")], dialect)]
+    assert told
+    assert len(told) == len(set(told))
 
 
 def test_dialect_ai_only_adds() -> None:
@@ -103,7 +140,16 @@ def test_a_fact_is_spelled_under_each_of_its_keys(dialect: Dialect, expected: di
 
 @pytest.mark.parametrize(
     "record",
-    [filled_request(), filled_response(), filled_usage(), filled_cost(), filled_call()],
+    [
+        filled_request(),
+        filled_response(),
+        filled_usage(),
+        filled_cost(),
+        filled_call(),
+        filled_tool(),
+        filled_retrieval(),
+        filled_agent(),
+    ],
     ids=lambda record: type(record).__name__,
 )
 def test_the_filled_record_is_filled(record: Any) -> None:
@@ -115,21 +161,26 @@ def test_the_filled_record_is_filled(record: Any) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.name)
 def test_no_fact_is_dead(fact: Fact, dialect: Dialect) -> None:
-    """A record of which everything is known states every fact of the vocabulary, under all its keys."""
-    assert set(spell([(fact, "")], dialect)) <= set(describe(filled_run(), dialect))
+    """Of the records of which everything is known one states each fact of the vocabulary, under all its keys."""
+    wanted = set(spell([(fact, "")], dialect))
+    kinds: tuple[Kind, ...] = ("agent",) if fact in SHARED else KINDS
+    assert any(wanted <= set(describe(filled_run(kind), dialect)) for kind in kinds)
 
 
 @pytest.mark.parametrize("key", [key for key in keys("ai") if key in ATTRIBUTE_METADATA])
 def test_values_have_the_type_of_the_conventions(key: str) -> None:
     """What is stated has the type that the conventions give its key."""
-    value = describe(filled_run(), "ai")[key]
-    kind = ATTRIBUTE_METADATA[key].type
-    assert FITS[kind](value), f"{key} is {value!r}, and should be a {kind.value}"
+    told = [described[key] for kind in KINDS if key in (described := describe(filled_run(kind), "ai"))]
+    wanted = ATTRIBUTE_METADATA[key].type
+    assert told
+    for value in told:
+        assert FITS[wanted](value), f"{key} is {value!r}, and should be a {wanted.value}"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_values_are_scalars_or_flat_lists(dialect: Dialect) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_are_scalars_or_flat_lists(kind: Kind, dialect: Dialect) -> None:
     """No value is a dict or a nested list, which would reach Sentry as its Python repr."""
-    for key, value in describe(filled_run(), dialect).items():
+    for key, value in describe(filled_run(kind), dialect).items():
         flat = value if isinstance(value, list) else [value]
         assert {type(each) for each in flat} <= {str, int, float, bool}, key

@@ -19,7 +19,22 @@ MODEL_OPS: dict[Dialect, set[str]] = {
     "gen_ai": {"gen_ai.chat", "gen_ai.text_completion"},
     "ai": {f"ai.chat_completions.create.{platform}" for platform in PLATFORMS},
 }
-PIPELINE_OPS: dict[Dialect, str] = {"gen_ai": "function", "ai": "ai.pipeline.langchain"}
+OTHER_OPS: dict[Dialect, dict[Kind, str]] = {
+    "gen_ai": {
+        "pipeline": "function",
+        "agent": "gen_ai.invoke_agent",
+        "tool": "gen_ai.execute_tool",
+        "retriever": "function",
+        "chain": "function",
+    },
+    "ai": {
+        "pipeline": "ai.pipeline.langchain",
+        "agent": "ai.agent.langchain",
+        "tool": "ai.tool.langchain",
+        "retriever": "function",
+        "chain": "function",
+    },
+}
 
 # ls_provider, name of the provider, platform
 TABLE: list[tuple[str, str, Platform]] = [
@@ -164,7 +179,15 @@ def test_whatever_the_provider_the_op_is_predefined(
     of = naming.platform(naming.provider(ls_provider, *hints))
     assert of in PLATFORMS
     assert naming.op(kind, dialect, of) in MODEL_OPS[dialect]
-    assert naming.op("pipeline", dialect, of) == PIPELINE_OPS[dialect]
+    for other, op in OTHER_OPS[dialect].items():
+        assert naming.op(other, dialect, of) == op
+
+
+@pytest.mark.parametrize("dialect", get_args(Dialect))
+def test_every_kind_has_its_op(dialect: Dialect) -> None:
+    """Every kind of span has an op in either dialect, and none but a model's is that of a model call."""
+    assert {"chat", "text_completion", *OTHER_OPS[dialect]} == set(get_args(Kind))
+    assert MODEL_OPS[dialect].isdisjoint(OTHER_OPS[dialect].values())
 
 
 def test_every_predefined_op_occurs() -> None:
@@ -179,7 +202,7 @@ def test_every_predefined_op_occurs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "dialect", "model", "expected"),
+    ("kind", "dialect", "what", "expected"),
     [
         ("chat", "gen_ai", "gpt-4o-mini", "chat gpt-4o-mini"),
         ("chat", "gen_ai", None, "chat"),
@@ -190,11 +213,19 @@ def test_every_predefined_op_occurs() -> None:
         ("pipeline", "gen_ai", None, "support-bot"),
         ("pipeline", "gen_ai", "gpt-4o-mini", "support-bot"),
         ("pipeline", "ai", None, "support-bot"),
+        ("agent", "gen_ai", "scout", "invoke_agent scout"),
+        ("agent", "ai", "scout", "invoke_agent scout"),
+        ("tool", "gen_ai", "get_weather", "execute_tool get_weather"),
+        ("tool", "ai", "get_weather", "execute_tool get_weather"),
+        ("retriever", "gen_ai", "Shelf", "retrieve Shelf"),
+        ("retriever", "ai", "Shelf", "retrieve Shelf"),
+        ("chain", "gen_ai", "StrOutputParser", "StrOutputParser"),
+        ("chain", "ai", "StrOutputParser", "StrOutputParser"),
     ],
 )
-def test_span_names(kind: Kind, dialect: Dialect, model: str | None, expected: str) -> None:
-    """A model span is named after kind and model, a pipeline span and all of dialect "ai" after the pipeline."""
-    assert naming.span_name(kind, dialect, "support-bot", model) == expected
+def test_span_names(kind: Kind, dialect: Dialect, what: str | None, expected: str) -> None:
+    """A span is named after its kind and what it is done to; pipelines, and models of "ai", after the pipeline."""
+    assert naming.span_name(kind, dialect, "support-bot", what) == expected
 
 
 SOURCES = ("configured", "metadata", "sentry", "run")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.privacy import NOTHING, Limits, Policy, cut
+from sentry_langchain_stream.privacy import NOTHING, Gathered, Limits, Policy, cut
 from sentry_langchain_stream.room import Full, Room, spelled
 
 PART = Limits().part
@@ -218,3 +218,52 @@ def test_a_text_fits_as_it_is_spelled(text: str, left: int, times: int) -> None:
 def test_redact_is_not_shown_what_is_not_kept(text: str) -> None:
     """Binary data is replaced, so there is nothing in it to redact."""
     assert (Policy(True, True, refuse).text(text) or "").startswith("[Blob substitute")
+
+
+# -- A text that arrives in pieces ---------------------------------------------------------------------------------
+
+
+def gather(policy: Policy, *pieces: str) -> Gathered:
+    """A text that has arrived in these pieces."""
+    gathered = Gathered(policy)
+    for piece in pieces:
+        gathered.add(piece)
+    return gathered
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=90), max_size=60), st.integers(100, 400))
+def test_a_text_that_was_gathered_is_recorded_like_one_that_came_whole(pieces: list[str], part: int) -> None:
+    """However it arrives, what is recorded of a text is the same: both ends, and how much is missing between them."""
+    policy = Policy(True, True, limits=Limits(part, 2_000, 8_000))
+    gathered = gather(policy, *pieces)
+    assert cut(gathered.text(), part) == cut("".join(pieces), part)
+    assert len(gathered.beginning) + gathered.held <= 3 * part
+
+
+def test_no_more_is_held_than_may_be_sent() -> None:
+    """Of a long text only the ends are held, in few pieces."""
+    gathered = gather(Policy(True, True), *(["word "] * 100_000))
+    assert len(gathered.beginning) + sum(map(len, gathered.pieces)) <= 3 * PART
+    assert f"[... {500_000 - 2 * 9_984} characters cut ...]" in gathered.text()
+
+
+def test_redact_is_given_a_gathered_text_as_a_whole() -> None:
+    """With `redact` nothing is missing from a text, up to a million characters."""
+    text = "".join(str(number) for number in range(160_000))
+    assert 0.8 * Gathered.MOST < len(text) < Gathered.MOST
+    assert gather(Policy(True, True, str.upper), text[:10], text[10:100_000], text[100_000:]).text() == text
+
+
+def test_what_redact_cannot_see_as_a_whole_is_dropped() -> None:
+    """Of a text of more than a million characters only the length is told: its parts might be redacted by half."""
+    gathered = gather(Policy(True, True, str.upper), *(["word " * 100] * 4_100))
+    assert gathered.text() == "[... 2050000 characters cut ...]"
+    assert gathered.held <= Gathered.MOST
+
+
+def test_a_gathered_text_can_be_forgotten() -> None:
+    """After `clear` it is as if nothing had arrived."""
+    gathered = gather(Policy(True, True), "x" * 100_000)
+    gathered.clear()
+    assert gathered == Gathered(Policy(True, True))

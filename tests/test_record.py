@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentry_langchain_stream.call import Call, Request, Response
-from sentry_langchain_stream.record import Run, Tree
+from sentry_langchain_stream.record import Agent, Retrieval, Run, ToolCall, Tree
 from sentry_langchain_stream.usage import Usage
-from tests.helpers import Clock, run_of
+from tests.helpers import Clock, filled_agent, filled_usage, run_of
 
 REPORTED = Usage(100, 50, 150, cache_read=40)
 
@@ -30,7 +30,7 @@ def call_with(chunks: int = 0, **fields: Any) -> Call:
 def test_a_call_begins_without_chunks() -> None:
     """Before anything arrived there are no chunks, no usage and no text."""
     call = call_with()
-    assert (call.chunks, call.streamed, call.texts, call.usage()) == (0, False, None, None)
+    assert (call.chunks, call.streamed, call.text, call.usage()) == (0, False, None, None)
 
 
 def test_chunks_are_timed() -> None:
@@ -156,11 +156,62 @@ def test_request_and_response_do_not_change(record: Request | Response) -> None:
         record.model = "x"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("record", [Call(Request(), 0.0), run_of()], ids=["call", "run"])
-def test_a_record_takes_no_field_that_it_does_not_declare(record: Call | Run) -> None:
+@pytest.mark.parametrize(
+    "record",
+    [Call(Request(), 0.0), run_of(), ToolCall("t"), Retrieval("r"), Agent("a"), Tree()],
+    ids=lambda record: type(record).__name__,
+)
+def test_a_record_takes_no_field_that_it_does_not_declare(record: Any) -> None:
     """Records are slotted: nothing can be kept on one unnoticed."""
     with pytest.raises(AttributeError):
-        record.error = ValueError()  # type: ignore[union-attr]
+        record.error = ValueError()
+
+
+def test_a_run_belongs_to_every_agent_above_it() -> None:
+    """The agents of a run are those from itself up to the top, the nearest first."""
+    outer, inner = filled_agent(), filled_agent()
+    top = run_of(kind="agent", detail=outer)
+    tool = run_of(kind="tool", detail=ToolCall("ask"), parent=top)
+    below = run_of(kind="agent", detail=inner, parent=tool)
+    model = run_of(Call(Request(), 0.0), parent=below)
+    assert [*model.agents()] == [*below.agents()] == [inner, outer]
+    assert [*tool.agents()] == [*top.agents()] == [outer]
+    assert [*run_of().agents()] == []
+
+
+def test_an_agent_sums_up_what_its_models_used() -> None:
+    """Of one model the usage is the agent's as it is, of several the sum."""
+    agent = Agent("scout")
+    agent.add(filled_usage())
+    assert agent.usage == filled_usage()
+    agent.add(Usage(1, 2, 3))
+    assert agent.usage is not None
+    assert (agent.usage.input, agent.usage.output, agent.usage.total) == (101, 52, 153)
+
+
+def test_an_activation_is_ended_once() -> None:
+    """What a run made active is taken back the first time, and left alone from then on."""
+
+    class Counted:
+        ended = 0
+
+        def end(self) -> None:
+            self.ended += 1
+
+    activation = Counted()
+    run = run_of(activation=activation)
+    run.deactivate()
+    run.deactivate()
+    run_of().deactivate()
+    assert activation.ended == 1
+
+
+def test_a_run_remembers_the_last_failures_only() -> None:
+    """Of many failures below the last eight are kept: one of those may yet be what the run fails with."""
+    run, others = run_of(), [run_of() for _ in range(10)]
+    for number, other in enumerate(others):
+        run.remember({other.id: number})
+    assert [*run.failed.values()] == [*range(2, 10)]
 
 
 def test_an_answer_is_given_other_messages_in_a_copy() -> None:

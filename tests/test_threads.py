@@ -14,6 +14,7 @@ import sentry_sdk
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
+from tests.helpers import Clock, handler_on
 from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, content_allowed, fake_model
 
 
@@ -42,7 +43,30 @@ def test_many_threads_lose_no_run(shape: str) -> None:
         roots, models = captured.find_all(op="function"), captured.find_all(op="gen_ai.chat")
     assert len(roots) == len(models) == 200
     assert {span.parent_id for span in models} == {span.span_id for span in roots}
+    assert {span.attributes["langchain_stream.outcome"] for span in roots + models} == {"completed"}
     assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_run_is_not_idle_while_it_starts(shape: str) -> None:
+    """Another run that starts in the middle of a run's start does not take it for one that is idle."""
+    handler: SentryStreamHandler
+    asked: list[str] = []
+
+    def redact(text: str) -> str:
+        if not asked:
+            asked.append(text)
+            fake_model().invoke("Is this private?", config={"callbacks": [handler]})
+        return text
+
+    handler = handler_on(Clock(100_000.0), redact=redact)
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        fake_model().invoke([], config={"callbacks": [handler], "tags": ["beta"]})
+    assert asked == ["beta"]
+    assert [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op="gen_ai.chat")] == [
+        "completed",
+        "completed",
+    ]
 
 
 @pytest.mark.usefixtures("restless")

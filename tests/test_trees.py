@@ -123,7 +123,9 @@ CASES = (
     ),
     Case(
         "retries",
-        lambda: PROMPT | actor(ValueError("busy"), ValueError("busy"), "Yes.").with_retry(wait_exponential_jitter=False),
+        lambda: (
+            PROMPT | actor(ValueError("busy"), ValueError("busy"), "Yes.").with_retry(wait_exponential_jitter=False)
+        ),
         """
         function  demo
           gen_ai.chat  chat small [failed]
@@ -144,7 +146,9 @@ CASES = (
     ),
     Case(
         "fallbacks",
-        lambda: PROMPT | actor(ValueError("busy")).with_fallbacks([chain_of(ValueError("full")), actor("Yes.", name="c")]),
+        lambda: (
+            PROMPT | actor(ValueError("busy")).with_fallbacks([chain_of(ValueError("full")), actor("Yes.", name="c")])
+        ),
         """
         function  demo
           gen_ai.chat  chat small [failed]
@@ -256,3 +260,22 @@ async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> 
 async def test_the_tree_in_the_old_dialect(case: Case, way: ways.Run, shape: str) -> None:
     """In dialect `ai` the tree has the same shape, and the names by which the old monitoring joins."""
     await play(case, way, shape, dialect="ai")
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("way", ways.ANY)
+async def test_every_chain_has_a_span_if_asked_for(way: ways.Run, shape: str) -> None:
+    """With `chains` the chains inside, prompts and parsers among them, have spans of their own."""
+    case = Case(
+        "nested chains",
+        lambda: chain().with_config(run_name="inner") | RunnableLambda(str.upper).with_config(run_name="loud"),
+        """
+        function  demo
+          function  inner
+            function  ChatPromptTemplate
+            gen_ai.chat  chat small
+            function  StrOutputParser
+          function  loud
+        """,
+    )
+    await play(case, way, shape, chains=True)

@@ -247,29 +247,27 @@ CASES = (
             f"a graph that is a node, {outer or 'unnamed'} and {inner or 'unnamed'}",
             lambda outer=outer, inner=inner: subgraph(outer, inner),
             f"""
-            gen_ai.invoke_agent  invoke_agent {outer or 'LangGraph'}
+            gen_ai.invoke_agent  invoke_agent {outer or "LangGraph"}
               gen_ai.chat  chat large
-              gen_ai.invoke_agent  invoke_agent {inner or 'LangGraph'}
+              gen_ai.invoke_agent  invoke_agent {inner or "LangGraph"}
                 gen_ai.chat  chat small
             """,
-            wrong=dict.fromkeys(ways.V3, NAMED) if inner else {},
+            wrong={way: NAMED for way in ways.V3 if inner and way is not ways.astream_events_v2},
         )
-        for outer in (None, "outer")
-        for inner in (None, "inner")
+        for outer, inner in ((None, None), ("outer", "inner"))
     ),
     *(
         graph(
             f"a graph that a node calls, {outer or 'unnamed'} and {inner or 'unnamed'}",
             lambda outer=outer, inner=inner: subgraph_in_a_function(outer, inner),
             f"""
-            gen_ai.invoke_agent  invoke_agent {outer or 'LangGraph'}
-              gen_ai.invoke_agent  invoke_agent {inner or 'LangGraph'}
+            gen_ai.invoke_agent  invoke_agent {outer or "LangGraph"}
+              gen_ai.invoke_agent  invoke_agent {inner or "LangGraph"}
                 gen_ai.chat  chat small
             """,
             wrong=dict.fromkeys(ways.V3, NAMED) if inner else {},
         )
-        for outer in (None, "outer")
-        for inner in (None, "inner")
+        for outer, inner in ((None, None), ("outer", "inner"))
     ),
     graph(
         "an agent in a tool",
@@ -347,7 +345,7 @@ async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> 
     await play(case, way, shape, active)
 
 
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("shape", ["transaction and spans", "stream"])
 @pytest.mark.parametrize(("case", "way"), each(CASES, right=True))
 async def test_the_tree_without_sentrys_own_spans(case: Case, way: ways.Run, shape: str) -> None:
     """The tree is the same where Sentry's LanggraphIntegration, which opens spans for some ways, is off."""

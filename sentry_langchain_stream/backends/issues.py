@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -28,8 +29,11 @@ def capture_error(error: BaseException, backend: SpanBackend, span: Any | None, 
     event, hint = event_from_exception(
         error, client_options=sentry_sdk.get_client().options, mechanism={"type": "langchain_stream"}
     )
-    _keep_private(event, policy)
+    _keep_private(event, policy, _quoting(error, policy))
     with sentry_sdk.new_scope() as scope:
+        if policy.redact is not None or not (policy.inputs and policy.outputs):
+            # The last processor of all: Sentry's PureEvalIntegration is one as well, and adds variables.
+            scope.add_event_processor(_without_variables)
         if span is not None:
             backend.link(scope, span)
         captured = scope.capture_event(event, hint=hint)
@@ -68,17 +72,47 @@ def _drop_reported() -> None:
     add_global_event_processor(process)
 
 
-def _keep_private(event: Event, policy: Policy) -> None:
-    """Keep prompts and answers out of an issue, as far as they can be told.
+# Exceptions whose message quotes content, by the name of the class, and whether a policy allows that.
+_QUOTING: dict[str, Callable[[Policy], bool]] = {
+    "OutputParserException": lambda policy: policy.outputs,  # LangChain's: the answer
+    "StructuredOutputError": lambda policy: policy.outputs,  # of LangChain's agents: the answer
+    "ToolInvocationError": lambda policy: policy.inputs and policy.outputs,  # LangGraph's: what the model calls with
+    "ValidationError": lambda policy: policy.inputs and policy.outputs,  # pydantic's: a tool's arguments, an answer
+}
 
-    The variables of stack frames hold both, unredacted. The message of LangChain's `OutputParserException` quotes the
-    answer. Any other message is sent, as Sentry always does, but through `redact`.
+
+def _quoting(error: BaseException, policy: Policy) -> set[str]:
+    """The classes, by name, whose messages must not be sent: of this exception and of those in it and before it."""
+    found: set[str] = set()
+    seen: set[int] = set()
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        each = ahead.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        names = [kind.__name__ for kind in type(each).__mro__]
+        if not all(_QUOTING[name](policy) for name in names if name in _QUOTING):
+            found.add(names[0])
+        ahead += (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
+    return found
+
+
+def _keep_private(event: Event, policy: Policy, quoting: Collection[str]) -> None:
+    """Keep prompts and answers out of the messages of exceptions, as far as they can be told.
+
+    A message that is not known to quote them is sent, as Sentry always does, but through `redact`.
     """
     for exception in event.get("exception", {}).get("values", ()):
-        if policy.redact is not None or not (policy.inputs and policy.outputs):
-            for frame in (exception.get("stacktrace") or {}).get("frames", ()):
-                frame.pop("vars", None)
-        if exception.get("type") == "OutputParserException" and not policy.outputs:
+        if exception.get("type") in quoting:
             exception["value"] = None
         elif policy.redact is not None and isinstance(exception.get("value"), str):
             exception["value"] = policy.text(exception["value"])
+
+
+def _without_variables(event: Event, hint: Hint) -> Event:
+    """The variables of stack frames hold prompts and answers, unredacted."""
+    for exception in event.get("exception", {}).get("values", ()):
+        for frame in (exception.get("stacktrace") or {}).get("frames", ()):
+            frame.pop("vars", None)
+    return event

@@ -6,74 +6,176 @@ spans, and the user's `sentry_sdk.start_span`.
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import weakref
+from collections.abc import Callable
+from copy import copy
+from threading import get_ident
 from typing import Any
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
 
-class RunScope(Scope):
-    """A current scope like the one below it, but for the active span, which is a run's until the run ends.
+class Activation:
+    """A span that is the active one inside of a run that starts, in this context and its copies, until `end()`.
 
-    LangChain signals many ends from a copied context, where the context variable of the caller cannot be set back.
-    So the scope itself changes when the run ends: from then on its active span is that of the scope below it,
-    whatever that is at the time. A leaked scope is thus as good as the one it was forked from.
+    Args:
+        span: The span.
+        spreads: Whether other threads and tasks that come to share the context are inside too. Not if the context may
+            be that of a consumer, who starts some as well.
     """
 
-    _below: Scope | None = None
-    _over = False
-    _own: Any = None
+    __slots__ = ("_inside",)
 
-    @property
-    def _span(self) -> Any:
-        return self._below._span if self._over and self._below is not None else self._own
-
-    @_span.setter
-    def _span(self, span: Any) -> None:
-        if self._over and self._below is not None:
-            self._below._span = span
-        else:
-            self._own = span
-
-
-class Activation:
-    """A span that is the active one in this context and its copies until `end()`."""
-
-    __slots__ = ("_before", "_inside", "_scope")
-
-    def __init__(self, span: Any) -> None:
-        self._before = sentry_sdk.get_current_scope()
-        self._scope = _fork(self._before, span)
-        self._inside: Scope = self._scope
-        Scope.set_current_scope(self._scope)
-
-    def pause(self) -> None:
-        """What is going to run is not inside. What is inside gets back the scope that it leaves now."""
-        self._inside = sentry_sdk.get_current_scope()
-        Scope.set_current_scope(self._before)
-
-    def resume(self) -> None:
-        """What is going to run is inside again, perhaps in another context."""
-        self._before = sentry_sdk.get_current_scope()
-        Scope.set_current_scope(self._inside)
+    def __init__(self, span: Any, *, spreads: bool) -> None:
+        self._inside = _Inside(span, spreads)
+        below = _first_live(sentry_sdk.get_current_scope())
+        Scope.set_current_scope(RunScope.over(below, self._inside))
 
     def end(self) -> None:
         """Make active what would be without it. May be called from any context."""
-        if sentry_sdk.get_current_scope() is self._scope:
-            Scope.set_current_scope(self._before)
-        self._scope._over = True
+        self._inside.ended = True
+        current = sentry_sdk.get_current_scope()
+        live = _first_live(current)
+        if live is not current:
+            Scope.set_current_scope(live)
 
 
-def _fork(scope: Scope, span: Any) -> RunScope:
-    # Not `scope.fork()`, which copies tags, contexts and the like: what the user's code sets on the current scope
-    # inside a run is to be there after it, as it would be without us. So these are shared.
-    fork = object.__new__(RunScope)
-    for name in Scope.__slots__:
-        if name != "_span":
-            setattr(fork, name, getattr(scope, name))
-    fork._own = span
-    below = scope
-    while isinstance(below, RunScope) and below._over and below._below is not None:
-        below = below._below  # forks of runs that are over are skipped, so that they do not pile up
-    fork._below = below
-    return fork
+class _Inside:
+    """Tells whether code that runs is inside of a run, of which LangChain signals the start, and not always the end.
+
+    Where the run started, in that thread and task, it is inside while LangChain's call is on the stack. A stream that
+    is at rest is not, so what its consumer does in between is outside; and nor is a call that was cancelled. In any
+    other thread or task that shares the scope it is inside if the run spreads, as the run must have started that.
+    """
+
+    __slots__ = ("_call", "_frame", "_spreads", "_task", "_thread", "ended", "span")
+
+    def __init__(self, span: Any, spreads: bool) -> None:
+        self.span = span
+        self.ended = False
+        self._spreads = spreads
+        self._thread = get_ident()
+        task = _task()
+        self._task = weakref.ref(task) if task is not None else None
+        self._frame, self._call = _langchain_call()
+
+    def now(self) -> bool:
+        """Whether the code that asks is inside."""
+        if self.ended or (self._call is not None and self._call() is None):
+            return False
+        if self._call is None:  # whoever started the run is not LangChain
+            return True
+        if not self._started_here():
+            return self._spreads
+        frame = sys._getframe(1)
+        while frame is not None and id(frame) != self._frame:
+            frame = frame.f_back  # type: ignore[assignment]
+        return frame is not None
+
+    def _started_here(self) -> bool:
+        return self._thread == get_ident() and _task() is (self._task() if self._task is not None else None)
+
+
+class RunScope(Scope):
+    """A current scope that is the one below it, but for the active span, which inside of a run is the run's.
+
+    LangChain signals many ends from a copied context, where the context variable of the caller cannot be set back,
+    and so a scope that is left behind must be as good as the one below it. What the user's code sets on the current
+    scope inside of a run is there after it, as it would be without us.
+    """
+
+    _below: Scope
+    _at_bottom: Scope
+    """The scope below all of these, which holds everything but spans."""
+    _inside: _Inside
+    _own: Any
+    """The active span inside of the run: the run's, or one opened there."""
+    _opened: list[Any]
+    """The spans last opened inside, those last used at the end."""
+
+    _MOST_OPENED = 32
+
+    @classmethod
+    def over(cls, below: Scope, inside: _Inside) -> RunScope:
+        """A scope in which what is inside of a run has its span."""
+        made = object.__new__(cls)
+        made._below = below
+        made._at_bottom = below._at_bottom if isinstance(below, RunScope) else below
+        made._inside = inside
+        made._own = inside.span
+        made._opened = []
+        return made
+
+    def __copy__(self) -> Scope:
+        below = copy(self._below)
+        if not self._inside.now():
+            return below
+        made = RunScope.over(below, self._inside)
+        made._own = self._own
+        made._opened = [*self._opened]
+        return made
+
+    @property
+    def _span(self) -> Any:
+        return self._own if self._inside.now() else self._below._span
+
+    @_span.setter
+    def _span(self, span: Any) -> None:
+        if self._inside.now():
+            if span is not self._inside.span:
+                self._opened = [each for each in self._opened if each is not span][1 - self._MOST_OPENED :] + [span]
+            self._own = span
+        elif span is not self._inside.span and not any(span is each for each in self._opened if each is not None):
+            self._below._span = span
+        # Else a span has ended that was opened inside, and puts back what was active then: that is over, too.
+
+
+def _first_live(scope: Scope) -> Scope:
+    """The scope itself, or what it stands for if its run is over, so that these do not pile up."""
+    while isinstance(scope, RunScope) and scope._inside.ended:
+        scope = scope._below
+    return scope
+
+
+def _share(name: str) -> property:
+    def get(self: RunScope) -> Any:
+        return getattr(self._at_bottom, name)
+
+    def set_(self: RunScope, value: Any) -> None:
+        setattr(self._at_bottom, name, value)
+
+    return property(get, set_)
+
+
+for _name in Scope.__slots__:
+    if _name != "_span":
+        setattr(RunScope, _name, _share(_name))
+
+
+def _task() -> asyncio.Task[Any] | None:
+    # `current_task` raises without a running loop, which costs more than to ask first.
+    return asyncio.current_task() if asyncio._get_running_loop() is not None else None
+
+
+def _langchain_call() -> tuple[int, Callable[[], object | None] | None]:
+    """LangChain's call that starts a run: the identity of its frame, and a weak reference that dies with it.
+
+    The frame itself must not be kept, as it holds whatever the call does. It holds the callback manager that calls
+    us, which is made for the call, and is gone when the frame is.
+    """
+    frame: Any = sys._getframe(1)
+    manager = None
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith(_MANAGERS):
+            manager = frame.f_locals.get("self", manager)
+        elif manager is not None:
+            return id(frame), weakref.ref(manager)
+        frame = frame.f_back
+    return 0, None
+
+
+_MANAGERS = "langchain_core.callbacks."

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import count
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import LLM, BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field
 
 Line = str | tuple[ToolCall, ...] | Exception
 """What a model says: a text, the calls of tools, or that it cannot."""
@@ -25,10 +26,11 @@ USAGE: Any = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
 
 
 class Actor(BaseChatModel):
-    """A model that says its lines, a line per call, and then begins anew. Like OpenAI's it can be given tools."""
+    """A model that says its lines, and then begins anew. Like OpenAI's it can be given tools."""
 
     model_name: str
-    lines: Iterator[Line]
+    lines: tuple[Line, ...]
+    calls: Iterator[int] = Field(default_factory=count)
 
     @property
     def _llm_type(self) -> str:
@@ -38,7 +40,7 @@ class Actor(BaseChatModel):
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
 
     def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
-        line = self._line()
+        line = self._line(messages)
         message = AIMessage(line) if isinstance(line, str) else AIMessage("", tool_calls=list(line))
         message.usage_metadata = USAGE
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -46,7 +48,7 @@ class Actor(BaseChatModel):
     def _stream(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
-        line = self._line()
+        line = self._line(messages)
         for word in line.split() if isinstance(line, str) else ():
             yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         for index, call in enumerate(line if isinstance(line, tuple) else ()):
@@ -54,8 +56,11 @@ class Actor(BaseChatModel):
             yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[part]))
         yield ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=USAGE))
 
-    def _line(self) -> str | tuple[ToolCall, ...]:
-        line = next(self.lines)
+    def _line(self, messages: list[BaseMessage]) -> str | tuple[ToolCall, ...]:
+        # What was said in this conversation tells the line: several may go on at once. What fails leaves no trace.
+        said = sum(message.type == "ai" for message in messages)
+        moody = any(isinstance(line, Exception) for line in self.lines)
+        line = self.lines[(next(self.calls) if moody else said) % len(self.lines)]
         if isinstance(line, Exception):
             raise line
         return line
@@ -63,7 +68,7 @@ class Actor(BaseChatModel):
 
 def actor(*lines: Line, name: str = "small") -> Actor:
     """A model of this name with these lines."""
-    return Actor(model_name=name, lines=cycle(lines))
+    return Actor(model_name=name, lines=lines)
 
 
 def calls(*tools: str, **arguments: Any) -> tuple[ToolCall, ...]:

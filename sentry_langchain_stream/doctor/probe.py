@@ -1,0 +1,225 @@
+"""A streamed answer through the real handler and the application's own client, of which nothing is sent."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sentry_sdk
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langsmith import tracing_context
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import Transport
+
+from ..containment import logger
+from ..envelopes import CapturedSpan, read_spans
+from ..handler import SentryStreamHandler
+from .findings import said
+
+PIPELINE = "sentry-langchain-stream doctor"
+MODEL = "doctor-probe"
+QUESTION = "Do you arrive?"
+PIECES = ("I ", "do ", "arrive.")
+INPUT_TOKENS, OUTPUT_TOKENS = 4, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What became of a probe."""
+
+    spans: tuple[CapturedSpan, ...] = ()
+    """The spans of its trace, as they would have been sent."""
+    envelopes: tuple[Envelope, ...] = ()
+    """The envelopes in which they stand."""
+    lost: tuple[str, ...] = ()
+    """What the SDK says that it dropped: category and reason."""
+    warned: tuple[str, ...] = ()
+    """What the handler logged."""
+    sample_rate: object = None
+    """The rate at which the application samples a trace like this one; whatever the application says."""
+    sampler_error: str | None = None
+    """What the application's `traces_sampler` raised."""
+    failure: str | None = None
+    """What the stream itself raised."""
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace to look for."""
+        return self.spans[0].trace_id if self.spans else None
+
+
+def run(client: Any) -> Probe:
+    """Stream an answer of a fake model with this client, which must be the active one and have tracing on.
+
+    The client's options, hooks, integrations and scopes are the application's. Only its transport is replaced
+    meanwhile, and its sampling: the probe is always sampled, and what the application would have said is noted.
+    """
+    warned: list[str] = []
+    failure = None
+    with _kept(client) as kept, _always_sampled(client) as sampled, _noting(warned):
+        try:
+            _stream()
+        except Exception as error:  # a callback that the application has registered for all runs may raise
+            failure = said(error)
+        client.flush(timeout=2.0)
+    sent = [(envelope, list(_spans(raw))) for envelope, raw in kept.envelopes]
+    trace = next((span.trace_id for _, spans in sent for span in spans if _is_ours(span)), None)
+    ours = [(envelope, spans) for envelope, spans in sent if any(span.trace_id == trace for span in spans)]
+    return Probe(
+        spans=tuple(span for _, spans in ours for span in spans if span.trace_id == trace),
+        envelopes=tuple(envelope for envelope, _ in ours),
+        lost=tuple(dict.fromkeys(kept.lost)),
+        warned=tuple(dict.fromkeys(warned)),
+        sample_rate=sampled.rate,
+        sampler_error=sampled.error,
+        failure=failure,
+    )
+
+
+def _stream() -> None:
+    handler = SentryStreamHandler(PIPELINE)
+    chain = RunnableLambda(str) | ChatProbe(cache=False)  # an application's cache may be somewhere in the network
+    config: RunnableConfig = {"callbacks": [handler]}
+    # LangSmith's tracer, which the environment can switch on, would send the probe there.
+    with tracing_context(enabled=False), sentry_sdk.isolation_scope() as isolation:
+        isolation.set_new_propagation_context()
+        scope = sentry_sdk.get_current_scope()
+        scope.span = None  # an application's initialisation may leave one behind
+        for _ in chain.stream(QUESTION, config):
+            pass
+
+
+class ChatProbe(BaseChatModel):
+    """A model that answers at once, piece by piece, and reports its usage."""
+
+    model_name: str = MODEL
+
+    @property
+    def _llm_type(self) -> str:
+        return "doctor"
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for piece in PIECES:
+            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+        yield ChatGenerationChunk(
+            message=AIMessageChunk(
+                content="",
+                response_metadata={"model_name": MODEL, "finish_reason": "stop"},
+                usage_metadata={
+                    "input_tokens": INPUT_TOKENS,
+                    "output_tokens": OUTPUT_TOKENS,
+                    "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+                },
+            )
+        )
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(self._stream(messages, stop, run_manager, **kwargs))
+
+
+def _spans(raw: bytes) -> Iterator[CapturedSpan]:
+    """The spans in the bytes of an envelope."""
+    for item in Envelope.deserialize(raw).items:
+        if item.type in ("transaction", "span"):
+            yield from read_spans(str(item.type), json.loads(item.payload.get_bytes()))
+
+
+def _is_ours(span: CapturedSpan) -> bool:
+    """Whether a span is the probe's: a hook may have changed its name or its attributes."""
+    return PIPELINE in (span.name, span.attributes.get("gen_ai.pipeline.name")) or MODEL in span.name
+
+
+class _Keep(Transport):
+    """Keeps what it is to send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.envelopes: list[tuple[Envelope, bytes]] = []
+        self.lost: list[str] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        self.envelopes.append((envelope, envelope.serialize()))
+
+    def record_lost_event(self, reason: str, data_category: Any = None, item: Any = None, *, quantity: int = 1) -> None:
+        category = item.data_category if item is not None else data_category
+        self.lost.append(f"{category}: {reason}")
+
+
+@contextmanager
+def _kept(client: Any) -> Iterator[_Keep]:
+    """Nothing leaves the process by this client, not to Sentry and not to Spotlight."""
+    keep = _Keep()
+    before = client.transport, getattr(client, "spotlight", None)
+    client.transport, client.spotlight = keep, None
+    try:
+        yield keep
+    finally:
+        client.transport, client.spotlight = before
+
+
+@dataclass(slots=True)
+class _Sampling:
+    """What the application says to a root."""
+
+    rate: object
+    error: str | None = None
+
+
+@contextmanager
+def _always_sampled(client: Any) -> Iterator[_Sampling]:
+    options = client.options
+    sampler = options.get("traces_sampler")
+    sampling = _Sampling(rate=None if callable(sampler) else options.get("traces_sample_rate"))
+    asked: list[object] = []
+
+    def always(context: dict[str, Any]) -> float:
+        if callable(sampler) and not asked:
+            asked.append(context)
+            try:
+                sampling.rate = sampler(context)
+            except Exception as error:
+                sampling.error = said(error)
+        return 1.0
+
+    options["traces_sampler"] = always
+    try:
+        yield sampling
+    finally:
+        options["traces_sampler"] = sampler
+
+
+@contextmanager
+def _noting(messages: list[str]) -> Iterator[None]:
+    """Note what the handler logs meanwhile."""
+
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    note = Note(logging.WARNING)
+    logger.addHandler(note)
+    try:
+        yield
+    finally:
+        logger.removeHandler(note)

@@ -1,0 +1,218 @@
+"""Checks of what the probe would have sent: is it all there, is it right, and does it survive Sentry's scrubber?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..conventions import AttributeValue, Fact, spell
+from ..envelopes import CapturedSpan
+from ..naming import op, span_name
+from .case import Case
+from .findings import Finding
+from .probe import INPUT_TOKENS, MODEL, OUTPUT_TOKENS, PIECES, PIPELINE
+
+EXPECTED: dict[str, AttributeValue] = spell(
+    [
+        (Fact.OPERATION, "chat"),
+        (Fact.PIPELINE, PIPELINE),
+        (Fact.REQUEST_MODEL, MODEL),
+        (Fact.RESPONSE_MODEL, MODEL),
+        (Fact.STREAMING, True),
+        (Fact.INPUT_TOKENS, INPUT_TOKENS),
+        (Fact.OUTPUT_TOKENS, OUTPUT_TOKENS),
+        (Fact.TOTAL_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS),
+        (Fact.USAGE_SOURCE, "provider"),
+        (Fact.CHUNKS, len(PIECES)),
+        (Fact.OUTCOME, "completed"),
+    ],
+    "gen_ai",
+)
+"""What the model span of the probe must tell."""
+
+RECIPE = frozenset({"ai.total_tokens", "pipeline_name"})
+"""Our keys that the original recipe asks for and that Sentry's conventions do not have."""
+
+_OURS = frozenset(key for fact in Fact for keys in fact.value for key in keys)
+_NO_MODEL_CALLS = frozenset({"invoke_agent", "create_agent", "execute_tool", "handoff"})
+_SENSITIVE = re.compile(r"token|auth|secret|password|passwd|credentials|api_?key|private_?key", re.IGNORECASE)
+
+
+def probe(case: Case) -> Finding:
+    """Whether the probe's spans come out: one of the model call, below one of the pipeline."""
+    name = "probe"
+    if case.probe is None:
+        return Finding(name, "fail", "not run: without a client and tracing there is nothing to see")
+    if case.probe.failure is not None:
+        told = f"the probe stream itself failed: {case.probe.failure}"
+        return Finding(name, "fail", told, "Look at the callbacks that your application registers for every run.")
+    calls = model_spans(case.probe.spans)
+    lost = f" The SDK says that it dropped: {', '.join(case.probe.lost)}." if case.probe.lost else ""
+    if len(calls) != 1:
+        told = f"a streamed answer makes {len(calls)} model spans, not 1"
+        look = "Look at before_send_transaction, before_send_span, ignore_spans and your event processors."
+        mend = look if not calls else f"They come from {', '.join(sorted({span.origin for span in calls}))}; keep one."
+        return Finding(name, "fail", told, f"{mend}{lost}")
+    wrong = list(_misnamed(calls[0], case.probe.spans))
+    if wrong:
+        return Finding(name, "fail", "; ".join(wrong), f"Look at your hooks and event processors.{lost}")
+    if case.probe.warned:
+        return Finding(name, "warning", f"the handler warned: {' '.join(case.probe.warned)}", "Do as it says.")
+    shape = {"transaction": "in the transaction", "span": "as a span item"}[calls[0].shape]
+    return Finding(name, "ok", f"a streamed answer makes one model span, {calls[0].op!r}, sent {shape}")
+
+
+def model_spans(spans: Iterable[CapturedSpan]) -> list[CapturedSpan]:
+    """The spans that Sentry counts as model calls: every AI span that is not an agent's or a tool's."""
+    found = []
+    for span in spans:
+        operation = span.attributes.get("gen_ai.operation.name")
+        is_ai = operation is not None or span.op.startswith(("gen_ai.", "ai."))
+        if is_ai and (operation or span.op.removeprefix("gen_ai.")) not in _NO_MODEL_CALLS:
+            found.append(span)
+    return found
+
+
+def _misnamed(call: CapturedSpan, spans: Sequence[CapturedSpan]) -> Iterable[str]:
+    should = op("chat", "gen_ai"), span_name("chat", "gen_ai", PIPELINE, MODEL)
+    if (call.op, call.name) != should:
+        yield f"the model span is {call.op!r}, {call.name!r}, and should be {should[0]!r}, {should[1]!r}"
+    root = next((span for span in spans if span.is_root), None)
+    if root is None:
+        yield "the span of the pipeline, above the model's, is missing"
+    elif (root.op, root.name) != (op("pipeline", "gen_ai"), PIPELINE):
+        yield f"the span of the pipeline is {root.op!r}, {root.name!r}, and should be named after the pipeline"
+    elif call.parent_id != root.span_id:
+        yield "the model span is not below the span of the pipeline"
+
+
+def attributes(case: Case) -> Finding:
+    """Whether the model span tells what it must, value by value."""
+    name = "attributes"
+    call = _call(case)
+    if call is None:
+        return _not_checked(name)
+    wrong = [
+        f"{key} is {call.attributes[key]!r}, not {value!r}" if key in call.attributes else f"{key} is missing"
+        for key, value in EXPECTED.items()
+        if not _same(call.attributes.get(key), value)
+    ]
+    if wrong:
+        mend = "Look at before_send_transaction, before_send_span, event_scrubber and your event processors."
+        return Finding(name, "fail", "; ".join(wrong), mend)
+    return Finding(name, "ok", "model, pipeline, tokens, timing and outcome are there, with the right values")
+
+
+def _same(seen: object, expected: object) -> bool:
+    return type(seen) is type(expected) and seen == expected
+
+
+def conventions(case: Case) -> Finding:
+    """Whether the keys of AI attributes, and the types of their values, are those of Sentry's conventions."""
+    name = "conventions"
+    spans = case.probe.spans if case.probe is not None else ()
+    if _call(case) is None:
+        return _not_checked(name)
+    known = _conventions()
+    pairs = {(key, _kind(value)): value for span in spans for key, value in span.attributes.items() if _is_ai(key)}
+    mistyped, unknown = [], []
+    for (key, kind), value in pairs.items():
+        wanted = known.get(key) if known is not None else None
+        if wanted is not None:
+            if wanted not in (kind, "any") and (kind, wanted) != ("integer", "double"):
+                mistyped.append(f"{key} is of type {kind}, not {wanted}")
+        elif kind == "other":
+            mistyped.append(f"{key} is a {type(value).__name__}, neither a scalar nor a list of strings")
+        elif key.startswith(("gen_ai.", "ai.")) and key not in (_OURS if known is None else RECIPE):
+            unknown.append(key)
+    mend = "Look at who sets them: a hook, an event processor, or a package beside this one."
+    if mistyped:
+        return Finding(name, "fail", "; ".join(mistyped), mend)
+    if unknown:
+        return Finding(name, "warning", f"Sentry does not know {', '.join(unknown)}", mend)
+    table = (
+        "this package's own table" if known is None else f"sentry-conventions {case.installed('sentry-conventions')}"
+    )
+    deeper = "For a check of all types, pip install sentry-conventions." if known is None else None
+    return Finding(name, "ok", f"{len(pairs)} AI attributes are as in {table}", deeper)
+
+
+def _is_ai(key: str) -> bool:
+    return key.startswith(("gen_ai.", "ai.", "langchain_stream.")) or key in _OURS
+
+
+def _kind(value: object) -> str:
+    """The type of a value, in the words of the conventions."""
+    for kind, types in (("boolean", bool), ("integer", int), ("double", float), ("string", str)):
+        if isinstance(value, types):
+            return kind
+    is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return "string[]" if is_list else "other"
+
+
+def _conventions() -> dict[str, str] | None:
+    """The type of every key of Sentry's conventions, or `None` if the package is not installed."""
+    try:
+        from sentry_conventions.attributes import ATTRIBUTE_METADATA
+    except ImportError:
+        return None
+    return {key: row.type.value for key, row in ATTRIBUTE_METADATA.items()}
+
+
+def scrubber(case: Case) -> Finding:
+    """Which attributes Sentry's default data scrubber would remove when they arrive."""
+    name = "scrubber"
+    if _call(case) is None or case.probe is None:
+        return _not_checked(name)
+    keys = sorted({key for span in case.probe.spans for key in span.attributes})
+    try:
+        removed = _scrubbed(keys)
+        by = "Sentry's real scrubber, with its default settings, removes"
+    except ImportError:
+        removed = [key for key in keys if _SENSITIVE.search(key) and not _is_conventional(key)]
+        by = "by its rule, Sentry's default scrubber removes"
+    surprising = [key for key in removed if key not in RECIPE]
+    if surprising:
+        return Finding(
+            name,
+            "warning",
+            f"{by} {', '.join(surprising)}",
+            "Give these keys other names, or list them in the project's settings under Safe Fields.",
+        )
+    if removed:
+        return Finding(name, "ok", f"{by} {', '.join(removed)}, as expected: gen_ai.usage.total_tokens tells the same")
+    return Finding(name, "ok", f"{by} nothing")
+
+
+def _is_conventional(key: str) -> bool:
+    known = _conventions()
+    return key in known if known is not None else key in _OURS and key not in RECIPE
+
+
+def _scrubbed(keys: Sequence[str]) -> list[str]:
+    """The keys that the server's own code removes. Raises `ImportError` where it is not installed."""
+    from sentry_relay.processing import convert_datascrubbing_config, pii_strip_event
+
+    settings = {
+        "scrubData": True,
+        "scrubDefaults": True,
+        "scrubIpAddresses": False,
+        "sensitiveFields": [],
+        "excludeFields": [],
+    }
+    # Only keys are of interest, so every value is one that nobody would remove for itself.
+    span = {"op": "gen_ai.chat", "data": dict.fromkeys(keys, 1)}
+    event: Any = {"type": "transaction", "spans": [span]}
+    (left,) = pii_strip_event(convert_datascrubbing_config(settings), event)["spans"]
+    return [key for key in keys if left["data"].get(key) != 1]
+
+
+def _call(case: Case) -> CapturedSpan | None:
+    """The model span, if it is the only one."""
+    calls = model_spans(case.probe.spans) if case.probe is not None else []
+    return calls[0] if len(calls) == 1 else None
+
+
+def _not_checked(name: str) -> Finding:
+    return Finding(name, "warning", "not checked: the probe made no single model span")

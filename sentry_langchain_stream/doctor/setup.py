@@ -1,0 +1,246 @@
+"""Checks of the client and of the options that it was made with."""
+
+from __future__ import annotations
+
+from sentry_sdk.tracing_utils import has_tracing_enabled
+from sentry_sdk.utils import BadDsn, Dsn, is_valid_sample_rate
+
+from ..backends.client import allowed_content, choose
+from ..backends.spans import StreamedSpans
+from ..naming import PROVIDERS
+from .case import Case
+from .findings import Finding, said
+
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "openai": ("langchain-openai",),
+    "anthropic": ("langchain-anthropic",),
+    "google_genai": ("langchain-google-genai", "langchain-google-vertexai"),
+    "boto3": ("langchain-aws",),
+    "cohere": ("langchain-cohere",),
+    "huggingface_hub": ("langchain-huggingface",),
+    "litellm": ("langchain-litellm",),
+}
+"""Sentry's integrations that trace the client library below a LangChain package, and these packages."""
+
+KEPT_OFF = frozenset({"openai", "anthropic", "google_genai"})
+"""Those that Sentry's LangchainIntegration keeps off, unless they are passed by hand."""
+
+FOREIGN_TRACERS = (
+    "openinference-instrumentation-langchain",
+    "opentelemetry-instrumentation-langchain",
+    "traceloop-sdk",
+)
+"""Distributions that make OpenTelemetry spans of LangChain's runs."""
+
+
+def client(case: Case) -> Finding:
+    """Whether there is a client."""
+    if not case.client.is_active():
+        return Finding(
+            "client",
+            "fail",
+            "there is no Sentry client, so the handler does nothing",
+            "Call sentry_sdk.init(...); if a function of yours does, name it: --app module:function.",
+        )
+    options = case.client.options
+    named = [f"{name} {options[name]}" for name in ("environment", "release") if options.get(name)]
+    return Finding("client", "ok", f"active ({', '.join(named)})" if named else "active")
+
+
+def dsn(case: Case) -> Finding:
+    """Whether what is recorded goes anywhere."""
+    name = "dsn"
+    if not case.client.is_active():
+        return _no_client(name)
+    text = case.client.options.get("dsn")
+    if not text:
+        mend = "Set SENTRY_DSN, or pass dsn=... to sentry_sdk.init."
+        if getattr(case.client, "spotlight", None) is not None:
+            return Finding(name, "warning", "there is none: spans go to Spotlight only", mend)
+        return Finding(name, "fail", "there is none, so nothing is sent", mend)
+    try:
+        parsed = Dsn(text)
+    except BadDsn as error:
+        return Finding(
+            name, "fail", f"it is none: {said(error)}", "Copy it from the project's settings, Client Keys (DSN)."
+        )
+    return Finding(name, "ok", f"project {parsed.project_id} at {parsed.netloc}")
+
+
+def sampling(case: Case) -> Finding:
+    """How many of the traces are recorded."""
+    name = "sampling"
+    if not case.client.is_active():
+        return _no_client(name)
+    options = case.client.options
+    mend = "Pass traces_sample_rate=1.0, or another rate up to that, to sentry_sdk.init."
+    if not has_tracing_enabled(options):
+        why = (
+            "enable_tracing is False"
+            if options.get("enable_tracing") is False
+            else "there is neither a traces_sample_rate nor a traces_sampler"
+        )
+        return Finding(name, "fail", f"tracing is off: {why}", mend)
+    if callable(options.get("traces_sampler")):
+        return _sampler(name, case)
+    rate = options.get("traces_sample_rate")
+    if not is_valid_sample_rate(rate, source="Tracing"):
+        return Finding(name, "fail", f"traces_sample_rate is {rate!r}, with which the SDK records nothing", mend)
+    if not rate:
+        told = "traces_sample_rate is 0: no trace that starts here is recorded, only what continues a sampled one"
+        return Finding(name, "fail", told, mend)
+    return Finding(name, "ok", _share(float(rate)))
+
+
+def _sampler(name: str, case: Case) -> Finding:
+    probe = case.probe
+    if probe is None:
+        return Finding(name, "warning", "there is a traces_sampler, which was not asked: the probe did not run")
+    if probe.sampler_error is not None:
+        told = f"traces_sampler raised on the probe, and so drops the trace: {probe.sampler_error}"
+        return Finding(name, "fail", told, "Let it return a rate for every trace, also outside of a request.")
+    rate = probe.sample_rate
+    if not is_valid_sample_rate(rate, source="Tracing"):
+        told = f"traces_sampler returned {rate!r} for the probe, which is no rate, and so drops the trace"
+        return Finding(name, "fail", told, "Let it return a number from 0 to 1 for every trace.")
+    if not rate:
+        return Finding(
+            name,
+            "warning",
+            "traces_sampler drops the probe, a root with the op 'function' that is named after its pipeline",
+            "Let it return a rate above 0 for such roots, if you run chains outside of requests.",
+        )
+    return Finding(name, "ok", f"traces_sampler on the probe: {_share(float(rate))}")  # type: ignore[arg-type]
+
+
+def _share(rate: float) -> str:
+    return "every trace is recorded" if rate == 1.0 else f"{rate:.4g} of the traces are recorded"
+
+
+def tracing_mode(case: Case) -> Finding:
+    """In which of its wire shapes the SDK sends spans."""
+    name = "tracing-mode"
+    if not case.client.is_active():
+        return _no_client(name)
+    options = case.client.options
+    if options.get("instrumenter", "sentry") != "sentry":
+        return Finding(
+            name,
+            "fail",
+            f"the instrumenter is {options['instrumenter']!r}, so the SDK makes no spans of its own API",
+            "Leave out instrumenter=... in sentry_sdk.init.",
+        )
+    if isinstance(choose(), StreamedSpans):
+        if options.get("before_send_transaction") is not None:
+            return Finding(
+                name,
+                "warning",
+                'spans are streamed (trace_lifecycle="stream"), so before_send_transaction is never called',
+                "Do in before_send_span what it does.",
+            )
+        return Finding(name, "ok", 'spans are streamed (trace_lifecycle="stream")')
+    if not options.get("stream_gen_ai_spans"):
+        return Finding(name, "ok", "spans go out inside of their transaction")
+    told = "spans go out inside of their transaction, gen_ai spans as span items beside it"
+    mend = "If your server is too old to show these, pass stream_gen_ai_spans=False."
+    if getattr(case.client, "spotlight", None) is not None:
+        return Finding(
+            name, "warning", f"{told}, where Spotlight's AI view does not look", "Pass stream_gen_ai_spans=False."
+        )
+    return Finding(name, "ok", told, mend)
+
+
+def integrations(case: Case) -> Finding:
+    """Who else would make a span of a model call."""
+    name = "integrations"
+    if not case.client.is_active():
+        return _no_client(name)
+    active = case.client.integrations
+    rivals = {
+        rival: packages
+        for rival in dict.fromkeys(row.integration for row in PROVIDERS.values() if row.integration in active)
+        if rival is not None and (packages := [each for each in PACKAGES.get(rival, ()) if case.installed(each)])
+    }
+    if rivals:
+        by_choice = sorted(KEPT_OFF & set(rivals))
+        calls = ", ".join(package for packages in rivals.values() for package in packages)
+        told = f"Sentry's own {', '.join(rivals)} integration makes a second span of each model call of {calls}"
+        return Finding(
+            name, "fail" if by_choice else "warning", told, " ".join(_mend(rival, active) for rival in rivals)
+        )
+    tracers = [tracer for tracer in FOREIGN_TRACERS if case.installed(tracer)]
+    bridge = sorted({"opentelemetry", "otlp"} & set(active))
+    if tracers and bridge:
+        told = f"{', '.join(tracers)} may make spans of the same calls, which Sentry's {bridge[0]} integration takes in"
+        return Finding(name, "warning", told, "Do not instrument LangChain twice: leave that package out.")
+    beside = " (LangSmith's tracer is on too, and is no conflict)" if _langsmith(case) else ""
+    if "langchain" not in active:
+        return Finding(
+            name, "ok", f"nobody else makes spans of model calls; LangchainIntegration is not active{beside}"
+        )
+    return Finding(
+        name, "ok", f"nobody else makes spans of model calls; LangchainIntegration leaves them to us{beside}"
+    )
+
+
+def _mend(rival: str, active: object) -> str:
+    names = {"openai": "OpenAI", "anthropic": "Anthropic", "google_genai": "GoogleGenAI", "boto3": "Boto3"}
+    names |= {"cohere": "Cohere", "huggingface_hub": "HuggingfaceHub", "litellm": "LiteLLM"}
+    integration = f"{names.get(rival, rival)}Integration"
+    if rival not in KEPT_OFF:
+        return f"If you call these models, pass disabled_integrations=[{integration}()] to sentry_sdk.init."
+    if "langchain" not in active:  # type: ignore[operator]
+        return f"Leave Sentry's LangchainIntegration enabled, which keeps {integration} off."
+    return f"Do not pass {integration} to sentry_sdk.init."
+
+
+def _langsmith(case: Case) -> bool:
+    names = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
+    return any(case.environ.get(name) == "true" for name in names)
+
+
+def data_collection(case: Case) -> Finding:
+    """Whether prompts and answers are recorded, by the options and in the probe."""
+    name = "data-collection"
+    if not case.client.is_active():
+        return _no_client(name)
+    options = case.client.options
+    allowed = dict(zip(("inputs", "outputs"), allowed_content(), strict=True))
+    told = "; ".join(f"{direction} are {'' if on else 'not '}recorded" for direction, on in allowed.items())
+    seen = _content(case)
+    if seen is not None and seen != allowed:
+        differs = " and ".join(direction for direction in allowed if seen[direction] != allowed[direction])
+        return Finding(
+            name,
+            "fail",
+            f"{told}, says the client, but in what would be sent it is the other way round for {differs}",
+            "Look at your hooks and event processors: one of them adds or removes gen_ai messages.",
+        )
+    if options.get("send_default_pii") and not all(allowed.values()):
+        return Finding(
+            name,
+            "warning",
+            f"{told}: data_collection decides, although send_default_pii is True",
+            'Say what you want in data_collection={"gen_ai": {"inputs": ..., "outputs": ...}} alone.',
+        )
+    if all(allowed.values()):
+        return Finding(name, "ok", told)
+    wish = (
+        'data_collection={"gen_ai": {"inputs": True, "outputs": True}}'
+        if "data_collection" in options
+        else "send_default_pii=True"
+    )
+    return Finding(name, "ok", told, f"To see prompts, answers and conversations in Sentry, pass {wish}.")
+
+
+def _content(case: Case) -> dict[str, bool] | None:
+    """Which content stands in the model span of the probe."""
+    calls = [span for span in case.probe.spans if span.op == "gen_ai.chat"] if case.probe is not None else []
+    if not calls:
+        return None
+    keys = {"inputs": "gen_ai.input.messages", "outputs": "gen_ai.output.messages"}
+    return {direction: key in calls[0].attributes for direction, key in keys.items()}
+
+
+def _no_client(name: str) -> Finding:
+    return Finding(name, "fail", "not checked: there is no Sentry client")

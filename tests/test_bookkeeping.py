@@ -1,0 +1,176 @@
+"""What LangChain's and LangGraph's own bookkeeping tells of a run."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from langgraph.errors import GraphInterrupt, ParentCommand
+from langgraph.types import Command
+
+from sentry_langchain_stream import bookkeeping
+from sentry_langchain_stream.privacy import Policy
+from sentry_langchain_stream.record import Control, Outcome, Start
+
+OPEN = Policy(inputs=True, outputs=True)
+CLOSED = Policy(inputs=False, outputs=True)
+
+
+def start(name: str | None = None, *tags: str, **metadata: Any) -> Start:
+    return Start(uuid4(), None, "chain", name, tags, metadata)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [(("graph:step:1",), True), (("mine", "graph:step:12"), True), (("seq:step:1",), False), ((), False)],
+)
+def test_a_node_is_told_by_its_tag(tags: tuple[str, ...], expected: bool) -> None:
+    """LangGraph tags the nodes of a graph, and nothing else, with their step."""
+    assert bookkeeping.is_node(tags) is expected
+
+
+@pytest.mark.parametrize(
+    ("begun", "expected"),
+    [
+        (start("LangGraph"), True),
+        (start("office", ls_integration="langgraph"), True),
+        (start("scout", ls_integration="langchain_create_agent"), True),
+        (start("chief", ls_integration="deepagents"), True),
+        (start("LangGraph", "seq:step:1", ls_integration="langgraph", langgraph_node="work"), True),
+        (start("scout", lc_agent_name="scout", langgraph_node="work"), True),
+        (start("RunnableSequence"), False),
+        (start("chain", ls_integration="langchain_chat_model"), False),
+        (start("chain", ls_integration=7), False),
+        (start("RunnableSequence", ls_integration="langgraph", langgraph_node="work"), False),
+        (start("RunnableSequence", lc_agent_name="scout", langgraph_node="model"), False),
+        (start("LangGraph", "graph:step:1", ls_integration="langgraph"), False),
+        (start(None), False),
+    ],
+)
+def test_a_graph_is_told_by_its_start(begun: Start, expected: bool) -> None:
+    """A graph is known by its name or by what LangGraph says of it, a chain or node inside of one is none."""
+    assert bookkeeping.is_graph(begun) is expected
+
+
+@pytest.mark.parametrize(
+    ("begun", "above", "expected"),
+    [
+        (start("scout", lc_agent_name="scout"), None, "scout"),
+        (start("run", lc_agent_name="scout"), None, "scout"),
+        (start("inner", lc_agent_name="chief"), "chief", "inner"),
+        (start("office"), None, "office"),
+        (start("office", lc_agent_name=""), None, "office"),
+        (start("office", lc_agent_name=7), None, "office"),
+        (start(None), None, "LangGraph"),
+    ],
+)
+def test_an_agents_name(begun: Start, above: str | None, expected: str) -> None:
+    """An agent is called by its own name, not by the one that it inherits, else as its run is."""
+    assert bookkeeping.agent_name(begun, above) == expected
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (("retry:attempt:2",), 2),
+        (("seq:step:1", "retry:attempt:13"), 13),
+        (("retry:attempt:soon", "retry:attempt:3"), 3),
+        (("retry:attempt:",), None),
+        (("mine:retry:attempt:2",), None),
+        ((), None),
+    ],
+)
+def test_an_attempt_is_told_by_its_tag(tags: tuple[str, ...], expected: int | None) -> None:
+    """`with_retry` tags what it calls again with the number of the attempt."""
+    assert bookkeeping.attempt(tags) == expected
+
+
+def hashed(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:32]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"thread_id": "t-1"}, "t-1"),
+        ({"session_id": "s_1", "thread_id": "t-1"}, "s_1"),
+        ({"conversation_id": "c.1", "session_id": "s_1", "thread_id": "t-1"}, "c.1"),
+        ({"conversation_id": None, "thread_id": "t-1"}, "t-1"),
+        ({"conversation_id": "", "thread_id": "t-1"}, "t-1"),
+        ({"conversation_id": True, "thread_id": 0}, "0"),
+        ({"thread_id": "a" * 128}, "a" * 128),
+        ({"thread_id": "a" * 129}, hashed("a" * 129)),
+        ({"thread_id": "a/b"}, hashed("a/b")),
+        ({"thread_id": "ann@example.org"}, hashed("ann@example.org")),
+        ({"thread_id": "t-1\n"}, hashed("t-1\n")),
+        ({"thread_id": "é"}, hashed("é")),
+        ({"other": "t-1"}, None),
+        ({}, None),
+    ],
+)
+def test_a_conversations_id(metadata: dict[str, Any], expected: str | None) -> None:
+    """The most particular id that there is, as it is if that is opaque, else its hash."""
+    assert bookkeeping.conversation(metadata) == expected
+
+
+def test_an_id_that_is_no_text_of_unicode_is_hashed() -> None:
+    """An id with half of a surrogate pair, which no encoding has, does no harm."""
+    assert len(str(bookkeeping.conversation({"thread_id": "\ud800"}))) == 32
+
+
+def test_labels_are_the_users_tags_and_chosen_metadata() -> None:
+    """LangChain's own tags are left out, and so is metadata that was not asked for."""
+    own = ("seq:step:1", "graph:step:2", "map:key:a", "retry:attempt:2", "langsmith:hidden", "nostream")
+    choice = ("condition:1", "branch:2", "branch:default")
+    begun = start("chain", *own, *choice, "shop", "branch:main", "langchain_app", tenant="acme", plan="gold")
+    assert bookkeeping.labels(begun, ["tenant", "missing"], OPEN) == {
+        "langchain_stream.tags": ["shop", "branch:main", "langchain_app"],
+        "langchain_stream.metadata.tenant": "acme",
+    }
+
+
+def test_without_content_there_are_no_labels() -> None:
+    """Tags and metadata are the user's words: where inputs may not be recorded, they are not."""
+    assert bookkeeping.labels(start("chain", "shop", tenant="acme"), ["tenant"], CLOSED) == {}
+
+
+def test_labels_are_redacted() -> None:
+    """`redact` sees every tag and every value; what it makes nothing of is left out."""
+    policy = Policy(inputs=True, outputs=True, redact=lambda text: text.replace("acme", "***"))
+    assert bookkeeping.labels(start("chain", "of acme", tenant="acme"), ["tenant"], policy) == {
+        "langchain_stream.tags": ["of ***"],
+        "langchain_stream.metadata.tenant": "***",
+    }
+
+
+def test_labels_are_few_and_short() -> None:
+    """At most twenty tags are kept, and of a text two hundred characters, cut visibly."""
+    begun = start("chain", *(f"tag-{number}" for number in range(30)), note="n" * 201, whole="w" * 200, number=7)
+    found = bookkeeping.labels(begun, ["note", "whole", "number"], OPEN)
+    assert found["langchain_stream.tags"] == [f"tag-{number}" for number in range(20)]
+    assert found["langchain_stream.metadata.note"] == "n" * 197 + "..."
+    assert found["langchain_stream.metadata.whole"] == "w" * 200
+    assert found["langchain_stream.metadata.number"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "control"),
+    [
+        (GeneratorExit(), "abandoned", None),
+        (asyncio.CancelledError(), "cancelled", None),
+        (KeyboardInterrupt(), "cancelled", None),
+        (SystemExit(), "cancelled", None),
+        (GraphInterrupt(), "completed", "interrupt"),
+        (ParentCommand(Command(goto="clerk")), "completed", "handoff"),
+        (ValueError(), "failed", None),
+        (TimeoutError(), "failed", None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_not_every_exception_is_an_error(error: BaseException, outcome: Outcome, control: Control | None) -> None:
+    """Consumers leave, tasks are cancelled, graphs hand control upwards; what is left has failed."""
+    assert bookkeeping.outcome(error) == outcome
+    assert bookkeeping.control(error) == control
