@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from .conventions import METADATA, TAGS
 from .privacy import Policy
@@ -31,7 +32,7 @@ _LONGEST_LABEL = 200
 
 def is_node(tags: Sequence[str]) -> bool:
     """Whether a run is a node of a graph."""
-    return any(tag.startswith(_NODE) for tag in tags)
+    return any(isinstance(tag, str) and tag.startswith(_NODE) for tag in tags)
 
 
 def is_graph(start: Start) -> bool:
@@ -66,7 +67,7 @@ def agent_name(start: Start, above: str | None) -> str:
 def attempt(tags: Sequence[str]) -> int | None:
     """Which attempt of `with_retry` a run is, from the second one on."""
     for tag in tags:
-        if tag.startswith(_ATTEMPT) and tag[len(_ATTEMPT) :].isdigit():
+        if isinstance(tag, str) and tag.startswith(_ATTEMPT) and tag[len(_ATTEMPT) :].isdecimal():
             return int(tag[len(_ATTEMPT) :])
     return None
 
@@ -78,7 +79,7 @@ def conversation(metadata: Mapping[str, Any]) -> str | None:
     """
     for name in ("conversation_id", "session_id", "thread_id"):
         told = metadata.get(name)
-        if told is not None and not isinstance(told, bool) and (found := str(told)):
+        if isinstance(told, (str, int, UUID)) and not isinstance(told, bool) and (found := str(told)):
             return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
     return None
 
@@ -94,7 +95,7 @@ def labels(start: Start, keys: Collection[str], policy: Policy) -> dict[str, str
     if not policy.inputs:
         return {}
     found: dict[str, str | list[str]] = {}
-    own = [tag for tag in start.tags if not _OWN_TAG.match(tag)][:_MOST_TAGS]
+    own = [tag for tag in start.tags if isinstance(tag, str) and not _OWN_TAG.match(tag)][:_MOST_TAGS]
     tags = [text for text in (_short(tag, policy) for tag in own) if text]
     if tags:
         found[TAGS] = tags

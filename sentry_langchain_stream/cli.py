@@ -41,6 +41,7 @@ def demo(
         _Dialect, typer.Option(help="gen_ai: today's Sentry. ai: the LLM Monitoring convention of 2024.")
     ] = _Dialect.gen_ai,
     pipeline_name: Annotated[str, typer.Option(help="Name of the pipeline.", callback=_not_empty)] = "support-bot",
+    spotlight: Annotated[bool, typer.Option("--spotlight", help="Send the spans to a running Spotlight too.")] = False,
 ) -> None:
     """Stream an answer through FastAPI, and show and check the spans that Sentry receives.
 
@@ -50,8 +51,12 @@ def demo(
     from rich.console import Console
     from sentry_sdk.utils import BadDsn
 
+    from .demo import spotlight as viewer
     from .demo import story
 
+    url = viewer.address() if spotlight else None
+    if url is not None and not viewer.is_running(url):
+        raise typer.BadParameter(f"no Spotlight answers at {url}: start it, see docs/spotlight.md")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has a ✓
     try:
@@ -61,6 +66,7 @@ def demo(
             model=model,
             dialect=dialect.value,
             pipeline_name=pipeline_name,
+            viewer=url,
         )
     except BadDsn as error:
         raise typer.BadParameter(f"SENTRY_DSN is not a DSN: {error}") from None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 from uuid import UUID
 
-from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.callbacks import AsyncCallbackHandler, AsyncCallbackManager
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
+from langchain_core.runnables.config import var_child_runnable_config
 
 from . import backends, bookkeeping, extract
 from .containment import contained
@@ -77,8 +79,6 @@ class SentryStreamHandler(AsyncCallbackHandler):
     # Every hook is a plain `def` that does its work at once and returns one shared, completed awaitable.
     # So one class serves both managers: `async def` hooks would cost sync streams an event loop per token,
     # and a hook that is not overridden costs the same. Hence the hooks below that do nothing.
-    run_inline = True
-
     _made_from: type[SentryStreamHandler]
 
     clock: Callable[[], float] = staticmethod(time.perf_counter)
@@ -88,6 +88,8 @@ class SentryStreamHandler(AsyncCallbackHandler):
         """Make an instance that Sentry's LangchainIntegration takes for its own handler."""
         made = cast(SentryStreamHandler, super().__new__(backends.deduplicated(cast(Any, cls))))
         made._made_from = cls
+        with contained("langgraph"):
+            backends.quiet_langgraph(_follows)
         return made
 
     def __init__(
@@ -146,6 +148,16 @@ class SentryStreamHandler(AsyncCallbackHandler):
         """A handler with the same settings, without live runs: what another process may get."""
         settings = {each.name: getattr(self._settings, each.name) for each in fields(self._settings)}
         return _remake, (self._made_from, settings)
+
+    @property
+    def run_inline(self) -> bool:  # type: ignore[override]
+        """Whether LangChain calls the hooks where it is, rather than in a task or a thread of their own: yes.
+
+        But where its async manager starts a completion model, it leaves out all others if one handler says so
+        (langchain-core 1.0 to 1.8), among them its own, without which `astream_events` has no events.
+        """
+        frame = sys._getframe(1)
+        return frame.f_code is not _ASYNC_LLM_START and getattr(frame.f_back, "f_code", None) is not _ASYNC_LLM_START
 
     @property
     def live_runs(self) -> int:
@@ -358,6 +370,21 @@ def _start(
         told.get("batch_size") or 1,
         told.get("invocation_params"),
     )
+
+
+_ASYNC_LLM_START = AsyncCallbackManager.on_llm_start.__code__
+
+
+def _follows(graph: Any, config: Any) -> bool:
+    """Whether a handler of ours is going to follow the call of a graph with this config, which may be none."""
+    if backends.has_integration():
+        return True
+    for source in (config, getattr(graph, "config", None), var_child_runnable_config.get()):
+        callbacks = source.get("callbacks") if isinstance(source, Mapping) else None
+        if callbacks is not None:
+            handlers = callbacks if isinstance(callbacks, list) else callbacks.handlers
+            return any(isinstance(each, SentryStreamHandler) for each in handlers)
+    return False
 
 
 def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:

@@ -10,7 +10,7 @@ import sentry_sdk
 from langchain_core.callbacks import BaseCallbackManager, manager
 from sentry_sdk.integrations import DidNotEnable, Integration
 
-from .backends import is_sentrys_handler
+from .backends import INTEGRATION, is_sentrys_handler
 from .containment import contained
 from .handler import SentryStreamHandler
 
@@ -32,7 +32,7 @@ class SentryStreamIntegration(Integration):
         ValueError: An argument has a value that is not allowed.
     """
 
-    identifier = "langchain_stream"
+    identifier = INTEGRATION
     origin = "auto.ai.langchain_stream"
 
     def __init__(self, pipeline_name: str | None = None, **settings: Any) -> None:

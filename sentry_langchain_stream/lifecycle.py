@@ -181,7 +181,9 @@ class LiveRuns:
             return
         parent.children.pop(run.id, None)
         parent.remember(run.failed)
-        parent.failures += outcome == "failed"
+        if outcome == "failed":
+            for each in (parent, *parent.children.values()):
+                each.failures += 1  # of the run above, and of calls with fallbacks, which may stand beside
         if parent.implicit:
             if _SEVERITY.index(outcome) >= _SEVERITY.index(parent.outcome):
                 parent.outcome, parent.error_type = outcome, run.error_type
@@ -240,6 +242,7 @@ class LiveRuns:
         pipeline = naming.pipeline(settings.pipeline_name, start.metadata, backends.pipeline_name(), start.name)
         top = Run(uuid4(), "pipeline", pipeline, backend, policy, anchor=active, inside=active, implicit=True)
         top.tree.scopes = backends.scopes()
+        top.tree.touched = self._now()  # before anybody can see it: another thread may be looking for idle trees
         top.recording = active is None or backend.recording(active)
         if start.batch > 1:
             top.tree.batch = together
@@ -277,12 +280,16 @@ class LiveRuns:
         """The task that started a run is done, though the run is not.
 
         Inside chains each chunk of a stream is fetched by a task of its own, so for a stream that has begun, or a
-        chain, a task that is done says nothing, unless it was cancelled.
+        chain, a task that is done says nothing, unless it was cancelled. Nor does it for a text model: `agenerate`
+        starts each of its runs in a task that does nothing else.
         """
         run = self._runs.get(run_id)
         if run is None:
             return
-        goes_on = run.kind in CHAINS or (run.call is not None and run.call.streamed)
+        call = run.call
+        goes_on = run.kind in CHAINS or (
+            call is not None and (call.streamed or call.request.operation == "text_completion")
+        )
         if cancelled or not goes_on:
             with contained("end of a task"):
                 self.end(run_id, "cancelled")
@@ -317,7 +324,11 @@ class LiveRuns:
 
 
 def _fallback(parent: Run) -> int | None:
-    """How many of the calls before this one have failed, if it is one of `with_fallbacks`, or inside of one."""
-    if (parent.name or "").startswith("RunnableWithFallbacks"):
-        return parent.failures or None
+    """How many of the calls before this one have failed, if it is one of `with_fallbacks`, or inside of one.
+
+    In a chain LangChain hangs those calls beside the run of the fallbacks, not below it.
+    """
+    for run in (parent, *list(parent.children.values())):
+        if (run.name or "").startswith("RunnableWithFallbacks"):
+            return run.failures or None
     return parent.fallback

@@ -162,8 +162,6 @@ class Run:
     """The span that what the user's code does inside of it hangs on."""
     node: bool = False
     """Whether it is a node of a graph."""
-    shared: bool = False
-    """Whether the span is one that somebody else opened and is going to end."""
     activation: Any = None
     """Makes a span the active one for what runs inside."""
     call: Call | None = None
@@ -176,7 +174,7 @@ class Run:
     failed: dict[UUID, Any] = field(default_factory=dict)
     """Of the failures last seen in the run and below it: the run that failed first, and its span."""
     failures: int = 0
-    """How many of the runs directly below it have failed."""
+    """How many of the runs directly below it, or beside it, have failed while it was at work."""
     outcome: Outcome = "completed"
     control: Control | None = None
     error_type: str | None = None

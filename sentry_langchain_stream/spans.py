@@ -40,7 +40,9 @@ class RunSpans:
             request = run.call.request
             self._open(run, request.operation, request.model, request.platform)
         elif isinstance(run.detail, Agent):
-            self._open_agent(run, run.detail)
+            # To the old monitoring, which knows pipelines and no agents, an agent at the top is the pipeline.
+            at_top = run.parent is None and self._settings.dialect == "ai"
+            self._open(run, "pipeline" if at_top else "agent", run.detail.name)
         elif isinstance(run.detail, (ToolCall, Retrieval)):
             self._open(run, "tool" if run.kind == "tool" else "retriever", run.detail.name)
         elif run.kind == "pipeline":
@@ -70,18 +72,6 @@ class RunSpans:
                 run.recording = False
             # A child that the user's `ignore_spans` left out: what is below it hangs on its parent.
 
-    def _open_agent(self, run: Run, agent: Agent) -> None:
-        """Open an agent's span, or use the one that Sentry's LanggraphIntegration has opened around the graph."""
-        with contained("langgraph"):
-            active = run.backend.current() if run.span is None else None
-            if active is not None and backends.opened_by_langgraph(active) and not _is_used(active, run):
-                backends.take_over(active)
-                run.span = run.anchor = active
-                run.shared = True
-        # To the old monitoring, which knows pipelines and no agents, an agent at the top is the pipeline.
-        at_top = run.parent is None and self._settings.dialect == "ai"
-        self._open(run, "pipeline" if at_top else "agent", agent.name)
-
     def activate(self, run: Run) -> None:
         """Make a span the active one for what runs inside of a run. Call it where LangChain starts the run.
 
@@ -97,7 +87,7 @@ class RunSpans:
             top = run.top()
             spreads = top.task is None or not watch.is_current(top)
         if run.inside is not None:
-            with contained("nesting"):
+            with run.tree.lock, contained("nesting"):
                 run.activation = backends.Activation(run.inside, spreads=spreads)
 
     def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
@@ -127,11 +117,7 @@ class RunSpans:
             with contained("attributes"):
                 told = attributes.describe(run, self._settings.dialect)
             with contained("backend.finish"):
-                if run.shared:
-                    run.backend.describe(run.span, told, _STATUS[outcome])
-                    backends.seal(run.span)
-                else:
-                    run.backend.finish(run.span, told, _STATUS[outcome])
+                run.backend.finish(run.span, told, _STATUS[outcome])
         if run.call is not None and self._settings.metrics:
             with contained("metrics"):
                 backends.record_metrics(run, run.call)
@@ -157,13 +143,3 @@ class RunSpans:
 
 def _partial(asked: Request, text: str, policy: Policy) -> str:
     return content.output_messages([(text, None)], policy.beside(asked.system, asked.tools, asked.messages))
-
-
-def _is_used(span: object, run: Run) -> bool:
-    """Whether a span is that of a run above already."""
-    above = run.parent
-    while above is not None:
-        if above.span is span:
-            return True
-        above = above.parent
-    return False

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from . import bookkeeping, details
 from .containment import contained
 from .lifecycle import LiveRuns
-from .record import Agent, Retrieval, Run, Start, ToolCall
+from .privacy import NOTHING, Policy
+from .record import Agent, Detail, Retrieval, Run, Start, ToolCall
+
+D = TypeVar("D", bound=Detail)
 
 
 class StepRuns:
@@ -28,7 +31,8 @@ class StepRuns:
         if not bookkeeping.is_graph(start):
             self._runs.start(start)
             return
-        self._runs.start(replace(start, kind="agent"), lambda policy: details.agent(start.name, inputs, policy))
+        read = _read("question of an agent", lambda policy: details.agent(start.name, inputs, policy))
+        self._runs.start(replace(start, kind="agent"), read)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """A chain has come to its end."""
@@ -47,7 +51,13 @@ class StepRuns:
             told: What else LangChain hands to the start: the inputs as given, the id of the call.
             input_str: The inputs as a text.
         """
-        self._runs.start(start, lambda policy: details.tool_call(start.name, serialized, told, input_str, policy))
+        self._runs.start(
+            start,
+            _read(
+                "arguments of a tool",
+                lambda policy: details.tool_call(start.name, serialized, told, input_str, policy),
+            ),
+        )
 
     def end_tool(self, run_id: UUID, output: object) -> None:
         """A tool has come to its end, or has made a message of its failure, which LangChain does not call an error."""
@@ -65,7 +75,8 @@ class StepRuns:
 
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
         """A retriever starts."""
-        self._runs.start(start, lambda policy: details.retrieval(start.name, serialized, query, policy))
+        read = _read("query of a retriever", lambda policy: details.retrieval(start.name, serialized, query, policy))
+        self._runs.start(start, read)
 
     def end_retriever(self, run_id: UUID, documents: object) -> None:
         """A retriever has come to its end."""
@@ -90,3 +101,14 @@ class StepRuns:
             if agent is not None:
                 agent.control = run.control
         self._runs.end(run_id, bookkeeping.outcome(error), error)
+
+
+def _read(what: str, make: Callable[[Policy], D]) -> Callable[[Policy], D]:
+    """Make a record. What was said there is left out if it cannot be read; the run is a run all the same."""
+
+    def read(policy: Policy) -> D:
+        with contained(what):
+            return make(policy)
+        return make(NOTHING)
+
+    return read

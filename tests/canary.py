@@ -12,9 +12,10 @@ from itertools import cycle
 from typing import Any
 from uuid import uuid4
 
-import httpx
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from langchain.agents import create_agent
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.callbacks import AsyncCallbackHandler, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import LLM, BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolCall, ToolMessage
@@ -26,9 +27,11 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrou
 from langchain_core.tools import StructuredTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_openai import ChatOpenAI
+from langgraph.pregel import Pregel
 from pydantic import BaseModel, SecretStr
 
-from sentry_langchain_stream import SentryStreamHandler, track_stream
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.demo.serve import Elsewhere
 from tests.trees import ways
 
 IN = frozenset({"in"})
@@ -45,8 +48,21 @@ NOWHERE: frozenset[str] = frozenset()
 """What is never told."""
 
 
+def perhaps(kinds: frozenset[str]) -> frozenset[str]:
+    """What may be told wherever these kinds of content are, but need not be."""
+    return frozenset(f"{kind}?" for kind in kinds)
+
+
 class Canaries(dict[str, str]):
-    """A word of its own for each place that is asked for. It is made at run time, as issues quote source code."""
+    """A word of its own for each place that is asked for. It is made at run time, as issues quote source code.
+
+    Args:
+        url: Where the server is that refuses everything.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
 
     def __missing__(self, place: str) -> str:
         word = self[place] = f"canary{uuid4().hex}"
@@ -80,7 +96,7 @@ class Scene:
 
     async def play(self, way: Any, canaries: Canaries, **settings: Any) -> None:
         """Run it, whatever becomes of it."""
-        handler = SentryStreamHandler(metadata_keys=["tenant"], **settings)
+        handler = SentryStreamHandler(metadata_keys=["tenant"], metrics=True, **settings)
         app, question = self.make(canaries)
         with suppress(Exception, asyncio.CancelledError):
             await way(app, question, {**self.options(canaries), "callbacks": [handler]})
@@ -99,9 +115,9 @@ class Speaker(BaseChatModel):
     model_name: str = "speaker"
     lines: Iterator[Line]
     fails_in: Exception | None = None
-    """What it fails with in the middle of its answer."""
-    hold: bool = False
-    """Whether it hangs in the middle of its answer."""
+    """What it fails with at the end of its answer."""
+    hangs: bool = False
+    """Whether it hangs at the end of its answer."""
 
     @property
     def _llm_type(self) -> str:
@@ -123,15 +139,14 @@ class Speaker(BaseChatModel):
 
     def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         line = self._next()
-        for chunk in self._chunks(line):
-            yield chunk
+        yield from self._chunks(line)
         self._fail(line)
 
     async def _astream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         line = self._next()
         for chunk in self._chunks(line):
             yield chunk
-        if self.hold:
+        if self.hangs:
             await asyncio.Event().wait()
         self._fail(line)
 
@@ -147,9 +162,7 @@ class Speaker(BaseChatModel):
             name = "reasoning" if block["type"] == "reasoning" else "text"
             said = block[name]
             for half in (said[: len(said) // 2], said[len(said) // 2 :]):
-                yield ChatGenerationChunk(
-                    message=AIMessageChunk(content=[{"type": name, name: half, "index": index}])
-                )
+                yield ChatGenerationChunk(message=AIMessageChunk(content=[{"type": name, name: half, "index": index}]))
         for index, call in enumerate(line.tool_calls):
             part: Any = {**call, "args": json.dumps(call["args"]), "index": index, "type": "tool_call_chunk"}
             yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[part]))
@@ -264,7 +277,9 @@ def _history(canaries: Canaries) -> Any:
         *prompt(canaries),
         calling(canaries),
         ToolMessage(canaries["tool result"], tool_call_id="call-1", artifact=canaries["artifact"]),
-        HumanMessage([{"type": "text", "text": "And?"}, {"type": "image", "base64": canaries["image"]}]),
+        HumanMessage(
+            [{"type": "text", "text": "And?"}, {"type": "image", "base64": canaries["image"], "mime_type": "image/png"}]
+        ),
     ]
     return speaker(reply(canaries)), messages
 
@@ -313,7 +328,6 @@ def _agent_in_a_tool(canaries: Canaries) -> Any:
 
 def _broken_model(canaries: Canaries) -> Any:
     error = RuntimeError(f"The model says {canaries['message']}.")
-    error.add_note(f"Note {canaries['note']}.") if hasattr(error, "add_note") else None
     return speaker(reply(canaries), fails_in=error), prompt(canaries)
 
 
@@ -323,7 +337,7 @@ def _broken_chain(canaries: Canaries) -> Any:
 
 
 def _broken_tool(canaries: Canaries) -> Any:
-    tool, asked = _tool(canaries)
+    _, asked = _tool(canaries)
     failing = look(canaries, ValueError(f"The tool says {canaries['message']}."))
     return RunnableLambda(lambda text: asked) | failing, "?"
 
@@ -355,23 +369,109 @@ def _refused_argument(canaries: Canaries) -> Any:
 
 
 def _http_error(canaries: Canaries) -> Any:
-    def refuse(request: httpx.Request) -> httpx.Response:
-        error = {"message": f"No: {canaries['body']}", "type": "invalid_request_error", "code": None}
-        return httpx.Response(400, json={"error": error}, headers={"x-request-id": canaries["header"]})
-
-    transport = httpx.MockTransport(refuse)
+    told = {"x-body": canaries["body"], "x-header": canaries["header"]}
     model = ChatOpenAI(
         model="gpt-4o-mini",
-        base_url="http://openai.test/v1",
-        api_key=SecretStr("none"),
+        base_url=f"{canaries.url}/v1",
+        api_key=SecretStr(canaries["key"]),
+        default_headers=told,
         max_retries=0,
-        http_client=httpx.Client(transport=transport),
-        http_async_client=httpx.AsyncClient(transport=transport),
     )
     return model, prompt(canaries)
 
 
+def refusing() -> FastAPI:
+    """A server that refuses everything, with the words that it is asked to refuse it with."""
+    app = Elsewhere()
+
+    @app.post("/v1/chat/completions")
+    async def refuse(request: Request) -> JSONResponse:
+        error = {"message": f"No: {request.headers['x-body']}", "type": "invalid_request_error", "code": None}
+        return JSONResponse({"error": error}, 400, headers={"x-request-id": request.headers["x-header"]})
+
+    return app
+
+
+def _hanging_model(canaries: Canaries) -> Any:
+    return speaker(reply(canaries), hangs=True), prompt(canaries)
+
+
+def _hanging_chain(canaries: Canaries) -> Any:
+    model, messages = _hanging_model(canaries)
+    return RunnableLambda(lambda text: messages) | model | StrOutputParser(), "?"
+
+
+def _hanging_agent(canaries: Canaries) -> Any:
+    model, _ = _hanging_model(canaries)
+    agent = create_agent(model, [look(canaries)], system_prompt=f"Be {canaries['system']}.")
+    return agent, {"messages": [HumanMessage(f"What is {canaries['prompt']}?")]}
+
+
+def _several(app: Any, question: Any) -> Any:
+    return app, [question, question]
+
+
+class Watch(AsyncCallbackHandler):
+    """Says when an answer has arrived, of a model that hangs then."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.arrived = asyncio.Event()
+
+    async def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.tokens += 1
+        if self.tokens == 4:  # two halves of reasoning, two of text
+            self.arrived.set()
+
+
+def _watched(app: Any, config: Any) -> tuple[Watch, Any, dict[str, Any]]:
+    watch = Watch()
+    options = {"stream_mode": "messages"} if isinstance(app, Pregel) else {}
+    return watch, {**config, "callbacks": [*config["callbacks"], watch]}, options
+
+
+async def left(app: Any, question: Any, config: Any) -> None:
+    """Leave an async stream when the answer is there."""
+    watch, config, options = _watched(app, config)
+    stream = app.astream(question, config, **options)
+    async for _ in stream:
+        if watch.arrived.is_set():
+            break
+    await stream.aclose()
+
+
+async def left_sync(app: Any, question: Any, config: Any) -> None:
+    """Leave a sync stream when the answer is there."""
+    watch, config, options = _watched(app, config)
+    stream = app.stream(question, config, **options)
+    for _ in stream:
+        if watch.arrived.is_set():
+            break
+    stream.close()
+
+
+async def cancelled(app: Any, question: Any, config: Any) -> None:
+    """Cancel the task that reads a stream when the answer is there."""
+    watch, config, options = _watched(app, config)
+
+    async def read() -> None:
+        async for _ in app.astream(question, config, **options):
+            pass
+
+    task = asyncio.create_task(read())
+    await watch.arrived.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+LEFT = (left, left_sync, cancelled)
 MESSAGES = {"message": MESSAGE}
+PARTIAL = {"answer": OUT, "reasoning": perhaps(OUT)}
+STREAMS = (ways.stream, ways.astream, ways.astream_events_v2, ways.astream_events_v3, ways.stream_events_v3)
 
 SCENES = (
     Scene("model", _model, ASKED | ANSWERED | LABELLED, ways.V3, labels),
@@ -385,7 +485,9 @@ SCENES = (
     Scene(
         "history",
         _history,
-        ASKED | ANSWERED | {"tool call": IN, "deep argument": IN, "tool result": IN, "artifact": NOWHERE, "image": NOWHERE},
+        ASKED
+        | ANSWERED
+        | {"tool call": IN, "deep argument": IN, "tool result": IN, "artifact": NOWHERE, "image": NOWHERE},
         ways.V3,
     ),
     Scene("chain", _chain, ASKED | ANSWERED | LABELLED, options=labels),
@@ -395,7 +497,13 @@ SCENES = (
         ANSWERED | LABELLED | {"query": IN, "document": BOTH, "document's metadata": BOTH},
         options=labels,
     ),
-    Scene("retriever", _retriever, {"query": IN, "document": OUT, "document's metadata": OUT} | LABELLED, ways.WHOLE, labels),
+    Scene(
+        "retriever",
+        _retriever,
+        {"query": IN, "document": OUT, "document's metadata": OUT} | LABELLED,
+        ways.WHOLE,
+        labels,
+    ),
     Scene(
         "tool",
         _tool,
@@ -417,8 +525,10 @@ SCENES = (
         ASKED | DEFINED | CALLED | {"reasoning": OUT, "answer": OUT, "tool result": BOTH, "question": IN},
         (ways.invoke,),
     ),
-    Scene("broken model", _broken_model, ASKED | ANSWERED | MESSAGES | {"note": MESSAGE}, ways.V3),
-    Scene("broken chain", _broken_chain, ASKED | ANSWERED | MESSAGES | {"note": MESSAGE}),
+    Scene("broken model", _broken_model, ASKED | MESSAGES, ways.WHOLE),
+    Scene("broken model that streams", _broken_model, ASKED | ANSWERED | MESSAGES, STREAMS),
+    Scene("broken chain", _broken_chain, ASKED | MESSAGES, ways.WHOLE),
+    Scene("broken chain that streams", _broken_chain, ASKED | ANSWERED | MESSAGES, (ways.stream, ways.astream)),
     Scene(
         "broken tool",
         _broken_tool,
@@ -428,5 +538,9 @@ SCENES = (
     Scene("broken agent", _broken_agent, ASKED | DEFINED | CALLED | MESSAGES | {"variable": FRAME}, ways.V3),
     Scene("unreadable answer", _unreadable_answer, {"prompt": IN, "answer": OUT}),
     Scene("refused argument", _refused_argument, {"definition": IN, "tool argument": IN}, ways.WHOLE),
-    Scene("http error", _http_error, ASKED | {"header": FRAME, "body": MESSAGE}),
+    Scene("http error", _http_error, ASKED | {"header": perhaps(FRAME), "body": MESSAGE, "key": perhaps(FRAME)}),
+    Scene("abandoned model", _hanging_model, ASKED | PARTIAL, LEFT),
+    Scene("abandoned chain", _hanging_chain, ASKED | PARTIAL, LEFT),
+    Scene("abandoned agent", _hanging_agent, ASKED | PARTIAL, (left, cancelled)),
+    Scene("batch", lambda canaries: _several(*_chain(canaries)), ASKED | ANSWERED | LABELLED, ways.BATCH, labels),
 )

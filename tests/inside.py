@@ -17,8 +17,10 @@ from sqlalchemy.pool import StaticPool
 
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.testing import Captured, CapturedSpan
-from tests.wire import active_span, child_span
+from tests.wire import WIRE_SHAPES, active_span, child_span
 
+CASES = [*((shape, True) for shape in WIRE_SHAPES), ("transaction and spans", False), ("stream", False)]
+"""Wire shapes, in a span of the application and without one."""
 
 
 @dataclass

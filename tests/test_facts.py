@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -11,13 +12,14 @@ from uuid import uuid4
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import ToolException
 from langgraph.types import Command
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.helpers import Clock, handler_on
-from tests.test_trees_agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.trees import ways
+from tests.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.trees.case import Case, record
 from tests.trees.script import Shelf, actor
 from tests.wire import WIRE_SHAPES, content_allowed
@@ -95,7 +97,7 @@ async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: b
         assert told == dict.fromkeys(told)
         assert b"Done." not in b"".join(captured.envelopes)
         return
-    read = {key: json.loads(value) for key, value in told.items()}
+    read = {key: json.loads(str(value)) for key, value in told.items()}
     assert [each.get("name") or each["function"]["name"] for each in read["tool.definitions"]] == ["look"]
     assert [each["role"] for each in read["input.messages"]] == ["user"]
     assert read["output.messages"][0]["parts"] == [{"type": "text", "content": "Done."}]
@@ -129,12 +131,9 @@ async def test_without_content_a_tool_tells_no_arguments() -> None:
 )
 async def test_a_tool_that_fails_says_with_what(handled: bool, kind: str) -> None:
     """The span of a tool that failed tells the type of the error, also if the model was told of it instead."""
-    case = Case("", lambda: agent(does=fail, handle_tool_error=handled), "", asked=(HI,))
-    with capture_spans() as captured:
-        try:
-            case.make().invoke(HI, {"callbacks": [SentryStreamHandler()]})
-        except Exception as error:
-            assert not handled, error
+    app = agent(does=fail, handle_tool_error=handled)
+    with capture_spans() as captured, nullcontext() if handled else pytest.raises(ToolException):
+        app.invoke(HI, {"callbacks": [SentryStreamHandler()]})
     attributes = captured.find(op="gen_ai.execute_tool").attributes
     assert attributes["error.type"] == kind
     assert attributes["langchain_stream.outcome"] == "failed"
@@ -229,8 +228,8 @@ LOST = "LangChain's `invoke` hangs what is fallen back to on the run above that 
 async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> None:
     """A fallback tells how many calls failed before it, also from within a chain; the first call tells nothing."""
     second = PROMPT | actor(ValueError("full"), name="second")
-    app = PROMPT | actor(ValueError("busy"), name="first") | str
-    app = app.with_fallbacks([second, PROMPT | actor("Yes.", name="third")])
+    first = PROMPT | actor(ValueError("busy"), name="first")
+    app = first.with_fallbacks([second, PROMPT | actor("Yes.", name="third")])
     captured = await run(RunnableLambda(lambda question: question) | app, {"question": "Hi"}, shape, way)
     assert told(captured, "langchain_stream.fallback") == {
         "demo": [None],
@@ -267,16 +266,17 @@ async def test_a_handoff_is_told(shape: str, way: ways.Run) -> None:
 
 
 @pytest.mark.xfail(strict=True, reason="a tree is known to other threads before it is told when it was last touched")
-def test_a_tree_that_opens_is_not_idle() -> None:
+async def test_a_tree_that_opens_is_not_idle() -> None:
     """What another thread starts, while a tree opens, does not end that tree, however long the process has run."""
     runs = [uuid4(), uuid4()]
+    started: list[Any] = []
 
     def meanwhile(text: str) -> str:
         if len(handler._runs) == 1:
-            handler.on_chain_start({}, {}, run_id=runs[1])
+            started.append(handler.on_chain_start({}, {}, run_id=runs[1]))
         return text
 
     handler = handler_on(Clock(1e6), redact=meanwhile)
     with capture_spans(**content_allowed(True)):
-        handler.on_chain_start({}, {}, run_id=runs[0], tags=["shop"])
+        await handler.on_chain_start({}, {}, run_id=runs[0], tags=["shop"])
         assert [handler._runs.get(run_id) is not None for run_id in runs] == [True, True]

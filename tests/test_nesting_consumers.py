@@ -10,7 +10,6 @@ import pytest
 from langchain_core.language_models import LLM
 from langchain_core.outputs import GenerationChunk
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableGenerator, RunnableLambda, RunnableParallel
-from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import SecretStr
@@ -19,7 +18,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.inside import World, assert_worked_below, name_above, world
+from tests.inside import CASES, World, world
 from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, child_span, current_span_id, fake_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -102,10 +101,14 @@ STREAMED: dict[str, Callable[[str], Runnable[Any, Any]]] = {
     "model that is no chat model": lambda shape: Completing(),
     "model with spans of its own": lambda shape: Tracing(shape=shape),
     "chain": lambda shape: RunnableLambda(str) | ScriptedModel() | RunnableGenerator(_pieces, _apieces),
-    "branch": lambda shape: RunnableBranch((bool, RunnableGenerator(_pieces, _apieces) | ScriptedModel()), fake_model()),
+    "branch": lambda shape: RunnableBranch(
+        (bool, RunnableGenerator(_pieces, _apieces) | ScriptedModel()), fake_model()
+    ),
     "parallel": lambda shape: RunnableParallel(left=RunnableLambda(str) | ScriptedModel(), right=ScriptedModel()),
     "function that streams": lambda shape: RunnableLambda(lambda given: ScriptedModel()),
-    "fallback": lambda shape: (RunnableLambda(str) | ScriptedModel()).with_fallbacks([fake_model()]),
+    "fallback": lambda shape: (RunnableLambda(str) | ScriptedModel()).with_fallbacks(
+        [RunnableLambda(str) | fake_model()]
+    ),
     "graph": _graph,
 }
 """What is streamed."""
@@ -123,9 +126,8 @@ def assert_outside(captured: Captured, name: str, above: str | None) -> None:
     assert parents == {captured.find(name=above).span_id if above is not None else None}, captured.tree()
 
 
-@pytest.mark.parametrize("application", [True, False], ids=["in a span", "alone"])
 @pytest.mark.parametrize("name", STREAMED)
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize(("shape", "application"), CASES)
 async def test_the_consumer_of_an_async_stream_is_outside(
     outside: World, shape: str, name: str, application: bool
 ) -> None:
@@ -145,12 +147,12 @@ async def test_the_consumer_of_an_async_stream_is_outside(
         current.append(current_span_id())
 
     current: list[str | None] = []
+    above: str | None = None
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         if application:
             with active_span(shape, "application") as above:
                 await consume()
         else:
-            above = None  # type: ignore[assignment]
             await consume()
     assert set(current) == {above}, captured.tree()
     if application:
@@ -158,9 +160,8 @@ async def test_the_consumer_of_an_async_stream_is_outside(
     assert handler.live_runs == 0
 
 
-@pytest.mark.parametrize("application", [True, False], ids=["in a span", "alone"])
 @pytest.mark.parametrize("name", STREAMED)
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize(("shape", "application"), CASES)
 def test_the_consumer_of_a_stream_is_outside(outside: World, shape: str, name: str, application: bool) -> None:
     """What it does between two chunks hangs where it would without us."""
     handler: Any = SentryStreamHandler()
@@ -174,12 +175,12 @@ def test_the_consumer_of_a_stream_is_outside(outside: World, shape: str, name: s
         current.append(current_span_id())
 
     current: list[str | None] = []
+    above: str | None = None
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         if application:
             with active_span(shape, "application") as above:
                 consume()
         else:
-            above = None  # type: ignore[assignment]
             consume()
     assert set(current) == {above}, captured.tree()
     if application:
@@ -236,8 +237,6 @@ def assert_same_trees(captured: Captured) -> None:
     forms = {tuple(line[: line.index("stream")] if "stream " in line else line for line in tree) for tree in trees}
     assert len(trees) in (2, 4), told
     assert len(forms) == 1, told
-
-
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])

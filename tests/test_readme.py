@@ -22,7 +22,7 @@ from sentry_langchain_stream.conventions import METADATA, TAGS, Fact
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.settings import Dialect
-from sentry_langchain_stream.testing import capture_spans
+from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.test_architecture import libraries, modules, neighbours
 
 ROOT = Path(__file__).parent.parent
@@ -81,8 +81,8 @@ def openai(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sentry_sdk, "init", lambda **options: sentry_sdk.Client(**{**options, "dsn": ""}).close())
 
 
-async def run(code: CodeType) -> dict[str, Any]:
-    """Run a block, and then each async generator function that it defines, as a service would."""
+async def run(code: CodeType, captured: Captured) -> dict[str, Any]:
+    """Run a block, and then each async generator function that it defines, as a service would, and each test."""
     names: dict[str, Any] = {"__name__": "block"}
     result = eval(code, names)  # runs a whole module, and is awaitable if that has a top-level await
     if inspect.isawaitable(result):
@@ -90,6 +90,8 @@ async def run(code: CodeType) -> dict[str, Any]:
     for value in list(names.values()):
         if inspect.isasyncgenfunction(value) and value.__module__ == "block":
             assert [each async for each in value("What is a span?")]
+        if inspect.isfunction(value) and value.__name__.startswith("test_"):
+            value(captured)
     return names
 
 
@@ -101,7 +103,7 @@ def test_every_python_block_runs(page: Path, line: int, code: str) -> None:
         pytest.skip("this block needs sentry-sdk 2.70")
     compiled = compile(code, f"{page.name}:{line}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     with capture_spans() as captured:
-        names = asyncio.run(run(compiled))
+        names = asyncio.run(run(compiled, captured))
     inner = names.get("captured", captured)
     if "SentryStreamHandler(" in code:
         span = inner.find(op="gen_ai.chat")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentry_langchain_stream.call import Call, Request, Response
-from sentry_langchain_stream.record import Agent, Retrieval, Run, ToolCall, Tree
+from sentry_langchain_stream.record import Agent, Retrieval, ToolCall, Tree
 from sentry_langchain_stream.usage import Usage
 from tests.helpers import Clock, filled_agent, filled_usage, run_of
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from sentry_langchain_stream.privacy import Limits
 from sentry_langchain_stream.settings import Dialect, Settings
 
 
@@ -32,6 +33,7 @@ def test_the_defaults() -> None:
         "chains": False,
         "nesting": True,
         "metadata_keys": (),
+        "limits": None,
     }
 
 
@@ -52,6 +54,7 @@ def test_the_defaults() -> None:
         {"metadata_keys": ["plan"]},
         {"metadata_keys": {"plan": "a key of a mapping"}.keys()},
         {"metadata_keys": frozenset()},
+        {"limits": Limits()},
         {"max_live_runs": 1},
         {"max_idle_seconds": 1},
         {"max_idle_seconds": 0.001},
@@ -87,6 +90,7 @@ def test_the_dialects() -> None:
         ({"metrics": None}, TypeError, "metrics must be True or False, not NoneType"),
         ({"chains": 1}, TypeError, "chains must be True or False, not int"),
         ({"nesting": None}, TypeError, "nesting must be True or False, not NoneType"),
+        ({"limits": 20_000}, TypeError, "limits must be a Limits or None, not int"),
         ({"metadata_keys": "plan"}, TypeError, "metadata_keys must be a collection of str, not 'plan'"),
         ({"metadata_keys": None}, TypeError, "metadata_keys must be a collection of str, not None"),
         ({"metadata_keys": ["plan", 3]}, TypeError, "metadata_keys must be a collection of str, not ['plan', 3]"),

@@ -157,6 +157,16 @@ CASES = (
         """,
     ),
     Case(
+        "bare fallbacks",
+        lambda: actor(ValueError("busy")).with_fallbacks([actor("Yes.", name="large")]),
+        """
+        function  demo
+          gen_ai.chat  chat small [failed]
+          gen_ai.chat  chat large
+        """,
+        asked=("Hi",),
+    ),
+    Case(
         "a failure",
         lambda: chain(ValueError("busy")),
         """

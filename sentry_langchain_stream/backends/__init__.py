@@ -8,11 +8,12 @@ keeps the peace with Sentry's own integrations.
 from .client import allowed_content, choose, pipeline_name, scopes, within
 from .issues import capture_error, first_failed
 from .metrics import record_metrics
-from .neighbours import deduplicated, is_sentrys_handler, opened_by_langgraph, seal, take_over, warn_of_rival
+from .neighbours import INTEGRATION, deduplicated, has_integration, is_sentrys_handler, quiet_langgraph, warn_of_rival
 from .nesting import Activation
 from .spans import SpanBackend, Status
 
 __all__ = [
+    "INTEGRATION",
     "Activation",
     "SpanBackend",
     "Status",
@@ -21,13 +22,12 @@ __all__ = [
     "choose",
     "deduplicated",
     "first_failed",
+    "has_integration",
     "is_sentrys_handler",
-    "opened_by_langgraph",
     "pipeline_name",
+    "quiet_langgraph",
     "record_metrics",
     "scopes",
-    "seal",
-    "take_over",
     "warn_of_rival",
     "within",
 ]

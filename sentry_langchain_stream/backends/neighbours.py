@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
+from inspect import iscoroutinefunction
 from typing import Any
 
 import sentry_sdk
 from sentry_sdk.integrations import DidNotEnable
 
 from ..containment import warn_once
-
-LANGGRAPH = "auto.ai.langgraph"
-"""The origin of the spans of Sentry's LanggraphIntegration."""
 
 
 def warn_of_rival(integration: str | None) -> None:
@@ -50,6 +49,15 @@ def deduplication_base() -> type | None:
     return SentryLangchainCallback
 
 
+INTEGRATION = "langchain_stream"
+"""The identifier of our own integration."""
+
+
+def has_integration() -> bool:
+    """Whether the client has our own integration, which follows every run."""
+    return INTEGRATION in sentry_sdk.get_client().integrations
+
+
 def is_sentrys_handler(handler: object) -> bool:
     """Whether a handler is one that Sentry's LangchainIntegration takes for its own."""
     base = deduplication_base()
@@ -65,65 +73,57 @@ def deduplicated(cls: type) -> type:
     return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
-def opened_by_langgraph(span: Any) -> bool:
-    """Whether a span is the one that Sentry's LanggraphIntegration opens around the `invoke` of a graph."""
-    if getattr(span, "origin", None) == LANGGRAPH:
-        return bool(getattr(span, "op", None) == "gen_ai.invoke_agent")
-    attributes = getattr(span, "_attributes", None) or {}
-    return attributes.get("sentry.origin") == LANGGRAPH
-
-
-def take_over(span: Any) -> None:
-    """Take the messages that the integration has recorded off its span: we record them, under our policy."""
-    for key in _CONTENT:
-        if hasattr(span, "remove_attribute"):
-            span.remove_attribute(key)
-        else:
-            span._data.pop(key, None)
-
-
-def seal(span: Any) -> None:
-    """Keep a span as we have left it; the integration, which ends it, would state its own view after ours.
-
-    It would record the answer without the user's `redact`, the usage a second time, and an error where a run was
-    cancelled. Instances of the SDK's span classes have no room for a method, so the span gets another class.
-    """
-    sealed: Any = _sealed(span.__class__)
-    span.__class__ = sealed
-
-
-_CONTENT = ("gen_ai.request.messages", "gen_ai.response.text", "gen_ai.response.tool_calls")
-
-
 @cache
-def _sealed(cls: Any) -> type:
-    def open_to(key: str) -> bool:
-        return not key.startswith("gen_ai.") or key == "gen_ai.conversation.id"
+def quiet_langgraph(followed: Callable[[Any, Any], bool]) -> None:
+    """Keep Sentry's LanggraphIntegration from opening a span of its own around graphs that a handler of ours follows.
 
-    def keep(name: str) -> Any:
-        original = getattr(cls, name)
+    It wraps `invoke` and `ainvoke` of every graph in a span that hangs on whatever is current: the agent would appear
+    twice, with messages that the user's `redact` never saw. Its wrapper is only called for graphs of others now.
 
-        def set_one(self: Any, key: str, value: Any) -> None:
-            if open_to(key):
-                original(self, key, value)
+    Args:
+        followed: Whether a handler of ours is going to follow the call of a graph with a config.
+    """
+    try:
+        from sentry_sdk.integrations import langgraph
+    except (ImportError, DidNotEnable):
+        return  # there are no graphs
+    ways = {"invoke": "_wrap_pregel_invoke", "ainvoke": "_wrap_pregel_ainvoke"}
+    if not all(hasattr(langgraph, wrap) for wrap in ways.values()):
+        warn_once(
+            "langgraph",
+            "This version of Sentry's LanggraphIntegration is unknown; agents may appear twice in Sentry. "
+            "Pass it in disabled_integrations=[...] to sentry_sdk.init.",
+        )
+        return
+    for way, wrap in ways.items():
+        # The integration wraps when it is set up, which may have been or is yet to come.
+        setattr(langgraph, wrap, _choosing(getattr(langgraph, wrap), followed))
+        present = getattr(langgraph.Pregel, way)
+        if present.__code__.co_filename == langgraph.__file__:
+            setattr(langgraph.Pregel, way, _either(present, present.__wrapped__, followed))
 
-        return set_one
 
-    def keep_all(name: str) -> Any:
-        original = getattr(cls, name)
+def _choosing(wrap: Callable[[Any], Any], followed: Callable[[Any, Any], bool]) -> Callable[[Any], Any]:
+    return lambda original: _either(wrap(original), original, followed)
 
-        def set_all(self: Any, values: Any) -> None:
-            original(self, {key: value for key, value in values.items() if open_to(key)})
 
-        return set_all
+def _either(theirs: Any, original: Any, followed: Callable[[Any, Any], bool]) -> Any:
+    """A method that is the integration's for some graphs, and the original for those that we follow."""
 
-    members: dict[str, Any] = {"__slots__": (), "set_status": lambda self, value: None}
-    for name in ("set_data", "set_attribute"):
-        if hasattr(cls, name):
-            members[name] = keep(name)
-    for name in ("update_data", "set_attributes"):
-        if hasattr(cls, name):
-            members[name] = keep_all(name)
-    if isinstance(getattr(cls, "status", None), property):
-        members["status"] = property(lambda self: self._status, lambda self, value: None)
-    return type(cls.__name__, (cls,), members)
+    def chosen(graph: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        config = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else None
+        return original if followed(graph, config) else theirs
+
+    if iscoroutinefunction(original):
+
+        @wraps(original)
+        async def arun(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return await chosen(self, args, kwargs)(self, *args, **kwargs)
+
+        return arun
+
+    @wraps(original)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return chosen(self, args, kwargs)(self, *args, **kwargs)
+
+    return run

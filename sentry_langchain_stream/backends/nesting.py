@@ -25,11 +25,15 @@ class Activation:
         span: The span.
         spreads: Whether other threads and tasks that come to share the context are inside too. Not if the context may
             be that of a consumer, who starts some as well.
+
+    Activations of one span are to be made one at a time.
     """
 
     __slots__ = ("_inside",)
 
     def __init__(self, span: Any, *, spreads: bool) -> None:
+        # The SDK makes up a span's ids when they are first asked for, and does it twice if two threads ask at once.
+        _ = span.trace_id, span.span_id
         self._inside = _Inside(span, spreads)
         below = _first_live(sentry_sdk.get_current_scope())
         Scope.set_current_scope(RunScope.over(below, self._inside))
@@ -126,7 +130,8 @@ class RunScope(Scope):
     def _span(self, span: Any) -> None:
         if self._inside.now():
             if span is not self._inside.span:
-                self._opened = [each for each in self._opened if each is not span][1 - self._MOST_OPENED :] + [span]
+                before = [each for each in self._opened if each is not span]
+                self._opened = [*before[1 - self._MOST_OPENED :], span]
             self._own = span
         elif span is not self._inside.span and not any(span is each for each in self._opened if each is not None):
             self._below._span = span

@@ -42,9 +42,6 @@ class SpanBackend(Protocol):
     def rename(self, span: Any, *, op: str, name: str) -> None:
         """Call a span that is open something else: by now more is known of what it stands for."""
 
-    def describe(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
-        """Set the attributes and the status of a span that somebody else is going to end."""
-
     def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         """Set the attributes and the status, and end the span now, even if setting them fails."""
 
@@ -103,14 +100,11 @@ class TransactionSpans:
         else:
             span.description = name
 
-    def describe(self, span: Span, attributes: Mapping[str, AttributeValue], status: Status) -> None:
-        for key, value in attributes.items():
-            span.set_data(key, value)
-        span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
-
     def finish(self, span: Span, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         try:
-            self.describe(span, attributes, status)
+            for key, value in attributes.items():
+                span.set_data(key, value)
+            span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
         finally:
             transaction = span.containing_transaction
             if transaction is None or transaction is span or transaction.timestamp is None:
@@ -189,14 +183,11 @@ class StreamedSpans:
         span.set_attribute("sentry.op", op)
         span.name = name
 
-    def describe(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
-        span.set_attributes(dict(attributes))
-        # This model knows "ok" and "error"; that a run was cancelled is told by its outcome.
-        span.status = "error" if status == "internal_error" else "ok"
-
     def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         try:
-            self.describe(span, attributes, status)
+            span.set_attributes(dict(attributes))
+            # This model knows "ok" and "error"; that a run was cancelled is told by its outcome.
+            span.status = "error" if status == "internal_error" else "ok"
         finally:
             span.end()
 
@@ -225,9 +216,6 @@ class NoSpans:
         return False
 
     def rename(self, span: Any, *, op: str, name: str) -> None:
-        return None
-
-    def describe(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         return None
 
     def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:

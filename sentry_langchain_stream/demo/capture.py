@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
@@ -26,17 +27,18 @@ class Delivery:
 
 
 @contextmanager
-def recording(dsn: str | None) -> Iterator[Delivery]:
+def recording(dsn: str | None, **options: Any) -> Iterator[Delivery]:
     """Set up Sentry for the block, and keep all that is sent.
 
     Args:
         dsn: Where to send it; without one nothing leaves the process.
+        **options: More options of `sentry_sdk.init`.
 
     Raises:
         sentry_sdk.utils.BadDsn: It is not a DSN.
     """
     if dsn is None:
-        with capture_spans() as captured:
+        with capture_spans(**options) as captured:
             yield Delivery(captured)
         return
 
@@ -53,7 +55,7 @@ def recording(dsn: str | None) -> Iterator[Delivery]:
 
     everywhere = sentry_sdk.get_global_scope()
     before = everywhere.client
-    sentry_sdk.init(dsn=dsn, traces_sample_rate=1.0, transport=KeepAndSend)
+    sentry_sdk.init(**{"traces_sample_rate": 1.0, **options, "dsn": dsn, "transport": KeepAndSend})
     client = sentry_sdk.get_client()
     delivery = Delivery(Captured(client, kept), sent_to=Dsn(dsn).host)
     try:

@@ -81,10 +81,15 @@ def verdict(console: Console, checks: Sequence[Check]) -> None:
     console.print(f"\n[bold {style}]{result}[/]")
 
 
-def where_to_look(console: Console, delivery: Delivery, trace_id: str, expected: Expected) -> None:
+def where_to_look(
+    console: Console, delivery: Delivery, trace_id: str, expected: Expected, viewer: str | None = None
+) -> None:
     """Where the spans are to be found, if they were really sent; else how to send them."""
-    if delivery.sent_to is None:
+    if viewer is not None:
+        console.print(f"Look in Spotlight, {escape(viewer.removesuffix('/stream'))}, at trace [bold]{trace_id[:8]}[/]")
+    elif delivery.sent_to is None:
         console.print("[dim]Nothing was sent. With SENTRY_DSN set, the spans really go to Sentry.[/]")
+    if delivery.sent_to is None:
         return
     console.print(f"Sent to {escape(delivery.sent_to)}, trace id [bold]{trace_id}[/]")
     console.print("Look in Sentry under Explore > Traces, and search for that trace id.")

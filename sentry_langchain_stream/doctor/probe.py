@@ -75,7 +75,7 @@ def run(client: Any) -> Probe:
     trace = next((span.trace_id for _, spans in sent for span in spans if _is_ours(span)), None)
     ours = [(envelope, spans) for envelope, spans in sent if any(span.trace_id == trace for span in spans)]
     return Probe(
-        spans=tuple(span for _, spans in ours for span in spans if span.trace_id == trace),
+        spans=tuple(span for _, spans in ours for span in spans),
         envelopes=tuple(envelope for envelope, _ in ours),
         lost=tuple(dict.fromkeys(kept.lost)),
         warned=tuple(dict.fromkeys(warned)),
@@ -191,11 +191,9 @@ def _always_sampled(client: Any) -> Iterator[_Sampling]:
     options = client.options
     sampler = options.get("traces_sampler")
     sampling = _Sampling(rate=None if callable(sampler) else options.get("traces_sample_rate"))
-    asked: list[object] = []
 
     def always(context: dict[str, Any]) -> float:
-        if callable(sampler) and not asked:
-            asked.append(context)
+        if callable(sampler) and context["transaction_context"]["name"] == PIPELINE:
             try:
                 sampling.rate = sampler(context)
             except Exception as error:

@@ -114,7 +114,7 @@ def _sampler(name: str, case: Case) -> Finding:
 
 
 def _share(rate: float) -> str:
-    return "every trace is recorded" if rate == 1.0 else f"{rate:.4g} of the traces are recorded"
+    return "every trace is recorded" if rate == 1.0 else f"{100 * rate:.4g} % of the traces are recorded"
 
 
 def tracing_mode(case: Case) -> Finding:
@@ -164,7 +164,7 @@ def integrations(case: Case) -> Finding:
     if rivals:
         by_choice = sorted(KEPT_OFF & set(rivals))
         calls = ", ".join(package for packages in rivals.values() for package in packages)
-        told = f"Sentry's own {', '.join(rivals)} integration makes a second span of each model call of {calls}"
+        told = f"Sentry's own integration ({', '.join(rivals)}) makes a second span of each model call of {calls}"
         return Finding(
             name, "fail" if by_choice else "warning", told, " ".join(_mend(rival, active) for rival in rivals)
         )
@@ -173,14 +173,16 @@ def integrations(case: Case) -> Finding:
     if tracers and bridge:
         told = f"{', '.join(tracers)} may make spans of the same calls, which Sentry's {bridge[0]} integration takes in"
         return Finding(name, "warning", told, "Do not instrument LangChain twice: leave that package out.")
-    beside = " (LangSmith's tracer is on too, and is no conflict)" if _langsmith(case) else ""
-    if "langchain" not in active:
-        return Finding(
-            name, "ok", f"nobody else makes spans of model calls; LangchainIntegration is not active{beside}"
+    also = [
+        note
+        for note, is_so in (
+            ("LangchainIntegration leaves them to us", "langchain" in active),
+            ("SentryStreamIntegration gives every run a handler", "langchain_stream" in active),
+            ("LangSmith's tracer is on too, and is no conflict", _langsmith(case)),
         )
-    return Finding(
-        name, "ok", f"nobody else makes spans of model calls; LangchainIntegration leaves them to us{beside}"
-    )
+        if is_so
+    ]
+    return Finding(name, "ok", "; ".join(["nobody else makes spans of model calls", *also]))
 
 
 def _mend(rival: str, active: object) -> str:

@@ -1,0 +1,1 @@
+"""A service that streams answers, and a page to watch it."""

@@ -1,0 +1,58 @@
+"""Runs the service so that its page can show the spans, and answers itself where there is no key for OpenAI.
+
+`python -m examples.fastapi_sse`, or `make example`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from contextlib import suppress
+
+import uvicorn
+
+from examples.fastapi_sse.app import create_app
+from examples.fastapi_sse.watch import watched
+from sentry_langchain_stream.demo.api import openai_or
+from sentry_langchain_stream.demo.capture import recording
+from sentry_langchain_stream.demo.endpoint import Answer
+
+ANSWER = Answer(
+    "You are reading it while it is being written, and so does Sentry's span: it opened with the request to the model "
+    "and stays open until the last of these words. Close it any earlier, and it has no tokens to tell of, because the "
+    "provider counts them at the very end. Press Stop now and then. The span then ends where you left, says that "
+    "nobody waited for the rest, and keeps what had arrived. Nobody gets an alert for that: a reader who leaves is no "
+    "error.",
+    prompt_tokens=27,
+    completion_tokens=104,
+    cached_tokens=8,
+    pause=0.06,
+)
+"""What is answered to any question where there is no key."""
+
+
+def main() -> None:
+    """Serve on 127.0.0.1 until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m examples.fastapi_sse", description="A page that streams answers.")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free; 8000 by default")
+    parser.add_argument("--content", action="store_true", help="record what is asked and answered on the spans")
+    arguments = parser.parse_args()
+    dsn = os.environ.get("SENTRY_DSN") or None
+    with (
+        recording(dsn, send_default_pii=arguments.content) as delivery,
+        openai_or(ANSWER) as ours,
+        socket.create_server(("127.0.0.1", arguments.port)) as listener,
+        suppress(KeyboardInterrupt),  # uvicorn stops in order, then raises it again
+    ):
+        app = watched(create_app(), delivery.captured)
+        print(f"Open http://127.0.0.1:{listener.getsockname()[1]} in a browser; Ctrl+C ends it.")
+        print("The answer comes from this machine: there is no OPENAI_API_KEY." if ours else "OpenAI answers.")
+        sent = f"sent to {delivery.sent_to}" if delivery.sent_to else "sent nowhere: there is no SENTRY_DSN"
+        print(f"Spans are shown on the page, and {sent}.", flush=True)
+        config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
