@@ -13,6 +13,7 @@ from sentry_relay.processing import StoreNormalizer, convert_datascrubbing_confi
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.settings import Dialect
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.subjects import SUBJECTS, Subject
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 DIALECTS: tuple[Dialect, ...] = ("gen_ai", "ai")
@@ -100,6 +101,27 @@ async def test_only_the_model_call_is_typed_as_one(dialect: Dialect) -> None:
     event = server_side(await captured_run(WAYS[0], "transaction", dialect), scrub=False)
     assert event["spans"][0]["data"]["gen_ai.operation.type"] == "ai_client"
     assert event["contexts"]["trace"]["data"].get("gen_ai.operation.type") in (None, "agent")
+
+
+TYPES_OF_KINDS = {"chat": "ai_client", "invoke_agent": "agent", "execute_tool": "tool", None: None}
+"""A span's operation, and the type that Sentry gives it."""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+async def test_each_kind_of_run_is_typed_as_what_it_is(subject: Subject, dialect: Dialect) -> None:
+    """Sentry types agents, tools and models as such, and everything else as nothing that it knows."""
+    handler = SentryStreamHandler(dialect=dialect, chains=True)
+    with capture_spans(**WIRE_SHAPES["transaction"], **content_allowed(True)) as captured:
+        sentry_sdk.get_isolation_scope().clear()
+        sentry_sdk.get_current_scope().clear()
+        await WAYS[2].run(subject.make(ScriptedModel(usage=USAGE)), subject.question, {"callbacks": [handler]})
+    event = server_side(captured, scrub=False)
+    told = [event["contexts"]["trace"]["data"], *(span["data"] for span in event["spans"])]
+    for data in told:
+        assert data.get("gen_ai.operation.type") == TYPES_OF_KINDS[data.get("gen_ai.operation.name")]
+    assert [data.get("gen_ai.operation.type") for data in told].count("ai_client") == subject.calls
+    assert event.get("_meta") is None
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -116,7 +116,7 @@ def test_the_supported_range_is_the_one_of_the_package() -> None:
     assert f'requires-python = ">={".".join(map(str, environment.OLDEST_PYTHON))}"' in project
 
 
-@pytest.mark.parametrize("variable", [None, *environment.ELSEWHERE])
+@pytest.mark.parametrize("variable", [None, "OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_PROXY"])
 def test_stream_usage_knows_what_chat_openai_does(monkeypatch: pytest.MonkeyPatch, variable: str | None) -> None:
     """It warns of exactly those variables with which a real `ChatOpenAI` does not ask for the usage of a stream."""
     if variable is not None:

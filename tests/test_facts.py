@@ -213,17 +213,7 @@ async def test_an_attempt_of_a_chain_is_one_of_what_is_in_it() -> None:
     }
 
 
-LOST = "LangChain's `invoke` hangs what is fallen back to on the run above that of the fallbacks, unlike its `stream`"
-
-
-@pytest.mark.parametrize(
-    "way",
-    [
-        pytest.param(way, marks=[pytest.mark.xfail(strict=True, reason=LOST)] if way in ways.WHOLE else [])
-        for way in ways.ANY
-    ],
-    ids=lambda way: way.__name__,
-)
+@pytest.mark.parametrize("way", ways.ANY, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> None:
     """A fallback tells how many calls failed before it, also from within a chain; the first call tells nothing."""
@@ -265,7 +255,6 @@ async def test_a_handoff_is_told(shape: str, way: ways.Run) -> None:
     assert {span.attributes["langchain_stream.outcome"] for span in captured.spans} == {"completed"}
 
 
-@pytest.mark.xfail(strict=True, reason="a tree is known to other threads before it is told when it was last touched")
 async def test_a_tree_that_opens_is_not_idle() -> None:
     """What another thread starts, while a tree opens, does not end that tree, however long the process has run."""
     runs = [uuid4(), uuid4()]

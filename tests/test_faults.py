@@ -9,6 +9,7 @@ import pytest
 
 from sentry_langchain_stream import SentryStreamHandler, attributes, backends, content, extract, lifecycle
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.subjects import SUBJECTS
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -68,6 +69,79 @@ async def test_a_failing_part_costs_its_own_attributes(
     assert handler.live_runs == 0
     assert captured.events == []
     assert "a very private prompt" not in caplog.text
+
+
+STEPS: dict[str, tuple[str, str, str, str]] = {
+    "a tool's arguments": ("tool_arguments", "tool", "execute_tool ask", "gen_ai.tool.call.arguments"),
+    "a tool's result": ("tool_result", "tool", "execute_tool ask", "gen_ai.tool.call.result"),
+    "a retriever's documents": ("documents", "retriever", "retrieve _Retriever", "langchain_stream.found"),
+    "an agent's question": ("input_messages", "agent", "invoke_agent LangGraph", "gen_ai.input.messages"),
+    "an agent's answer": ("output_messages", "agent", "invoke_agent LangGraph", "gen_ai.output.messages"),
+}
+"""What fails, the function and the application that it fails in, the span, and the attribute that it costs."""
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("fault", STEPS)
+async def test_a_failing_part_of_a_step_costs_its_own_attribute(
+    fault: str, way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A tool, a retriever and an agent of which something cannot be read keep their spans, and what is below them."""
+    name, app, wanted, cost = STEPS[fault]
+    original = getattr(content, name)
+    subject = next(subject for subject in SUBJECTS if subject.name == app)
+    trees: list[str] = []
+    told: list[bool] = []
+
+    def unreadable(*given: Any) -> Any:
+        allowed = given[-1]
+        return broken() if allowed.inputs or allowed.outputs else original(*given)
+
+    for function in (original, unreadable):
+        monkeypatch.setattr(content, name, function)
+        handler = SentryStreamHandler()
+        with capture_spans(**content_allowed(True)) as captured:
+            await way.run(subject.make(ScriptedModel()), subject.question, {"callbacks": [handler]})
+        trees.append(captured.tree())
+        told.append(cost in captured.find(name=wanted).attributes)
+        assert handler.live_runs == 0
+    assert trees[0] == trees[1]
+    assert told == [True, False]
+    assert "a very private prompt" not in caplog.text
+
+
+class Unreadable:
+    """What nobody can make a text of."""
+
+    def __str__(self) -> str:
+        return str(broken())
+
+
+@pytest.mark.parametrize("odd", [{"tags": [3]}, {"metadata": {"thread_id": Unreadable()}}], ids=repr)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_odd_tags_and_metadata_cost_nothing_else(subject: Any, odd: dict[str, Any]) -> None:
+    """Tags and ids of the user's that are no texts are left out; every span is where it would be without them."""
+    trees = []
+    for config in ({}, odd):
+        with capture_spans(**content_allowed(True)) as captured:
+            subject.make(ScriptedModel()).invoke(subject.question, {"callbacks": [SentryStreamHandler()], **config})
+        trees.append(captured.tree())
+    assert trees[0] == trees[1]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_what_cannot_be_made_active_is_recorded_all_the_same(
+    subject: Any, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a span cannot be made the active one nothing hangs below it, and it is there."""
+    monkeypatch.setattr(backends, "Activation", broken)
+    handler = SentryStreamHandler()
+    with capture_spans() as captured:
+        await way.run(subject.make(ScriptedModel()), subject.question, {"callbacks": [handler]})
+    outcomes = [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op="gen_ai.chat")]
+    assert outcomes == ["completed"] * subject.calls
+    assert handler.live_runs == 0
 
 
 @pytest.mark.parametrize("where", ["request", "response", "usage", "timing", "content"])

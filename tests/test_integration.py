@@ -130,7 +130,7 @@ print(origins)
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: SentryStreamIntegration(**{"pipeline_name": 1}), TypeError),
+        (lambda: SentryStreamIntegration(dialect=1), ValueError),
         (lambda: SentryStreamIntegration(dialect="x"), ValueError),
         (lambda: SentryStreamIntegration(unknown=True), TypeError),
     ],

@@ -338,5 +338,5 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], error: type[Exceptio
 @pytest.mark.parametrize(("tokens", "error"), [(-1, ValueError), ("1", TypeError), (True, TypeError)])
 def test_bad_usage_is_named(tokens: Any, error: type[Exception]) -> None:
     """So it is for what the provider is said to have counted."""
-    with pytest.raises(error, match="^output_tokens must"):
+    with pytest.raises(error, match=r"^output_tokens must"):
         track_stream([], model="m").set_usage(output_tokens=tokens)

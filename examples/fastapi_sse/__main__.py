@@ -19,11 +19,10 @@ from sentry_langchain_stream.demo.capture import recording
 from sentry_langchain_stream.demo.endpoint import Answer
 
 ANSWER = Answer(
-    "You are reading it while it is being written, and so does Sentry's span: it opened with the request to the model "
-    "and stays open until the last of these words. Close it any earlier, and it has no tokens to tell of, because the "
-    "provider counts them at the very end. Press Stop now and then. The span then ends where you left, says that "
-    "nobody waited for the rest, and keeps what had arrived. Nobody gets an alert for that: a reader who leaves is no "
-    "error.",
+    "You are reading this while it is being written, and Sentry's span is open for just as long: from the request to "
+    "the model until the last of these words. Close it any earlier and it has no tokens to tell of, because the "
+    "provider counts them at the very end. Ask again, and press Stop half-way. The span then ends where you left, says "
+    "that nobody waited for the rest, and keeps what had arrived. It raises no alert: a reader who leaves is no error.",
     prompt_tokens=27,
     completion_tokens=104,
     cached_tokens=8,

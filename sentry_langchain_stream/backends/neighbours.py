@@ -87,8 +87,9 @@ def quiet_langgraph(followed: Callable[[Any, Any], bool]) -> None:
         from sentry_sdk.integrations import langgraph
     except (ImportError, DidNotEnable):
         return  # there are no graphs
+    pregel: Any = getattr(langgraph, "Pregel", None)  # the class of every graph
     ways = {"invoke": "_wrap_pregel_invoke", "ainvoke": "_wrap_pregel_ainvoke"}
-    if not all(hasattr(langgraph, wrap) for wrap in ways.values()):
+    if pregel is None or not all(hasattr(langgraph, wrap) for wrap in ways.values()):
         warn_once(
             "langgraph",
             "This version of Sentry's LanggraphIntegration is unknown; agents may appear twice in Sentry. "
@@ -98,9 +99,9 @@ def quiet_langgraph(followed: Callable[[Any, Any], bool]) -> None:
     for way, wrap in ways.items():
         # The integration wraps when it is set up, which may have been or is yet to come.
         setattr(langgraph, wrap, _choosing(getattr(langgraph, wrap), followed))
-        present = getattr(langgraph.Pregel, way)
+        present = getattr(pregel, way)
         if present.__code__.co_filename == langgraph.__file__:
-            setattr(langgraph.Pregel, way, _either(present, present.__wrapped__, followed))
+            setattr(pregel, way, _either(present, present.__wrapped__, followed))
 
 
 def _choosing(wrap: Callable[[Any], Any], followed: Callable[[Any, Any], bool]) -> Callable[[Any], Any]:

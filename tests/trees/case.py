@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from inspect import cleandoc
@@ -15,7 +15,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.trees.rules import check
 from tests.trees.text import aligned
-from tests.trees.ways import ANY, Run, batch, settled
+from tests.trees.ways import ANY, Run, settled
 from tests.wire import WIRE_SHAPES, active_span, content_allowed, current_span_id
 
 
@@ -33,7 +33,6 @@ class Case:
         bare: Whether its pipeline's span is there only as no other is active.
         raises: What the caller gets to see of its failure.
         config: What the call is configured with, besides the handler.
-        wrong: What is known to be wrong with it in a way.
     """
 
     name: str
@@ -45,7 +44,6 @@ class Case:
     bare: bool = False
     raises: str | None = None
     config: Any = field(default_factory=dict)
-    wrong: Mapping[Run, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -61,19 +59,9 @@ class Case:
         return f"{'(no op)' if shape == 'stream' else 'test'}  handle\n{indent(tree, '  ')}"
 
 
-def each(cases: Iterable[Case], *, right: bool = False) -> list[Any]:
-    """A test's parameters: each case in each of its ways; `right` if what is known to be wrong should not matter."""
-    return [
-        pytest.param(case, way, id=f"{case}-{way.__name__}", marks=() if right else _marks(case, way))
-        for case in cases
-        for way in case.ways
-    ]
-
-
-def _marks(case: Case, way: Run) -> list[pytest.MarkDecorator]:
-    wrong = case.wrong.get(way)
-    # What threads do at the same time may, by chance, go well.
-    return [pytest.mark.xfail(strict=way is not batch, reason=wrong)] if wrong else []
+def each(cases: Iterable[Case]) -> list[Any]:
+    """A test's parameters: each case in each of its ways."""
+    return [pytest.param(case, way, id=f"{case}-{way.__name__}") for case in cases for way in case.ways]
 
 
 async def play(
@@ -100,7 +88,7 @@ async def record(
 ) -> Captured:
     """Run a case, and check what holds of every tree and afterwards."""
     # Of two threads that start, one may take the other's tree for idle before it is open: that has a test of its own.
-    watching = SentryStreamHandler("demo", max_idle_seconds=1e9, **handler)
+    watching = SentryStreamHandler("demo", **handler)
     config = {**case.config, "callbacks": [watching]}
     app = case.make()
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
