@@ -12,7 +12,7 @@ export JUPYTER_DATA_DIR := $(CACHE)/jupyter
 export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo notebooks wheel clean
+.PHONY: help test lint format demo example notebooks wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,9 @@ format: $(VENV)/dev ## Format the code
 
 demo: $(VENV)/demo ## Stream an answer and show the span that Sentry receives (ARGS="--dialect ai")
 	@$(BIN)/python -m sentry_langchain_stream demo $(ARGS)
+
+example: $(VENV)/demo ## Serve a page that streams answers and shows their spans (ARGS="--port 9000")
+	@$(BIN)/python -m examples.fastapi_sse $(ARGS)
 
 notebooks: $(VENV)/dev ## Execute the notebooks and store their outputs
 	$(BIN)/python notebooks/execute.py

@@ -8,6 +8,10 @@ LLM Monitoring recipe of 2024 for `ai.*` and `pipeline_name`; ours are `langchai
 where the conventions have no key. None of ours may contain "token", "key", "auth", "secret",
 "password" or "session": Sentry's server-side scrubber removes unconventional keys with such words,
 which is also why `ai.total_tokens` (it is what the recipe asks for) is accompanied by two that survive.
+
+Messages have no older keys. The LLM Monitoring of 2024 read none: `ai.input_messages` and `ai.responses` were shown in
+the list of all attributes only, as today's are. The trace view of 2025 reads `ai.input_messages` as `{"system",
+"prompt"}`, and of a list of messages it would show an empty prompt.
 """
 
 from __future__ import annotations

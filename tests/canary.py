@@ -15,6 +15,7 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from langchain.agents import create_agent
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.callbacks import AsyncCallbackHandler, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import LLM, BaseChatModel
@@ -364,6 +365,13 @@ def _unreadable_answer(canaries: Canaries) -> Any:
     return model | PydanticOutputParser(pydantic_object=Forecast), canaries["prompt"]
 
 
+def _unreadable_structure(canaries: Canaries) -> Any:
+    call = ToolCall(name="Forecast", args={"degrees": canaries["answer"]}, id="call-1", type="tool_call")
+    wanted = ToolStrategy(Forecast, handle_errors=False)
+    agent = create_agent(speaker(AIMessage("", tool_calls=[call])), [], response_format=wanted)
+    return agent, {"messages": [HumanMessage(canaries["prompt"])]}
+
+
 def _refused_argument(canaries: Canaries) -> Any:
     return look(canaries), {"subject": {"no text": canaries["tool argument"]}}
 
@@ -471,7 +479,8 @@ async def cancelled(app: Any, question: Any, config: Any) -> None:
 LEFT = (left, left_sync, cancelled)
 MESSAGES = {"message": MESSAGE}
 PARTIAL = {"answer": OUT, "reasoning": perhaps(OUT)}
-STREAMS = (ways.stream, ways.astream, ways.astream_events_v2, ways.astream_events_v3, ways.stream_events_v3)
+STREAMS = (ways.stream, ways.astream, ways.astream_events_v2)
+V3_STREAMS = (ways.astream_events_v3, ways.stream_events_v3)
 
 SCENES = (
     Scene("model", _model, ASKED | ANSWERED | LABELLED, ways.V3, labels),
@@ -527,6 +536,7 @@ SCENES = (
     ),
     Scene("broken model", _broken_model, ASKED | MESSAGES, ways.WHOLE),
     Scene("broken model that streams", _broken_model, ASKED | ANSWERED | MESSAGES, STREAMS),
+    Scene("broken model in v3", _broken_model, ASKED | PARTIAL | MESSAGES, V3_STREAMS),
     Scene("broken chain", _broken_chain, ASKED | MESSAGES, ways.WHOLE),
     Scene("broken chain that streams", _broken_chain, ASKED | ANSWERED | MESSAGES, (ways.stream, ways.astream)),
     Scene(
@@ -537,10 +547,11 @@ SCENES = (
     Scene("broken retriever", _broken_retriever, {"query": IN}, ways.WHOLE),
     Scene("broken agent", _broken_agent, ASKED | DEFINED | CALLED | MESSAGES | {"variable": FRAME}, ways.V3),
     Scene("unreadable answer", _unreadable_answer, {"prompt": IN, "answer": OUT}),
+    Scene("unreadable structure", _unreadable_structure, {"prompt": IN, "answer": OUT}, ways.V3),
     Scene("refused argument", _refused_argument, {"definition": IN, "tool argument": IN}, ways.WHOLE),
     Scene("http error", _http_error, ASKED | {"header": perhaps(FRAME), "body": MESSAGE, "key": perhaps(FRAME)}),
     Scene("abandoned model", _hanging_model, ASKED | PARTIAL, LEFT),
     Scene("abandoned chain", _hanging_chain, ASKED | PARTIAL, LEFT),
-    Scene("abandoned agent", _hanging_agent, ASKED | PARTIAL, (left, cancelled)),
+    Scene("abandoned agent", _hanging_agent, ASKED | DEFINED | PARTIAL, (left, cancelled)),
     Scene("batch", lambda canaries: _several(*_chain(canaries)), ASKED | ANSWERED | LABELLED, ways.BATCH, labels),
 )

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import sentry_sdk
+from langchain_core.runnables import RunnableLambda
 from sentry_sdk.envelope import Envelope
 
-from sentry_langchain_stream import track_stream
+from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.canary import SCENES, Canaries, Scene, refusing
@@ -18,6 +20,7 @@ from tests.wire import WIRE_SHAPES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
+    pytest.mark.filterwarnings("ignore:The send_default_pii option is deprecated"),
     # A stream that is left in the middle leaves generators to the garbage collector, LangChain's own.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -133,6 +136,29 @@ async def test_what_is_planted_leaves_if_it_may(scene: Scene, shape: str, captur
             check(captured, canaries, scene.planted, chosen)
         except AssertionError as error:
             raise AssertionError(f"{way.__name__}: {error}") from None
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_variables_that_an_integration_adds_are_taken_out_again(shape: str) -> None:
+    """Whatever adds variables to an event on its way (Sentry's PureEvalIntegration does), the issue has none."""
+    canaries = Canaries("")
+
+    def add(event: Any, hint: Any) -> Any:
+        for exception in event["exception"]["values"]:
+            for frame in exception["stacktrace"]["frames"]:
+                frame["vars"] = {"prompt": canaries["variable"]}
+        return event
+
+    def refuse(text: str) -> str:
+        raise ValueError("no")
+
+    with capture_spans(**WIRE_SHAPES[shape], **content(False, False)) as captured:
+        sentry_sdk.get_isolation_scope().add_event_processor(add)
+        with pytest.raises(ValueError, match="no"):
+            RunnableLambda(refuse).invoke("Hi", config={"callbacks": [SentryStreamHandler()]})
+    assert len(captured.events) == 1
+    assert set(canaries) == {"variable"}
+    check(captured, canaries, {}, CAPTURES["off"])
 
 
 @pytest.mark.parametrize("capture", CAPTURES)

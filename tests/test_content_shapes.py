@@ -666,7 +666,7 @@ def test_a_conversation_is_what_a_graph_is_given(state: Any) -> None:
     assert content.conversation(state, Policy(outputs=True)) is None
 
 
-@pytest.mark.parametrize("state", [None, {}, {"question": "Hi"}, {"messages": []}, object(), 3], ids=repr)
+@pytest.mark.parametrize("state", [None, {}, {"question": "Hi"}, {"messages": []}, object(), 3])
 def test_without_messages_there_is_no_conversation(state: Any) -> None:
     """What has no messages is no conversation, rather than an empty one."""
     assert content.conversation(state, OPEN) is None

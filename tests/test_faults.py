@@ -117,7 +117,7 @@ class Unreadable:
         return str(broken())
 
 
-@pytest.mark.parametrize("odd", [{"tags": [3]}, {"metadata": {"thread_id": Unreadable()}}], ids=repr)
+@pytest.mark.parametrize("odd", [{"tags": [3]}, {"metadata": {"thread_id": Unreadable()}}], ids=["tags", "metadata"])
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 def test_odd_tags_and_metadata_cost_nothing_else(subject: Any, odd: dict[str, Any]) -> None:
     """Tags and ids of the user's that are no texts are left out; every span is where it would be without them."""

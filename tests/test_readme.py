@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import inspect
 import re
 import textwrap
@@ -97,13 +96,13 @@ async def run(code: CodeType, captured: Captured) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("openai")
 @pytest.mark.parametrize(("page", "line", "code"), BLOCKS)
-def test_every_python_block_runs(page: Path, line: int, code: str) -> None:
+async def test_every_python_block_runs(page: Path, line: int, code: str) -> None:
     """Each Python block runs as it stands, against a real `ChatOpenAI`; one with a handler makes a model span."""
     if "data_collection" in code and "data_collection" not in DEFAULT_OPTIONS:
         pytest.skip("this block needs sentry-sdk 2.70")
     compiled = compile(code, f"{page.name}:{line}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     with capture_spans() as captured:
-        names = asyncio.run(run(compiled, captured))
+        names = await run(compiled, captured)
     inner = names.get("captured", captured)
     if "SentryStreamHandler(" in code:
         span = inner.find(op="gen_ai.chat")
@@ -157,9 +156,10 @@ def test_every_module_has_its_row_in_the_architecture() -> None:
     table = {quoted(row[0])[0]: set(quoted(row[2])) for row in rows(text) if len(row) == 3 and quoted(row[0])}
     sources = {name: path.read_text(encoding="utf-8") for name, path in modules().items()}
     for name, source in sources.items():
-        file = "demo/" if name.startswith("demo.") else f"{name.replace('.', '/')}.py"
+        folder = name.partition(".")[0]
+        file = f"{folder}/" if folder in ("demo", "doctor") else f"{name.replace('.', '/')}.py"
         assert file in table, f"{file} has no row"
-        if file not in ("demo/", "cli.py", "__main__.py"):
+        if file not in ("demo/", "doctor/", "cli.py", "__main__.py"):
             imported = neighbours(source, name) | libraries(source, name)
             beside = {each for each in imported if "/" in file and each == file.partition("/")[0]}
             assert imported - beside <= table[file], f"{file} imports {imported - table[file]}"

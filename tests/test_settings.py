@@ -94,7 +94,12 @@ def test_the_dialects() -> None:
         ({"metadata_keys": "plan"}, TypeError, "metadata_keys must be a collection of str, not 'plan'"),
         ({"metadata_keys": None}, TypeError, "metadata_keys must be a collection of str, not None"),
         ({"metadata_keys": ["plan", 3]}, TypeError, "metadata_keys must be a collection of str, not ['plan', 3]"),
-        ({"metadata_keys": iter(["plan"])}, TypeError, "metadata_keys must be a collection of str, not <"),
+        pytest.param(
+            {"metadata_keys": iter(["plan"])},
+            TypeError,
+            "metadata_keys must be a collection of str, not <",
+            id="an iterator",
+        ),
         ({"redact": "***"}, TypeError, "redact must be a callable that takes a str, or None, not str"),
         ({"max_live_runs": True}, TypeError, "max_live_runs must be an int, not bool"),
         ({"max_live_runs": 1.0}, TypeError, "max_live_runs must be an int, not float"),

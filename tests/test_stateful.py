@@ -49,8 +49,11 @@ FAULTS = (
 )
 """What can be told to fail while one event is handled."""
 
-runs = st.sampled_from(IDS)
-parents = st.none() | runs | st.just(UUID(int=99))
+Pick = tuple[bool, UUID]
+"""An id, and whether to take one that suits instead, if there is one: else most events would meet nobody."""
+
+picks = st.tuples(st.sampled_from((True, True, True, False)), st.sampled_from(IDS))
+parents = st.none() | picks | picks | st.just((False, UUID(int=99)))
 faults = st.just(frozenset[str]()) | st.frozensets(st.sampled_from(FAULTS))
 
 
@@ -58,7 +61,7 @@ SETTINGS = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    stateful_step_count=30,
+    stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
@@ -330,6 +333,23 @@ class Events(RuleBasedStateMachine):
         last = next(each for each in reversed(self.seen) if each.id == run.id)
         return last is run and self.handler._runs.get(run.id) is not None
 
+    def a_live(self, pick: Pick, wanted: Callable[[Seen], bool] = bool) -> UUID:
+        """The id of a live run, or of such a one if there is one, most of the time."""
+        live = [run for run in self.seen if self.live(run)]
+        return self.one_of([run.id for run in [*filter(wanted, live)] or live], pick)
+
+    def a_free(self, pick: Pick) -> UUID:
+        """The id of no live run, most of the time."""
+        return self.one_of([each for each in IDS if self.find(each) is None], pick)
+
+    @staticmethod
+    def one_of(found: list[UUID], pick: Pick) -> UUID:
+        suits, run_id = pick
+        return found[IDS.index(run_id) % len(found)] if suits and found else run_id
+
+    def a_parent(self, pick: Pick | None) -> UUID | None:
+        return self.a_live(pick) if pick is not None else None
+
     def find(self, run_id: UUID | None) -> Seen | None:
         """The live run of this id."""
         return next((run for run in reversed(self.seen) if run.id == run_id and self.live(run)), None)
@@ -410,34 +430,43 @@ class Events(RuleBasedStateMachine):
 
     @rule(
         failing=faults,
-        run_id=runs,
+        pick=picks,
         parent=parents,
         hook=st.sampled_from(("on_chain_start", "on_tool_start", "on_retriever_start")),
         name=st.sampled_from((None, "ask", "RunnableWithFallbacks", "LangGraph")),
         mark=st.sampled_from(tuple(MARKS)),
     )
     def run_starts(
-        self, failing: frozenset[str], run_id: UUID, parent: UUID | None, hook: str, name: str | None, mark: str
+        self, failing: frozenset[str], pick: Pick, parent: Pick | None, hook: str, name: str | None, mark: str
     ) -> None:
-        self.begin(failing, run_id, parent, hook, "Hi", name=name, mark=mark)
+        self.begin(failing, self.a_free(pick), self.a_parent(parent), hook, "Hi", name=name, mark=mark)
 
-    @rule(failing=faults, run_id=runs, parent=parents, chat=st.booleans())
-    def model_starts(self, failing: frozenset[str], run_id: UUID, parent: UUID | None, chat: bool) -> None:
+    @rule(failing=faults, pick=picks, parent=picks, mark=st.sampled_from(("node", "node", "graph", "none")))
+    def part_of_a_chain_starts(self, failing: frozenset[str], pick: Pick, parent: Pick, mark: str) -> None:
+        """Below a chain, most of the time: so that there are graphs within chains within graphs."""
+        above = self.a_live(parent, lambda run: run.kind in ("pipeline", "chain"))
+        self.begin(failing, self.a_free(pick), above, "on_chain_start", "Hi", name="part", mark=mark)
+
+    @rule(failing=faults, pick=picks, parent=parents, chat=st.booleans())
+    def model_starts(self, failing: frozenset[str], pick: Pick, parent: Pick | None, chat: bool) -> None:
+        run_id, above = self.a_free(pick), self.a_parent(parent)
         if chat:
-            self.begin(failing, run_id, parent, "on_chat_model_start", [question()])
+            self.begin(failing, run_id, above, "on_chat_model_start", [question()])
         else:
-            self.begin(failing, run_id, parent, "on_llm_start", [f"Hi {self.starts}"])
+            self.begin(failing, run_id, above, "on_llm_start", [f"Hi {self.starts}"])
 
-    @rule(failing=faults, ids=st.lists(runs, min_size=2, max_size=3, unique=True), parent=parents)
-    def models_start_together(self, failing: frozenset[str], ids: list[UUID], parent: UUID | None) -> None:
+    @rule(failing=faults, ids=st.lists(st.sampled_from(IDS), min_size=2, max_size=3, unique=True), parent=parents)
+    def models_start_together(self, failing: frozenset[str], ids: list[UUID], parent: Pick | None) -> None:
         """One call of a model with several prompts: a run each, which share their parameters."""
         call: dict[str, Any] = {"together": object(), "invocation_params": {"temperature": 0.5}, "batch_size": len(ids)}
         self.kept.append(call)  # whether a freed address is used again would be a matter of luck
+        above = self.a_parent(parent)
         for run_id in ids:
-            self.begin(failing, run_id, parent, "on_chat_model_start", [question()], **call)
+            self.begin(failing, run_id, above, "on_chat_model_start", [question()], **call)
 
-    @rule(failing=faults, run_id=runs, text=st.sampled_from(("", "one ", "two ")))
-    def token_arrives(self, failing: frozenset[str], run_id: UUID, text: str) -> None:
+    @rule(failing=faults, pick=picks, text=st.sampled_from(("", "one ", "two ")))
+    def token_arrives(self, failing: frozenset[str], pick: Pick, text: str) -> None:
+        run_id = self.a_live(pick, lambda run: run.model)
         run = self.find(run_id)
         chunk = ChatGenerationChunk(message=AIMessageChunk(content=text))
         self.during(failing, self.handler.on_llm_new_token, text, chunk=chunk, run_id=run_id)
@@ -445,38 +474,48 @@ class Events(RuleBasedStateMachine):
             run.streamed = True
             run.chunks += bool(text)
 
-    @rule(failing=faults, run_id=runs)
-    def model_says_that_it_failed(self, failing: frozenset[str], run_id: UUID) -> None:
+    @rule(failing=faults, pick=picks)
+    def model_says_that_it_failed(self, failing: frozenset[str], pick: Pick) -> None:
         """The v3 event after which LangChain says nothing more."""
+        run_id = self.a_live(pick, lambda run: run.model)
         run = self.find(run_id)
         self.during(failing, self.handler.on_stream_event, {"event": "error", "message": "no"}, run_id=run_id)
         if run is not None and run.model and not self.live(run):
             # With the first event the chunks that come as tokens stop to count, for events bring them too.
             run.outcome, run.chunks = "failed", 0
 
-    @rule(failing=faults, run_id=runs, hook=st.sampled_from(("on_chain_end", "on_tool_end", "on_retriever_end")))
-    def run_ends(self, failing: frozenset[str], run_id: UUID, hook: str) -> None:
-        self.finish(failing, run_id, getattr(self.handler, hook), "done", outcome="completed")
+    @rule(failing=faults, pick=picks, hook=st.sampled_from(("on_chain_end", "on_tool_end", "on_retriever_end")))
+    def run_ends(self, failing: frozenset[str], pick: Pick, hook: str) -> None:
+        self.finish(failing, self.a_live(pick), getattr(self.handler, hook), "done", outcome="completed")
 
-    @rule(failing=faults, run_id=runs)
-    def tool_tells_of_its_failure(self, failing: frozenset[str], run_id: UUID) -> None:
+    @rule(failing=faults, pick=picks)
+    def tool_tells_of_its_failure(self, failing: frozenset[str], pick: Pick) -> None:
         """A tool makes a message of its failure, which LangChain takes for an answer."""
         told = ToolMessage("no such city", tool_call_id="1", status="error")
-        self.finish(failing, run_id, self.handler.on_tool_end, told, outcome="failed")
+        self.finish(failing, self.a_live(pick), self.handler.on_tool_end, told, outcome="failed")
 
-    @rule(failing=faults, run_id=runs)
-    def model_ends(self, failing: frozenset[str], run_id: UUID) -> None:
+    @rule(failing=faults, pick=picks)
+    def model_ends(self, failing: frozenset[str], pick: Pick) -> None:
         answer = LLMResult(generations=[[ChatGeneration(message=AIMessage("one two"))]])
-        self.finish(failing, run_id, self.handler.on_llm_end, answer, outcome="completed")
+        self.finish(failing, self.a_live(pick), self.handler.on_llm_end, answer, outcome="completed")
 
     @rule(
         failing=faults,
-        run_id=runs,
+        pick=picks,
         make=errors,
         hook=st.sampled_from(("on_chain_error", "on_tool_error", "on_retriever_error", "on_llm_error")),
     )
-    def run_fails(self, failing: frozenset[str], run_id: UUID, make: Callable[[], BaseException], hook: str) -> None:
-        error = make()
+    def run_fails(self, failing: frozenset[str], pick: Pick, make: Callable[[], BaseException], hook: str) -> None:
+        self.fail(failing, self.a_live(pick), make(), hook)
+
+    @rule(failing=faults, pick=picks, make=st.sampled_from((GraphInterrupt, ParentCommand)))
+    def run_hands_over(self, failing: frozenset[str], pick: Pick, make: Callable[[], BaseException]) -> None:
+        """A part of a graph does, some way below its agent."""
+        within = self.a_live(pick, lambda run: run.parent is not None and run.parent.kind == "agent")
+        self.fail(failing, within, make(), "on_tool_error")
+
+    def fail(self, failing: frozenset[str], run_id: UUID, error: BaseException, hook: str) -> None:
+        """Call a hook that ends a run with an exception."""
         told: dict[type[BaseException], str] = {GeneratorExit: "abandoned", ValueError: "failed"}
         outcome = "completed" if isinstance(error, GraphBubbleUp) else told.get(type(error), "cancelled")
         controls: dict[type[BaseException], str] = {GraphInterrupt: "interrupt", ParentCommand: "handoff"}
@@ -772,7 +811,7 @@ def test_whatever_fails_spans_are_finished_once_and_always() -> None:
 def test_whatever_the_order_what_is_sent_is_what_was_seen(shape: str) -> None:
     """In any order of events each run has its span, with its own outcome, where it belongs, and active while inside."""
     machine = type("RealEvents", (RealEvents,), {"shape": shape})
-    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=100))
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=150))
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["ended", "live"])

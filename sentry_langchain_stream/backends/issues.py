@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 import sentry_sdk
 from sentry_sdk.scope import add_global_event_processor
 from sentry_sdk.types import Event, Hint
-from sentry_sdk.utils import event_from_exception
+from sentry_sdk.utils import event_from_exception, safe_str
 
 from ..privacy import Policy
 from .spans import SpanBackend
@@ -29,7 +29,7 @@ def capture_error(error: BaseException, backend: SpanBackend, span: Any | None, 
     event, hint = event_from_exception(
         error, client_options=sentry_sdk.get_client().options, mechanism={"type": "langchain_stream"}
     )
-    _keep_private(event, policy, _quoting(error, policy))
+    _keep_private(event, error, policy)
     with sentry_sdk.new_scope() as scope:
         if policy.redact is not None or not (policy.inputs and policy.outputs):
             # The last processor of all: Sentry's PureEvalIntegration is one as well, and adds variables.
@@ -81,33 +81,39 @@ _QUOTING: dict[str, Callable[[Policy], bool]] = {
 }
 
 
-def _quoting(error: BaseException, policy: Policy) -> set[str]:
-    """The classes, by name, whose messages must not be sent: of this exception and of those in it and before it."""
-    found: set[str] = set()
+def _keep_private(event: Event, error: BaseException, policy: Policy) -> None:
+    """Keep prompts and answers out of the messages of exceptions, as far as they can be told.
+
+    Left out are the messages that quote them, and those that repeat such a message: what is raised because of an
+    exception often does. Any other is sent, as Sentry always does, but through `redact`.
+    """
+    quoting = [each for each in _chain(error) if not _may_quote(each, policy)]
+    classes = {type(each).__name__ for each in quoting}
+    quotes = [quote for quote in map(safe_str, quoting) if quote]
+    for exception in event.get("exception", {}).get("values", ()):
+        message = exception.get("value")
+        if exception.get("type") in classes or any(quote in (message or "") for quote in quotes):
+            exception["value"] = None
+        elif policy.redact is not None and isinstance(message, str):
+            exception["value"] = policy.text(message)
+
+
+def _may_quote(error: BaseException, policy: Policy) -> bool:
+    """Whether this policy allows what the exception quotes, if it is of a kind that does."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    return all(_QUOTING[name](policy) for name in names if name in _QUOTING)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception with all that it was raised because of, and all that it groups."""
     seen: set[int] = set()
     ahead: list[BaseException | None] = [error]
     while ahead:
         each = ahead.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        names = [kind.__name__ for kind in type(each).__mro__]
-        if not all(_QUOTING[name](policy) for name in names if name in _QUOTING):
-            found.add(names[0])
-        ahead += (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
-    return found
-
-
-def _keep_private(event: Event, policy: Policy, quoting: Collection[str]) -> None:
-    """Keep prompts and answers out of the messages of exceptions, as far as they can be told.
-
-    A message that is not known to quote them is sent, as Sentry always does, but through `redact`.
-    """
-    for exception in event.get("exception", {}).get("values", ()):
-        if exception.get("type") in quoting:
-            exception["value"] = None
-        elif policy.redact is not None and isinstance(exception.get("value"), str):
-            exception["value"] = policy.text(exception["value"])
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            ahead += (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
 
 
 def _without_variables(event: Event, hint: Hint) -> Event:

@@ -29,14 +29,25 @@ class Activation:
     Activations of one span are to be made one at a time.
     """
 
-    __slots__ = ("_inside",)
+    __slots__ = ("_inner", "_inside", "_outer")
 
     def __init__(self, span: Any, *, spreads: bool) -> None:
         # The SDK makes up a span's ids when they are first asked for, and does it twice if two threads ask at once.
         _ = span.trace_id, span.span_id
         self._inside = _Inside(span, spreads)
-        below = _first_live(sentry_sdk.get_current_scope())
-        Scope.set_current_scope(RunScope.over(below, self._inside))
+        self._outer: Scope = _first_live(sentry_sdk.get_current_scope())
+        self._inner: Scope = RunScope.over(self._outer, self._inside)
+        Scope.set_current_scope(self._inner)
+
+    def pause(self) -> None:
+        """What runs next in this context is outside. Whoever is inside gets back the scope that is left now."""
+        self._inner = sentry_sdk.get_current_scope()
+        Scope.set_current_scope(self._outer)
+
+    def resume(self) -> None:
+        """What runs next is inside again, perhaps in another context."""
+        self._outer = sentry_sdk.get_current_scope()
+        Scope.set_current_scope(self._inner)
 
     def end(self) -> None:
         """Make active what would be without it. May be called from any context."""

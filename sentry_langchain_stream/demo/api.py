@@ -30,9 +30,7 @@ def openai_or(answer: Answer) -> Iterator[bool]:
         # Clients that heed a proxy in the environment could not reach this machine's loopback through it.
         unproxied = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1")))
         base = f"{url}/v1"  # LangChain knows it by an older name too, which would win
-        with _environment(
-            OPENAI_API_KEY="not-needed", OPENAI_BASE_URL=base, OPENAI_API_BASE=base, no_proxy=unproxied
-        ):
+        with _environment(OPENAI_API_KEY="not-needed", OPENAI_BASE_URL=base, OPENAI_API_BASE=base, no_proxy=unproxied):
             yield True
 
 
