@@ -360,11 +360,12 @@ def _start(
     metadata: Mapping[str, Any] | None,
     told: Mapping[str, Any],
 ) -> Start:
+    name = told.get("name")
     return Start(
         run_id,
         parent_run_id or extract.enclosing_run(),
         kind,
-        told.get("name"),
+        name if isinstance(name, str) else None,
         tuple(told.get("tags") or ()),
         metadata or {},
         told.get("batch_size") or 1,

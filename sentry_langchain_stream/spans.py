@@ -48,7 +48,7 @@ class RunSpans:
         elif run.kind == "pipeline":
             self._open(run, "pipeline", None)
         elif run.kind == "chain" and self._settings.chains:
-            self._open(run, "chain", run.name)
+            self._open(run, "chain", run.name or "chain")
         # A chain may be streamed: then what starts it goes on in between, in the same context. So what runs inside
         # of a chain gets the span above the chain, which is right for both; only a node has a context of its own.
         above = run.parent if run.kind == "chain" and not run.node else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -163,12 +164,15 @@ async def test_the_consumer_of_an_async_stream_is_outside(
 @pytest.mark.parametrize("name", STREAMED)
 @pytest.mark.parametrize(("shape", "application"), CASES)
 def test_the_consumer_of_a_stream_is_outside(outside: World, shape: str, name: str, application: bool) -> None:
-    """What it does between two chunks hangs where it would without us."""
+    """What it does between two chunks, and in threads that it starts there, hangs where it would without us."""
     handler: Any = SentryStreamHandler()
 
     def consume() -> None:
         for _ in STREAMED[name](shape).stream(asked(name), config={"callbacks": [handler]}):
             current.append(current_span_id())
+            thread = threading.Thread(target=lambda: current.append(current_span_id()))
+            thread.start()
+            thread.join()
             if application:
                 with child_span(shape, "between"):
                     outside.get("between")
