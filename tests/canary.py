@@ -373,7 +373,7 @@ def _unreadable_structure(canaries: Canaries) -> Any:
 
 
 def _refused_argument(canaries: Canaries) -> Any:
-    return look(canaries), {"subject": {"no text": canaries["tool argument"]}}
+    return look(canaries), {"subject": [canaries["tool argument"]]}
 
 
 def _http_error(canaries: Canaries) -> Any:

@@ -29,6 +29,7 @@ README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 PROSE = (*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md")
 
+
 def blocks(page: Path) -> Iterator[tuple[int, str]]:
     """The Python blocks of a page, each with the number of its first line."""
     text = page.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel, RunnablePassthrough
 
 from tests.trees import ways
-from tests.trees.case import Case, each, play
+from tests.trees.case import SURROUNDINGS, Case, each, play
 from tests.trees.script import Line, Shelf, Tool, Writer, actor
 from tests.wire import WIRE_SHAPES
 
@@ -253,8 +253,7 @@ def chain_of(*lines: Line) -> Runnable[Any, Any]:
     return PROMPT | actor(*lines, name="b")
 
 
-@pytest.mark.parametrize("active", [False, True], ids=["alone", "in a span"])
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize(("shape", "active"), SURROUNDINGS)
 @pytest.mark.parametrize(("case", "way"), each(CASES))
 async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> None:
     """A run makes this tree, whichever way it is run and its spans are sent, below the active span if there is one."""

@@ -24,7 +24,7 @@ from tests.trees.agents import (
     subgraph,
     subgraph_in_a_function,
 )
-from tests.trees.case import Case, each, play
+from tests.trees.case import SURROUNDINGS, Case, each, play
 from tests.wire import WIRE_SHAPES
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -219,8 +219,7 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("active", [False, True], ids=["alone", "in a span"])
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize(("shape", "active"), SURROUNDINGS)
 @pytest.mark.parametrize(("case", "way"), each(CASES))
 async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> None:
     """A run makes this tree, whichever way it is run and its spans are sent, below the active span if there is one."""

@@ -59,6 +59,14 @@ class Case:
         return f"{'(no op)' if shape == 'stream' else 'test'}  handle\n{indent(tree, '  ')}"
 
 
+SURROUNDINGS = [
+    *(pytest.param(shape, False, id=f"{shape}-alone") for shape in WIRE_SHAPES),
+    pytest.param("transaction and spans", True, id="in a span"),
+    pytest.param("stream", True, id="stream-in a span"),
+]
+"""The wire shapes, and whether a span of the application's own is active around the run."""
+
+
 def each(cases: Iterable[Case]) -> list[Any]:
     """A test's parameters: each case in each of its ways."""
     return [pytest.param(case, way, id=f"{case}-{way.__name__}") for case in cases for way in case.ways]
