@@ -228,7 +228,11 @@ def test_it_runs_from_the_command_line_and_sends() -> None:
                     (call,) = client.get(f"/spans/{trace}").raise_for_status().json()["calls"]
             finally:
                 process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            # Not `communicate`, which knows nothing of what `readline` has read ahead.
+            assert process.stdout is not None
+            assert process.stderr is not None
+            out, err = process.stdout.read(), process.stderr.read()
+            process.wait(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "no OPENAI_API_KEY" in out
     assert "sent to 127.0.0.1" in out

@@ -88,7 +88,7 @@ class Provider:
     refused: tuple[str, ...] = ()
     """The kinds of answer that the client library refuses when this server streams them."""
     rival: str | None = None
-    """The origin of the AI span that one of Sentry's own integrations makes of the same call, below an active span."""
+    """The origin of the AI span that one of Sentry's own integrations makes of the same call."""
 
     def __str__(self) -> str:
         return self.id
@@ -343,7 +343,7 @@ async def test_the_span_says_what_the_server_sent(ask: Asking, provider: Provide
     """Streamed or not, text or tool call: one span, and its facts are those that the server sent."""
     with capture_spans() as captured:
         await ask(provider, way, kind)
-    span = model_span(captured)
+    span = model_span(captured, provider.rival)
     part = details(span)
     assert set(part.values()) <= {0}, "the server sends no details here"
     told = {key: value for key, value in tokens(span).items() if key not in part}
@@ -383,7 +383,7 @@ async def test_the_details_are_parts_of_the_numbers(ask: Asking, way: Way) -> No
     provider = next(each for each in PROVIDERS if each.id == "openrouter")
     with capture_spans() as captured:
         await ask(provider, way, "thought")
-    span = model_span(captured)
+    span = model_span(captured, provider.rival)
     usage: Mapping[str, Any] = sent("thought")
     assert tokens(span) == {
         **expected_tokens(provider, "thought", way.streams, span),
@@ -399,7 +399,7 @@ async def test_the_span_says_how_the_model_was_asked(ask: Asking, provider: Prov
     """Each class's request parameters are on the span, under one name each, and nothing is made up."""
     with capture_spans() as captured:
         await ask(provider, WAYS[2], "text")
-    span = model_span(captured)
+    span = model_span(captured, provider.rival)
     asked = {
         key.removeprefix("gen_ai.request."): value
         for key, value in span.attributes.items()
@@ -414,6 +414,6 @@ async def test_offered_tools_are_told_in_one_shape(ask: Asking, provider: Provid
     """However a provider spells its tools, they are recorded the same, and only where inputs may be."""
     with capture_spans(**content_allowed(allowed)) as captured:
         await ask(provider, WAYS[0], "tool")
-    span = model_span(captured)
+    span = model_span(captured, provider.rival)
     told = span.attributes.get("gen_ai.tool.definitions")
     assert (json.loads(told) if told else told) == (OFFERED if allowed else None)
