@@ -94,19 +94,16 @@ async def test_several_prompts_in_one_call_take_no_request_from_each_other(
     assert not set(requests(captured)) & set(calls(captured))
 
 
-@pytest.mark.parametrize("version", ["v2", "v3", "sync v3"])
+@pytest.mark.parametrize("version", ["v2", "v3"])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_the_request_of_a_stream_of_events_hangs_below_the_model(
     model: ChatOpenAI, shape: str, version: str
 ) -> None:
-    """Of `astream_events` and `stream_events`."""
+    """Of `astream_events`; for the sync v3 events nothing is promised, as LangChain starts the run in a call that is over."""
     handler: Any = SentryStreamHandler()
     config: Any = {"callbacks": [handler]}
     with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
-        if version == "sync v3":
-            for _ in model.stream_events("Hi", config=config, version="v3"):
-                pass
-        elif version == "v3":
+        if version == "v3":
             async for _ in await model.astream_events("Hi", config=config, version="v3"):
                 pass
         else:
