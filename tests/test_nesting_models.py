@@ -99,7 +99,7 @@ async def test_several_prompts_in_one_call_take_no_request_from_each_other(
 async def test_the_request_of_a_stream_of_events_hangs_below_the_model(
     model: ChatOpenAI, shape: str, version: str
 ) -> None:
-    """Of `astream_events`; for the sync v3 events nothing is promised, as LangChain starts the run in a call that is over."""
+    """Of `astream_events`. Sync v3 events promise nothing: LangChain starts their run in a call that is over."""
     handler: Any = SentryStreamHandler()
     config: Any = {"callbacks": [handler]}
     with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
