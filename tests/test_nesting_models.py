@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -99,7 +99,7 @@ async def test_several_prompts_in_one_call_take_no_request_from_each_other(
 async def test_the_request_of_a_stream_of_events_hangs_below_the_model(
     model: ChatOpenAI, shape: str, version: str
 ) -> None:
-    """Of `astream_events`. Sync v3 events promise nothing: LangChain starts their run in a call that is over."""
+    """Of `astream_events`."""
     handler: Any = SentryStreamHandler()
     config: Any = {"callbacks": [handler]}
     with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
@@ -112,6 +112,19 @@ async def test_the_request_of_a_stream_of_events_hangs_below_the_model(
         while handler.live_runs:
             await asyncio.sleep(0)
     assert requests(captured) == calls(captured)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_the_request_of_sync_v3_events_hangs_where_it_would_without_us(model: ChatOpenAI, shape: str) -> None:
+    """LangChain starts their run in a call that is over before the request is made, so whose it is cannot be told."""
+    config: Any = {"callbacks": [SentryStreamHandler()]}
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
+        for _ in range(20):
+            for _ in cast(Any, model).stream_events("Hi", config=config, version="v3"):
+                pass
+    (application,) = captured.find_all(name="application")
+    assert requests(captured) == [application.span_id] * 20
+    assert len(calls(captured)) == 20
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from copy import copy
 from threading import get_ident
+from types import CodeType
 from typing import Any
 
 import sentry_sdk
@@ -66,7 +67,7 @@ class _Inside:
     other thread or task that shares the scope it is inside if the run spreads, as the run must have started that.
     """
 
-    __slots__ = ("_call", "_frame", "_spreads", "_task", "_thread", "ended", "span")
+    __slots__ = ("_call", "_code", "_frame", "_spreads", "_task", "_thread", "ended", "span")
 
     def __init__(self, span: Any, spreads: bool) -> None:
         self.span = span
@@ -75,7 +76,7 @@ class _Inside:
         self._thread = get_ident()
         task = _task()
         self._task = weakref.ref(task) if task is not None else None
-        self._frame, self._call = _langchain_call()
+        self._frame, self._code, self._call = _langchain_call()
 
     def now(self) -> bool:
         """Whether the code that asks is inside."""
@@ -86,7 +87,7 @@ class _Inside:
         if not self._started_here():
             return self._spreads
         frame = sys._getframe(1)
-        while frame is not None and id(frame) != self._frame:
+        while frame is not None and not (id(frame) == self._frame and frame.f_code is self._code):
             frame = frame.f_back  # type: ignore[assignment]
         return frame is not None
 
@@ -176,11 +177,12 @@ def _task() -> asyncio.Task[Any] | None:
     return asyncio.current_task() if asyncio._get_running_loop() is not None else None
 
 
-def _langchain_call() -> tuple[int, Callable[[], object | None] | None]:
-    """LangChain's call that starts a run: the identity of its frame, and a weak reference that dies with it.
+def _langchain_call() -> tuple[int, CodeType | None, Callable[[], object | None] | None]:
+    """LangChain's call that starts a run: its frame's identity, its code, and a weak reference that dies with it.
 
     The frame itself must not be kept, as it holds whatever the call does. It holds the callback manager that calls
-    us, which is made for the call, and is gone when the frame is.
+    us, which is made for the call, and is mostly gone when the frame is. Where it is not, as for sync v3 events, which
+    start the run in a call that is over at once, another frame may come to have the same identity: hence the code.
     """
     frame: Any = sys._getframe(1)
     manager = None
@@ -188,10 +190,12 @@ def _langchain_call() -> tuple[int, Callable[[], object | None] | None]:
         module = frame.f_globals.get("__name__", "")
         if module.startswith(_MANAGERS):
             manager = frame.f_locals.get("self", manager)
-        elif manager is not None:
-            return id(frame), weakref.ref(manager)
+        elif manager is not None and frame.f_code.co_name != _COMPREHENSION:
+            return id(frame), frame.f_code, weakref.ref(manager)
         frame = frame.f_back
-    return 0, None
+    return 0, None, None
 
 
 _MANAGERS = "langchain_core.callbacks."
+_COMPREHENSION = "<listcomp>"
+"""Has a frame of its own before Python 3.12, which is over at once. LangChain starts completion models in one."""
