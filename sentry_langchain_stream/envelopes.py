@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,20 @@ class CapturedSpan:
     def duration(self) -> float:
         """Seconds from start to end."""
         return self.end - self.start
+
+
+_NO_MODEL_CALLS = frozenset({"invoke_agent", "create_agent", "execute_tool", "handoff"})
+
+
+def model_spans(spans: Iterable[CapturedSpan]) -> list[CapturedSpan]:
+    """The spans that Sentry counts as model calls: every AI span that is not an agent's or a tool's."""
+
+    def is_call(span: CapturedSpan) -> bool:
+        name = span.attributes.get("gen_ai.operation.name")
+        is_ai = name is not None or span.op.startswith(("gen_ai.", "ai."))
+        return is_ai and (name or span.op.removeprefix("gen_ai.")) not in _NO_MODEL_CALLS
+
+    return [span for span in spans if is_call(span)]
 
 
 def read_spans(kind: str, payload: Any) -> Iterator[CapturedSpan]:

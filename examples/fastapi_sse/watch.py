@@ -9,7 +9,8 @@ from fastapi import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sentry_langchain_stream.demo.serve import Elsewhere
-from sentry_langchain_stream.demo.verdict import is_middleware, model_spans
+from sentry_langchain_stream.demo.verdict import is_middleware
+from sentry_langchain_stream.envelopes import model_spans
 from sentry_langchain_stream.testing import Captured
 from sentry_langchain_stream.timeline import as_html
 

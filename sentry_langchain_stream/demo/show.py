@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from ..envelopes import model_spans
 from ..testing import CapturedSpan
 from .capture import Delivery
-from .verdict import Check, Expected, is_middleware, model_spans, parent_of
+from .verdict import Check, Expected, is_middleware, parent_of
 
 STARRED = ("ai.total_tokens", "ai.model_id", "pipeline_name")
 """The attributes that the original recipe asks for."""

@@ -12,6 +12,7 @@ from langchain_openai import ChatOpenAI
 from rich.console import Console
 
 from .. import SentryStreamHandler
+from ..envelopes import model_spans
 from ..settings import Dialect
 from ..testing import CapturedSpan
 from . import show, spotlight
@@ -21,7 +22,7 @@ from .capture import Delivery, recording
 from .endpoint import Answer
 from .reader import Pace, read
 from .serve import serving
-from .verdict import Check, Expected, model_spans, verdict
+from .verdict import Check, Expected, verdict
 
 QUESTION = "Why must the span of a streamed answer stay open until its last token?"
 

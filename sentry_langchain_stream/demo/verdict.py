@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..envelopes import model_spans
 from ..settings import Dialect
 from ..testing import CapturedSpan
 from .reader import Reading
@@ -16,8 +17,6 @@ OPS: dict[Dialect, frozenset[str]] = {
     ),
 }
 """The span ops that Sentry predefines for a model call, by dialect."""
-
-_NO_MODEL_CALLS = frozenset({"invoke_agent", "create_agent", "execute_tool", "handoff"})
 
 IN_FLIGHT = 0.05
 """Seconds that the last token of a remote API may be on its way to the client when the span ends."""
@@ -59,17 +58,6 @@ def verdict(spans: Sequence[CapturedSpan], reading: Reading, expected: Expected)
     if len(calls) == 1:
         checks += _of_call(calls[0], spans, reading, expected)
     return checks
-
-
-def model_spans(spans: Sequence[CapturedSpan]) -> list[CapturedSpan]:
-    """The spans that Sentry counts as model calls: every AI span that is not an agent's or a tool's."""
-
-    def is_call(span: CapturedSpan) -> bool:
-        name = span.attributes.get("gen_ai.operation.name")
-        is_ai = name is not None or span.op.startswith(("gen_ai.", "ai."))
-        return is_ai and (name or span.op.removeprefix("gen_ai.")) not in _NO_MODEL_CALLS
-
-    return [span for span in spans if is_call(span)]
 
 
 def parent_of(span: CapturedSpan, spans: Sequence[CapturedSpan]) -> CapturedSpan | None:

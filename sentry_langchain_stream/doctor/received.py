@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..conventions import AttributeValue, Fact, spell
-from ..envelopes import CapturedSpan
+from ..envelopes import CapturedSpan, model_spans
 from ..naming import op, span_name
 from .case import Case
 from .findings import Finding
@@ -35,7 +35,6 @@ RECIPE = frozenset({"ai.total_tokens", "pipeline_name"})
 """Our keys that the original recipe asks for and that Sentry's conventions do not have."""
 
 _OURS = frozenset(key for fact in Fact for keys in fact.value for key in keys)
-_NO_MODEL_CALLS = frozenset({"invoke_agent", "create_agent", "execute_tool", "handoff"})
 _SENSITIVE = re.compile(r"token|auth|secret|password|passwd|credentials|api_?key|private_?key", re.IGNORECASE)
 
 
@@ -61,17 +60,6 @@ def probe(case: Case) -> Finding:
         return Finding(name, "warning", f"the handler warned: {' '.join(case.probe.warned)}", "Do as it says.")
     shape = {"transaction": "in the transaction", "span": "as a span item"}[calls[0].shape]
     return Finding(name, "ok", f"a streamed answer makes one model span, {calls[0].op!r}, sent {shape}")
-
-
-def model_spans(spans: Iterable[CapturedSpan]) -> list[CapturedSpan]:
-    """The spans that Sentry counts as model calls: every AI span that is not an agent's or a tool's."""
-    found = []
-    for span in spans:
-        operation = span.attributes.get("gen_ai.operation.name")
-        is_ai = operation is not None or span.op.startswith(("gen_ai.", "ai."))
-        if is_ai and (operation or span.op.removeprefix("gen_ai.")) not in _NO_MODEL_CALLS:
-            found.append(span)
-    return found
 
 
 def _misnamed(call: CapturedSpan, spans: Sequence[CapturedSpan]) -> Iterable[str]:
