@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar, overload
 from uuid import UUID, uuid4
 
-from . import content, naming
+from . import bookkeeping, content, naming
 from .call import Call, Request
 from .containment import contained
 from .lifecycle import LiveRuns
@@ -117,12 +116,7 @@ class _Tracked(Generic[T]):
             self._runs.end(self._id, outcome, error)
 
     def _failed(self, error: BaseException) -> None:
-        if isinstance(error, GeneratorExit):
-            self._end("abandoned")
-        elif isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
-            self._end("cancelled")
-        else:
-            self._end("failed", error)
+        self._end(bookkeeping.outcome(error), error)
 
     def __del__(self) -> None:
         # The consumer has left, and nobody has closed the stream.

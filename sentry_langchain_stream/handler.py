@@ -361,15 +361,17 @@ def _start(
     told: Mapping[str, Any],
 ) -> Start:
     name = told.get("name")
+    enclosing = extract.enclosing_run()
     return Start(
         run_id,
-        parent_run_id or extract.enclosing_run(),
+        parent_run_id or enclosing,
         kind,
         name if isinstance(name, str) else None,
         tuple(told.get("tags") or ()),
         metadata or {},
         told.get("batch_size") or 1,
         told.get("invocation_params"),
+        enclosing,
     )
 
 

@@ -78,7 +78,7 @@ class LiveRuns:
                 self._start_top(parent, start, record)
                 return
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and bookkeeping.is_node(start.tags):
-            self._is_graph(parent)
+            self._becomes_graph(parent)
         detail = self._record(parent, record) if record is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. Its span is still the right one to hang on.
@@ -108,7 +108,7 @@ class LiveRuns:
             self._open(run, start, detail)
         if start.batch == 1:
             # Of several prompts that start together, each would take itself for the one that is at work.
-            self._spans.activate(run)
+            self._spans.activate(run, start.enclosing)
         if run.kind not in CHAINS:
             watch.task(run, self._task_ended)
 
@@ -131,7 +131,7 @@ class LiveRuns:
         self._spans.open(run)
         run.tree.touched = self._now()
 
-    def _is_graph(self, run: Run) -> None:
+    def _becomes_graph(self, run: Run) -> None:
         """A chain has turned out to be a graph, as a node of it starts."""
         with run.tree.lock, contained("graph"):
             run.kind = "agent"

@@ -43,6 +43,7 @@ class Start:
         metadata: Its metadata, likewise.
         batch: How many model runs start together in one call.
         shared: An object that those share.
+        enclosing: The id of the run that LangChain's context names as the one we are in.
     """
 
     id: UUID
@@ -53,6 +54,7 @@ class Start:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 1
     shared: object = None
+    enclosing: UUID | None = None
 
 
 @dataclass(slots=True, eq=False)

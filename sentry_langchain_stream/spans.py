@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from uuid import UUID
 
-from . import attributes, backends, content, extract, naming, watch
+from . import attributes, backends, content, naming, watch
 from .call import Call, Request
 from .containment import contained
 from .conventions import AttributeValue
@@ -72,18 +73,22 @@ class RunSpans:
                 run.recording = False
             # A child that the user's `ignore_spans` left out: what is below it hangs on its parent.
 
-    def activate(self, run: Run) -> None:
+    def activate(self, run: Run, enclosing: UUID | None) -> None:
         """Make a span the active one for what runs inside of a run. Call it where LangChain starts the run.
 
         Not for what stands at the top, nor for a graph: either may be streamed, and its consumer is not inside. Nor
         for what a consumer starts who may share the context: that of a chain that is not run in a context of its own
         (on Python 3.10 no step of an async chain is), or of a model that does not tell of all its chunks.
+
+        Args:
+            run: The run, which has just started.
+            enclosing: The run that LangChain's context names as the one we are in.
         """
         above = run.parent
         if not self._settings.nesting or not run.recording or above is None or run.kind in ("agent", "pipeline"):
             return
         spreads = run.call is None or run.call.request.operation == "chat"
-        if run.kind == "chain" and not run.node and extract.enclosing_run() != above.id:
+        if run.kind == "chain" and not run.node and enclosing != above.id:
             top = run.top()
             spreads = top.task is None or not watch.is_current(top)
         if run.inside is not None:

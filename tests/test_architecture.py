@@ -43,7 +43,6 @@ ROOMS: dict[str, set[str]] = {
         "containment",
         "content",
         "conventions",
-        "extract",
         "naming",
         "pricing",
         "privacy",
@@ -78,6 +77,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "steps": {"bookkeeping", "containment", "details", "lifecycle", "privacy", "record"},
     "generators": {
+        "bookkeeping",
         "call",
         "containment",
         "content",
