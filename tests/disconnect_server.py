@@ -127,4 +127,6 @@ def main(shape: str) -> None:
 
 
 if __name__ == "__main__":
+    import tests.lean  # noqa: F401 -- before `sentry_sdk.init`
+
     main(sys.argv[1])

@@ -68,4 +68,6 @@ def serve(shape: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
+    import tests.lean  # noqa: F401 -- before `sentry_sdk.init`
+
     serve(sys.argv[1], Path(sys.argv[2]))

@@ -101,6 +101,7 @@ ORDERS = {
 def test_whichever_wraps_outside(order: str) -> None:
     """In a fresh process, in whatever order both set themselves up, a call has one model span, and it is ours."""
     script = f"""
+import tests.lean
 import sentry_sdk
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from sentry_sdk.transport import Transport

@@ -160,6 +160,7 @@ async def test_streams_at_the_same_time_are_siblings(above: bool, shape: str) ->
 
 TASKS = """
 import asyncio, json, sys
+import tests.lean
 import sentry_sdk
 from sentry_sdk.integrations.asyncio import AsyncioIntegration
 from sentry_langchain_stream import SentryStreamHandler

@@ -243,6 +243,7 @@ def test_one_model_span_per_call_or_a_warning(endpoint: str, configuration: str)
     setup, spans, warns = CONFIGURATIONS[configuration]
     script = f"""
         import asyncio
+        import tests.lean
         import sentry_sdk
         from langchain_openai import ChatOpenAI
         from sentry_sdk.integrations.langchain import LangchainIntegration

@@ -256,4 +256,6 @@ def prefork(shape: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
+    import tests.lean  # noqa: F401 -- before `sentry_sdk.init`
+
     prefork(sys.argv[1], Path(sys.argv[2]))
