@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from .call import Call
-from .containment import contained
+from .containment import contain
 from .conventions import AttributeValue, Fact, spell
-from .record import Agent, Retrieval, Run, ToolCall
+from .record import Agent, Detail, Retrieval, Run, ToolCall
 from .settings import Dialect
 
 Facts = Iterator[tuple[Fact, AttributeValue | None]]
@@ -19,22 +19,27 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
 
     Each group of facts is contained for itself: what cannot be worked out costs its own attributes only.
     """
-    call, detail = run.call, run.detail
-    groups: list[partial[Facts]] = [partial(part, run) for part in _RUN]
-    groups.append(partial(operation, run, dialect))
-    if call is not None:
-        groups.extend(partial(part, call) for part in _CALL)
-    if isinstance(detail, Agent):
-        groups.append(partial(agent, detail))
-    elif isinstance(detail, ToolCall):
-        groups.append(partial(tool, detail))
-    elif isinstance(detail, Retrieval):
-        groups.append(partial(retrieval, detail))
     stated: list[tuple[Fact, AttributeValue]] = []
-    for group in groups:
-        with contained(f"attributes.{group.func.__name__}"):
-            stated.extend((fact, value) for fact, value in group() if value is not None)
+    for part, of in _parts(run, dialect):
+        try:
+            for fact, value in part(*of):
+                if value is not None:
+                    stated.append((fact, value))
+        except Exception as error:
+            contain(f"attributes.{part.__name__}", error)
     return {**run.labels, **spell(stated, dialect)}
+
+
+def _parts(run: Run, dialect: Dialect) -> Iterator[tuple[Callable[..., Facts], tuple[Any, ...]]]:
+    """The groups of facts to state, each with what it is worked out from."""
+    yield identity, (run,)
+    yield ending, (run,)
+    yield operation, (run, dialect)
+    if run.call is not None:
+        for part in _CALL:
+            yield part, (run.call,)
+    elif run.detail is not None:
+        yield _DETAIL[type(run.detail)], (run.detail,)
 
 
 def identity(run: Run) -> Facts:
@@ -172,8 +177,8 @@ def content(call: Call) -> Facts:
     yield Fact.OUTPUT_MESSAGES, call.response.messages
 
 
-_RUN: tuple[Callable[[Run], Facts], ...] = (identity, ending)
 _CALL: tuple[Callable[[Call], Facts], ...] = (request, response, usage, cost, timing, content)
+_DETAIL: Mapping[type[Detail], Callable[[Any], Facts]] = {Agent: agent, ToolCall: tool, Retrieval: retrieval}
 
 _PARAMETERS: dict[str, Fact] = {
     "temperature": Fact.TEMPERATURE,

@@ -28,6 +28,9 @@ AttributeValue = str | int | float | bool | list[str]
 class Fact(Enum):
     """A fact, as `(keys in both dialects, keys that dialect "ai" adds)`."""
 
+    # A fact is itself only, and `Enum` would call Python code for the hash of each that a span states.
+    __hash__ = object.__hash__
+
     OPERATION = (("gen_ai.operation.name",), ())
     PROVIDER = (("gen_ai.provider.name",), ())
     PIPELINE = (("gen_ai.pipeline.name", "pipeline_name", "ai.pipeline.name"), ())

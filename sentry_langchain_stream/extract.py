@@ -255,13 +255,14 @@ def _finish_reason(generation: Generation) -> str | None:
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
             if reason := as_text(told.get(name)):
                 # Streamed with n > 1, LangChain strings the reasons of all answers together: "stopstop".
-                return re.sub(r"^(.+?)\1+$", r"\1", reason)
+                return _REPEATED.sub(r"\1", reason)
         if told.get("object") == "response" and told.get("status") in _RESPONSE_ENDED:  # OpenAI's Responses API
             details = told.get("incomplete_details")
             return as_text(details.get("reason") if isinstance(details, Mapping) else None) or as_text(told["status"])
     return None
 
 
+_REPEATED = re.compile(r"^(.+?)\1+$")
 _RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 

@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResu
 from langchain_core.runnables.config import var_child_runnable_config
 
 from . import backends, bookkeeping, extract
-from .containment import contained
+from .containment import contain, contained
 from .lifecycle import LiveRuns
 from .models import ModelRuns
 from .privacy import Limits
@@ -130,6 +130,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
         self._settings = settings
         self._runs = LiveRuns(settings, clock)
         self._models = ModelRuns(self._runs, settings, clock)
+        self._gather = self._models.gather
         self._steps = StepRuns(self._runs)
         # What Sentry's integration reads of its own handler class, whose __init__ is not called.
         self.span_map: dict[UUID, Any] = {}
@@ -218,18 +219,18 @@ class SentryStreamHandler(AsyncCallbackHandler):
         **kwargs: Any,
     ) -> Hook:
         """A chunk has arrived: count it, and keep its text if that is allowed."""
-        run = self._runs.get(run_id)
-        if run is not None and run.call is not None:
-            with contained("on_llm_new_token"):
-                self._models.gather(run, run.call, token, chunk)
+        try:
+            self._gather(run_id, token, chunk)
+        except Exception as error:
+            contain("on_llm_new_token", error)
         return _DONE
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
         """A v3 stream event has arrived: as a chunk, but it tells more."""
-        run = self._runs.get(run_id)
-        if run is not None and run.call is not None:
-            with contained("on_stream_event"):
-                self._models.gather_event(run, run.call, event)
+        try:
+            self._models.gather_event(run_id, event)
+        except Exception as error:
+            contain("on_stream_event", error)
         return _DONE
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:

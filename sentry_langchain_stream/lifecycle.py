@@ -44,6 +44,8 @@ class LiveRuns:
         self._now = now
         self._spans = RunSpans(settings, now)
         self._runs: dict[UUID, Run] = {}
+        self.get = self._runs.get
+        """The live run of an id, or `None`. The dict's own method, as it is asked once per token."""
         # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
         self._tops: deque[UUID] = deque()
         # The calls of several prompts of which not all have started, each with what its runs share: kept, so that
@@ -52,10 +54,6 @@ class LiveRuns:
 
     def __len__(self) -> int:
         return len(self._runs)
-
-    def get(self, run_id: UUID) -> Run | None:
-        """The live run of this id."""
-        return self._runs.get(run_id)
 
     def start(self, start: Start, record: Callable[[Policy], Call | Detail] | None = None) -> None:
         """Start a run, unless it is live already or there is no Sentry client.

@@ -11,7 +11,7 @@ from .call import Call, Request
 from .containment import contained, warn_once
 from .lifecycle import LiveRuns
 from .privacy import NOTHING, Gathered, Policy
-from .record import Outcome, Run, Start
+from .record import Outcome, Start
 from .settings import Settings
 from .usage import approximate, count
 
@@ -27,6 +27,7 @@ class ModelRuns:
 
     def __init__(self, runs: LiveRuns, settings: Settings, now: Callable[[], float]) -> None:
         self._runs = runs
+        self._live = runs.get
         self._token_counter = settings.token_counter
         self._now = now
 
@@ -77,9 +78,12 @@ class ModelRuns:
 
         self._runs.start(start, call)
 
-    def gather(self, run: Run, call: Call, token: object, chunk: Any) -> None:
+    def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
         """A chunk has arrived. This runs once per token, so it does no more than it must."""
         now = self._now()
+        run = self._live(run_id)
+        if run is None or (call := run.call) is None:
+            return
         if not call.streamed:
             call.streamed = True
             run.deactivate()  # from now on the consumer is at work in between
@@ -94,9 +98,12 @@ class ModelRuns:
             call.repeats = call.repeats or usage.repeats(call.reported)
             call.reported = usage
 
-    def gather_event(self, run: Run, call: Call, event: object) -> None:
-        """A v3 stream event has arrived, see `Call.follow_events`."""
+    def gather_event(self, run_id: UUID, event: object) -> None:
+        """A v3 stream event has arrived, see `Call.follow_events`. This runs once per token, too."""
         now = self._now()
+        run = self._live(run_id)
+        if run is None or (call := run.call) is None:
+            return
         if not call.streamed:
             call.streamed = True
             run.deactivate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -36,6 +37,8 @@ PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "presence_penalty": (("presence_penalty", "presencePenalty"), lambda value: _number(value)),
 }
 
+_SPELLINGS = frozenset(each for spellings, _ in PARAMETERS.values() for each in spellings)
+
 # Where a provider's package keeps parameters one level further down: Ollama; a model class's `model_kwargs`; what
 # OpenAI's client sends besides; Gemini; Bedrock's Converse API and what that passes on to the model.
 _NESTED = (
@@ -61,9 +64,12 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> Iterator[tuple[s
         sources: Where to look, the one that has the last word first.
     """
     places = [place for source in sources for place in (source, *_below(source))]
+    told = _SPELLINGS.intersection(chain.from_iterable(places))
     for name, (spellings, accept) in PARAMETERS.items():
+        if told.isdisjoint(spellings):
+            continue
         with contained(f"request parameter {name}"):
-            values = (place.get(each) for place in places for each in spellings)
+            values = (place[each] for place in places for each in spellings if each in place)
             accepted = next((found for found in (accept(value) for value in values) if found is not None), None)
             if accepted is not None:
                 yield name, accepted
@@ -115,9 +121,8 @@ def as_text(value: object) -> str | None:
 
 def _below(source: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for name in _NESTED:
-        nested = source.get(name)
-        if isinstance(nested, Mapping):
-            yield nested
+        if name in source and isinstance(source[name], Mapping):
+            yield source[name]
 
 
 _MARK = 60  # characters that a mark in place of what was cut takes at most

@@ -76,9 +76,9 @@ class Policy:
         limits: Limits | None = None,
     ) -> Policy:
         """Content is recorded only if the client allows it and `include_prompts` does not veto it."""
-        if not include_prompts:
+        if not include_prompts or not (client_inputs or client_outputs):
             return NOTHING
-        return cls(client_inputs, client_outputs, redact, limits or Limits())
+        return cls(client_inputs, client_outputs, redact, limits or NOTHING.limits)
 
     def beside(self, *told: str | None, ahead: int = 0) -> Policy:
         """The policy for one more attribute of a span, so that all of them together keep to the span's limit.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from typing import Any, Literal
 
 Source = Literal["provider", "estimate"]
+Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,14 @@ class Usage:
         Returns:
             The usage, or `None` if nothing in it is a usable number.
         """
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, Mapping) or _WHOLES.isdisjoint(raw):
             return None
-        found = {field: _first(raw, paths) for field, paths in _PATHS.items()}
+        told = _numbers(raw)
+        found = _fields(told)
         if found["input"] is None and found["output"] is None and found["total"] is None:
             return None
         # LangChain sets the general number to zero where the numbers by time to live are told.
-        found["cache_creation"] = sum(_numbers(raw, _CREATED_FOR)) or found["cache_creation"]
+        found["cache_creation"] = sum(told.get(path, 0) for path in _CREATED_FOR) or found["cache_creation"]
         room = (found["total"] or 0) - (found["input"] or 0) - (found["output"] or 0)
         found["input"] = _whole(found["input"], _sum(found["cache_read"], found["cache_creation"]), _CACHE_BESIDE, raw)
         found["output"] = _whole(found["output"], found["reasoning"], _REASONING_BESIDE, raw, room)
@@ -110,7 +112,7 @@ class Usage:
 
 # Where each number is found. LangChain's `usage_metadata` first, then the providers' own shapes that
 # LangChain hands through in `llm_output`, `generation_info` and `response_metadata`.
-_PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
+_PATHS: dict[str, tuple[Path, ...]] = {
     "input": (
         ("input_tokens",),
         ("prompt_tokens",),
@@ -170,6 +172,11 @@ _PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
     "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
 }
 
+_FIELD_OF = {path: (field, rank) for field, paths in _PATHS.items() for rank, path in enumerate(paths)}
+
+_WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in _PATHS[field])
+"""A mapping with none of these keys reports no usage. Most of those that are looked at have none."""
+
 _CREATED_FOR = tuple(
     (place, f"ephemeral_{time}_input_tokens")
     for place in ("input_token_details", "cache_creation")
@@ -207,27 +214,37 @@ def _sum(*numbers: int | None) -> int | None:
     return sum(known) if known else None
 
 
-def _first(raw: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int | None:
-    return next(_numbers(raw, paths), None)
+def _numbers(raw: Mapping[str, Any]) -> dict[Path, int]:
+    """Every number that is reported, by its path of one step or of two."""
+    told: dict[Path, int] = {}
+    for key, value in raw.items():
+        if isinstance(value, Mapping):
+            for below, each in value.items():
+                if (number := count(each)) is not None:
+                    told[key, below] = number
+        elif (number := count(value)) is not None:
+            told[(key,)] = number
+    return told
 
 
-def _numbers(raw: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> Iterator[int]:
-    for path in paths:
-        value: Any = raw
-        for step in path:
-            value = value.get(step) if isinstance(value, Mapping) else None
-        number = count(value)
-        if number is not None:
-            yield number
+def _fields(told: Mapping[Path, int]) -> dict[str, int | None]:
+    """The numbers by the fields of `Usage`: of the paths of one field the first counts."""
+    found: dict[str, int | None] = dict.fromkeys(_PATHS)
+    ranks: dict[str, int] = {}
+    for path, number in told.items():
+        field, rank = _FIELD_OF.get(path, ("", 0))
+        if field and rank <= ranks.get(field, rank):
+            found[field], ranks[field] = number, rank
+    return found
 
 
 def count(value: object) -> int | None:
     """The one door for numbers: a whole number of tokens, or `None` (bools, negatives, NaN, texts)."""
+    if value.__class__ is int:
+        return value if value >= 0 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    if value < 0 or value != value or value in (float("inf"),):
-        return None
-    return int(value) if value == int(value) else None
+    return int(value) if value >= 0 and value != inf and value == int(value) else None
 
 
 def approximate(text: str) -> int:
