@@ -206,8 +206,12 @@ def cut(text: str, limit: int, missing: int = 0) -> str:
 
 def fitted(text: str, limit: int) -> str:
     """A text without binary data and lone surrogates, cut to `limit` characters. Costs no more than a few limits."""
-    short = len(text) <= 4 * limit  # of a longer one the rest is looked at, and data in it counted as it was cut
-    kept = cut(media.scrubbed(text), limit) if short else media.scrubbed(cut(text, limit))
+    if len(text) <= 4 * limit:
+        kept = cut(media.scrubbed(text), limit)
+    else:  # only what is left of it is looked at, and data in that is counted as it was cut
+        room = limit
+        while len(kept := media.scrubbed(cut(text, room))) > limit:  # what stands in place of little data is longer
+            room = max(room - (len(kept) - limit), 0)
     return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -111,6 +111,12 @@ def test_the_default_limit_applies() -> None:
     assert re.fullmatch(r"am{9984}\[\.\.\. 31 characters cut \.\.\.\]m{9984}z", result)
 
 
+@pytest.mark.parametrize("text", ["data:a/b;base64,AA " * 2_000, f"data:image/png;base64,{'zQ7' * 300}" + "x " * 400])
+def test_what_stands_in_place_of_little_data_keeps_to_the_limit_too(text: str) -> None:
+    """Where the placeholders are longer than the data that they stand for, the text is cut the more."""
+    assert 50 < len(Policy(True, True, limits=Limits(100, 2_000, 8_000)).text(text) or "") <= 100
+
+
 # -- Limits ----------------------------------------------------------------------------------------------------
 
 
