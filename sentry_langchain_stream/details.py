@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import content
+from .blocks import field
 from .parameters import as_text
 from .privacy import Policy
 from .record import Agent, Retrieval, ToolCall
@@ -47,7 +48,7 @@ def add_result(to: ToolCall, output: object, policy: Policy) -> None:
 
 def is_failed(output: object) -> bool:
     """Whether a tool has made a message of its failure."""
-    return getattr(output, "type", None) == "tool" and getattr(output, "status", None) == "error"
+    return not isinstance(output, Mapping) and field(output, "type") == "tool" and field(output, "status") == "error"
 
 
 def retrieval(name: str | None, serialized: object, query: str, policy: Policy) -> Retrieval:

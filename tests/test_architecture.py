@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "record": {"call", "privacy", "usage"},
     "bookkeeping": {"conventions", "privacy", "record"},
     "extract": {"call", "content", "naming", "containment", "parameters", "privacy", "usage"},
-    "details": {"content", "parameters", "privacy", "record"},
+    "details": {"blocks", "content", "parameters", "privacy", "record"},
     "attributes": {"call", "containment", "conventions", "record", "settings"},
     "backends": {"call", "containment", "conventions", "privacy", "record"},
     "watch": {"record"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -127,6 +128,26 @@ def test_odd_tags_and_metadata_cost_nothing_else(subject: Any, odd: dict[str, An
             subject.make(ScriptedModel()).invoke(subject.question, {"callbacks": [SentryStreamHandler()], **config})
         trees.append(captured.tree())
     assert trees[0] == trees[1]
+
+
+class Untouchable(Unreadable):
+    """What fails whatever it is asked, as a proxy does whose request is over."""
+
+    def __getattr__(self, name: str) -> Any:
+        broken()
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_tool_that_returns_what_cannot_be_touched_ends(shape: str) -> None:
+    """Whatever a tool returns its run ends when it does, and not when somebody looks for what was left open."""
+    handler = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        for event, given in (("start", ({"name": "odd"}, "x")), ("end", (Untouchable(),))):
+            getattr(handler, f"on_tool_{event}")(*given, run_id=UUID(int=1))
+        assert handler.live_runs == 0
+    span = captured.find(op="gen_ai.execute_tool")
+    assert span.attributes["langchain_stream.outcome"] == "completed"
+    assert span.attributes["gen_ai.tool.call.result"] == '"[Untouchable]"'
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
