@@ -55,6 +55,7 @@ _ADDRESSES = (
     "data",
     "file_data",
 )
+_IDS = ("file_id", "fileId")  # Gemini's are addresses
 _TYPES = ("mime_type", "mimeType", "media_type")
 _WRAPPERS = (
     "source",
@@ -109,14 +110,15 @@ def described(block: Mapping[str, Any], kind: str) -> dict[str, Any]:
     places = list(_places(block, _DEPTH))
     mime = _mime(places, KINDS[kind])
     data = next((data for data in _found(places, _DATA) if data and not _is_address(data)), None)
-    uri = next((uri for uri in _found(places, _ADDRESSES) if _is_address(uri)), None)
-    file_id = next(_found(places, ("file_id", "fileId")), None)
-    if file_id is None and block.get("source_type") == "id":  # LangChain before 1.0
-        file_id = block.get("id")
+    ids = [*_found(places, _IDS)]
+    if block.get("source_type") == "id":  # LangChain before 1.0
+        ids.append(block.get("id"))
+    uri = next((uri for uri in (*_found(places, _ADDRESSES), *ids) if _is_address(uri)), None)
+    file_id = next((each for each in ids if isinstance(each, str) and each and substitute(each) is None), None)
     part: dict[str, Any]
     if isinstance(uri, str):
         part = {"type": "uri", "uri": address(uri)}
-    elif isinstance(file_id, str) and file_id:
+    elif file_id is not None:
         part = {"type": "file", "file_id": file_id[:200]}
     else:
         if data is None:
@@ -150,11 +152,11 @@ def size(data: object) -> int:
 
 
 def address(text: str) -> str:
-    """A URL without what may be secret in it: user and password, query string, fragment."""
+    """A URL, with a scheme or without, but not what may be secret in it: user and password, query string, fragment."""
     bare = re.split(r"[?#]", text[:2_000], maxsplit=1)[0]
-    scheme, _, rest = bare.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    start = bare.find("://") + 3 if "://" in bare else 0
+    host, slash, path = bare[start:].partition("/")
+    return f"{bare[:start]}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def substitute(text: str) -> str | None:
@@ -174,7 +176,7 @@ def substitute(text: str) -> str | None:
 
 
 def scrubbed(text: str) -> str:
-    """A text with the data URLs and the runs of base64 in it replaced; what it returns is never longer."""
+    """A text with the data URLs and the runs of base64 in it replaced. In place of very little data stands more."""
     if "base64," in text:
         text = _DATA_URL.sub(lambda found: _placeholder(found.group(1), size(found.group())), text)
     # A run of base64 is at least 180 characters without a space, which holds one of these stretches as a whole.

@@ -24,7 +24,7 @@ from langchain_core.messages import (
 from langgraph.types import Command, Overwrite
 from pydantic import BaseModel, Field, SecretStr
 
-from sentry_langchain_stream import content
+from sentry_langchain_stream import content, media
 from sentry_langchain_stream.parameters import tool_definitions
 from sentry_langchain_stream.privacy import NOTHING, Limits, Policy
 
@@ -437,6 +437,12 @@ MEDIA: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"type": "media", "mime_type": "audio/mp3", "file_uri": "gs://bucket/a.mp3"},
         uri("audio", "gs://bucket/a.mp3", mime_type="audio/mp3"),
     ),
+    (
+        "google, upload",
+        {"type": "file", "file_id": SIGNED, "mime_type": "application/pdf"},
+        uri("document", mime_type="application/pdf"),
+    ),
+    ("data for an id", {"type": "image", "file_id": DATA_URL, "base64": DATA}, blob("image", None)),
     ("google, inline", {"inline_data": {"mime_type": "image/png", "data": b"123"}}, blob("image", "image/png", 3)),
     (
         "google, file",
@@ -701,3 +707,18 @@ def test_tools_that_there_is_no_room_for() -> None:
     definitions = json.loads(recorded)
     assert definitions[0] == {"type": "function", "name": "tool0", "description": "y" * 90, "parameters": schema}
     assert definitions[-1] == {"type": f"[... {50 - len(definitions) + 1} tools cut ...]"}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (SIGNED, "https://example.com/cat.png"),
+        ("example.com/cat.png?signature=abc", "example.com/cat.png"),
+        ("user:word@example.com/cat@night.png", "example.com/cat@night.png"),
+        ("page 7", "page 7"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_bare(told: str, expected: str) -> None:
+    """Of an address the login, the query string and the fragment are left out, and nothing is added to it."""
+    assert media.address(told) == expected
