@@ -116,7 +116,8 @@ def as_text(value: object) -> str | None:
     """A text, or a whole number as one; anything else, and the empty text, is `None`."""
     if isinstance(value, str):
         return value or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 128
+    return str(value) if is_number else None  # Python refuses to spell very large ones
 
 
 def _below(source: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -439,6 +439,12 @@ def test_one_parameter_that_fails_costs_itself_only(caplog: pytest.LogCaptureFix
     assert "request parameter temperature failed with OverflowError" in caplog.text
 
 
+def test_a_number_that_python_refuses_to_spell_is_left_out() -> None:
+    """A number far too large to be one is no seed and no name; it costs nothing else, and is no failure."""
+    assert asked(options={"seed": 10**5_000, "top_k": 4}).parameters == {"top_k": 4}
+    assert asked(options={"seed": 2**63}).parameters == {"seed": str(2**63)}
+
+
 def test_asking_changes_nothing() -> None:
     """What LangChain hands over is left as it was, and the request holds none of it."""
     serialized = {"id": ["langchain", "ChatOpenAI"], "kwargs": {"model": "m"}}
