@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from . import media
 from .room import Full, Room, spelled
@@ -124,8 +125,11 @@ def field(thing: Any, name: str) -> Any:
 
 
 def as_id(value: Any) -> str | None:
-    """An id as a text, whatever it is."""
-    return None if value is None else str(value)
+    """An id as a text: a text, a number or a UUID. Whatever else there is in its place may be anything but an id."""
+    if isinstance(value, str):
+        return value
+    is_id = isinstance(value, UUID) or (isinstance(value, int) and value.bit_length() <= 128)
+    return str(value) if is_id else None
 
 
 def are_blocks(body: Any) -> bool:

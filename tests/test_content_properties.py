@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum, IntEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -364,6 +365,24 @@ def test_an_object_that_fails_is_no_message_and_no_failure() -> None:
     assert content.conversation(Broken(), OPEN) is None
     assert content.documents([Broken()], OPEN) == '[{"content": ""}]'
     assert content.tool_result(Broken(), OPEN) == '"[Broken]"'
+
+
+@pytest.mark.parametrize(
+    ("identity", "expected"),
+    [
+        ("a", {"id": "a"}),
+        (7, {"id": "7"}),
+        (UUID(int=7), {"id": "00000000-0000-0000-0000-000000000007"}),
+        (10**5_000, {}),
+        (Broken(), {}),
+        ({"text": "private"}, {}),
+    ],
+    ids=["text", "number", "uuid", "large", "broken", "structure"],
+)
+def test_what_is_no_id_is_left_out(identity: Any, expected: dict[str, str]) -> None:
+    """An id is a text, a number or a UUID; of anything else in its place nothing is told, and the rest is there."""
+    found = [{"page_content": "words", "id": identity}]
+    assert json.loads(content.documents(found, OPEN) or "") == [{"content": "words", **expected}]
 
 
 def test_a_message_in_a_structure_keeps_its_metadata_and_artifacts() -> None:
