@@ -79,7 +79,7 @@ def conversation(metadata: Mapping[str, Any]) -> str | None:
     """
     for name in ("conversation_id", "session_id", "thread_id"):
         told = metadata.get(name)
-        if isinstance(told, (str, int, UUID)) and not isinstance(told, bool) and (found := str(told)):
+        if isinstance(told, (str, int, UUID)) and not isinstance(told, bool) and (found := _text(told)):
             return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
     return None
 
@@ -100,9 +100,17 @@ def labels(start: Start, keys: Collection[str], policy: Policy) -> dict[str, str
     if tags:
         found[TAGS] = tags
     for key in keys:
-        if key in start.metadata and (text := _short(str(start.metadata[key]), policy)):
+        if key in start.metadata and (text := _short(_text(start.metadata[key]), policy)):
             found[METADATA + key] = text
     return found
+
+
+def _text(value: object) -> str:
+    """A value as a text, an empty one if it has none to give: one tag or id must not cost the others."""
+    try:
+        return str(value)
+    except Exception:  # whatever a user's object does, it is not our failure
+        return ""
 
 
 def _short(text: str, policy: Policy) -> str | None:

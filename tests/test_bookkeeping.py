@@ -137,6 +137,23 @@ def test_without_content_there_are_no_labels() -> None:
     assert bookkeeping.labels(start("chain", "shop", tenant="acme"), ["tenant"], CLOSED) == {}
 
 
+class Unreadable:
+    """What has no text to give."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("str")
+
+
+def test_one_value_that_has_no_text_costs_itself_only() -> None:
+    """Of metadata that cannot be made a text nothing is told; the tags, and all else that was chosen, are there."""
+    begun = start("chain", "shop", plan=Unreadable(), number=10**5_000, tenant="acme")
+    assert bookkeeping.labels(begun, ["plan", "number", "tenant"], OPEN) == {
+        "langchain_stream.tags": ["shop"],
+        "langchain_stream.metadata.tenant": "acme",
+    }
+    assert bookkeeping.conversation({"session_id": 10**5_000, "thread_id": "t-1"}) == "t-1"
+
+
 def test_labels_are_redacted() -> None:
     """`redact` sees every tag and every value; what it makes nothing of is left out."""
     policy = Policy(inputs=True, outputs=True, redact=lambda text: text.replace("acme", "***"))
