@@ -53,7 +53,17 @@ def read_spans(kind: str, payload: Any) -> Iterator[CapturedSpan]:
     Args:
         kind: The item's type; one that is neither `"transaction"` nor `"span"` has none.
         payload: Its parsed payload.
+
+    Raises:
+        ValueError: The payload is not what the type says: something has changed it on its way.
     """
+    try:
+        yield from _read(kind, payload)
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise ValueError(f"not a {kind} item: {type(error).__name__}: {error}") from error
+
+
+def _read(kind: str, payload: Any) -> Iterator[CapturedSpan]:
     if kind == "transaction":
         trace = payload["contexts"]["trace"]
         yield _of_transaction(payload, trace, name=payload["transaction"], data=trace.get("data"), is_root=True)

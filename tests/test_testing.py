@@ -16,6 +16,7 @@ import sentry_sdk
 
 import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.envelopes import read_spans
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
@@ -113,6 +114,20 @@ def test_siblings_stand_in_the_order_of_their_start(shape: str) -> None:
         for span in reversed(spans):
             span.end() if shape == "stream" else span.finish()
     assert captured.tree().splitlines()[1:] == ["  task  a", "  gen_ai.chat  b", "  task  c"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "message"),
+    [
+        ("transaction", {"transaction": "n"}, "not a transaction item: KeyError: 'contexts'"),
+        ("span", {"items": [{"name": "n"}]}, "not a span item: KeyError: 'trace_id'"),
+        ("span", None, "not a span item: TypeError: "),
+    ],
+)
+def test_what_a_hook_has_made_unreadable_is_said(kind: str, payload: Any, message: str) -> None:
+    """A payload that lacks what its type must have is refused, and what is missing is named."""
+    with pytest.raises(ValueError, match=message):
+        list(read_spans(kind, payload))
 
 
 def test_nothing_captured_is_said() -> None:
