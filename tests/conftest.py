@@ -17,7 +17,6 @@ settings.register_profile(
     "mutation",
     derandomize=True,
     deadline=None,
-    max_examples=50,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

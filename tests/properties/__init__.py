@@ -1,0 +1,1 @@
+"""What holds for whatever comes: a file for each kind of room."""

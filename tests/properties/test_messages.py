@@ -1,0 +1,260 @@
+"""Messages, tools and documents: whatever a provider sends, what is recorded is valid, bounded and private."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentry_langchain_stream import blocks, content, details, media
+from sentry_langchain_stream.parameters import tool_definitions
+from sentry_langchain_stream.privacy import NOTHING, Limits, Policy
+from sentry_langchain_stream.record import Agent
+from sentry_langchain_stream.room import Room, spelled
+
+from .strategies import PLANTED, Thing, media_data, parsed, payloads, policies, quotes, texts, values
+
+kinds = st.sampled_from(
+    sorted(
+        {
+            *media.KINDS,
+            *blocks._THOUGHTS,
+            *blocks._CALLS,
+            *blocks._FRAGMENTS,
+            *("text", "refusal", "server_tool_use", "web_search_call", "tool_result", "executable_code", "citation"),
+            *("mcp_list_tools", "non_standard", "computer_call_output", "code_execution_result", "unheard_of", ""),
+        }
+    )
+)
+names = st.sampled_from(
+    sorted(
+        {
+            *blocks._RESULTS,
+            *blocks._UNTYPED,
+            *("type", "text", "refusal", "source", "data", "url", "image_url", "base64", "mime_type", "file", "id"),
+            *("annotations", "citations", "title", "cited_text", "transcript", "summary", "reasoning", "thinking"),
+            *("tool_calls", "invalid_tool_calls", "additional_kwargs", "function", "name", "args", "arguments"),
+            *("input", "action", "queries", "code", "call_id", "tool_call_id", "tool_use_id", "status", "value"),
+            *("role", "messages", "kwargs", "update", "goto", "page_content", "metadata", "function_declarations"),
+            *("tools", "functions", "toolConfig", "toolSpec", "description", "parameters", "properties", "json"),
+            *("audio", "tool_outputs", "reasoning_content", "extras", "signature", "encrypted_content"),
+        }
+    )
+)
+odd = values(names, leaves=6)
+a_block = st.one_of(
+    texts,
+    odd,
+    st.builds(lambda kind, block: {**block, "type": kind}, kinds, payloads(names, 4)),
+)
+bodies = st.one_of(texts, odd, st.lists(a_block, max_size=4))
+a_message = st.one_of(
+    odd,
+    bodies,
+    st.builds(
+        lambda role, body, more: {"role": role, "content": body, **more},
+        st.sampled_from(["user", "assistant", "system", "tool", "developer", "model", "Human", "remove", ""]),
+        bodies,
+        payloads(names, 2),
+    ),
+    st.builds(
+        lambda kind, body, calls, extra, identity: Thing(
+            type=kind, content=body, tool_calls=calls, additional_kwargs=extra, tool_call_id=identity
+        ),
+        st.one_of(st.sampled_from(["human", "ai", "system", "tool", "AIMessageChunk", "remove", "chat"]), odd),
+        bodies,
+        st.one_of(odd, st.lists(payloads(names, 3), max_size=2)),
+        st.one_of(odd, payloads(names, 3)),
+        odd,
+    ),
+)
+history = st.lists(a_message, max_size=3)
+
+
+def fits(told: str | None, policy: Policy) -> Any:
+    """What was recorded, parsed; it keeps to the limit of an attribute and is JSON, if there is any."""
+    if told is None:
+        return None
+    assert len(told) <= policy.limits.attribute
+    return parsed(told)
+
+
+@given(history, policies)
+def test_whatever_is_said_is_recorded_in_the_conventional_shape(said: list[Any], policy: Policy) -> None:
+    """Odd, deep, circular or broken: anything in place of messages becomes messages with a role and parts."""
+    for told in (
+        fits(content.input_messages(said, policy), policy),
+        fits(content.output_messages([(each, "stop") for each in said], policy), policy),
+        fits(content.conversation(said, policy), policy),
+        fits(content.answer({"messages": said}, policy), policy),
+    ):
+        for message in told or []:
+            assert message["role"] in ("user", "assistant", "tool", "system")
+            assert all(isinstance(part["type"], str) for part in message["parts"])
+    instructions = content.system_instructions(said, policy) or ""
+    assert len(instructions) <= policy.limits.attribute
+    instructions.encode("utf-8")
+
+
+@given(odd, policies)
+def test_whatever_a_tool_is_given_and_gives_is_recorded(value: Any, policy: Policy) -> None:
+    """Anything that goes into a tool, or comes out of it, becomes a text within its limit that can be sent."""
+    for told in (content.tool_arguments(value, policy), content.tool_result(value, policy)):
+        if told is not None:
+            assert len(told) <= policy.limits.attribute
+            told.encode("utf-8")
+    if isinstance(value, dict):
+        fits(content.tool_arguments(value, policy), policy)
+
+
+@given(st.lists(st.one_of(odd, st.builds(Thing, page_content=odd, metadata=odd, id=odd)), max_size=4), policies)
+def test_whatever_is_found_is_recorded(found: list[Any], policy: Policy) -> None:
+    """Anything in place of documents becomes a list of contents."""
+    told = fits(content.documents(found, policy), policy)
+    assert all(isinstance(each["content"], str) for each in told)
+
+
+@given(st.one_of(payloads(names), st.builds(lambda tools: {"tools": tools}, st.lists(odd, max_size=3))), policies)
+def test_whatever_tools_are_offered_they_are_recorded(options: dict[str, Any], policy: Policy) -> None:
+    """Anything in place of tools becomes a list of definitions, each with its type."""
+    for tool in fits(tool_definitions(options, policy), policy) or []:
+        assert isinstance(tool["type"], str)
+
+
+# -- Media -----------------------------------------------------------------------------------------------------
+
+
+def planted_media(data: str) -> st.SearchStrategy[dict[str, Any]]:
+    """A block that holds data, as one provider or another spells it."""
+    url = f"data:image/png;base64,{data}"
+    return st.sampled_from(
+        [
+            {"type": "image_url", "image_url": {"url": url}},
+            {"type": "image_url", "image_url": url},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+            {"type": "image", "base64": data, "mime_type": "image/png"},
+            {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}},
+            {"type": "media", "mime_type": "video/mp4", "data": data},
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": url}},
+            {"image": {"format": "png", "source": {"bytes": data.encode()}}},
+            {"type": "image_generation_call", "id": "1", "result": data},
+            {"type": "text", "text": f"See ![]({url})"},
+            {"type": "text", "text": f"See {data} there"},
+            {"type": "unheard_of", "payload": data, "content": [{"text": data}]},
+            {"type": "tool_use", "id": "1", "name": "draw", "input": {"pixels": data, "more": [url]}},
+            {"type": "tool_result", "content": [{"type": "image", "base64": data}]},
+            {"type": "non_standard", "value": {"type": "image", "data": data}},
+            {"type": "reasoning", "summary": [{"text": data}]},
+        ]
+    )
+
+
+@given(st.data(), media_data, st.sampled_from(["user", "assistant", "system", "tool"]))
+def test_media_leave_no_data(choose: st.DataObject, data: str, role: str) -> None:
+    """Whatever the provider and wherever it stands, of an image's data no piece is recorded."""
+    policy = Policy(True, True)
+    block = choose.draw(planted_media(data))
+    said = [{"role": role, "content": [block, "words"], "tool_call_id": "1"}]
+    told = [
+        content.input_messages(said, policy),
+        content.system_instructions(said, policy),
+        content.output_messages([(said[0], None)], policy),
+        content.tool_arguments({"value": block}, policy),
+        content.tool_result(Thing(content=[block], tool_call_id="1"), policy),
+        content.documents([str(block)], policy),
+    ]
+    assert not quotes(" ".join(filter(None, told)), data, 200)
+
+
+# -- Privacy ---------------------------------------------------------------------------------------------------
+
+planted_texts = st.builds(
+    lambda before, after: f"{before} {PLANTED} {after}", st.text(max_size=10), st.text(max_size=10)
+)
+planted = st.recursive(
+    planted_texts,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
+    max_leaves=6,
+)
+
+TELL: dict[str, Callable[[Any, Policy], str | None]] = {
+    "arguments": lambda value, policy: content.tool_arguments(value, policy),
+    "tools": lambda value, policy: tool_definitions({"tools": [{"name": "a", "description": str(value)}]}, policy),
+    "conversation": lambda value, policy: content.conversation([{"role": "user", "content": value}], policy),
+    "result": lambda value, policy: content.tool_result(value, policy),
+    "documents": lambda value, policy: content.documents([Thing(page_content=str(value))], policy),
+    "answer": lambda value, policy: content.answer([{"role": "assistant", "content": value}], policy),
+}
+"""What can be recorded of a value: first what needs inputs, then what needs outputs."""
+
+
+@given(planted)
+def test_what_may_not_be_recorded_is_not(value: Any) -> None:
+    """Without inputs nothing that goes in is recorded, without outputs nothing that comes out."""
+    policies = (NOTHING, Policy(inputs=True), Policy(outputs=True))
+    for policy in policies:
+        for index, tell in enumerate(TELL.values()):
+            if not (policy.inputs if index < 3 else policy.outputs):
+                assert tell(value, policy) is None
+    tool = details.tool_call("t", {"description": str(value)}, {"inputs": value}, str(value), NOTHING)
+    details.add_result(tool, value, NOTHING)
+    found = details.retrieval("r", None, str(value), NOTHING)
+    details.add_documents(found, [value], NOTHING)
+    asked = details.agent("a", {"messages": [value]}, NOTHING)
+    details.add_answer(asked, {"messages": [{"role": "assistant", "content": value}]}, NOTHING)
+    assert PLANTED not in f"{tool.arguments}{tool.result}{tool.description}{found.query}{found.found}"
+    assert PLANTED not in f"{asked.messages}{asked.answer}"
+
+
+@given(planted)
+def test_a_redaction_reaches_every_text(value: Any) -> None:
+    """A word that `redact` removes from a text is nowhere in what is recorded, wherever in a structure it stood."""
+    policy = Policy(True, True, lambda text: text.replace(PLANTED, "gone"))
+    for name, tell in TELL.items():
+        assert PLANTED not in (tell(value, policy) or ""), name
+
+
+@given(odd, odd, odd, odd, policies)
+def test_whatever_langchain_tells_of_a_step_it_has_a_record(
+    serialized: Any, told: Any, given_input: Any, output: Any, policy: Policy
+) -> None:
+    """Tools, retrievers and agents get a record whatever is told of them, and its texts keep to the limits."""
+    tool = details.tool_call(None, serialized, {"inputs": told, "tool_call_id": told}, "input", policy)
+    details.add_result(tool, output, policy)
+    retrieval = details.retrieval(None, serialized, "query", policy)
+    details.add_documents(retrieval, output, policy)
+    agent = details.agent(None, given_input, policy)
+    details.add_answer(agent, output, policy)
+    assert isinstance(details.is_failed(output), bool)
+    assert tool.name
+    assert retrieval.name
+    for text in (tool.description, tool.arguments, tool.result, retrieval.query, retrieval.found):
+        assert text is None or len(text) <= policy.limits.attribute
+    assert len((agent.messages or "") + (agent.answer or "")) <= 2 * policy.limits.attribute
+    assert len(f"{tool.arguments or ''}{tool.result or ''}") <= policy.limits.span
+
+
+@given(st.integers(0, 30), st.integers(200, 3_000))
+def test_parts_keep_both_ends(count: int, left: int) -> None:
+    """Of a list of parts as many as fit are told from both ends, and a mark says how many are missing."""
+    room = Room(Policy(True, True, limits=Limits(100, 2_000, 8_000)), left)
+    told = blocks.ends(count, lambda index, inside: [inside.frame(type="text", content=str(index))], room)
+    assert len(spelled(told)) <= left
+    shown = [part["content"] for part in told]
+    marks = [index for index, text in enumerate(shown) if text.startswith("[... ")]
+    if not marks:
+        assert shown == [str(index) for index in range(count)]
+        return
+    [mark] = marks
+    after = len(shown) - mark - 1
+    assert shown[mark] == f"[... {count - mark - after} parts cut ...]"
+    assert shown[:mark] == [str(index) for index in range(mark)]
+    assert shown[mark + 1 :] == [str(index) for index in range(count - after, count)]
+    assert 0 <= mark - after <= 1
+
+
+def test_an_agent_without_a_name_has_an_empty_one() -> None:
+    """An agent that nobody named gets its name later."""
+    assert details.agent(None, None, NOTHING).name == Agent("").name

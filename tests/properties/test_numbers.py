@@ -1,0 +1,278 @@
+"""Tokens, times and prices: whatever is reported and whenever it arrives, the numbers agree with plain arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import fields
+from math import isfinite
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentry_langchain_stream.attributes import describe
+from sentry_langchain_stream.call import Call, Request, Response
+from sentry_langchain_stream.pricing import Prices
+from sentry_langchain_stream.privacy import Gathered, Policy
+from sentry_langchain_stream.usage import _PATHS, Usage, approximate, count
+from tests.helpers import Clock, run_of
+
+from .strategies import in_production, payloads, scalars, values
+
+NUMBERS = [field.name for field in fields(Usage) if field.name != "source"]
+
+token_counts = st.one_of(st.none(), st.integers(0, 10**6))
+names = st.sampled_from(sorted({step for paths in _PATHS.values() for path in paths for step in path}))
+reports = st.dictionaries(names, st.one_of(token_counts, st.dictionaries(names, token_counts, max_size=4)), max_size=6)
+usages = st.one_of(
+    st.builds(Usage.stated, token_counts, token_counts),
+    st.builds(Usage.estimated, token_counts, st.integers(0, 10**6)),
+    reports.map(Usage.reported).filter(lambda usage: usage is not None),
+)
+
+
+# -- Usage -----------------------------------------------------------------------------------------------------
+
+
+@given(st.one_of(reports, payloads(names), values()))
+def test_whatever_is_reported_is_read_or_is_no_usage(raw: Any) -> None:
+    """Of anything at all there is a usage in whole numbers, with its total, or none."""
+    usage = Usage.reported(raw)
+    if usage is None:
+        return
+    for name in NUMBERS:
+        number = getattr(usage, name)
+        assert number is None or (type(number) is int and number >= 0), name
+    assert usage.total is not None
+    assert usage.total >= (usage.input or 0) + (usage.output or 0)
+    assert usage.source == "provider"
+
+
+@given(values())
+def test_a_count_is_a_whole_number_or_nothing(value: Any) -> None:
+    """The one door for numbers lets whole numbers through as they are, and nothing else."""
+    number = count(value)
+    if number is None:
+        assert isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1
+    else:
+        assert type(number) is int
+        assert number == value
+        assert number >= 0
+
+
+@given(usages, usages, usages)
+def test_sums_do_not_depend_on_how_they_are_made(one: Usage, two: Usage, three: Usage) -> None:
+    """What several calls used in all is the same in whatever order and groups it is added up."""
+    whole = Usage.together([one, two, three])
+    assert whole is not None
+    left = Usage.together([one, two])
+    right = Usage.together([two, three])
+    assert left is not None
+    assert right is not None
+    assert Usage.together([left, three]) == Usage.together([one, right]) == whole == Usage.together([three, one, two])
+
+
+@given(st.lists(usages, max_size=5))
+def test_a_sum_is_unknown_only_where_nobody_knows(each: list[Usage]) -> None:
+    """A number is the sum of those that are known; it is an estimate if one of the usages is; of none there is none."""
+    whole = Usage.together(iter(each))
+    if not each:
+        assert whole is None
+        return
+    assert whole is not None
+    for name in NUMBERS:
+        known = [number for usage in each if (number := getattr(usage, name)) is not None]
+        assert getattr(whole, name) == (sum(known) if known else None), name
+    assert (whole.source == "estimate") == any(usage.source == "estimate" for usage in each)
+
+
+@given(token_counts, token_counts)
+def test_a_total_is_the_sum_of_what_is_known(given_input: int | None, given_output: int | None) -> None:
+    """Zero is a number: the total is the sum of both sides, or the one that is known; of none, unknown."""
+    usage = Usage.stated(given_input, given_output)
+    assert (usage.input, usage.output) == (given_input, given_output)
+    assert usage.source == "provider"
+    if given_input is None and given_output is None:
+        assert usage.total is None
+    else:
+        assert usage.total == (given_input or 0) + (given_output or 0)
+
+
+@given(usages, token_counts)
+def test_only_a_prompt_that_cannot_be_is_mended(usage: Usage, prompt: int | None) -> None:
+    """A usage stays as it is, unless it has an answer to no prompt and there is something to go by."""
+    mended = usage.mended(prompt)
+    if usage.input == 0 and usage.output and prompt:
+        assert mended.source == "estimate"
+        assert (mended.input, mended.output, mended.total) == (prompt, usage.output, prompt + usage.output)
+        kept = set(NUMBERS) - {"input", "total"}
+        assert all(getattr(mended, name) == getattr(usage, name) for name in kept)
+    else:
+        assert mended is usage
+
+
+@given(st.text(max_size=200))
+def test_an_approximation_is_of_four_characters_a_token(text: str) -> None:
+    """Every four characters that have begun are a token."""
+    assert 4 * approximate(text) - 3 <= len(text) <= 4 * approximate(text) or text == ""
+    assert approximate("") == 0
+
+
+# -- A call ----------------------------------------------------------------------------------------------------
+
+pieces = st.lists(st.text(max_size=8), max_size=20)
+
+
+@given(pieces, st.integers(0, 50))
+def test_counting_by_chunk_is_counting_the_whole(said: list[str], prompt: int) -> None:
+    """With a counter that adds up, the estimate of a stream is that of the whole text, wherever it was divided."""
+    call = Call(Request(estimated_input=prompt), 0.0)
+    for piece in said:
+        call.add_chunk(1.0)
+        call.read(piece, len)
+    if any(said):
+        assert call.usage() == Usage.estimated(prompt, len("".join(said)))
+    else:
+        assert call.counted is None
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), scalars), max_size=10))
+def test_a_counter_may_say_anything(said: list[tuple[str, Any]]) -> None:
+    """What a `token_counter` returns or raises never breaks a stream, nor makes a count that cannot be."""
+    answers = iter([answer for text, answer in said if text])
+
+    def counter(text: str) -> Any:
+        answer = next(answers)
+        if isinstance(answer, str):
+            raise ValueError(answer)
+        return answer
+
+    call = Call(Request(), 0.0)
+    with in_production():
+        for text, _ in said:
+            call.read(text, counter)
+    assert call.counted is None or (type(call.counted) is int and call.counted >= 0)
+
+
+@given(pieces, pieces)
+def test_following_events_forgets_what_came_before(before: list[str], after: list[str]) -> None:
+    """A call that turns to stream events is as if they had been all there was."""
+    policy = Policy(True, True)
+    call, fresh = (Call(Request(), 0.0, text=Gathered(policy)) for _ in range(2))
+    for moment, piece in enumerate(before):
+        call.add_chunk(float(moment))
+        call.read(piece, len)
+    call.follow_events()
+    fresh.follow_events()
+    for moment, piece in enumerate(after):
+        for each in (call, fresh):
+            each.add_chunk(100.0 + moment * moment)
+            each.read(piece, len)
+    assert call.text is not None
+    assert fresh.text is not None
+    assert call.text.text() == fresh.text.text()
+    assert (call.chunks, call.longest_gap, call.counted) == (fresh.chunks, fresh.longest_gap, fresh.counted)
+    assert call.usage() == fresh.usage()
+    if after:
+        assert (call.first_chunk_at, call.longest_gap_at) == (fresh.first_chunk_at, fresh.longest_gap_at)
+
+
+seconds = st.one_of(st.just(0.0), st.floats(0.001, 10_000.0))
+
+
+@given(st.lists(seconds, max_size=15), seconds, st.integers(0, 5_000))
+def test_the_timing_stated_is_that_of_plain_arithmetic(pauses: list[float], rest: float, tokens: int) -> None:
+    """First chunk, longest gap and both rates agree with what a list of all moments says."""
+    clock = Clock(1_000.0)
+    call = Call(Request(), clock(), streamed=True, finished=True, reported=Usage.stated(1, tokens))
+    moments = [clock.advance(pause) for pause in pauses]
+    for moment in moments:
+        call.add_chunk(moment)
+    call.ended = clock.advance(rest)
+    told = describe(run_of(call), "gen_ai")
+
+    expected: dict[str, float] = {"langchain_stream.chunks": len(moments)}
+    if moments:
+        expected["gen_ai.response.time_to_first_chunk"] = moments[0] - 1_000.0
+    gaps = [(after - before, before) for before, after in itertools.pairwise(moments)]
+    if gaps:
+        longest = max(gap for gap, _ in gaps)
+        expected["langchain_stream.longest_gap"] = longest
+        begun = next(before for gap, before in gaps if gap == longest)
+        expected["langchain_stream.longest_gap_at"] = begun - 1_000.0
+    if call.ended > 1_000.0:
+        expected["gen_ai.response.tokens_per_second"] = tokens / (call.ended - 1_000.0)
+    if moments and moments[-1] > moments[0]:
+        after_first = tokens * (len(moments) - 1) / len(moments)
+        expected["langchain_stream.decode_rate"] = after_first / (moments[-1] - moments[0])
+    timing = ("chunk", "gap", "decode", "per_second")
+    assert {key: value for key, value in told.items() if any(word in key for word in timing)} == pytest.approx(expected)
+
+
+@given(
+    st.one_of(st.none(), usages),
+    st.one_of(st.none(), st.integers(0, 100)),
+    token_counts,
+    st.integers(0, 50),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_call_has_one_usage(
+    reported: Usage | None, counted: int | None, prompt: int | None, chunks: int, finished: bool, stopped: bool
+) -> None:
+    """The provider's last word stands; before that word an estimate is never below it; of nothing there is none."""
+    response = Response(finish_reasons=("stop",)) if stopped else Response()
+    call = Call(Request(estimated_input=prompt), 0.0, reported=reported, counted=counted, finished=finished)
+    call.response, call.chunks = response, chunks
+    used = call.usage()
+    if reported is not None and (finished or stopped):
+        assert used == reported.mended(prompt)
+    elif reported is None and not chunks and counted is None:
+        assert used is None
+    else:
+        assert used is not None
+        assert used.source == "estimate"
+        arrived = chunks if counted is None else counted
+        assert used.output == max(arrived, (reported.output or 0) if reported is not None else 0)
+        assert used.input == ((reported.input if reported is not None else None) or prompt)
+        assert used.total == (used.input or 0) + (used.output or 0)
+
+
+# -- Prices ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def prices() -> Prices:
+    """The price list."""
+    return Prices()
+
+
+models = st.sampled_from(
+    [
+        ("openai", "gpt-4o-mini"),
+        ("openai", "o3"),
+        ("openai", "gpt-4o-audio-preview"),
+        ("anthropic", "claude-sonnet-4-5"),
+        ("gcp.gemini", "gemini-2.5-pro"),
+        ("aws.bedrock", "amazon.nova-pro-v1:0"),
+        ("x_ai", "grok-4"),
+        ("openai", "text-embedding-3-small"),
+        ("nobody", "nothing"),
+    ]
+)
+
+
+@given(usages, models)
+def test_whatever_was_used_a_cost_is_possible(prices: Prices, usage: Usage, asked: tuple[str, str]) -> None:
+    """A cost is finite and not negative, and its total is the sum of both sides; or there is none."""
+    provider, model = asked
+    call = Call(Request(provider=provider, model=model), 0.0, reported=usage, finished=True)
+    cost = prices.cost(call)
+    if cost is None:
+        return
+    told = [cost.input, cost.output, cost.total, cost.cache_read, cost.cache_creation, cost.reasoning]
+    assert all(isfinite(each) and each >= 0 for each in told if each is not None)
+    assert cost.total == pytest.approx(cost.input + cost.output)
+    for detail in ("cache_read", "cache_creation", "reasoning"):
+        assert (getattr(cost, detail) is None) == (getattr(usage, detail) is None)
