@@ -1,13 +1,55 @@
-"""Every test runs with our own failures raised, unless it asks for `lenient`."""
+"""Every test runs with our own failures raised, unless it asks for `lenient`; without what it needs, it is skipped."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sentry_sdk import integrations
 
 from sentry_langchain_stream import SentryStreamHandler, containment
+from tests import absent
+
+
+class _Module(pytest.Module):
+    """A file of tests, all of which are skipped if it imports what is absent."""
+
+    def collect(self) -> Any:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            if error.__cause__ is not None and (why := absent.reason(error.__cause__)):
+                pytest.skip(why, allow_module_level=True)
+            raise
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Collect every file so."""
+    module: pytest.Module = _Module.from_parent(parent, path=module_path)
+    return module
+
+
+def _skipping_what_is_absent() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except Exception as error:
+        if why := absent.reason(error):
+            pytest.skip(why)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """Skip a test whose fixtures need what is absent."""
+    return (yield from _skipping_what_is_absent())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Skip a test that needs what is absent."""
+    return (yield from _skipping_what_is_absent())
 
 # The same examples in every run, so that no build fails by chance; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)

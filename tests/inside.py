@@ -17,9 +17,9 @@ from sqlalchemy.pool import StaticPool
 
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.testing import Captured, CapturedSpan
-from tests.wire import WIRE_SHAPES, active_span, child_span
+from tests.wire import BOTH_MODELS, WIRE_SHAPES, active_span, child_span
 
-CASES = [*((shape, True) for shape in WIRE_SHAPES), ("transaction and spans", False), ("stream", False)]
+CASES = [*((shape, True) for shape in WIRE_SHAPES), *((shape, False) for shape in BOTH_MODELS)]
 """Wire shapes, in a span of the application and without one."""
 
 

@@ -16,7 +16,7 @@ from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.canary import SCENES, Canaries, Scene, refusing
-from tests.wire import WIRE_SHAPES
+from tests.wire import DEFAULT_SHAPE, WIRE_SHAPES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
@@ -74,7 +74,7 @@ SENT = [
     (capture, shape)
     for capture in CAPTURES
     for shape in WIRE_SHAPES
-    if capture not in SPELLINGS or shape == "transaction and spans"
+    if capture not in SPELLINGS or shape == DEFAULT_SHAPE
 ]
 
 

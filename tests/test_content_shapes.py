@@ -21,7 +21,6 @@ from langchain_core.messages import (
     ToolMessage,
     message_to_dict,
 )
-from langgraph.types import Command, Overwrite
 from pydantic import BaseModel, Field, SecretStr
 
 from sentry_langchain_stream import content, media
@@ -601,13 +600,6 @@ class Trip(BaseModel):
         (Trip(to=Place("Paris")), '{"to": {"city": "Paris", "exact": true}, "days": 2, "word": "**********"}'),
         (Document("words", metadata={"page": 3}), None),
         (AIMessage("Hi", response_metadata={"headers": "secret"}), "Hi"),
-        (Command(update={"messages": [ToolMessage("18", tool_call_id="1")], "other": 1}), "18"),
-        (Command(update={"city": "Paris"}, goto="next"), '{"city": "Paris"}'),
-        (Command(goto="next"), "{}"),
-        (
-            [ToolMessage("a", tool_call_id="1"), Command(update={"messages": [ToolMessage("b", tool_call_id="2")]})],
-            "a\nb",
-        ),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
@@ -624,6 +616,20 @@ def test_a_tools_result(output: Any, expected: str | None) -> None:
     else:
         assert recorded == expected
     assert content.tool_result(output, Policy(inputs=True)) is None
+
+
+def test_a_tools_result_that_is_a_command() -> None:
+    """Of LangGraph's commands the update is the result, and of an update its messages."""
+    types = pytest.importorskip("langgraph.types")
+    said, more = (ToolMessage(text, tool_call_id=text) for text in "ab")
+    for output, expected in (
+        (types.Command(update={"messages": [said], "other": 1}), "a"),
+        (types.Command(update={"city": "Paris"}, goto="next"), '{"city": "Paris"}'),
+        (types.Command(goto="next"), "{}"),
+        ([said, types.Command(update={"messages": [more]})], "a\nb"),
+    ):
+        assert content.tool_result(output, OPEN) == expected
+        assert content.tool_result(output, Policy(inputs=True)) is None
 
 
 def test_a_tools_arguments() -> None:
@@ -660,16 +666,23 @@ def test_embeddings_are_left_out() -> None:
     [
         {"messages": ["Hi"]},
         {"messages": "Hi", "other": object()},
-        {"messages": Overwrite([HumanMessage("Hi")])},
         SimpleNamespace(messages=[HumanMessage("Hi")]),
         [HumanMessage("Hi")],
     ],
-    ids=["dict", "one message", "overwrite", "object", "list"],
+    ids=["dict", "one message", "object", "list"],
 )
 def test_a_conversation_is_what_a_graph_is_given(state: Any) -> None:
     """The messages of a state are found wherever LangGraph allows them."""
     assert conforming(content.conversation(state, OPEN) or "") == SAID
     assert content.conversation(state, Policy(outputs=True)) is None
+
+
+def test_a_conversation_may_overwrite_another() -> None:
+    """Messages that are to replace those of the state, rather than to be added, are found too."""
+    overwrite = getattr(pytest.importorskip("langgraph.types"), "Overwrite", None)
+    if overwrite is None:
+        pytest.skip("this version of langgraph has no Overwrite")
+    assert conforming(content.conversation({"messages": overwrite([HumanMessage("Hi")])}, OPEN) or "") == SAID
 
 
 @pytest.mark.parametrize("state", [None, {}, {"question": "Hi"}, {"messages": []}, object(), 3])

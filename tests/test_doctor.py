@@ -208,7 +208,7 @@ def test_the_sampler_is_asked_about_the_probe_itself(monkeypatch: pytest.MonkeyP
         (WIRE_SHAPES["transaction and spans"], "ok", "span items"),
         (WIRE_SHAPES["stream"], "ok", "streamed"),
         ({"spotlight": "http://127.0.0.1:9/stream"}, "warning", "Spotlight"),
-        ({"spotlight": "http://127.0.0.1:9/stream", "stream_gen_ai_spans": False}, "ok", "inside of their transaction"),
+        ({"spotlight": "http://127.0.0.1:9/stream", **WIRE_SHAPES["transaction"]}, "ok", "inside of their transaction"),
         ({**WIRE_SHAPES["stream"], "before_send_transaction": lambda event, hint: event}, "warning", "never called"),
         ({"instrumenter": "otel"}, "fail", "otel"),
     ],
@@ -315,7 +315,7 @@ def tampering(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
             change(span)
         return event
 
-    return {"before_send_transaction": before_send_transaction, "stream_gen_ai_spans": False}
+    return {"before_send_transaction": before_send_transaction, **WIRE_SHAPES["transaction"]}
 
 
 def renamed(event: Any, hint: Any) -> Any:
@@ -334,7 +334,7 @@ def doubled(event: Any, hint: Any) -> Any:
     ("options", "told"),
     [
         ({"before_send_transaction": lambda event, hint: None}, "transaction: before_send"),
-        ({"before_send_transaction": doubled, "stream_gen_ai_spans": False}, "auto.somebody"),
+        ({"before_send_transaction": doubled, **WIRE_SHAPES["transaction"]}, "auto.somebody"),
         ({"before_send_transaction": renamed}, "'job'"),
         (tampering(lambda span: span.update(op="ai.chat")), "'ai.chat'"),
         (tampering(lambda span: span.update(description="x")), "'x'"),

@@ -117,7 +117,7 @@ class Keep(Transport):
 
 ours = SentryStreamIntegration("bot")
 options = dict(
-    dsn="http://k@127.0.0.1:9/1", transport=Keep, traces_sample_rate=1.0, stream_gen_ai_spans=False
+    dsn="http://k@127.0.0.1:9/1", transport=Keep, traces_sample_rate=1.0, **{WIRE_SHAPES["transaction"]!r}
 )
 {ORDERS[order]}
 FakeListChatModel(responses=["Yes."]).invoke("Hi")

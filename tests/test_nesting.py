@@ -21,7 +21,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.inside import CASES, Calling, World, around, assert_worked_below, name_above, parent_of, world
-from tests.wire import WAYS, WIRE_SHAPES, Way, child_span, fake_model
+from tests.wire import BOTH_MODELS, WAYS, WIRE_SHAPES, Way, child_span, fake_model
 
 LANGGRAPH = "auto.ai.langgraph"
 """The origin of the spans of Sentry's own integration."""
@@ -251,7 +251,7 @@ async def test_work_in_a_thread_of_a_tool_hangs_below_the_tool(
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("place", [place for place in PLACES if len(place.where) == 1], ids=str)
-@pytest.mark.parametrize("shape", ["transaction and spans", "stream"])
+@pytest.mark.parametrize("shape", BOTH_MODELS)
 async def test_nesting_can_be_switched_off(outside: World, shape: str, place: Place, way: Way) -> None:
     """Then everything hangs where it would without the handler: below whoever's span is active there."""
     handler: Any = SentryStreamHandler(nesting=False)

@@ -23,7 +23,7 @@ from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_span
 from tests import celery_worker
 from tests.inside import Calling, around, parent_of
 from tests.processes import received
-from tests.wire import WAYS, WIRE_SHAPES
+from tests.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 60.0
@@ -85,7 +85,7 @@ async def test_a_service_that_a_tool_calls_continues_the_trace(tmp_path: Path) -
     """Its request hangs below the HTTP request in the tool's span, and its chain below that: one trace."""
     handler: Any = SentryStreamHandler()
     calls: list[Captured] = []
-    with service("transaction and spans", tmp_path / "sent") as url:
+    with service(DEFAULT_SHAPE, tmp_path / "sent") as url:
         for here, (make, question), way in product(WIRE_SHAPES, APPLICATIONS.values(), WAYS[1:3]):
             with capture_spans(**WIRE_SHAPES[here]) as captured, around(here, True):
                 await way.run(make(url), question, {"callbacks": [handler]})

@@ -25,7 +25,7 @@ from tests.trees.agents import (
     subgraph_in_a_function,
 )
 from tests.trees.case import SURROUNDINGS, Case, each, play
-from tests.wire import WIRE_SHAPES
+from tests.wire import DEFAULT_SHAPE, WIRE_SHAPES
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -229,7 +229,7 @@ async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> 
 @pytest.mark.parametrize(("case", "way"), each(CASES))
 async def test_the_tree_without_sentrys_own_spans(case: Case, way: ways.Run) -> None:
     """The tree is the same where Sentry's LanggraphIntegration, which opens spans for some ways, is off."""
-    await play(case, way, "transaction and spans", without=LanggraphIntegration.identifier)
+    await play(case, way, DEFAULT_SHAPE, without=LanggraphIntegration.identifier)
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 import sentry_sdk
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -15,13 +16,34 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import Field
+from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
 
-WIRE_SHAPES: dict[str, dict[str, Any]] = {
+
+class _Shapes(dict[str, dict[str, Any]]):
+    def __missing__(self, shape: str) -> NoReturn:
+        pytest.skip(f"sentry-sdk {VERSION} has no wire shape {shape!r}")
+
+
+_SHAPES: dict[str, dict[str, Any]] = {
     "transaction": {"stream_gen_ai_spans": False},
     "transaction and spans": {"stream_gen_ai_spans": True},
     "stream": {"trace_lifecycle": "stream"},
 }
-"""The options that make the SDK send each of its three wire shapes; the second is its default."""
+
+WIRE_SHAPES: dict[str, dict[str, Any]] = _Shapes(
+    {shape: options for shape, options in _SHAPES.items() if options.keys() <= DEFAULT_OPTIONS.keys()}
+    or {"transaction": {}}
+)
+"""The options that make the SDK send each of its wire shapes: three since 2.66, two since 2.60, before that one.
+
+A test that asks for one that the SDK does not have is skipped.
+"""
+
+DEFAULT_SHAPE = "transaction and spans" if "transaction and spans" in WIRE_SHAPES else "transaction"
+"""The wire shape that this SDK sends by default."""
+
+BOTH_MODELS = tuple(shape for shape in WIRE_SHAPES if shape in (DEFAULT_SHAPE, "stream"))
+"""A wire shape for each of the span models that this SDK has: transactions, and streamed spans."""
 
 
 SLACK = 0.001
@@ -31,6 +53,8 @@ to a wall-clock start, for each span anew."""
 
 def content_allowed(allowed: bool) -> dict[str, Any]:
     """The client options that allow AI content to be recorded, or not."""
+    if "data_collection" not in DEFAULT_OPTIONS:
+        return {"send_default_pii": allowed}
     return {"data_collection": {"gen_ai": {"inputs": allowed, "outputs": allowed}}}
 
 
@@ -92,7 +116,9 @@ def child_span(shape: str, name: str) -> Iterator[None]:
 
 def current_span_id() -> str | None:
     """The id of the span that is current, in whichever mode."""
-    span = sentry_sdk.get_current_span() or sentry_sdk.traces.get_current_span()
+    span = sentry_sdk.get_current_span()
+    if span is None and "stream" in WIRE_SHAPES:
+        return getattr(sentry_sdk.traces.get_current_span(), "span_id", None)
     return span.span_id if span is not None else None
 
 

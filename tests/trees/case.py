@@ -16,7 +16,7 @@ from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.trees.rules import check
 from tests.trees.text import aligned
 from tests.trees.ways import ANY, Run, settled
-from tests.wire import WIRE_SHAPES, active_span, content_allowed, current_span_id
+from tests.wire import BOTH_MODELS, WIRE_SHAPES, active_span, content_allowed, current_span_id
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class Case:
 
 SURROUNDINGS = [
     *(pytest.param(shape, False, id=f"{shape}-alone") for shape in WIRE_SHAPES),
-    pytest.param("transaction and spans", True, id="in a span"),
-    pytest.param("stream", True, id="stream-in a span"),
+    *(pytest.param(shape, True, id=f"{shape}-in a span") for shape in BOTH_MODELS),
 ]
 """The wire shapes, and whether a span of the application's own is active around the run."""
 

@@ -1,0 +1,67 @@
+"""What the suite can do without: packages of the extras, and options that older versions of the SDK do not have.
+
+A test that meets one of them is skipped, and says which. Nothing else is: a room of the package that cannot do without
+such a package fails, as it should.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from pathlib import Path
+
+from sentry_sdk.consts import VERSION
+
+import sentry_langchain_stream
+
+PACKAGES = frozenset(
+    {
+        "celery",
+        "deepagents",
+        "django",
+        "fastapi",
+        "genai_prices",
+        "httpx_sse",
+        "langchain",
+        "langchain_openai",
+        "langgraph",
+        "nbclient",
+        "nbformat",
+        "openai",
+        "playwright",
+        "rich",
+        "sentry_conventions",
+        "sentry_relay",
+        "sqlalchemy",
+        "sse_starlette",
+        "starlette",
+        "typer",
+        "uvicorn",
+    }
+)
+"""Packages of the extras."""
+
+OPTIONS = frozenset({"data_collection", "stream_gen_ai_spans", "trace_lifecycle"})
+"""Options of `sentry_sdk.init` that came after the oldest supported version."""
+
+_PACKAGE = Path(sentry_langchain_stream.__file__).parent
+_OF_THE_DEMO = (_PACKAGE / "demo", _PACKAGE / "cli.py")
+
+
+def reason(error: BaseException) -> str | None:
+    """Why a test that fails with this error is to be skipped, or `None` if it is to fail."""
+    if isinstance(error, ModuleNotFoundError):
+        name = (error.name or "").partition(".")[0]
+        return f"needs {name}, which is not installed" if name in PACKAGES and not _is_ours(error) else None
+    if isinstance(error, TypeError):
+        unknown = re.fullmatch(r"Unknown option '(\w+)'", str(error))
+        if unknown is not None and unknown[1] in OPTIONS:
+            return f"needs the option {unknown[1]!r}, which sentry-sdk {VERSION} does not have"
+    return None
+
+
+def _is_ours(error: ModuleNotFoundError) -> bool:
+    """Whether the import stands in a room that has to do without the extras."""
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__) if "<" not in frame.filename]
+    importing = files[-1]
+    return importing.is_relative_to(_PACKAGE) and not any(importing.is_relative_to(each) for each in _OF_THE_DEMO)
