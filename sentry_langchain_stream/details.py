@@ -42,7 +42,8 @@ def _description(described: Mapping[str, Any], policy: Policy) -> str | None:
 
 
 def add_result(to: ToolCall, output: object, policy: Policy) -> None:
-    """Add what a tool returned, if it may be recorded."""
+    """Add what a tool returned, if it may be recorded; and the call's id, which langchain-core 1.0 tells no earlier."""
+    to.id = to.id or as_text(getattr(output, "tool_call_id", None))
     to.result = content.tool_result(output, policy.beside(to.arguments))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from langchain_core.messages import ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException
@@ -22,7 +23,7 @@ from tests.trees import ways
 from tests.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.trees.case import Case, record
 from tests.trees.script import Shelf, actor
-from tests.wire import WIRE_SHAPES, content_allowed
+from tests.wire import BOTH_MODELS, WIRE_SHAPES, content_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -31,7 +32,12 @@ SCOUT, CHIEF = "invoke_agent scout", "invoke_agent chief"
 
 
 async def run(
-    app: Any, asked: Any = HI, shape: str = "stream", way: ways.Run = ways.ainvoke, config: Any = None, **handler: Any
+    app: Any,
+    asked: Any = HI,
+    shape: str = BOTH_MODELS[-1],
+    way: ways.Run = ways.ainvoke,
+    config: Any = None,
+    **handler: Any,
 ) -> Captured:
     """Run an application once."""
     case = Case("", lambda: app, "", asked=(asked,), config=config or {})
@@ -269,3 +275,12 @@ async def test_a_tree_that_opens_is_not_idle() -> None:
     with capture_spans(**content_allowed(True)):
         await handler.on_chain_start({}, {}, run_id=runs[0], tags=["shop"])
         assert [handler._runs.get(run_id) is not None for run_id in runs] == [True, True]
+
+
+def test_a_tools_result_tells_the_id_of_the_call() -> None:
+    """Where LangChain does not tell it at the start, as langchain-core 1.0, the id of the call is the result's."""
+    handler, run_id = SentryStreamHandler(), uuid4()
+    with capture_spans() as captured:
+        handler.on_tool_start({"name": "look"}, "it", run_id=run_id)
+        handler.on_tool_end(ToolMessage("IT", tool_call_id="call-1"), run_id=run_id)
+    assert captured.find(op="gen_ai.execute_tool").attributes["langchain_stream.tool_call_id"] == "call-1"
