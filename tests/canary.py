@@ -480,7 +480,7 @@ LEFT = (left, left_sync, cancelled)
 MESSAGES = {"message": MESSAGE}
 PARTIAL = {"answer": OUT, "reasoning": perhaps(OUT)}
 STREAMS = (ways.stream, ways.astream, ways.astream_events_v2)
-V3_STREAMS = (ways.astream_events_v3, ways.stream_events_v3)
+V3_STREAMS = tuple(way for way in ways.V3 if way not in ways.ANY)
 
 SCENES = (
     Scene("model", _model, ASKED | ANSWERED | LABELLED, ways.V3, labels),

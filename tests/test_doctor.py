@@ -201,15 +201,20 @@ def test_the_sampler_is_asked_about_the_probe_itself(monkeypatch: pytest.MonkeyP
     assert seen == [("function", probe.PIPELINE)]
 
 
+TOLD = {"transaction": "inside of their transaction", "transaction and spans": "span items", "stream": "streamed"}
+
+
 @pytest.mark.parametrize(
     ("options", "level", "told"),
     [
-        (WIRE_SHAPES["transaction"], "ok", "inside of their transaction"),
-        (WIRE_SHAPES["transaction and spans"], "ok", "span items"),
-        (WIRE_SHAPES["stream"], "ok", "streamed"),
+        *((WIRE_SHAPES[shape], "ok", told) for shape, told in TOLD.items() if shape in WIRE_SHAPES),
         ({"spotlight": "http://127.0.0.1:9/stream"}, "warning", "Spotlight"),
         ({"spotlight": "http://127.0.0.1:9/stream", **WIRE_SHAPES["transaction"]}, "ok", "inside of their transaction"),
-        ({**WIRE_SHAPES["stream"], "before_send_transaction": lambda event, hint: event}, "warning", "never called"),
+        (
+            {"trace_lifecycle": "stream", "before_send_transaction": lambda event, hint: event},
+            "warning",
+            "never called",
+        ),
         ({"instrumenter": "otel"}, "fail", "otel"),
     ],
 )
@@ -339,7 +344,7 @@ def doubled(event: Any, hint: Any) -> Any:
         (tampering(lambda span: span.update(op="ai.chat")), "'ai.chat'"),
         (tampering(lambda span: span.update(description="x")), "'x'"),
         (tampering(lambda span: span.update(parent_span_id="a" * 16)), "not below"),
-        ({**WIRE_SHAPES["stream"], "ignore_spans": [probe.PIPELINE]}, "span: ignored"),
+        ({"trace_lifecycle": "stream", "ignore_spans": [probe.PIPELINE]}, "span: ignored"),
     ],
     ids=["dropped", "doubled", "root renamed", "other op", "other name", "other parent", "ignored"],
 )

@@ -14,7 +14,7 @@ import pytest
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.privacy import Gathered, Limits
 from sentry_langchain_stream.testing import capture_spans
-from tests.wire import WIRE_SHAPES, ScriptedModel, content_allowed
+from tests.wire import WIRE_SHAPES, ScriptedModel, content_allowed, needs_v3
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -73,13 +73,16 @@ KINDS: dict[str, Callable[..., Iterator[int]]] = {
 }
 
 
+EACH = [pytest.param(kind, marks=needs_v3 if kind == "v3" else ()) for kind in KINDS]
+
+
 @contextmanager
 def live(kind: str, chunks: int, **settings: Any) -> Iterator[int]:
     """A stream of which so many chunks have arrived; yields what it costs in bytes."""
     yield from KINDS[kind](chunks, **settings)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EACH)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_without_content_a_stream_costs_the_same_however_long_it_is(shape: str, kind: str) -> None:
     """With capture off nothing is kept of a chunk: ten thousand of them take no more memory than ten."""
@@ -91,7 +94,7 @@ def test_without_content_a_stream_costs_the_same_however_long_it_is(shape: str, 
     assert long - short < 2_000
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EACH)
 def test_with_content_a_stream_costs_no_more_than_may_be_sent(kind: str) -> None:
     """With capture on the ends of the text are kept: as much after 200 KB as after 800 KB."""
     with capture_spans(**content_allowed(True)):

@@ -20,7 +20,15 @@ from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.inside import CASES, World, world
-from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, child_span, current_span_id, fake_model
+from tests.wire import (
+    WIRE_SHAPES,
+    ScriptedModel,
+    active_span,
+    child_span,
+    current_span_id,
+    fake_model,
+    needs_v3,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -243,7 +251,7 @@ def assert_same_trees(captured: Captured) -> None:
     assert len(forms) == 1, told
 
 
-@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize("version", ["v2", pytest.param("v3", marks=needs_v3)])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_the_consumer_of_events_is_outside(shape: str, version: Any) -> None:
     """Of `astream_events`, from before the first event until after the last."""
@@ -263,6 +271,7 @@ async def test_the_consumer_of_events_is_outside(shape: str, version: Any) -> No
     assert len(captured.find_all(op="gen_ai.chat")) == 1
 
 
+@needs_v3
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_the_consumer_of_v3_events_is_outside(shape: str) -> None:
     """Of `stream_events`, from before the first event until after the last."""

@@ -18,7 +18,7 @@ from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.inside import CASES, around, name_above
-from tests.wire import WAYS, WIRE_SHAPES, Way
+from tests.wire import WAYS, WIRE_SHAPES, Way, needs_v3
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
@@ -94,7 +94,7 @@ async def test_several_prompts_in_one_call_take_no_request_from_each_other(
     assert not set(requests(captured)) & set(calls(captured))
 
 
-@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize("version", ["v2", pytest.param("v3", marks=needs_v3)])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_the_request_of_a_stream_of_events_hangs_below_the_model(
     model: ChatOpenAI, shape: str, version: str

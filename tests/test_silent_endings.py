@@ -20,7 +20,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.helpers import Clock
 from tests.subjects import SUBJECTS
-from tests.wire import WIRE_SHAPES, ScriptedModel, fake_model
+from tests.wire import WIRE_SHAPES, ScriptedModel, fake_model, needs_v3
 
 CLOCK = Clock()
 
@@ -428,6 +428,7 @@ def test_a_process_that_exits_with_an_open_stream_tells_of_it(shape: str) -> Non
     ], out + err
 
 
+@needs_v3
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 async def test_a_v3_stream_that_is_closed_is_cancelled(shape: str) -> None:
@@ -445,6 +446,7 @@ async def test_a_v3_stream_that_is_closed_is_cancelled(shape: str) -> None:
     assert handler.live_runs == 0
 
 
+@needs_v3
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 async def test_a_v3_stream_that_is_left_goes_on(shape: str) -> None:
@@ -460,6 +462,7 @@ async def test_a_v3_stream_that_is_left_goes_on(shape: str) -> None:
     assert handler.live_runs == 0
 
 
+@needs_v3
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 def test_a_sync_v3_stream_that_is_left_is_ended_when_idle() -> None:
     """Of a sync v3 stream that is left early LangChain never says a word; idleness ends it."""
@@ -475,6 +478,7 @@ def test_a_sync_v3_stream_that_is_left_is_ended_when_idle() -> None:
     assert handler.live_runs == 0
 
 
+@needs_v3
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_a_v3_stream_in_a_loop_that_stops_ends_once(shape: str) -> None:
     """When the loop stops right after a v3 stream, LangChain signals an end and an error; the first one counts."""

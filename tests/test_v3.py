@@ -23,9 +23,9 @@ from sentry_langchain_stream.testing import Captured, capture_spans
 from sentry_langchain_stream.usage import Usage
 from tests.helpers import Clock, handler_on
 from tests.test_timing import PAUSES, TIMING, Network, Pieces
-from tests.wire import WIRE_SHAPES, ScriptedModel, content_allowed
+from tests.wire import WIRE_SHAPES, ScriptedModel, content_allowed, needs_v3
 
-pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+pytestmark = [needs_v3, pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")]
 
 USAGE: Any = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
 ANSWER = Answer(pieces=("a", "b", "c"), prompt_tokens=11, completion_tokens=7, cached_tokens=4, reasoning_tokens=2)

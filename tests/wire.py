@@ -46,6 +46,10 @@ BOTH_MODELS = tuple(shape for shape in WIRE_SHAPES if shape in (DEFAULT_SHAPE, "
 """A wire shape for each of the span models that this SDK has: transactions, and streamed spans."""
 
 
+HAS_V3 = hasattr(BaseChatModel, "stream_events")
+
+needs_v3 = pytest.mark.skipif(not HAS_V3, reason="needs v3 events, which came with langchain-core 1.4")
+
 SLACK = 0.001
 """Seconds by which the end of one span may seem to precede another's: the SDK adds a monotonic time that has gone by
 to a wall-clock start, for each span anew."""

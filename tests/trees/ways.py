@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sentry_langchain_stream import SentryStreamHandler
+from tests.wire import HAS_V3
 
 Run = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -58,7 +59,7 @@ WHOLE = (invoke, ainvoke)
 ANY: tuple[Run, ...] = (*WHOLE, stream, astream, astream_events_v2)
 """The ways that every runnable supports."""
 
-V3: tuple[Run, ...] = (*ANY, astream_events_v3, stream_events_v3)
+V3: tuple[Run, ...] = (*ANY, astream_events_v3, stream_events_v3) if HAS_V3 else ANY
 """The ways that models and graphs support."""
 
 BATCH: tuple[Run, ...] = (batch, abatch)
