@@ -12,7 +12,7 @@ export JUPYTER_DATA_DIR := $(CACHE)/jupyter
 export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo example notebooks wheel clean
+.PHONY: help test lint format demo example notebooks matrix wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -39,8 +39,11 @@ example: $(VENV)/demo ## Serve a page that streams answers and shows their spans
 notebooks: $(VENV)/dev ## Execute the notebooks and store their outputs
 	$(BIN)/python notebooks/execute.py
 
-wheel: $(VENV)/dev ## Build the wheel and the sdist
-	$(BIN)/python -m build --installer uv
+matrix: $(VENV)/dev ## All tests on every supported version (ARGS="-s oldest-3.10 -- tests/test_usage.py")
+	$(BIN)/nox --tags matrix $(ARGS)
+
+wheel: $(VENV)/dev ## Build the wheel and the sdist, and use both in clean environments
+	$(BIN)/nox --tags wheel $(ARGS)
 
 clean: ## Remove the environment and what the jobs made
 	rm -rf $(VENV) $(CACHE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -208,7 +208,7 @@ TOLD = {"transaction": "inside of their transaction", "transaction and spans": "
     ("options", "level", "told"),
     [
         *((WIRE_SHAPES[shape], "ok", told) for shape, told in TOLD.items() if shape in WIRE_SHAPES),
-        ({"spotlight": "http://127.0.0.1:9/stream"}, "warning", "Spotlight"),
+        ({"spotlight": "http://127.0.0.1:9/stream", "stream_gen_ai_spans": True}, "warning", "Spotlight"),
         ({"spotlight": "http://127.0.0.1:9/stream", **WIRE_SHAPES["transaction"]}, "ok", "inside of their transaction"),
         (
             {"trace_lifecycle": "stream", "before_send_transaction": lambda event, hint: event},
@@ -244,7 +244,11 @@ def no_messages(event: Any, hint: Any) -> Any:
             "ok",
             "inputs are recorded; outputs are not recorded",
         ),
-        ({**content_allowed(False), "send_default_pii": True}, "warning", "although send_default_pii is True"),
+        (
+            {"data_collection": {"gen_ai": {"inputs": False, "outputs": False}}, "send_default_pii": True},
+            "warning",
+            "although send_default_pii is True",
+        ),
         ({**content_allowed(True), "before_send_transaction": no_messages}, "fail", "the other way round for inputs"),
     ],
 )

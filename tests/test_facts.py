@@ -103,9 +103,13 @@ async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: b
         assert told == dict.fromkeys(told)
         assert b"Done." not in b"".join(captured.envelopes)
         return
+    if not agent().config:
+        # Before langchain 1.2.13 it is a chain until its first node starts, and by then what it was asked is gone.
+        assert told.pop("input.messages") is None
     read = {key: json.loads(str(value)) for key, value in told.items()}
     assert [each.get("name") or each["function"]["name"] for each in read["tool.definitions"]] == ["look"]
-    assert [each["role"] for each in read["input.messages"]] == ["user"]
+    if "input.messages" in read:
+        assert [each["role"] for each in read["input.messages"]] == ["user"]
     assert read["output.messages"][0]["parts"] == [{"type": "text", "content": "Done."}]
 
 
@@ -279,7 +283,8 @@ async def test_a_tree_that_opens_is_not_idle() -> None:
 
 def test_a_tools_result_tells_the_id_of_the_call() -> None:
     """Where LangChain does not tell it at the start, as langchain-core 1.0, the id of the call is the result's."""
-    handler, run_id = SentryStreamHandler(), uuid4()
+    handler: Any = SentryStreamHandler()
+    run_id = uuid4()
     with capture_spans() as captured:
         handler.on_tool_start({"name": "look"}, "it", run_id=run_id)
         handler.on_tool_end(ToolMessage("IT", tool_call_id="call-1"), run_id=run_id)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,27 @@ def test_the_version_is_told_once() -> None:
     version = sentry_langchain_stream.__version__
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_a_release_works_outside_of_the_checkout(tmp_path: Path) -> None:
+    """The sdist makes a wheel, and that has the package, its types, its licence and its plugin, and is at work."""
+    pytest.importorskip("hatchling")
+
+    def run(*arguments: str, folder: Path, **variables: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=folder, env={**os.environ, **variables}, capture_output=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def build(kind: str, folder: Path) -> Path:
+        run("-c", f"import hatchling.build as b; b.build_{kind}({str(tmp_path)!r})", folder=folder)
+        return next(each for each in tmp_path.iterdir() if each.suffix == (".gz" if kind == "sdist" else ".whl"))
+
+    with tarfile.open(build("sdist", ROOT)) as sdist:
+        sdist.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    with zipfile.ZipFile(build("wheel", unpacked)) as wheel:
+        wheel.extractall(tmp_path / "site-packages")
+    told = run(str(ROOT / "tests" / "installed.py"), folder=tmp_path, PYTHONPATH=str(tmp_path / "site-packages"))
+    assert told.startswith("installed and at work")
