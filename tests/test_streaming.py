@@ -330,3 +330,14 @@ def test_every_hook_is_overridden_by_a_plain_function(hook: str) -> None:
     ours = getattr(SentryStreamHandler, hook)
     assert hook in vars(SentryStreamHandler)
     assert not asyncio.iscoroutinefunction(ours)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_cleared_scope_has_a_trace_all_the_same(shape: str) -> None:
+    """After `clear()`, with which older SDKs forget the trace as well, runs have their spans, and share a trace."""
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        sentry_sdk.get_isolation_scope().clear()
+        for _ in range(2):
+            fake_model().invoke("Hi", config={"callbacks": [SentryStreamHandler()]})
+    assert len(captured.find_all(op="gen_ai.chat")) == 2
+    assert len({span.trace_id for span in captured.spans}) == 1

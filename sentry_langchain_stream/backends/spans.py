@@ -62,7 +62,7 @@ class TransactionSpans:
         if parent is not None:
             return parent.start_child(op=op, name=name, origin=ORIGIN)
         scope = sentry_sdk.get_current_scope()
-        context = scope.get_active_propagation_context()
+        context = _context(scope)
         above = sentry_sdk.get_current_span()
         sent = above.containing_transaction if above is not None else None
         if above is not None and sent is not None:
@@ -170,7 +170,7 @@ class StreamedSpans:
             return traces.start_span(name, attributes=attributes, parent_span=parent, active=False)
         # An unsampled root makes itself current whatever `active` says; in a scope of its own that harms nobody.
         with sentry_sdk.new_scope() as scope:
-            context = scope.get_active_propagation_context()
+            context = _context(scope)
             crowded = self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None
             if crowded or _wants_its_own_trace(context):
                 scope.set_new_propagation_context()
@@ -235,6 +235,15 @@ def _wants_its_own_trace(context: PropagationContext) -> bool:
     options = sentry_sdk.get_client().options
     everything = options.get("traces_sample_rate") == 1.0 and options.get("traces_sampler") is None
     return context.parent_span_id is None and not everything
+
+
+def _context(scope: Scope) -> PropagationContext:
+    """The trace that a root may join."""
+    context: PropagationContext | None = scope.get_active_propagation_context()
+    if context is None:  # older versions of the SDK have none once the isolation scope was cleared
+        sentry_sdk.get_isolation_scope().set_new_propagation_context()
+        context = scope.get_active_propagation_context()
+    return context
 
 
 def _baggage(context: PropagationContext) -> Baggage | None:
