@@ -51,6 +51,7 @@ def pytest_runtest_call() -> Generator[None, object, object]:
     """Skip a test that needs what is absent."""
     return (yield from _skipping_what_is_absent())
 
+
 # The same examples in every run, so that no build fails by chance; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("thorough", derandomize=False, deadline=None, print_blob=True, max_examples=5_000)
