@@ -1,18 +1,24 @@
-"""Execute every notebook of this folder, each in a fresh kernel.
+"""Execute every notebook of this folder, each in a fresh kernel, all at the same time.
 
-    python notebooks/execute.py            store the outputs
+    python notebooks/execute.py            store the outputs, and the README's picture of a stream
     python notebooks/execute.py --check    store nothing; fail if a cell fails or what is stored is out of date
 
-What is stored is the same after every run: no times, no machine's paths, no kernel's details. The notebooks never
-reach a real API from here, whatever keys the environment holds.
+What is stored as text is the same after every run: no times, no machine's paths, no kernel's details. Of a picture the
+check only asks that it is there, with the size and the number of plots that stand beside it as text: its bytes depend
+on the version of matplotlib, and what it shows may have been measured. The notebooks never reach a real API from here,
+whatever keys the environment holds.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +30,11 @@ from nbclient.exceptions import CellExecutionError
 nbformat: Any = _nbformat  # its functions are not annotated
 
 SECONDS_PER_CELL = 120
-_FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+README_PICTURE = ("microscope.ipynb", "close-up", "docs/stream.png")
+"""The notebook and the cell that draw the picture in the README, and its file."""
+
+_FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
+_PICTURE = re.compile(r'"image/png": "[^"]+"')
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -38,43 +48,53 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     holds = True
+    paths = sorted(Path(__file__).parent.glob("*.ipynb"))
+    texts = [path.read_text(encoding="utf-8") for path in paths]
     with prepared_environment():
-        for path in sorted(Path(__file__).parent.glob("*.ipynb")):
-            stored = path.read_text(encoding="utf-8")
-            try:
-                fresh = nbformat.writes(executed(nbformat.reads(stored, as_version=4))).rstrip("\n") + "\n"
-            except CellExecutionError as error:
-                print(f"{path.name}: a cell failed\n{error}", file=sys.stderr)
-                holds = False
-                continue
-            if not check:
-                path.write_text(fresh, encoding="utf-8")
-                print(f"{path.name}: stored")
-            elif fresh != stored:
-                print(f"{path.name}: out of date, run `make notebooks`\n{difference(stored, fresh)}", file=sys.stderr)
-                holds = False
-            else:
-                print(f"{path.name}: up to date")
+        results = asyncio.run(executed(texts))
+    for path, stored, fresh in zip(paths, texts, results, strict=True):
+        if isinstance(fresh, CellExecutionError):
+            print(f"{path.name}: a cell failed\n{fresh}", file=sys.stderr)
+            holds = False
+        elif not check:
+            path.write_text(fresh, encoding="utf-8")
+            print(f"{path.name}: stored")
+        elif (now := without_pictures(fresh)) != (before := without_pictures(stored)):
+            print(f"{path.name}: out of date, run `make notebooks`\n{difference(before, now)}", file=sys.stderr)
+            holds = False
+        else:
+            print(f"{path.name}: up to date")
+    if holds and not check:
+        store_picture(Path(__file__).parent)
     return 0 if holds else 1
 
 
-def executed(notebook: Any) -> Any:
-    """The notebook with the outputs of a fresh kernel and without noise."""
+async def executed(notebooks: Sequence[str]) -> list[str | CellExecutionError]:
+    """The text of each notebook with the outputs of a fresh kernel and without noise, or why there is none."""
+    return await asyncio.gather(*map(_executed, notebooks))
+
+
+async def _executed(text: str) -> str | CellExecutionError:
+    notebook = nbformat.reads(text, as_version=4)
     # The working directory is none of the checkout's, so nothing that a cell writes stays behind.
     with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(
+        client = NotebookClient(
             notebook,
             kernel_name="python3",
             timeout=SECONDS_PER_CELL,
             record_timing=False,
             resources={"metadata": {"path": folder}},
-        ).execute()
+        )
+        try:
+            await client.async_execute()
+        except CellExecutionError as error:
+            return error
     notebook.metadata = _METADATA
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
             cell.outputs = joined(cell.outputs)
-    return notebook
+    return str(nbformat.writes(notebook)).rstrip("\n") + "\n"
 
 
 def joined(outputs: list[Any]) -> list[Any]:
@@ -87,6 +107,20 @@ def joined(outputs: list[Any]) -> list[Any]:
         else:
             result.append(output)
     return result
+
+
+def without_pictures(notebook: str) -> str:
+    """The text of a notebook, with a word in place of the bytes of each picture."""
+    return _PICTURE.sub('"image/png": "(a picture)"', notebook)
+
+
+def store_picture(folder: Path) -> None:
+    """Store the README's picture: what one cell of a notebook has drawn."""
+    name, drawing, file = README_PICTURE
+    cells = nbformat.read(folder / name, as_version=4).cells
+    (cell,) = (cell for cell in cells if cell.id == drawing)
+    (picture,) = (output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", ()))
+    (folder.parent / file).write_bytes(b64decode(picture))
 
 
 def difference(stored: str, fresh: str) -> str:
@@ -106,6 +140,8 @@ def prepared_environment() -> Iterator[None]:
             os.environ.pop(name, None)
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
         os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
+        # Makes matplotlib's list of fonts now, if there is none yet: a cell in which that takes long would say so.
+        importlib.import_module("matplotlib.font_manager")
         yield
 
 

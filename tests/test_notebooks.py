@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ def cells(notebook: Path) -> list[dict[str, Any]]:
 def outputs(notebook: Path) -> list[dict[str, Any]]:
     """The outputs of all its cells, as stored."""
     return [output for cell in cells(notebook) for output in cell.get("outputs", ())]
+
+
+def pictures(cell: dict[str, Any]) -> list[str]:
+    """The pictures among a cell's outputs, in base64."""
+    data: list[dict[str, str]] = [output.get("data", {}) for output in cell.get("outputs", ())]
+    return [each["image/png"] for each in data if "image/png" in each]
 
 
 def execute(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -67,9 +74,39 @@ def test_a_cell_that_fails_is_reported(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in run.stderr
 
 
-def test_there_is_a_notebook() -> None:
-    """The tests below look at something."""
-    assert [path.name for path in NOTEBOOKS] == ["quickstart.ipynb"]
+def test_the_notebooks_are_there_with_their_pictures() -> None:
+    """The tests below look at something, and so does the reader."""
+    drawn = {path.name: [cell["id"] for cell in cells(path) if pictures(cell)] for path in NOTEBOOKS}
+    assert drawn == {
+        "agent.ipynb": ["timeline"],
+        "microscope.ipynb": ["close-up", "rates", "compare", "cost"],
+        "quickstart.ipynb": [],
+    }
+
+
+def test_the_picture_in_the_readme_is_the_notebooks() -> None:
+    """The README shows what a cell of a notebook has drawn, and both are stored together."""
+    (cell,) = (cell for cell in cells(FOLDER / "microscope.ipynb") if cell["id"] == "close-up")
+    assert [b64decode(picture) for picture in pictures(cell)] == [(FOLDER.parent / "docs" / "stream.png").read_bytes()]
+    assert "](docs/stream.png)" in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_picture_that_is_no_longer_drawn_is_missed(tmp_path: Path) -> None:
+    """The bytes of a picture are not compared, but that there is one is."""
+    folder = copied(tmp_path)
+    for path in folder.glob("*.ipynb"):
+        path.unlink()
+    source = "from IPython.display import Image, display\nprint('drawn')"
+    outputs = [
+        {"name": "stdout", "output_type": "stream", "text": ["drawn\n"]},
+        {"data": {"image/png": "aGk="}, "metadata": {}, "output_type": "display_data"},
+    ]
+    cell = {"cell_type": "code", "id": "d", "metadata": {}, "source": source, "outputs": outputs, "execution_count": 1}
+    stored = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "drawn.ipynb").write_text(json.dumps(stored, indent=1))
+    run = execute(folder)
+    assert run.returncode == 1
+    assert re.search(r'^- *"image/png": "\(a picture\)"', run.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
@@ -78,13 +115,14 @@ def test_stored_outputs_hold_nothing_of_a_machine(notebook: Path) -> None:
     stored = outputs(notebook)
     assert {output["output_type"] for output in stored} <= {"stream", "display_data", "execute_result"}
     assert {output.get("name", "stdout") for output in stored} == {"stdout"}
+    for output in stored:
+        output.get("data", {}).pop("image/png", None)  # its letters may spell anything
     assert MACHINE.search(json.dumps(stored)) is None
     assert all(cell["metadata"] == {} for cell in cells(notebook))
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
-def test_the_attributes_asked_for_are_shown(notebook: Path) -> None:
-    """Whoever reads the stored notebook sees the span's tokens, model and pipeline."""
-    shown = "".join("".join(output["text"]) for output in outputs(notebook))
+def test_the_attributes_asked_for_are_shown() -> None:
+    """Whoever reads the stored quickstart sees the span's tokens, model and pipeline."""
+    shown = "".join("".join(output["text"]) for output in outputs(FOLDER / "quickstart.ipynb"))
     for line in (r"ai\.total_tokens +\d+", r"ai\.model_id +gpt-4o-mini", r"pipeline_name +support-bot"):
         assert re.search(f"^{line}$", shown, re.MULTILINE)
