@@ -16,6 +16,7 @@ MARK = 140
 """Characters that a mark in place of what was cut takes at most."""
 
 _THOUGHTS = frozenset({"reasoning", "thinking", "reasoning_content", "reasoningContent"})
+_THOUGHT_IN = ("reasoning", "thinking", "text", "summary", "content", *sorted(_THOUGHTS), "reasoningText")
 _CALLS = frozenset({"tool_call", "tool_use", "toolUse", "function_call", "custom_tool_call", "invalid_tool_call"})
 _FRAGMENTS = frozenset({"tool_call_chunk", "server_tool_call_chunk", "input_json_delta"})
 _RESULTS = ("output", "content", "result", "outputs", "results", "code_execution_result")
@@ -265,14 +266,17 @@ def _text_in(block: Mapping[str, Any]) -> str | None:
     return next((text for text in found if isinstance(text, str)), None)
 
 
-def _thought(value: Any) -> str | None:
+def _thought(value: Any, depth: int = 4) -> str | None:
     """What a model thought: OpenAI sums it up in pieces, Mistral has blocks for it, Bedrock wraps it twice."""
+    if isinstance(value, str):
+        return value
+    if not depth:  # nobody wraps it as often, unless it holds itself
+        return None
     if isinstance(value, Mapping):
-        names = ("reasoning", "thinking", "text", "summary", "content", *_THOUGHTS, "reasoningText")
-        return next((found for found in (_thought(value.get(name)) for name in names) if found), None)
+        return next((found for name in _THOUGHT_IN if (found := _thought(value.get(name), depth - 1))), None)
     if isinstance(value, (list, tuple)):
-        return "\n".join(found for found in map(_thought, value) if found)
-    return value if isinstance(value, str) else None
+        return "\n".join(found for each in value if (found := _thought(each, depth - 1)))
+    return None
 
 
 def _citations(block: Mapping[str, Any]) -> list[dict[str, str]]:

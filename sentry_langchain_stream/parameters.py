@@ -136,8 +136,7 @@ def _functions(tool: object) -> Iterator[Mapping[str, Any]]:
         return
     declared = tool.get("function_declarations") or tool.get("functionDeclarations")
     if isinstance(declared, (list, tuple)):  # Gemini: many functions in one tool
-        for each in declared:
-            yield from _functions(each)
+        yield from (each for each in declared if isinstance(each, Mapping))
     else:
         yield tool
 

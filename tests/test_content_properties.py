@@ -415,6 +415,18 @@ def test_circles_and_depths_come_to_an_end() -> None:
     assert "[... 9800 items cut ...]" in (content.tool_arguments({"wide": list(range(10_000))}, OPEN) or "")
 
 
+def test_a_block_that_holds_itself_costs_itself_only() -> None:
+    """A thought or a tool that is wrapped in itself has no text; what stands beside it is recorded."""
+    thought: dict[str, Any] = {"type": "reasoning"}
+    thought.update(reasoning=thought, summary=[thought], content=[thought, thought])
+    recorded = conforming(content.input_messages([HumanMessage("words"), ("ai", [thought, "answer"])], OPEN) or "")
+    assert [part["content"] for message in recorded for part in message["parts"]] == ["words", "answer"]
+    tool: dict[str, Any] = {"name": "circle"}
+    tool["function_declarations"] = [tool, {"name": "square"}]
+    offered = json.loads(tool_definitions({"tools": [tool, {"name": "plain"}]}, OPEN) or "")
+    assert [each["name"] for each in offered] == ["circle", "square", "plain"]
+
+
 LONG = base64.b64encode(bytes(range(256)) * 40).decode()
 """Base64 of 10,240 bytes."""
 
