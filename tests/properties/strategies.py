@@ -97,10 +97,17 @@ keys = st.one_of(st.text(max_size=6), texts, st.integers(), st.none(), st.tuples
 """What may be a key of a dictionary, though JSON has texts only."""
 
 
+class Deep(dict[str, Any]):
+    """A dictionary that goes too deep to be printed, as a failing example would be."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(f"Deep({', '.join(self)})")
+
+
 def _deep(value: Any, depth: int, name: str) -> Any:
     for level in range(depth):
-        value = {name: value} if level % 2 else [value]
-    return value
+        value = [value] if level % 2 else {name: value}
+    return Deep({name: value})
 
 
 def _circle(names: list[str], value: Any) -> dict[str, Any]:
