@@ -92,7 +92,8 @@ class _Axis:
         self._start = start
         self._length = max(end - start, 0.001)
         step = 10.0 ** floor(log10(self._length / 2))
-        step *= next(factor for factor in (5, 2, 1) if factor * step <= self._length / 2)
+        # None fits where the logarithm was rounded up.
+        step *= next((factor for factor in (5, 2, 1) if factor * step <= self._length / 2), 1)
         self._ticks = [index * step for index in range(floor(self._length / step + 1e-9) + 1)]
 
     def scale(self) -> str:

@@ -296,6 +296,13 @@ def test_the_axis_is_labelled_within_the_picture() -> None:
         assert all(float(label.attrib["x"]) + 3 * len(label.text or "") <= 240 for label in labels)
 
 
+@pytest.mark.parametrize("length", [1.9999999999999998, 0.19999999999999998, 1999999999.9999998])
+def test_an_axis_just_short_of_a_round_number_has_labels(length: float) -> None:
+    """Where the logarithm of a length is rounded up, the axis is as if the length had been."""
+    [axis, _] = Page(as_html([span("chat", 0.0, length)])).images()
+    assert len([*axis.iter(f"{SVG}text")]) >= 2
+
+
 def test_too_many_spans_are_counted() -> None:
     """Of a great many spans the first are drawn, and the number of the others is told."""
     page = Page(as_html([span(str(number), number, number + 1) for number in range(MOST_ROWS + 1_234)]))
