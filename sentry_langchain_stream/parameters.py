@@ -154,8 +154,8 @@ def _definition(tool: Mapping[str, Any], room: Room) -> dict[str, Any] | None:
         schema = schema["json"]
     name, kind = as_text(told.get("name")), as_text(tool.get("type"))
     if name is None and kind is None:
-        # Gemini's own tools: {"google_search": {}}
-        return room.frame(type=str(next(iter(tool)))) if len(tool) == 1 else None
+        only = as_text(next(iter(tool))) if len(tool) == 1 else None  # Gemini's own tools: {"google_search": {}}
+        return room.frame(type=only) if only is not None else None
     named = {} if name is None else {"name": name}
     definition = room.frame(type="function" if schema is not None or kind is None else kind, **named)
     description = told.get("description")

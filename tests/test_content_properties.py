@@ -427,6 +427,12 @@ def test_a_block_that_holds_itself_costs_itself_only() -> None:
     assert [each["name"] for each in offered] == ["circle", "square", "plain"]
 
 
+def test_a_tool_whose_one_key_is_no_name_is_left_out() -> None:
+    """Of what states no name there is only its one key to go by; where that is none, the other tools are told."""
+    tools = [{Broken(): {}}, {None: 1}, {"": 1}, {"google_search": {}}]
+    assert json.loads(tool_definitions({"tools": tools}, OPEN) or "") == [{"type": "google_search"}]
+
+
 LONG = base64.b64encode(bytes(range(256)) * 40).decode()
 """Base64 of 10,240 bytes."""
 
