@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -126,10 +127,10 @@ def field(thing: Any, name: str) -> Any:
 
 
 def as_id(value: Any) -> str | None:
-    """An id as a text: a text, a number or a UUID. Whatever else there is in its place may be anything but an id."""
+    """An id as a text: a text, a number, a date or a UUID. What else is in its place may be anything but an id."""
     if isinstance(value, str):
         return value
-    is_id = isinstance(value, UUID) or (isinstance(value, int) and value.bit_length() <= 128)
+    is_id = isinstance(value, (date, UUID)) or (isinstance(value, int) and value.bit_length() <= 128)
     return str(value) if is_id else None
 
 

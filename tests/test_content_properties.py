@@ -380,7 +380,7 @@ def test_an_object_that_fails_is_no_message_and_no_failure() -> None:
     ids=["text", "number", "uuid", "large", "broken", "structure"],
 )
 def test_what_is_no_id_is_left_out(identity: Any, expected: dict[str, str]) -> None:
-    """An id is a text, a number or a UUID; of anything else in its place nothing is told, and the rest is there."""
+    """An id is a text, a number, a date or a UUID; of anything else in its place nothing is told."""
     found = [{"page_content": "words", "id": identity}]
     assert json.loads(content.documents(found, OPEN) or "") == [{"content": "words", **expected}]
 
