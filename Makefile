@@ -12,7 +12,7 @@ export JUPYTER_DATA_DIR := $(CACHE)/jupyter
 export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo example notebooks matrix wheel clean
+.PHONY: help test lint format demo example notebooks matrix mutation wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -45,8 +45,11 @@ matrix: $(VENV)/dev ## All tests on every supported version (ARGS="-s oldest-3.1
 wheel: $(VENV)/dev ## Build the wheel and the sdist, and use both in clean environments
 	$(BIN)/nox --tags wheel $(ARGS)
 
+mutation: $(VENV)/mutation ## Mutation tests of the pure rooms (ARGS="usage privacy" for some); takes hours
+	$(BIN)/python tests/mutation.py $(ARGS)
+
 clean: ## Remove the environment and what the jobs made
-	rm -rf $(VENV) $(CACHE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CACHE) dist build mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/pip: 
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
@@ -61,3 +64,7 @@ $(VENV)/demo: $(VENV)/pip pyproject.toml
 $(VENV)/dev: $(VENV)/pip pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"
 	@touch $@ $(VENV)/demo
+
+$(VENV)/mutation: $(VENV)/dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[mutation]"
+	@touch $@

@@ -54,7 +54,7 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 # The same examples in every run, so that no build fails by chance; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("thorough", derandomize=False, deadline=None, print_blob=True, max_examples=5_000)
+settings.register_profile("thorough", derandomize=False, deadline=None, print_blob=True, max_examples=1_000)
 # For mutation tests: that a test fails is all there is to know, so nothing is spent on the smallest example.
 settings.register_profile(
     "mutation",
