@@ -16,7 +16,7 @@ from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.canary import SCENES, Canaries, Scene, refusing
-from tests.wire import DEFAULT_SHAPE, WIRE_SHAPES
+from tests.wire import DEFAULT_SHAPE, WIRE_SHAPES, content_allowed
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
@@ -28,6 +28,8 @@ pytestmark = [
 
 def content(inputs: bool, outputs: bool) -> dict[str, Any]:
     """The client's options that allow either direction, or not."""
+    if inputs == outputs:
+        return content_allowed(inputs)
     return {"data_collection": {"gen_ai": {"inputs": inputs, "outputs": outputs}}}
 
 

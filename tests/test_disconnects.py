@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.disconnect_server import APPLICATIONS, MODELS, RESPONSES
+from tests.wire import DEFAULT_SHAPE, WIRE_SHAPES
 
 ROOT = Path(__file__).parent.parent
 AT_A_TIME = 20
@@ -80,7 +81,8 @@ def check(report: dict[str, Any], clients: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "first", "rest"), [("transaction", 10, 20), ("transaction and spans", 50, 150), ("stream", 10, 20)]
+    ("shape", "first", "rest"),
+    [(shape, 50, 150) if shape == DEFAULT_SHAPE else (shape, 10, 20) for shape in WIRE_SHAPES],
 )
 async def test_of_every_client_that_leaves_the_partial_answer_is_kept(
     shape: str, first: int, rest: int, tmp_path: Path

@@ -24,7 +24,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.helpers import Clock, handler_on
 from tests.processes import received, send_to
-from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, child_span, content_allowed
+from tests.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, active_span, child_span, content_allowed
 
 SPANS_OF_A_RUN = 6
 """The pipeline, a model, a tool with a model in it, and the user's spans in a step and in the tool."""
@@ -202,7 +202,7 @@ def test_a_run_that_is_just_starting_is_not_idle() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_workers(tmp_path: Path) -> None:
     """Workers forked from a process in which the handler was at work: each has its own runs, none has another's."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.test_whole_app", "stream", str(tmp_path / "sent")]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.test_whole_app", BOTH_MODELS[-1], str(tmp_path / "sent")]
     done = subprocess.run(
         command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120, check=False
     )
