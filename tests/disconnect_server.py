@@ -57,10 +57,12 @@ def service(captured: Captured) -> FastAPI:
     """The service, which also tells what Sentry was sent of it."""
     app = FastAPI()
     handler = SentryStreamHandler(pipeline_name="support-bot")
+    asked: list[str] = []
 
     @app.get("/answer/{application}/{model}/{response}")
     async def answer(application: str, model: str, response: str) -> Any:
         subject = APPLICATIONS[application]
+        asked.append(application)
 
         async def relay() -> AsyncIterator[str]:
             runnable = subject.make(MODELS[model]())
@@ -71,16 +73,18 @@ def service(captured: Captured) -> FastAPI:
 
     @app.get("/report")
     async def report() -> dict[str, Any]:
-        """What was sent since the last report, once no run is live; what was sent is then forgotten."""
+        """What was sent since the last report, once all runs and their requests ended; it is then forgotten."""
 
         async def ended() -> None:
-            while handler.live_runs:
-                await asyncio.sleep(0.005)
+            # A span leaves with its request's transaction, which ends after the run.
+            while handler.live_runs or len(_told(captured)["models"]) < len(asked):
+                await asyncio.sleep(0.02)
 
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(ended(), PATIENCE)
         told = _told(captured)
         captured.envelopes.clear()
+        asked.clear()
         gc.collect()
         return {**told, "live": handler.live_runs, "memory": tracemalloc.get_traced_memory()[0]}
 
