@@ -1,0 +1,1 @@
+"""What the handler costs, beside its peers. `make bench` runs it and writes `docs/performance.md`."""

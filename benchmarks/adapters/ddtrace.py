@@ -1,0 +1,34 @@
+"""Datadog's tracer with its LangChain integration. Its spans hold no prompts; those are its LLM Observability's."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import Adapter, Sink
+
+
+def setup(sink: Sink, variant: str) -> Adapter:
+    """The tracer as with `ddtrace-run`, without what talks to the agent beside it."""
+    os.environ.update(
+        DD_TRACE_AGENT_URL="http://127.0.0.1:9",
+        DD_INSTRUMENTATION_TELEMETRY_ENABLED="false",
+        DD_REMOTE_CONFIGURATION_ENABLED="false",
+        DD_TRACE_SAMPLING_RULES='[{"sample_rate": 0}]' if variant == "unsampled" else "[]",
+    )
+    import ddtrace
+    from ddtrace.internal.writer import NativeWriter
+    from ddtrace.trace import tracer
+
+    write = NativeWriter.write
+
+    def noted(self: Any, spans: Any = None) -> None:
+        if sink.watched:
+            for span in spans or ():
+                sink.note(span.get_tag("langchain.request.model"), span)
+        write(self, spans)
+
+    NativeWriter.write = noted
+    NativeWriter._send_payload = lambda *args, **kwargs: None
+    ddtrace.patch(langchain=True)
+    return Adapter([], lambda: tracer.trace("request"), tracer.flush)

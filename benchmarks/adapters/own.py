@@ -1,0 +1,18 @@
+"""This package, as its README says."""
+
+from __future__ import annotations
+
+import sentry_sdk
+
+from sentry_langchain_stream import SentryStreamHandler
+
+from . import Adapter, Sink
+from ._sentry import init, request
+
+
+def setup(sink: Sink, variant: str) -> Adapter:
+    """Sentry with its defaults, and one handler."""
+    if variant != "no client":
+        init(sink, variant, own_integration=True)
+    handler = SentryStreamHandler()
+    return Adapter([handler], request, sentry_sdk.flush, lambda: handler.live_runs)

@@ -1,0 +1,112 @@
+"""Who is measured: this package, three baselines, and the peers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHARED = ("langchain", "langchain-core", "langgraph")
+"""What every environment has, in the versions that the first one resolves to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One row of the tables.
+
+    Args:
+        name: Names the adapter, `adapters/<name>.py`.
+        label: What the tables call it.
+        environment: Names its environment; contestants may share one.
+        requirements: What to install there. `"."` is this package.
+        variants: What it offers, the first of them being what is compared with the others: `content` (prompts and
+            answers are recorded), `no content`, `unsampled`, `no client`, `streamed` (Sentry's streamed spans).
+        imports: What a program imports for it.
+        beside: What such a program has imported anyway.
+        crowd: Whether it takes part in the section of many streams at a time.
+    """
+
+    name: str
+    label: str
+    environment: str
+    requirements: tuple[str, ...]
+    variants: tuple[str, ...]
+    imports: str = ""
+    beside: str = "langchain_core.callbacks"
+    crowd: bool = False
+
+
+_OWN = ("--editable", ".")
+_SENTRY_TOO = "langchain_core.callbacks, sentry_sdk"
+
+CONTESTANTS: tuple[Contestant, ...] = (
+    Contestant("none", "no handler", "own", _OWN, ("no content",), crowd=True),
+    Contestant("empty", "empty inline handler", "own", _OWN, ("no content",), crowd=True),
+    Contestant("bare", "bare Sentry span", "own", _OWN, ("no content", "streamed"), crowd=True),
+    Contestant(
+        "own",
+        "sentry-langchain-stream",
+        "own",
+        _OWN,
+        ("no content", "content", "streamed", "unsampled", "no client"),
+        "sentry_langchain_stream",
+        _SENTRY_TOO,
+        crowd=True,
+    ),
+    Contestant(
+        "sentry",
+        "Sentry's own integration",
+        "sentry",
+        ("sentry-sdk",),
+        ("no content", "content", "unsampled"),
+        "sentry_sdk.integrations.langchain",
+        _SENTRY_TOO,
+        crowd=True,
+    ),
+    Contestant(
+        "langfuse",
+        "Langfuse",
+        "langfuse",
+        ("langfuse",),
+        ("no content", "content", "unsampled"),
+        "langfuse.langchain",
+        crowd=True,
+    ),
+    Contestant(
+        "openinference",
+        "OpenInference",
+        "openinference",
+        ("openinference-instrumentation-langchain", "opentelemetry-sdk"),
+        ("no content", "content", "unsampled"),
+        "openinference.instrumentation.langchain, opentelemetry.sdk.trace.export",
+        crowd=True,
+    ),
+    Contestant(
+        "openllmetry",
+        "OpenLLMetry",
+        "openllmetry",
+        ("opentelemetry-instrumentation-langchain", "opentelemetry-sdk"),
+        ("no content", "content", "unsampled"),
+        "opentelemetry.instrumentation.langchain, opentelemetry.sdk.trace.export",
+    ),
+    Contestant(
+        "otel",
+        "OpenTelemetry GenAI",
+        "otel",
+        ("opentelemetry-instrumentation-genai-langchain", "opentelemetry-sdk"),
+        ("no content", "content", "unsampled"),
+        "opentelemetry.instrumentation.genai.langchain, opentelemetry.sdk.trace.export",
+    ),
+    Contestant(
+        "langsmith",
+        "LangSmith",
+        "langsmith",
+        ("langsmith",),
+        ("no content", "content", "unsampled"),
+        "langchain_core.tracers.langchain",
+    ),
+    Contestant("mlflow", "MLflow", "mlflow", ("mlflow",), ("content", "unsampled"), "mlflow.langchain"),
+    Contestant("ddtrace", "ddtrace APM", "ddtrace", ("ddtrace",), ("no content", "unsampled"), "ddtrace"),
+)
+
+BASELINES = frozenset({"none", "empty", "bare"})
+
+BY_NAME = {each.name: each for each in CONTESTANTS}

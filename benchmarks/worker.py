@@ -1,0 +1,94 @@
+"""A contestant's process: reads one JSON request per line, answers with one JSON line each.
+
+    python -m benchmarks.worker <contestant> <variant>
+
+It runs in the contestant's own environment, so it imports the standard library, LangChain and the adapter only.
+Whatever the contestant prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+import warnings
+from typing import Any
+
+from .adapters import Adapter, Sink
+from .crowd import CROWDS
+from .workloads import EXPECTED_MODEL, PROMPT, WORKLOADS
+
+
+class Process:
+    """One contestant that has been set up."""
+
+    def __init__(self, name: str, variant: str) -> None:
+        self._sink = Sink()
+        self._loop = asyncio.new_event_loop()
+        self._adapter: Adapter = importlib.import_module(f"benchmarks.adapters.{name}").setup(self._sink, variant)
+
+    def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Do what was asked for."""
+        if asked["do"] == "check":
+            return self._check(asked["workload"], asked["size"])
+        if asked["do"] == "crowd":
+            return self._loop.run_until_complete(CROWDS[asked["workload"]](self._adapter, asked["size"], asked["times"]))
+        return self._sample(asked["workload"], asked["size"], asked["times"])
+
+    def _sample(self, workload: str, size: int, times: int) -> dict[str, Any]:
+        gc.collect()
+        cpu = time.process_time()
+        sample = self._run(workload, size, times)
+        # What is sent in the background is not part of the time, but of the work: of all threads, until all is sent.
+        self._adapter.flush()
+        return {**sample, "cpu": time.process_time() - cpu}
+
+    def _check(self, workload: str, size: int) -> dict[str, Any]:
+        """Do it once with a watched sink: is there a span per model call, with the model's name?"""
+        self._adapter.flush()
+        self._sink.clear()
+        self._sink.watched = True
+        try:
+            self._run(workload, size, 1)
+            self._loop.run_until_complete(asyncio.sleep(0.2))  # some end their spans in threads
+            gc.collect()
+            self._adapter.flush()
+        finally:
+            self._sink.watched = False
+        named = [model for model in self._sink.models if model == EXPECTED_MODEL]
+        return {
+            "expected": WORKLOADS[workload].models,
+            "models": len(self._sink.models),
+            "named": len(named),
+            "content": any(PROMPT in text for text in self._sink.text),
+        }
+
+    def _run(self, workload: str, size: int, times: int) -> dict[str, float]:
+        asked = WORKLOADS[workload]
+        done = asked.run(self._adapter, size, times)
+        return self._loop.run_until_complete(done) if asked.is_async else done
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    process: Process | None = None
+    for line in sys.stdin:
+        try:
+            process = process or Process(sys.argv[1], sys.argv[2])
+            answer = process.answer(json.loads(line))
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"[:300]}
+        print(json.dumps(answer), file=answers, flush=True)
+    answers.flush()
+    os._exit(0)  # some contestants' threads wait for a network that is not there
+
+
+if __name__ == "__main__":
+    main()
