@@ -12,7 +12,7 @@ export JUPYTER_DATA_DIR := $(CACHE)/jupyter
 export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo example notebooks matrix mutation wheel clean
+.PHONY: help test lint format demo example notebooks matrix mutation bench wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -48,6 +48,9 @@ wheel: $(VENV)/dev ## Build the wheel and the sdist, and use both in clean envir
 mutation: $(VENV)/mutation ## Mutation tests of the pure rooms (ARGS="usage privacy" for some); takes hours
 	$(BIN)/python tests/mutation.py $(ARGS)
 
+bench: $(VENV)/bench ## Measure what the handler costs, beside its peers, and write docs/performance.md (ARGS="--quick")
+	$(BIN)/python -m benchmarks $(ARGS)
+
 clean: ## Remove the environment and what the jobs made
 	rm -rf $(VENV) $(CACHE) dist build mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -68,3 +71,7 @@ $(VENV)/dev: $(VENV)/pip pyproject.toml
 $(VENV)/mutation: $(VENV)/dev
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[mutation]"
 	@touch $@
+
+$(VENV)/bench: $(VENV)/pip pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[bench]"
+	@touch $@ $(VENV)/demo

@@ -19,7 +19,7 @@ class Contestant:
         requirements: What to install there. `"."` is this package.
         variants: What it offers, the first of them being what is compared with the others: `content` (prompts and
             answers are recorded), `no content`, `unsampled`, `no client`, `streamed` (Sentry's streamed spans).
-        imports: What a program imports for it.
+        imports: How a program imports it.
         beside: What such a program has imported anyway.
         crowd: Whether it takes part in the section of many streams at a time.
     """
@@ -47,7 +47,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "own",
         _OWN,
         ("no content", "content", "streamed", "unsampled", "no client"),
-        "sentry_langchain_stream",
+        "from sentry_langchain_stream import SentryStreamHandler",
         _SENTRY_TOO,
         crowd=True,
     ),
@@ -57,7 +57,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "sentry",
         ("sentry-sdk",),
         ("no content", "content", "unsampled"),
-        "sentry_sdk.integrations.langchain",
+        "import sentry_sdk.integrations.langchain",
         _SENTRY_TOO,
         crowd=True,
     ),
@@ -67,7 +67,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "langfuse",
         ("langfuse",),
         ("no content", "content", "unsampled"),
-        "langfuse.langchain",
+        "import langfuse.langchain",
         crowd=True,
     ),
     Contestant(
@@ -76,7 +76,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "openinference",
         ("openinference-instrumentation-langchain", "opentelemetry-sdk"),
         ("no content", "content", "unsampled"),
-        "openinference.instrumentation.langchain, opentelemetry.sdk.trace.export",
+        "import openinference.instrumentation.langchain, opentelemetry.sdk.trace.export",
         crowd=True,
     ),
     Contestant(
@@ -85,7 +85,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "openllmetry",
         ("opentelemetry-instrumentation-langchain", "opentelemetry-sdk"),
         ("no content", "content", "unsampled"),
-        "opentelemetry.instrumentation.langchain, opentelemetry.sdk.trace.export",
+        "import opentelemetry.instrumentation.langchain, opentelemetry.sdk.trace.export",
     ),
     Contestant(
         "otel",
@@ -93,7 +93,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "otel",
         ("opentelemetry-instrumentation-genai-langchain", "opentelemetry-sdk"),
         ("no content", "content", "unsampled"),
-        "opentelemetry.instrumentation.genai.langchain, opentelemetry.sdk.trace.export",
+        "import opentelemetry.instrumentation.genai.langchain, opentelemetry.sdk.trace.export",
     ),
     Contestant(
         "langsmith",
@@ -101,10 +101,10 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "langsmith",
         ("langsmith",),
         ("no content", "content", "unsampled"),
-        "langchain_core.tracers.langchain",
+        "import langchain_core.tracers.langchain",
     ),
-    Contestant("mlflow", "MLflow", "mlflow", ("mlflow",), ("content", "unsampled"), "mlflow.langchain"),
-    Contestant("ddtrace", "ddtrace APM", "ddtrace", ("ddtrace",), ("no content", "unsampled"), "ddtrace"),
+    Contestant("mlflow", "MLflow", "mlflow", ("mlflow",), ("content", "unsampled"), "import mlflow.langchain"),
+    Contestant("ddtrace", "ddtrace APM", "ddtrace", ("ddtrace",), ("no content", "unsampled"), "import ddtrace"),
 )
 
 BASELINES = frozenset({"none", "empty", "bare"})

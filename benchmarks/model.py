@@ -29,7 +29,7 @@ class FakeChatOpenAI(BaseChatModel):
 
     model_name: str = MODEL
     pieces: int = 10
-    pause: Callable[[], Any] | None = Field(None, exclude=True)
+    pause: Callable[[], Any] | None = Field(default=None, exclude=True)
     """Awaited after each chunk of an async stream, so that many streams take turns."""
 
     @classmethod
@@ -58,9 +58,7 @@ class FakeChatOpenAI(BaseChatModel):
         if kwargs.get("tools") and not isinstance(messages[-1], ToolMessage):
             name = kwargs["tools"][0]["function"]["name"]
             calls: Any = [{"name": name, "args": {"place": "harbour"}, "id": f"call-{len(messages)}"}]
-            message = AIMessage(
-                content="", tool_calls=calls, usage_metadata=_USAGE, response_metadata=dict(_ENDING)
-            )
+            message = AIMessage(content="", tool_calls=calls, usage_metadata=_USAGE, response_metadata=dict(_ENDING))
         else:
             message = AIMessage(content=PIECE * 10, usage_metadata=_USAGE, response_metadata=dict(_ENDING))
         return ChatResult(generations=[ChatGeneration(message=message)])

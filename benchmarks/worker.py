@@ -20,7 +20,8 @@ from typing import Any
 
 from .adapters import Adapter, Sink
 from .crowd import CROWDS
-from .workloads import EXPECTED_MODEL, PROMPT, WORKLOADS
+from .model import MODEL, PROMPT
+from .workloads import WORKLOADS
 
 
 class Process:
@@ -36,7 +37,9 @@ class Process:
         if asked["do"] == "check":
             return self._check(asked["workload"], asked["size"])
         if asked["do"] == "crowd":
-            return self._loop.run_until_complete(CROWDS[asked["workload"]](self._adapter, asked["size"], asked["times"]))
+            return self._loop.run_until_complete(
+                CROWDS[asked["workload"]](self._adapter, asked["size"], asked["times"])
+            )
         return self._sample(asked["workload"], asked["size"], asked["times"])
 
     def _sample(self, workload: str, size: int, times: int) -> dict[str, Any]:
@@ -59,7 +62,7 @@ class Process:
             self._adapter.flush()
         finally:
             self._sink.watched = False
-        named = [model for model in self._sink.models if model == EXPECTED_MODEL]
+        named = [model for model in self._sink.models if model == MODEL]
         return {
             "expected": WORKLOADS[workload].models,
             "models": len(self._sink.models),
@@ -78,10 +81,15 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
-    process: Process | None = None
+    process: Process | Exception
+    try:
+        process = Process(sys.argv[1], sys.argv[2])
+    except Exception as error:
+        process = error
     for line in sys.stdin:
         try:
-            process = process or Process(sys.argv[1], sys.argv[2])
+            if isinstance(process, Exception):
+                raise process
             answer = process.answer(json.loads(line))
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}

@@ -42,9 +42,9 @@ class BareStreamedSpanHandler(BareSpanHandler):
 
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, **kwargs: Any) -> Any:
         """Start a span."""
-        above, attributes = sentry_sdk.traces.get_current_span(), {"sentry.op": "bench.span"}
+        above = sentry_sdk.traces.get_current_span()
         self.spans[run_id] = sentry_sdk.traces.start_span(
-            "chat gpt-bench", attributes=attributes, parent_span=above, active=False
+            "chat gpt-bench", attributes={"sentry.op": "bench.span"}, parent_span=above, active=False
         )
         return DONE
 

@@ -37,7 +37,7 @@ class SinkSession(requests.Session):
         super().__init__()
         self._sink = sink
 
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Swallow."""
         if self._sink.watched:
             _note(self._sink, kwargs.get("data"))

@@ -1,0 +1,90 @@
+"""The sections that want fresh processes: many streams at a time, what finished runs leave, and imports."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from .contestants import CONTESTANTS, Contestant
+from .measuring import Failed, Pool
+
+
+def crowds(pool: Pool, chosen: frozenset[str], sizes: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
+    """Throughput and memory of many concurrent streams, a row per size and contestant."""
+    rows = []
+    for streams in sizes:
+        asked = [("throughput", streams, 10), ("memory", streams, 10)]
+        if streams == sizes[0]:
+            asked.append(("memory", streams, 100))  # does what is held grow with the answer?
+        for workload, size, tokens in asked:
+            times = rounds if workload == "throughput" and streams == sizes[0] else 1
+            for _ in range(times):
+                rows += [
+                    _asked(pool, each, variant, workload, size, tokens)
+                    for each, variant in _in_crowd(chosen)
+                    if pool.has(each.environment)
+                ]
+            print(f"crowd: {workload}, {size} streams of {tokens} tokens", file=sys.stderr)
+    return rows
+
+
+def history(pool: Pool, chosen: frozenset[str], calls: int) -> list[dict[str, Any]]:
+    """What finished runs leave behind."""
+    return [
+        _asked(pool, each, variant, "history", calls, 0)
+        for each, variant in _in_crowd(chosen)
+        if pool.has(each.environment)
+    ]
+
+
+def _in_crowd(chosen: frozenset[str]) -> list[tuple[Contestant, str]]:
+    found = [each for each in CONTESTANTS if each.crowd and each.name in chosen]
+    both = [(each, variant) for each in found if each.name == "own" for variant in ("no content", "content")]
+    return [*((each, "no content") for each in found if each.name != "own"), *both]
+
+
+def _asked(pool: Pool, each: Contestant, variant: str, workload: str, size: int, tokens: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"contestant": each.name, "variant": variant, "workload": workload, "size": size}
+    row["tokens"] = tokens
+    worker = pool.fresh(each.environment, (each.name, variant))
+    try:
+        row.update(worker.ask(do="crowd", workload=workload, size=size, times=tokens, timeout=300.0))
+    except Failed as failed:
+        row["problem"] = str(failed)
+    finally:
+        worker.close()
+    return row
+
+
+_TIMED = """
+import sys, time
+sys.argv = ["-"]
+import {beside}
+begun = time.perf_counter()
+{imports}
+print(time.perf_counter() - begun)
+"""
+
+
+def imports(pythons: dict[str, Path], chosen: frozenset[str], rounds: int) -> list[dict[str, Any]]:
+    """Seconds that importing each contestant takes beside what its users import anyway, in a new process each time."""
+    found = [each for each in CONTESTANTS if each.imports and each.name in chosen and each.environment in pythons]
+    rows: dict[str, dict[str, Any]] = {
+        each.name: {"contestant": each.name, "beside": each.beside, "seconds": []} for each in found
+    }
+    order = random.Random(20)
+    for _ in range(rounds + 1):
+        order.shuffle(found)
+        for each in found:
+            code = _TIMED.format(beside=each.beside, imports=each.imports)
+            done = subprocess.run([pythons[each.environment], "-c", code], capture_output=True, text=True)
+            if done.returncode:
+                rows[each.name]["problem"] = done.stderr.strip().splitlines()[-1][:200]
+            else:
+                rows[each.name]["seconds"].append(float(done.stdout.split()[-1]))
+    for row in rows.values():
+        del row["seconds"][:1]  # the first one writes the bytecode
+    return list(rows.values())

@@ -1,0 +1,223 @@
+"""Renders `results.json` as `docs/performance.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .contestants import BASELINES, BY_NAME
+from .sections import SECTIONS, Case
+from .summary import Figure, Results
+from .targets import targets
+
+HEAD = """# Performance
+
+What the handler costs, beside doing nothing and beside its peers. This page is written by `make bench`, which needs
+no network once the environments are there. The samples are in `benchmarks/results.json`.
+"""
+
+METHOD = """## How it is measured
+
+- Every contestant has an environment and a process of its own, set up as its documentation advises for production:
+  batches, its default limits, and in place of the network a sink that swallows. All have the same LangChain.
+- The model answers at once, so what is measured is all that stands around it. Real models take 10 to 50 ms per token.
+- A workload is run once and the spans looked at before it is timed: one per model call, with the model's name, and
+  with the prompt if and only if content is on. Whoever fails that is listed at the end and not timed.
+- Contestants take turns, one sample each in an order that is shuffled for every round. Differences and ratios are taken
+  within a round; the tables have their medians, with the quartiles in brackets.
+- *Per token* is the time from the first chunk's arrival at the consumer to the last one's, by the number of chunks;
+  for v3 events, which are gathered ahead of the consumer, the time of the whole stream. What a contestant does at a
+  stream's start and end is in the whole answers under "How cost grows".
+- *Per call* and *per tree* include the end of a request around 30, 10 or 5 of them, which is when Sentry's SDK
+  prepares what it sends. The one with no request around it does without.
+- *Added* is the time above the same without a handler. *Times the empty inline handler* is of the whole time,
+  LangChain's own work included, which is what an application sees.
+- *CPU* is the time of all threads until everything has been sent to the sink.
+- Garbage is collected before each sample; the collector stays on, as in production.
+- "No handler" and the baselines have Sentry's LangchainIntegration disabled, as it would add a handler.
+- The bare span is a handler that starts and finishes a Sentry span for each model call, with nothing in it.
+"""
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The page, as Markdown."""
+    found = Results(results.get("samples", ()))
+    parts = [HEAD, _about(results), *_targets(found, results), "![Added per token and per call](performance.svg)\n"]
+    parts.append(_overview(found))
+    for section in SECTIONS:
+        if found.pairs(section.name):
+            parts.append(f"## {section.title}\n")
+            parts += _section(found, section.name, section.cases)
+    parts += _crowd(results.get("crowd", ()))
+    parts += _history(results.get("history", ()))
+    parts += _imports(results.get("import", ()))
+    parts += _problems(found, results)
+    parts.append(METHOD)
+    return "\n".join(parts)
+
+
+def label(contestant: str, variant: str) -> str:
+    """A row's name."""
+    known = BY_NAME[contestant].label
+    return known if contestant in BASELINES and variant == "no content" else f"{known}, {variant}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, numbers to the right."""
+    lines = [list(head), ["---", *["---:"] * (len(head) - 1)], *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def figure(found: Figure | None, scale: float = 1e6, digits: int = 1) -> str:
+    """A median with its quartiles."""
+    if found is None:
+        return "–"
+    middle, low, high = (f"{value * scale:,.{digits}f}" for value in (found.median, found.low, found.high))
+    return f"{middle} ({low}–{high})"
+
+
+def _about(results: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(results["versions"].items()))
+    return (
+        f"Measured on {results['date']} with `{results['command']}`, {results['rounds']} rounds, "
+        f"{results['machine']}.\n\n{versions}.\n"
+    )
+
+
+def _targets(found: Results, results: Mapping[str, Any]) -> Iterator[str]:
+    words = {True: "yes", False: "**no**", None: "–"}
+    yield "## Targets\n"
+    rows = [[what, measured, more, words[met]] for what, measured, more, met in targets(found, results)]
+    yield table(("target", "measured", "spread", "met"), rows)
+
+
+def _overview(found: Results) -> str:
+    columns = (
+        ("token", "token_astream/1000", "per token, `astream`"),
+        ("token", "token_stream/1000", "per token, `stream`"),
+        ("call", "call_ainvoke/8", "per `ainvoke`"),
+        ("call", "call_invoke/8", "per `invoke`"),
+        ("tree", "chain/5", "5-deep chain"),
+        ("tree", "agent/1", "agent"),
+    )
+    pairs = dict.fromkeys(pair for section in ("call", "token", "tree") for pair in found.pairs(section))
+    rows = []
+    for name, variant in pairs:
+        if name == "none":
+            continue
+        cells = [found.added(section, case, name, variant) for section, case, _ in columns]
+        if any(cells):
+            rows.append([label(name, variant), *("–" if cell is None else _short(cell.median) for cell in cells)])
+    return "## Added above no handler, µs\n\n" + table(("", *(title for *_, title in columns)), rows)
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds * 1e6:,.1f}" if abs(seconds) < 1e-4 else f"{seconds * 1e6:,.0f}"
+
+
+def _section(found: Results, section: str, cases: Sequence[Case]) -> Iterator[str]:
+    head = ("", *(case.title for case in cases))
+    # What a long answer costs shows in the whole of it: some leave work to its end.
+    names = {
+        case.key: "whole" if section == "growth" and case.workload == "token_astream" else "per_unit" for case in cases
+    }
+
+    def rows(cell: Callable[[str, str, Case], str], *, without: Sequence[str] = ()) -> Iterator[list[str]]:
+        for name, variant in found.pairs(section):
+            cells = [cell(name, variant, case) for case in cases]
+            if name not in without and set(cells) != {"–"}:
+                yield [label(name, variant), *cells]
+
+    def whole(name: str, variant: str, case: Case) -> str:
+        return figure(Figure.of(found.values(section, case.key, name, variant, names[case.key])))
+
+    def added(name: str, variant: str, case: Case) -> str:
+        return figure(found.added(section, case.key, name, variant, names[case.key]))
+
+    def times(name: str, variant: str, case: Case) -> str:
+        return figure(found.ratio(section, case.key, name, variant, name=names[case.key]), 1.0, 2)
+
+    def cpu(name: str, variant: str, case: Case) -> str:
+        return figure(Figure.of([each / case.times for each in found.values(section, case.key, name, variant, "cpu")]))
+
+    yield "The whole time, µs:\n"
+    yield table(head, rows(whole))
+    yield "Added above no handler, µs:\n"
+    yield table(head, rows(added, without=("none",)))
+    yield "Times the empty inline handler:\n"
+    yield table(head, rows(times, without=("none", "empty")))
+    if section in ("call", "tree"):
+        yield "CPU of all threads, µs:\n"
+        yield table(head, rows(cpu))
+
+
+def _crowd(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["size"], row["tokens"], row["contestant"], row["variant"], row["workload"]), []).append(
+            row
+        )
+    if groups:
+        yield "## Many streams at a time\n"
+    for size, tokens in dict.fromkeys(key[:2] for key in groups):
+        lines = []
+        for pair in dict.fromkeys(key[2:4] for key in groups if key[:2] == (size, tokens)):
+            fast, held = (groups.get((size, tokens, *pair, name), []) for name in ("throughput", "memory"))
+            none = groups.get((size, tokens, "none", "no content", "memory"), [])
+            lines.append([label(*pair), *_of_crowd(fast, held[0] if held else {}, none[0] if none else {})])
+        yield f"{size:,} streams, {tokens} chunks each:\n"
+        head = ("chunks/s", "peak RSS, MB", "bytes per live stream", "left when finished", "left when abandoned")
+        yield table(("", *head, "runs left"), lines)
+    if groups:
+        yield "Bytes are Python's allocations (`tracemalloc`) per stream; those of live streams are above no handler.\n"
+
+
+def _of_crowd(fast: Sequence[Mapping[str, Any]], held: Mapping[str, Any], none: Mapping[str, Any]) -> list[str]:
+    speeds = Figure.of([row["chunks_per_second"] for row in fast if "chunks_per_second" in row])
+    peaks = Figure.of([row["peak"] for row in fast if "peak" in row])
+    cells = ["–" if speeds is None else f"{speeds.median:,.0f}", "–" if peaks is None else f"{peaks.median / 1e6:,.0f}"]
+    if "live" not in held or "live" not in none:
+        return [*cells, *["–"] * 4]
+    cells += [f"{held['live'] - none['live']:,.0f}", f"{held['finished']:,.0f}", f"{held['left']:,.0f}"]
+    runs = [held["runs_after_finished"], held["runs_after_left"]]
+    return [*cells, "–" if None in runs else " and ".join(map(str, runs))]
+
+
+def _history(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if rows:
+        yield "## What finished runs leave\n"
+        yield table(
+            ("", "calls", "bytes kept per call", "µs per call at first", "µs per call at last"),
+            [
+                [label(row["contestant"], row["variant"]), f"{row['size']:,}", f"{row['kept']:,.1f}"]
+                + [f"{row[name] * 1e6:,.0f}" for name in ("first", "last")]
+                for row in rows
+                if "kept" in row
+            ],
+        )
+
+
+def _imports(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if rows:
+        yield "## Import time\n"
+        yield "What an import adds for a program that has imported the second column, ms:\n"
+        yield table(
+            ("", "beside", "ms"),
+            [
+                [BY_NAME[row["contestant"]].label, f"`{row['beside']}`", figure(Figure.of(row["seconds"]), 1e3)]
+                for row in rows
+            ],
+        )
+
+
+def _problems(found: Results, results: Mapping[str, Any]) -> Iterator[str]:
+    lines = [[label(row["contestant"], row["variant"]), row["case"], row["problem"]] for row in found.problems()]
+    for name in ("crowd", "history", "import"):
+        for row in results.get(name, ()):
+            if "problem" in row:
+                lines.append([BY_NAME[row["contestant"]].label, name, row["problem"]])
+    lines += [[name, "not installed", why] for name, why in results.get("missing", {}).items()]
+    if lines:
+        yield "## Not timed\n"
+        yield "Contestants that could not be installed, and cases in which the spans were not right.\n"
+        yield table(("", "case", "why"), [[each.replace("|", "/") for each in line] for line in lines])
