@@ -97,7 +97,7 @@ async def _held(adapter: Adapter, streams: int, tokens: int, *, leave: bool) -> 
 async def _settled(adapter: Adapter) -> int:
     """How much memory is in use when all that has ended is gone."""
     for _ in range(3):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
         adapter.flush()
         gc.collect()
     return tracemalloc.get_traced_memory()[0]

@@ -57,7 +57,7 @@ class Process:
         self._sink.watched = True
         try:
             self._run(workload, size, 1)
-            self._loop.run_until_complete(asyncio.sleep(0.2))  # some end their spans in threads
+            self._loop.run_until_complete(asyncio.sleep(0.05))  # some end their spans in threads
             gc.collect()
             self._adapter.flush()
         finally:

@@ -32,4 +32,14 @@ def setup(sink: Sink, variant: str) -> Adapter:
     TracingClient._upload_trace_data = lambda *args, **kwargs: None
     mlflow.tracing.set_destination(MlflowExperimentLocation(experiment_id="0"))
     mlflow.langchain.autolog()
-    return Adapter([], lambda: mlflow.start_span("request"), lambda: mlflow.flush_trace_async_logging())
+    return Adapter([], lambda: mlflow.start_span("request"), _flush)
+
+
+def _flush() -> None:
+    # `mlflow.flush_trace_async_logging` does this and stops its threads, which takes a second.
+    from mlflow.tracing.provider import _get_span_processor, _get_trace_exporter
+
+    processor = _get_span_processor()
+    if processor is not None:
+        processor.force_flush()
+        _get_trace_exporter()._async_queue._queue.join()
