@@ -41,9 +41,14 @@ class Activation:
         Scope.set_current_scope(self._inner)
 
     def pause(self) -> None:
-        """What runs next in this context is outside. Whoever is inside gets back the scope that is left now."""
-        self._inner = sentry_sdk.get_current_scope()
-        Scope.set_current_scope(self._outer)
+        """What runs next in this context is outside. Whoever is inside gets back the scope that is left now.
+
+        Where the context is not inside, nothing changes: garbage collection may call this in anybody's request.
+        """
+        current = sentry_sdk.get_current_scope()
+        if _stands_in(current, self._inside):
+            self._inner = current
+            Scope.set_current_scope(self._outer)
 
     def resume(self) -> None:
         """What runs next is inside again, perhaps in another context."""
@@ -148,6 +153,15 @@ class RunScope(Scope):
         elif span is not self._inside.span and not any(span is each for each in self._opened if each is not None):
             self._below._span = span
         # Else a span has ended that was opened inside, and puts back what was active then: that is over, too.
+
+
+def _stands_in(scope: Scope, inside: _Inside) -> bool:
+    """Whether the scope is that of a run, or was made inside of it."""
+    while isinstance(scope, RunScope):
+        if scope._inside is inside:
+            return True
+        scope = scope._below
+    return False
 
 
 def _first_live(scope: Scope) -> Scope:

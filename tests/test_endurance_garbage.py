@@ -1,0 +1,63 @@
+"""Streams that nobody closed are ended by garbage collection, at any moment, in anybody's thread and request."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sentry_sdk
+
+from sentry_langchain_stream import SentryStreamHandler, track_stream
+from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id
+
+
+def lose(stream: Any) -> None:
+    """Take one piece of a stream, and lose it in a cycle, so that only garbage collection finds it."""
+    next(stream)
+    cycle: list[Any] = [stream]
+    cycle.append(cycle)
+
+
+def by_handler(handler: Any) -> Iterator[Any]:
+    return ScriptedModel().stream("Hi", config={"callbacks": [handler]})
+
+
+def by_track_stream(_: Any) -> Iterator[Any]:
+    return track_stream((piece for piece in ("one", "two")), model="scripted")
+
+
+WAYS = pytest.mark.parametrize("make", [by_handler, by_track_stream])
+
+
+@pytest.fixture(autouse=True)
+def no_garbage() -> Iterator[None]:
+    """Garbage is collected when a test says so."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
+
+
+def outcomes(captured: Captured) -> list[Any]:
+    return [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op="gen_ai.chat")]
+
+
+@WAYS
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_stream_collected_in_another_request_changes_nothing_there(shape: str, make: Callable[..., Any]) -> None:
+    """What is active in the request in whose midst garbage is collected is active afterwards; the scope is the same."""
+    handler = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        with sentry_sdk.isolation_scope(), active_span(shape, "first"):
+            lose(make(handler))
+        with sentry_sdk.isolation_scope(), active_span(shape, "second") as second:
+            scope = sentry_sdk.get_current_scope()
+            gc.collect()
+            assert outcomes(captured) == ["abandoned"]
+            assert sentry_sdk.get_current_scope() is scope
+            assert current_span_id() == second
+    assert handler.live_runs == 0
