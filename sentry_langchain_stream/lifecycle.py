@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from uuid import UUID, uuid4
 
@@ -156,6 +157,9 @@ class LiveRuns:
         run = self._runs.get(run_id)
         if run is None:
             return
+        with backends.within(run.tree.scopes):
+            if backends.is_sending() and watch.elsewhere(partial(self.end, run_id, outcome, error, evicted=evicted)):
+                return
         with run.tree.lock, backends.within(run.tree.scopes):
             if self._runs.pop(run_id, None) is None:
                 return

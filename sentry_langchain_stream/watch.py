@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from functools import cache, partial
@@ -50,6 +51,15 @@ def _unwatch(task: Callable[[], asyncio.Task[Any] | None], done: Callable[[async
 def _current() -> asyncio.Task[Any] | None:
     # `current_task` raises without a running loop, which costs more than to ask first.
     return asyncio.current_task() if asyncio._get_running_loop() is not None else None
+
+
+def elsewhere(work: Callable[[], object]) -> bool:
+    """Do it in a thread of its own. Returns whether there could be one: not while the interpreter shuts down."""
+    try:
+        threading.Thread(target=work, name="sentry-langchain-stream").start()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Followed(Protocol):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import Transport
 
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id
+from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
+
+NOWHERE = "http://public@127.0.0.1:9/42"
 
 
 def lose(stream: Any) -> None:
@@ -60,4 +65,32 @@ def test_a_stream_collected_in_another_request_changes_nothing_there(shape: str,
             assert outcomes(captured) == ["abandoned"]
             assert sentry_sdk.get_current_scope() is scope
             assert current_span_id() == second
+    assert handler.live_runs == 0
+
+
+@WAYS
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_stream_collected_while_the_sdk_sends_is_not_lost(shape: str, make: Callable[..., Any]) -> None:
+    """Garbage is collected in the SDK's own work, too, where it takes no spans; the stream's span arrives after it."""
+    handler: Any = SentryStreamHandler()
+    sent: list[bytes] = []
+
+    class Collecting(Transport):
+        def capture_envelope(self, envelope: Envelope) -> None:
+            gc.collect()
+            sent.append(envelope.serialize())
+
+    with capture_spans(**WIRE_SHAPES[shape]):
+        client = sentry_sdk.Client(dsn=NOWHERE, transport=Collecting, traces_sample_rate=1.0, **WIRE_SHAPES[shape])
+        with sentry_sdk.isolation_scope() as scope:
+            scope.set_client(client)
+            lose(make(handler))
+            fake_model().invoke("Hi", config={"callbacks": [handler]})
+            client.flush()
+        for thread in threading.enumerate():
+            if thread.name == "sentry-langchain-stream":
+                thread.join(10)
+        found = outcomes(Captured(client, sent))
+        client.close()
+    assert sorted(found) == ["abandoned", "completed"]
     assert handler.live_runs == 0

@@ -66,6 +66,20 @@ def _within(current: Scope, isolation: Scope) -> Iterator[None]:
         yield
 
 
+def is_sending() -> bool:
+    """Whether the SDK is at work on a queue of its own on this very thread. What is added to it now, it drops.
+
+    It is so when garbage collection, which comes at any moment, ends the run of a stream that nobody has closed.
+    """
+    client = sentry_sdk.get_client()
+    return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in _queues(client))
+
+
+def _queues(client: Any) -> tuple[Any, Any]:
+    # Of spans there is one only with `trace_lifecycle="stream"`.
+    return getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None)
+
+
 def pipeline_name() -> str | None:
     """The pipeline name in Sentry's own context (`sentry_sdk.ai.monitoring.set_ai_pipeline_name`)."""
     return get_ai_pipeline_name()
