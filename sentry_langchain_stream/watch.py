@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from contextvars import Context
 from functools import cache, partial
 from typing import Any, Protocol
 from uuid import UUID
@@ -54,9 +55,12 @@ def _current() -> asyncio.Task[Any] | None:
 
 
 def elsewhere(work: Callable[[], object]) -> bool:
-    """Do it in a thread of its own. Returns whether there could be one: not while the interpreter shuts down."""
+    """Do it in a thread and a context of its own.
+
+    Returns whether there could be a thread: not while the interpreter shuts down.
+    """
     try:
-        threading.Thread(target=work, name="sentry-langchain-stream").start()
+        threading.Thread(target=Context().run, args=(work,), name="sentry-langchain-stream").start()
     except RuntimeError:
         return False
     return True

@@ -75,7 +75,16 @@ def test_a_stream_collected_while_the_sdk_sends_is_not_lost(shape: str, make: Ca
     handler: Any = SentryStreamHandler()
     sent: list[bytes] = []
 
+    class Collector:
+        """Collects garbage when the SDK makes JSON of it."""
+
+        def __repr__(self) -> str:
+            gc.collect()
+            return "collector"
+
     class Collecting(Transport):
+        """Collects garbage when the SDK sends."""
+
         def capture_envelope(self, envelope: Envelope) -> None:
             gc.collect()
             sent.append(envelope.serialize())
@@ -85,6 +94,7 @@ def test_a_stream_collected_while_the_sdk_sends_is_not_lost(shape: str, make: Ca
         with sentry_sdk.isolation_scope() as scope:
             scope.set_client(client)
             lose(make(handler))
+            scope.set_context("garbage", {"collector": Collector()})
             fake_model().invoke("Hi", config={"callbacks": [handler]})
             client.flush()
         for thread in threading.enumerate():

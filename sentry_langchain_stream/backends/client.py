@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import sentry_sdk
+from sentry_sdk import utils
 from sentry_sdk.ai.monitoring import get_ai_pipeline_name
 from sentry_sdk.scope import Scope, use_isolation_scope, use_scope
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from .spans import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
+
+_is_serializing: ContextVar[bool] | None = getattr(utils, "disable_capture_event", None)
 
 _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
@@ -67,17 +71,16 @@ def _within(current: Scope, isolation: Scope) -> Iterator[None]:
 
 
 def is_sending() -> bool:
-    """Whether the SDK is at work on a queue of its own on this very thread. What is added to it now, it drops.
+    """Whether the SDK is at work on what it sends, on this very thread. What is finished meanwhile, it drops.
 
     It is so when garbage collection, which comes at any moment, ends the run of a stream that nobody has closed.
     """
+    if _is_serializing is not None and _is_serializing.get(False):
+        return True
     client = sentry_sdk.get_client()
-    return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in _queues(client))
-
-
-def _queues(client: Any) -> tuple[Any, Any]:
-    # Of spans there is one only with `trace_lifecycle="stream"`.
-    return getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None)
+    # Of spans there is a queue only with `trace_lifecycle="stream"`.
+    queues = getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None)
+    return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in queues)
 
 
 def pipeline_name() -> str | None:
