@@ -55,11 +55,12 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 # The same examples in every run, so that no build fails by chance; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("thorough", derandomize=False, deadline=None, print_blob=True, max_examples=1_000)
-# For mutation tests: that a test fails is all there is to know, so nothing is spent on the smallest example.
+# For mutation tests, which run each test a thousand times: few examples, and nothing spent on the smallest one.
 settings.register_profile(
     "mutation",
     derandomize=True,
     deadline=None,
+    max_examples=20,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
