@@ -18,6 +18,7 @@ from sentry_sdk import integrations
 from sentry_sdk.integrations import Integration
 
 from sentry_langchain_stream import SentryStreamIntegration
+from sentry_langchain_stream.backends.neighbours import traces_models
 from sentry_langchain_stream.containment import logger
 from sentry_langchain_stream.conventions import Fact
 from sentry_langchain_stream.doctor import command, environment, probe, received, setup
@@ -258,6 +259,11 @@ def test_data_collection_is_told(options: dict[str, Any], level: str, told: str)
     assert (finding.level, told in finding.told) == (level, True), finding
 
 
+BEDROCK = pytest.mark.skipif(
+    not traces_models("boto3"), reason=f"sentry-sdk {sentry_sdk.VERSION} makes no AI spans of boto3's calls"
+)
+
+
 @pytest.mark.parametrize(
     ("active", "packages", "level", "told"),
     [
@@ -266,8 +272,12 @@ def test_data_collection_is_told(options: dict[str, Any], level: str, told: str)
         ("langchain openai", "", "ok", "nobody else"),
         ("langchain openai", "langchain-openai", "fail", "Do not pass OpenAIIntegration"),
         ("openai", "langchain-openai", "fail", "Leave Sentry's LangchainIntegration enabled"),
-        ("langchain boto3", "langchain-aws", "warning", "disabled_integrations=[Boto3Integration()]"),
-        ("langchain boto3 openai", "langchain-aws langchain-openai", "fail", "openai, boto3"),
+        pytest.param(
+            "langchain boto3", "langchain-aws", "warning", "disabled_integrations=[Boto3Integration()]", marks=BEDROCK
+        ),
+        pytest.param(
+            "langchain boto3 openai", "langchain-aws langchain-openai", "fail", "openai, boto3", marks=BEDROCK
+        ),
         ("langchain", "langchain-aws", "ok", "nobody else"),
         ("langchain", "openinference-instrumentation-langchain", "ok", "nobody else"),
         (
@@ -285,6 +295,19 @@ def test_rivals_are_named(monkeypatch: pytest.MonkeyPatch, active: str, packages
     monkeypatch.setattr(integrations, "_installed_integrations", set(active.split()))
     finding = found(setup.integrations, packages=packages.split(), integrations=[OpenTelemetry()])
     assert (finding.level, told in f"{finding.told} {finding.remedy}") == (level, True), finding
+
+
+def test_an_integration_that_makes_no_ai_spans_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of boto3 makes some with newer SDKs only; before, it is neither warned of nor found by the doctor."""
+    folder = Path(sentry_sdk.__file__).parent / "integrations"
+    sources = [*folder.glob("boto3.py"), *folder.glob("boto3/**/*.py")]
+    assert traces_models("boto3") == any("gen_ai" in source.read_text(encoding="utf-8").lower() for source in sources)
+    monkeypatch.setattr(setup, "traces_models", lambda integration: integration != "boto3")
+    with application(integrations=[OpenTelemetry()]):
+        pass
+    monkeypatch.setattr(integrations, "_installed_integrations", {"langchain", "boto3"})
+    finding = found(setup.integrations, packages=["langchain-aws"], integrations=[OpenTelemetry()])
+    assert finding.level == "ok", finding
 
 
 def test_an_integration_of_ours_is_no_rival() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, wraps
+from importlib.util import find_spec
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -18,7 +19,7 @@ def warn_of_rival(integration: str | None) -> None:
 
     Sentry's LangchainIntegration, on by default, keeps some of these off; with it disabled they are back.
     """
-    if integration is None or integration not in sentry_sdk.get_client().integrations:
+    if integration not in sentry_sdk.get_client().integrations or not traces_models(integration):
         return
     warn_once(
         f"rival {integration}",
@@ -27,6 +28,18 @@ def warn_of_rival(integration: str | None) -> None:
         "google_genai, leave Sentry's LangchainIntegration enabled, which keeps it off.",
         integration,
     )
+
+
+@cache
+def traces_models(integration: str | None) -> bool:
+    """Whether the Sentry integration of a provider's client library makes spans of model calls.
+
+    That of boto3 made spans of its HTTP requests alone, until it became a package with a file for Bedrock.
+    """
+    if integration != "boto3":
+        return integration is not None
+    found = find_spec("sentry_sdk.integrations.boto3")
+    return found is not None and found.submodule_search_locations is not None
 
 
 @cache

@@ -6,6 +6,7 @@ from sentry_sdk.tracing_utils import has_tracing_enabled
 from sentry_sdk.utils import BadDsn, Dsn, is_valid_sample_rate
 
 from ..backends.client import allowed_content, choose
+from ..backends.neighbours import traces_models
 from ..backends.spans import StreamedSpans
 from ..naming import PROVIDERS
 from .case import Case
@@ -159,7 +160,9 @@ def integrations(case: Case) -> Finding:
     rivals = {
         rival: packages
         for rival in dict.fromkeys(row.integration for row in PROVIDERS.values() if row.integration in active)
-        if rival is not None and (packages := [each for each in PACKAGES.get(rival, ()) if case.installed(each)])
+        if rival is not None
+        and traces_models(rival)
+        and (packages := [each for each in PACKAGES.get(rival, ()) if case.installed(each)])
     }
     if rivals:
         by_choice = sorted(KEPT_OFF & set(rivals))
