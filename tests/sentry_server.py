@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import sentry_sdk
-from fastapi import Request, Response
 
-from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.doctor import environment
+
+with suppress(ModuleNotFoundError):  # FastAPI reads annotations by the names of the file
+    from fastapi import Request, Response
 
 NOWHERE = "http://public@127.0.0.1:9/42"
 VARIABLES = (*environment.ELSEWHERE, "SENTRY_DSN", "SENTRY_SPOTLIGHT", "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2")
@@ -64,6 +66,9 @@ def playing_sentry(
     gate: threading.Event | None = None,
 ) -> Iterator[Sentry]:
     """Serve an endpoint that answers this to everything; with a gate, not before that opens."""
+    pytest.importorskip("fastapi")
+    from sentry_langchain_stream.demo.serve import Elsewhere, serving
+
     app = Elsewhere()
     sentry = Sentry("")
 

@@ -8,8 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from langgraph.errors import GraphInterrupt, ParentCommand
-from langgraph.types import Command
 
 from sentry_langchain_stream import bookkeeping
 from sentry_langchain_stream.privacy import Policy
@@ -180,8 +178,6 @@ def test_labels_are_few_and_short() -> None:
         (asyncio.CancelledError(), "cancelled", None),
         (KeyboardInterrupt(), "cancelled", None),
         (SystemExit(), "cancelled", None),
-        (GraphInterrupt(), "completed", "interrupt"),
-        (ParentCommand(Command(goto="clerk")), "completed", "handoff"),
         (ValueError(), "failed", None),
         (TimeoutError(), "failed", None),
     ],
@@ -191,3 +187,13 @@ def test_not_every_exception_is_an_error(error: BaseException, outcome: Outcome,
     """Consumers leave, tasks are cancelled, graphs hand control upwards; what is left has failed."""
     assert bookkeeping.outcome(error) == outcome
     assert bookkeeping.control(error) == control
+
+
+def test_a_graph_hands_control_upwards() -> None:
+    """LangGraph's interrupts and handoffs are exceptions, and no errors."""
+    from langgraph.errors import GraphInterrupt, ParentCommand
+    from langgraph.types import Command
+
+    for error, control in ((GraphInterrupt(), "interrupt"), (ParentCommand(Command(goto="clerk")), "handoff")):
+        assert bookkeeping.outcome(error) == "completed"
+        assert bookkeeping.control(error) == control

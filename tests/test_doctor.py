@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
-from sentry_conventions.attributes import ATTRIBUTE_METADATA
 from sentry_sdk import integrations
 from sentry_sdk.integrations import Integration
 
@@ -122,6 +120,8 @@ def test_stream_usage_knows_what_chat_openai_does(monkeypatch: pytest.MonkeyPatc
     """It warns of exactly those variables with which a real `ChatOpenAI` does not ask for the usage of a stream."""
     if variable is not None:
         monkeypatch.setenv(variable, "http://127.0.0.1:9/v1")
+    from langchain_openai import ChatOpenAI
+
     asks = ChatOpenAI(model="gpt-4o-mini", api_key=SecretStr("x")).stream_usage is True
     finding = environment.stream_usage(Case(None))
     assert finding.level == ("ok" if asks else "warning")
@@ -496,6 +496,8 @@ def test_our_own_table_knows_what_is_conventional(monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "sentry_conventions.attributes", None)
         by_table = [key for key in keys if received._is_conventional(key)]
+    from sentry_conventions.attributes import ATTRIBUTE_METADATA
+
     assert by_table == [key for key in keys if key in ATTRIBUTE_METADATA]
 
 

@@ -15,9 +15,7 @@ import pytest
 import sentry_sdk
 from sentry_sdk import integrations
 from sentry_sdk.transport import Transport
-from typer.testing import CliRunner
 
-from sentry_langchain_stream.cli import app as command_line
 from sentry_langchain_stream.doctor import command, delivery, probe, setup
 from sentry_langchain_stream.doctor.case import Case, installed
 from sentry_langchain_stream.doctor.command import main
@@ -413,6 +411,10 @@ def test_a_check_that_breaks_does_not_hide_the_others(
 
 def test_the_command_line_lists_it(write: Any) -> None:
     """The commands of the extra name the doctor too, and pass all of its arguments on."""
+    from typer.testing import CliRunner
+
+    from sentry_langchain_stream.cli import app as command_line
+
     assert "doctor" in CliRunner().invoke(command_line, ["--help"]).output
     assert "--strict" in CliRunner().invoke(command_line, ["doctor", "--help"]).output
     assert CliRunner().invoke(command_line, ["doctor", "--app", "nowhere"]).exit_code == 2

@@ -11,8 +11,6 @@ from typing import Any
 import httpx
 import pytest
 import sentry_sdk
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
 from langchain_core.exceptions import OutputParserException
 from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -21,6 +19,10 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.subjects import SUBJECTS, Subject
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed, fake_model
+
+with contextlib.suppress(ModuleNotFoundError):
+    from fastapi import FastAPI
+    from fastapi.responses import StreamingResponse
 
 
 class ModelError(Exception):
@@ -67,6 +69,7 @@ async def test_a_failure_is_one_issue_linked_to_the_span_that_failed_first(
 
 
 def service(handler: SentryStreamHandler, model: ScriptedModel) -> FastAPI:
+    pytest.importorskip("fastapi")
     app = FastAPI()
     chain = next(subject for subject in SUBJECTS if subject.name == "chain").make(model)
     config: Any = {"callbacks": [handler]}
