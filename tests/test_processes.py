@@ -99,7 +99,8 @@ async def test_a_service_that_a_tool_calls_continues_the_trace(tmp_path: Path) -
         (served,) = [span for span in requests if span.parent_id == request.span_id]
         model = next(span for span in there.find_all(op="gen_ai.chat") if span.trace_id == tool.trace_id)
         assert {span.trace_id for span in captured.spans} == {model.trace_id} == {served.trace_id}
-        above = chain_of([*captured.spans, *there.spans], model)
+        # Older SDKs make a span of each middleware.
+        above = [op for op in chain_of([*captured.spans, *there.spans], model) if op != "middleware.starlette"]
         assert above[:4] == ["function", "http.server", "http.client", "gen_ai.execute_tool"]
         assert model.attributes["gen_ai.pipeline.name"] == "service"
 
