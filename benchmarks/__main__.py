@@ -64,14 +64,16 @@ def _measured(asked: argparse.Namespace) -> dict[str, Any]:
     with Pool(pythons) as pool:
         for section in SECTIONS:
             if section.name in asked.sections:
-                results["samples"] += measure(pool, section, chosen, asked.rounds, asked.quick)
-    fresh = Pool(pythons)
+                rounds = max(2, asked.rounds // 2) if section.name == "growth" else asked.rounds
+                results["samples"] += measure(pool, section, chosen, rounds, asked.quick)
+    fresh, quick = Pool(pythons), asked.quick
+    few = chosen & _ALWAYS if quick else chosen
     if "crowd" in asked.sections:
-        results["crowd"] = crowds(fresh, chosen, (100,) if asked.quick else (1_000, 10_000), 1 if asked.quick else 3)
+        results["crowd"] = crowds(fresh, few, (100,) if quick else (1_000, 10_000), 1 if quick else 2)
     if "history" in asked.sections:
-        results["history"] = history(fresh, chosen, 200 if asked.quick else 4_000)
+        results["history"] = history(fresh, few, 200 if quick else 2_000)
     if "import" in asked.sections:
-        results["import"] = imports(pythons, chosen, 1 if asked.quick else asked.rounds)
+        results["import"] = imports(pythons, few, 1 if quick else min(asked.rounds, 5))
     return results
 
 

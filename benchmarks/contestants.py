@@ -19,8 +19,7 @@ class Contestant:
         requirements: What to install there. `"."` is this package.
         variants: What it offers, the first of them being what is compared with the others: `content` (prompts and
             answers are recorded), `no content`, `unsampled`, `no client`, `streamed` (Sentry's streamed spans).
-        imports: How a program imports it.
-        beside: What such a program has imported anyway.
+        imports: What a program has imported anyway, and how it then imports this; each way is timed.
         crowd: Whether it takes part in the section of many streams at a time.
     """
 
@@ -29,13 +28,14 @@ class Contestant:
     environment: str
     requirements: tuple[str, ...]
     variants: tuple[str, ...]
-    imports: str = ""
-    beside: str = "langchain_core.callbacks"
+    imports: tuple[tuple[str, str], ...] = ()
     crowd: bool = False
 
 
 _OWN = ("--editable", ".")
+_LANGCHAIN = "langchain_core.callbacks"
 _SENTRY_TOO = "langchain_core.callbacks, sentry_sdk"
+_AN_APPLICATION = "langchain_core.language_models.chat_models, sentry_sdk"
 
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("none", "no handler", "own", _OWN, ("no content",), crowd=True),
@@ -47,8 +47,11 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "own",
         _OWN,
         ("no content", "content", "streamed", "unsampled", "no client"),
-        "from sentry_langchain_stream import SentryStreamHandler",
-        _SENTRY_TOO,
+        (
+            (_SENTRY_TOO, "import sentry_langchain_stream"),
+            (_SENTRY_TOO, "from sentry_langchain_stream import SentryStreamHandler"),
+            (_AN_APPLICATION, "from sentry_langchain_stream import SentryStreamHandler"),
+        ),
         crowd=True,
     ),
     Contestant(
@@ -57,8 +60,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "sentry",
         ("sentry-sdk",),
         ("no content", "content", "unsampled"),
-        "import sentry_sdk.integrations.langchain",
-        _SENTRY_TOO,
+        ((_SENTRY_TOO, "import sentry_sdk.integrations.langchain"),),
         crowd=True,
     ),
     Contestant(
@@ -67,7 +69,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "langfuse",
         ("langfuse",),
         ("no content", "content", "unsampled"),
-        "import langfuse.langchain",
+        ((_LANGCHAIN, "import langfuse.langchain"),),
         crowd=True,
     ),
     Contestant(
@@ -76,7 +78,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "openinference",
         ("openinference-instrumentation-langchain", "opentelemetry-sdk"),
         ("no content", "content", "unsampled"),
-        "import openinference.instrumentation.langchain, opentelemetry.sdk.trace.export",
+        ((_LANGCHAIN, "import openinference.instrumentation.langchain, opentelemetry.sdk.trace.export"),),
         crowd=True,
     ),
     Contestant(
@@ -85,7 +87,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "openllmetry",
         ("opentelemetry-instrumentation-langchain", "opentelemetry-sdk"),
         ("no content", "content", "unsampled"),
-        "import opentelemetry.instrumentation.langchain, opentelemetry.sdk.trace.export",
+        ((_LANGCHAIN, "import opentelemetry.instrumentation.langchain, opentelemetry.sdk.trace.export"),),
     ),
     Contestant(
         "otel",
@@ -93,7 +95,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "otel",
         ("opentelemetry-instrumentation-genai-langchain", "opentelemetry-sdk"),
         ("no content", "content", "unsampled"),
-        "import opentelemetry.instrumentation.genai.langchain, opentelemetry.sdk.trace.export",
+        ((_LANGCHAIN, "import opentelemetry.instrumentation.genai.langchain, opentelemetry.sdk.trace.export"),),
     ),
     Contestant(
         "langsmith",
@@ -101,10 +103,19 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "langsmith",
         ("langsmith",),
         ("no content", "content", "unsampled"),
-        "import langchain_core.tracers.langchain",
+        ((_LANGCHAIN, "import langchain_core.tracers.langchain"),),
     ),
-    Contestant("mlflow", "MLflow", "mlflow", ("mlflow",), ("content", "unsampled"), "import mlflow.langchain"),
-    Contestant("ddtrace", "ddtrace APM", "ddtrace", ("ddtrace",), ("no content", "unsampled"), "import ddtrace"),
+    Contestant(
+        "mlflow", "MLflow", "mlflow", ("mlflow",), ("content", "unsampled"), ((_LANGCHAIN, "import mlflow.langchain"),)
+    ),
+    Contestant(
+        "ddtrace",
+        "ddtrace APM",
+        "ddtrace",
+        ("ddtrace",),
+        ("no content", "unsampled"),
+        ((_LANGCHAIN, "import ddtrace"),),
+    ),
 )
 
 BASELINES = frozenset({"none", "empty", "bare"})

@@ -22,6 +22,7 @@ _PANELS = (
 
 def draw(found: Results, path: Path) -> None:
     """Bars of the medians with the quartiles, on a logarithmic scale, in µs above no handler."""
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmarks"})
     figure, axes = plt.subplots(1, len(_PANELS), figsize=(14, 4), sharey=True, layout="constrained")
     names = [name for name, each in BY_NAME.items() if name != "none"][::-1]
     for axis, (section, case, title) in zip(axes, _PANELS, strict=True):

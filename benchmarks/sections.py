@@ -51,14 +51,14 @@ class Section:
     only_first: bool = False
 
     def contestants(self, chosen: frozenset[str], few: bool = False) -> Iterator[tuple[Contestant, str]]:
-        """Who takes part, in which variant; `few` leaves one of each peer, or none where each has but one."""
+        """Who takes part, in which variant; `few` leaves the peers out of all but the main sections."""
         for each in CONTESTANTS:
             if each.name not in chosen:
                 continue
             if each.name in BASELINES:
                 yield from ((each, variant) for variant in each.variants if variant in {"no content", *self.variants})
                 continue
-            if few and self.only_first and each.name != "own":
+            if few and self.name in ("growth", "unsampled") and each.name != "own":
                 continue
             offered = [variant for variant in self.variants if variant in each.variants]
             first = (few or self.only_first) and each.name != "own"

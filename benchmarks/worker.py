@@ -43,6 +43,7 @@ class Process:
         return self._sample(asked["workload"], asked["size"], asked["times"])
 
     def _sample(self, workload: str, size: int, times: int) -> dict[str, Any]:
+        self._settle(0.001)
         gc.collect()
         cpu = time.process_time()
         sample = self._run(workload, size, times)
@@ -52,12 +53,13 @@ class Process:
 
     def _check(self, workload: str, size: int) -> dict[str, Any]:
         """Do it once with a watched sink: is there a span per model call, with the model's name?"""
+        self._settle(0.05)
         self._adapter.flush()
         self._sink.clear()
         self._sink.watched = True
         try:
             self._run(workload, size, 1)
-            self._loop.run_until_complete(asyncio.sleep(0.05))  # some end their spans in threads
+            self._settle(0.05)
             gc.collect()
             self._adapter.flush()
         finally:
@@ -69,6 +71,10 @@ class Process:
             "named": len(named),
             "content": any(PROMPT in text for text in self._sink.text),
         }
+
+    def _settle(self, seconds: float) -> None:
+        """Let what was begun end: some end their spans in threads, or some turns of the loop later."""
+        self._loop.run_until_complete(asyncio.sleep(seconds))
 
     def _run(self, workload: str, size: int, times: int) -> dict[str, float]:
         asked = WORKLOADS[workload]

@@ -24,7 +24,8 @@ def setup(sink: Sink, variant: str) -> Adapter:
 
     def noted(self: Any, spans: Any = None) -> None:
         if sink.watched:
-            for span in spans or ():
+            # What is not sampled goes to the agent too, with a mark by which that drops it.
+            for span in (each for each in spans or () if (each.context.sampling_priority or 0) > 0):
                 sink.note(span.get_tag("langchain.request.model"), span)
         write(self, spans)
 
