@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import pytest
@@ -11,7 +12,7 @@ from sentry_langchain_stream import media, naming
 from sentry_langchain_stream.attributes import describe
 from sentry_langchain_stream.call import Call, Request
 from sentry_langchain_stream.parameters import tool_definitions
-from sentry_langchain_stream.privacy import Gathered, Limits, Policy
+from sentry_langchain_stream.privacy import Gathered, Limits, Policy, cut
 from sentry_langchain_stream.record import Kind
 from sentry_langchain_stream.room import Full, Room, spelled
 from sentry_langchain_stream.settings import Dialect
@@ -145,6 +146,26 @@ def test_a_gathered_text_keeps_its_very_ends() -> None:
     assert gathered.text().endswith("19981999")
 
 
+def test_however_much_was_gathered_both_ends_are_whole() -> None:
+    """At every length a gathered text is recorded like one that came whole."""
+    policy = Policy(True, True, limits=Limits(100, 2_000, 8_000))
+    gathered, whole = Gathered(policy), ""
+    for number in range(10_000, 10_200):
+        gathered.add(f"{number} ")
+        whole += f"{number} "
+        assert cut(gathered.text(), 100) == cut(whole, 100)
+
+
+def test_redact_sees_just_as_much_as_may_be_held() -> None:
+    """A text of just as many characters as are held for `redact` is whole; of one more only the length is told."""
+    gathered = Gathered(Policy(True, True, str))
+    gathered.most = 10
+    gathered.add("x" * 10)
+    assert gathered.text() == "x" * 10
+    gathered.add("x")
+    assert gathered.text() == "[... 11 characters cut ...]"
+
+
 # -- Room ------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +226,25 @@ def test_what_is_too_much_for_a_structure() -> None:
     while isinstance(kept, list):
         [kept], levels = kept, levels + 1
     assert (kept, levels) == ("[... cut ...]", 16)
+
+
+@dataclass
+class Unfinished:
+    """An object that lacks a field."""
+
+    missing: int = field(init=False)
+    there: int = 1
+
+
+def test_a_field_that_is_missing_is_unknown() -> None:
+    """An object that lacks one of its fields has the others."""
+    assert Room(OPEN).value(Unfinished()) == {"missing": None, "there": 1}
+
+
+def test_what_is_structure_is_short() -> None:
+    """Names, ids and types are cut at two hundred characters."""
+    told = Room(OPEN).frame(type="text", name="x" * 300, index=7)
+    assert (told["type"], len(told["name"]), told["index"]) == ("text", 200, 7)
 
 
 def test_what_is_counted_is_what_is_spelled() -> None:
