@@ -23,19 +23,20 @@ from tests.trees import ways
 from tests.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.trees.case import Case, record
 from tests.trees.script import Shelf, actor
-from tests.wire import BOTH_MODELS, WIRE_SHAPES, content_allowed
+from tests.wire import ASYNC_NODES, BOTH_MODELS, WIRE_SHAPES, content_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 PROMPT = ChatPromptTemplate.from_template("{question}")
 SCOUT, CHIEF = "invoke_agent scout", "invoke_agent chief"
+WHOLE = ways.ainvoke if ASYNC_NODES else ways.invoke
 
 
 async def run(
     app: Any,
     asked: Any = HI,
     shape: str = BOTH_MODELS[-1],
-    way: ways.Run = ways.ainvoke,
+    way: ways.Run = WHOLE,
     config: Any = None,
     **handler: Any,
 ) -> Captured:
@@ -56,9 +57,12 @@ def usage(span: CapturedSpan) -> tuple[Any, ...]:
     return tuple(span.attributes.get(f"gen_ai.usage.{kind}_tokens") for kind in ("input", "output", "total"))
 
 
+GRAPHS = pytest.mark.async_nodes(when=lambda way, **_: way in ways.ASYNC)
+
 AGENTS: dict[str, Callable[[], Any]] = {"agent": agent, "in a tool": agent_in_a_tool, "deep": deep, "handoff": handoff}
 
 
+@GRAPHS
 @pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_models_and_tools_are_told_their_agent(shape: str, way: ways.Run) -> None:
@@ -74,6 +78,7 @@ async def test_models_and_tools_are_told_their_agent(shape: str, way: ways.Run) 
     }
 
 
+@GRAPHS
 @pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_an_agent_sums_up_what_was_used_below(shape: str, way: ways.Run) -> None:
@@ -96,7 +101,7 @@ async def test_an_agent_names_no_model() -> None:
 async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: bool) -> None:
     """Tools at hand, question and answer are an agent's own as they are a model's, if they may be recorded."""
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
-        await agent().ainvoke(HI, {"callbacks": [SentryStreamHandler()]})
+        await WHOLE(agent(), HI, {"callbacks": [SentryStreamHandler()]})
     attributes = captured.find(name=SCOUT).attributes
     told = {key: attributes.get(f"gen_ai.{key}") for key in ("tool.definitions", "input.messages", "output.messages")}
     if not allowed:
@@ -113,6 +118,7 @@ async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: b
     assert read["output.messages"][0]["parts"] == [{"type": "text", "content": "Done."}]
 
 
+@GRAPHS
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_tool_tells_what_was_called(shape: str, way: ways.Run) -> None:
@@ -239,6 +245,7 @@ async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> 
     }
 
 
+@GRAPHS
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_an_interrupt_is_told(shape: str, way: ways.Run) -> None:
@@ -254,6 +261,7 @@ async def test_an_interrupt_is_told(shape: str, way: ways.Run) -> None:
     assert {each for values in told(second, "langchain_stream.control").values() for each in values} == {None}
 
 
+@GRAPHS
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_handoff_is_told(shape: str, way: ways.Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +51,9 @@ BOTH_MODELS = tuple(shape for shape in WIRE_SHAPES if shape in (DEFAULT_SHAPE, "
 HAS_V3 = hasattr(BaseChatModel, "stream_events")
 
 needs_v3 = pytest.mark.skipif(not HAS_V3, reason="needs v3 events, which came with langchain-core 1.4")
+
+ASYNC_NODES = "context" in inspect.signature(asyncio.create_task).parameters
+"""Whether LangChain passes callbacks on inside async nodes of a graph: a task can have a context since Python 3.11."""
 
 SLACK = 0.001
 """Seconds by which the end of one span may seem to precede another's: the SDK adds a monotonic time that has gone by
