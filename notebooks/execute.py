@@ -33,6 +33,8 @@ SECONDS_PER_CELL = 120
 README_PICTURE = ("microscope.ipynb", "close-up", "docs/stream.png")
 """The notebook and the cell that draw the picture in the README, and its file."""
 
+_NEEDS = {"agent.ipynb": (3, 11)}  # the Python that a notebook asks for in its first cell
+
 _FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
 _PICTURE = re.compile(r'"image/png": "[^"]+"')
 _METADATA = {
@@ -48,7 +50,10 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     holds = True
-    paths = sorted(Path(__file__).parent.glob("*.ipynb"))
+    found = sorted(Path(__file__).parent.glob("*.ipynb"))
+    paths = [path for path in found if sys.version_info >= _NEEDS.get(path.name, (3,))]
+    for path in sorted({*found} - {*paths}):
+        print(f"{path.name}: left as it is, it needs Python {'.'.join(map(str, _NEEDS[path.name]))}")
     texts = [path.read_text(encoding="utf-8") for path in paths]
     with prepared_environment():
         results = asyncio.run(executed(texts))
