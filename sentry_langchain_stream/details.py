@@ -43,7 +43,7 @@ def _description(described: Mapping[str, Any], policy: Policy) -> str | None:
 
 def add_result(to: ToolCall, output: object, policy: Policy) -> None:
     """Add what a tool returned, if it may be recorded; and the call's id, which langchain-core 1.0 tells no earlier."""
-    to.id = to.id or as_text(getattr(output, "tool_call_id", None))
+    to.id = to.id or (None if isinstance(output, Mapping) else as_text(field(output, "tool_call_id")))
     to.result = content.tool_result(output, policy.beside(to.arguments))
 
 

@@ -383,7 +383,7 @@ def process(shape: str, work: str, run: str = "asyncio.run(main())") -> subproce
 def finished(running: subprocess.Popen[str]) -> tuple[str, str]:
     """What it printed. One that hangs is ended."""
     try:
-        return running.communicate(timeout=30)
+        return running.communicate(timeout=120)
     finally:
         running.kill()
 
