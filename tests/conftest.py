@@ -1,6 +1,7 @@
 """Every test runs with our own failures raised, unless it asks for `lenient`; without what it needs, it is skipped."""
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,12 @@ def lenient(strict: None) -> None:
     """Contain our own failures, as in production."""
     containment.strict(False)
     SentryStreamHandler.raise_error = False
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads that take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)

@@ -6,9 +6,10 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 from typing import Any
 
 import pytest
@@ -246,7 +247,7 @@ def test_threads_are_captured(shape: str) -> None:
     go = Event()
 
     def run() -> None:
-        go.wait(10)
+        go.wait(120)  # making the first client imports for seconds
         with active_span(shape, "in a thread"):
             pass
 
@@ -259,6 +260,24 @@ def test_threads_are_captured(shape: str) -> None:
         for thread in threads:
             thread.join(10)
     assert [span.name for span in captured.spans] == ["in a thread"] * 2
+
+
+@pytest.mark.usefixtures("restless")
+@shapes
+def test_threads_that_begin_at_once_are_captured_whole(shape: str) -> None:
+    """No first span of a thread is lost, and who looks at once sees what the SDK is just sending."""
+
+    def run(number: int) -> None:
+        start.wait(10)
+        with active_span(shape, f"thread {number}"):
+            pass
+
+    for _ in range(40):
+        start = Barrier(6)
+        with capture_spans(**WIRE_SHAPES[shape]) as captured:
+            with ThreadPoolExecutor(6) as threads:
+                list(threads.map(run, range(6)))
+            assert sorted(span.name for span in captured.spans) == [f"thread {number}" for number in range(6)]
 
 
 @shapes
