@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from sentry_sdk.transport import Transport
 
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.helpers import Clock, handler_on
 from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
 NOWHERE = "http://public@127.0.0.1:9/42"
@@ -103,4 +105,48 @@ def test_a_stream_collected_while_the_sdk_sends_is_not_lost(shape: str, make: Ca
         found = outcomes(Captured(client, sent))
         client.close()
     assert sorted(found) == ["abandoned", "completed"]
+    assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_an_async_stream_that_is_collected_is_told(shape: str) -> None:
+    """The loop closes an async generator that garbage collection has found, and its span tells what had arrived."""
+    handler: Any = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        streams = [
+            ScriptedModel().astream("Hi", config={"callbacks": [handler]}),
+            track_stream(ScriptedModel()._astream("Hi"), model="scripted", text=lambda _: ""),
+        ]
+        for stream in streams:
+            await anext(stream)
+        cycle: list[Any] = [*streams]
+        cycle.append(cycle)
+        del streams, stream, cycle
+        gc.collect()
+        for _ in range(100):
+            if not handler.live_runs:
+                break
+            await asyncio.sleep(0)
+        told = captured.find_all(op="gen_ai.chat")
+    assert [span.attributes["langchain_stream.outcome"] for span in told] == ["abandoned"] * 2
+    assert [span.attributes["langchain_stream.chunks"] for span in told] == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python's, of the generator
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_of_a_stream_whose_loop_is_gone_only_idleness_tells(shape: str) -> None:
+    """Python never resumes an async generator whose loop is closed, so nobody hears of it: idleness ends its run."""
+    clock = Clock()
+    handler: Any = handler_on(clock, max_idle_seconds=60)
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        loop = asyncio.new_event_loop()
+        stream: Any = ScriptedModel().astream("Hi", config={"callbacks": [handler]})
+        loop.run_until_complete(anext(stream))
+        loop.close()
+        del stream
+        gc.collect()
+        assert handler.live_runs == 1
+        clock.advance(61)
+        fake_model().invoke("Hi", config={"callbacks": [handler]})
+        assert outcomes(captured) == ["abandoned", "completed"]
     assert handler.live_runs == 0

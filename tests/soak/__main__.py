@@ -32,10 +32,6 @@ SESSION = 200
 AT_A_TIME = 20
 """Streams that one event loop plays at the same time."""
 
-COLLECTS_ANYWHERE = sys.version_info >= (3, 12)
-"""Whether garbage may be collected at any moment. Up to Python 3.11 that is also in the middle of setting a context
-variable, and the interpreter crashes if a generator that is collected there sets one, as LangChain's do without us."""
-
 _later = 0.0
 
 
@@ -95,7 +91,8 @@ class Soak:
                 self._sweep(self._clients[0][1])
             for _, client in self._clients:
                 client.flush(timeout=5)
-            if not (self.handler.live_runs or self.ledger.missing()) or time.monotonic() > deadline:
+            missing = self._with_handler and (self.handler.live_runs or self.ledger.missing())
+            if not missing or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
         gc.collect()
@@ -113,9 +110,7 @@ class Soak:
         for first in range(0, count, SESSION):
             with self._session(rng) as shape:
                 kept: list[Any] = []
-                for number in range(min(SESSION, count - first)):
-                    if not COLLECTS_ANYWHERE and number % 50 == 0:
-                        gc.collect(1)
+                for _ in range(min(SESSION, count - first)):
                     scene = self._draw("sync", rng)
                     with self._request(scene, shape, rng, kept) as play:
                         scene.play(play)

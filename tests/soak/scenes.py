@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -293,8 +294,12 @@ SYNC: dict[str, tuple[Any, str]] = {
     "generate": (_sync_prompts, "completed failed cancelled"),
 }
 
+DROPS = sys.version_info >= (3, 12)
+"""Whether streams may be dropped. On Python 3.11 the interpreter crashes sooner or later, without our handler too,
+where many generators are collected that set context variables, as LangChain's do: see `docs/endurance.md`."""
+
 _STREAMED = ("exhausted", "break", "aclose", "close", "cancelled", "timeout", "source raises", "consumer raises")
-_LEFT_OPEN = ("dropped", "kept")
+_LEFT_OPEN = ("dropped", "kept") if DROPS else ("kept",)
 _CALLED = ("ainvoke", "ainvoke raises", "ainvoke cancelled", "invoke", "invoke raises")
 _ENDINGS: dict[str, tuple[float, tuple[str, ...]]] = {
     "model": (4, (*_STREAMED, *_LEFT_OPEN, *_CALLED, "abatch", "agenerate", "batch", "generate")),
