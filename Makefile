@@ -13,7 +13,7 @@ export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter
 export MPLCONFIGDIR := $(CACHE)/matplotlib
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo example notebooks matrix mutation bench wheel clean
+.PHONY: help test lint format demo example notebooks matrix mutation bench soak wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -21,6 +21,9 @@ help: ## Show the jobs
 test: $(VENV)/dev lint ## Lint, types and all tests
 	@mkdir -p $(CACHE)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope --basetemp $(CACHE)/pytest $(ARGS)
+
+soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000")
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check .
