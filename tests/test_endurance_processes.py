@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -39,14 +41,17 @@ def server(command: str, shape: str, path: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     environment = {**os.environ, prefork.SHAPE: shape, prefork.SENT: str(path), "PYTHONWARNINGS": "ignore"}
     arguments = ["-m", *command.format(port).split()]
-    with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process:
+    options: Any = {"cwd": ROOT, "env": environment, "stderr": subprocess.PIPE, "start_new_session": True}
+    with subprocess.Popen([sys.executable, *arguments], **options) as process:
         try:
             yield f"http://127.0.0.1:{port}"
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=PATIENCE)
             assert b"Traceback" not in errors, errors.decode()
         finally:
-            process.kill()
+            # The workers, too: of a server that is killed they would stay.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def ask_both(url: str) -> list[tuple[str, int, str]]:
