@@ -116,10 +116,10 @@ def table(session: nox.Session) -> None:
 # -- the release ------------------------------------------------------------------------------------------------
 
 
-@nox.session(python=NEWEST_ON[-1], tags=["wheel"], default=False)
+@nox.session(tags=["wheel"], default=False)
 def build(session: nox.Session) -> None:
     """Build the sdist, from it the wheel, and look at both."""
-    session.install("build", "twine")
+    session.install("build[uv]", "twine")
     for each in (ROOT / "dist").glob("*"):
         each.unlink()
     session.run("python", "-m", "build", "--installer", "uv", silent=True)
