@@ -44,7 +44,7 @@ notebooks: $(VENV)/dev ## Execute the notebooks and store their outputs
 	$(BIN)/python notebooks/execute.py
 
 matrix: $(VENV)/dev ## All tests on every supported version (ARGS="-s oldest-3.10 -- tests/test_usage.py")
-	$(BIN)/nox --tags matrix $(ARGS)
+	$(BIN)/nox $(ARGS)
 
 wheel: $(VENV)/dev ## Build the wheel and the sdist, and use both in clean environments
 	$(BIN)/nox --tags wheel $(ARGS)
