@@ -127,6 +127,8 @@ def main() -> None:
     """Print what was run, and keep it."""
     found = read(RESULTS)
     print("\n" + "\n".join(str(cell) for cell, _ in found.values()))
+    if not any(whole for _, whole in found.values()):
+        return
     cells = {cell.name: cell for cell in kept()} | {name: cell for name, (cell, whole) in found.items() if whole}
     kinds = ("newest", "oldest", "bare")
     ordered = sorted(cells.values(), key=lambda cell: (kinds.index(cell.name.partition("-")[0]), cell.name))
