@@ -20,7 +20,7 @@ from .report import render
 from .sections import NAMES, SECTIONS
 from .summary import Results
 
-_ALWAYS = frozenset({"none", "empty", "bare", "own"})
+_ALWAYS = frozenset({"none", "empty", "bare", "full", "own"})
 
 
 def main() -> None:

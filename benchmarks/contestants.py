@@ -1,4 +1,4 @@
-"""Who is measured: this package, three baselines, and the peers."""
+"""Who is measured: this package, four baselines, and the peers."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("none", "no handler", "own", _OWN, ("no content",), crowd=True),
     Contestant("empty", "empty inline handler", "own", _OWN, ("no content",), crowd=True),
     Contestant("bare", "bare Sentry span", "own", _OWN, ("no content", "streamed"), crowd=True),
+    Contestant("full", "bare Sentry span, 22 attributes", "own", _OWN, ("no content",)),
     Contestant(
         "own",
         "sentry-langchain-stream",
@@ -118,6 +119,6 @@ CONTESTANTS: tuple[Contestant, ...] = (
     ),
 )
 
-BASELINES = frozenset({"none", "empty", "bare"})
+BASELINES = frozenset({"none", "empty", "bare", "full"})
 
 BY_NAME = {each.name: each for each in CONTESTANTS}

@@ -35,7 +35,9 @@ METHOD = """## How it is measured
 - *CPU* is the time of all threads until everything has been sent to the sink.
 - Garbage is collected before each sample; the collector stays on, as in production.
 - "No handler" and the baselines have Sentry's LangchainIntegration disabled, as it would add a handler.
-- The bare span is a handler that starts and finishes a Sentry span for each model call, with nothing in it.
+- The bare span is a handler that starts and finishes a Sentry span for each model call, with nothing in it. The one
+  with 22 attributes says as much of each call as this package does, without finding anything out: the SDK prepares
+  every attribute before it sends it.
 """
 
 

@@ -34,6 +34,9 @@ def targets(results: Results, rest: Mapping[str, Any]) -> Iterator[Target]:
         bare = results.ratio("call", case, "own", "no content", "bare")
         more = _adds(results, "call", case, "own", "no content", "bare")
         yield _at_most(f"Per call, {title}: at most 1.5 times the bare span", bare, 1.5, more)
+        full = results.ratio("call", case, "own", "no content", "full")
+        more = _adds(results, "call", case, "own", "no content", "full")
+        yield _at_most(f"Per call, {title}: at most 1.5 times the bare span with as many attributes", full, 1.5, more)
     for case, title in (("chain/5", "5-deep chain"), ("agent/1", "agent")):
         yield _below_peers(results, "tree", case, f"Tree of runs, {title}: adds less than every peer")
     for variant in ("unsampled", "no client"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -255,11 +256,16 @@ def _finish_reason(generation: Generation) -> str | None:
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
             if reason := as_text(told.get(name)):
                 # Streamed with n > 1, LangChain strings the reasons of all answers together: "stopstop".
-                return _REPEATED.sub(r"\1", reason)
+                return _once(reason)
         if told.get("object") == "response" and told.get("status") in _RESPONSE_ENDED:  # OpenAI's Responses API
             details = told.get("incomplete_details")
             return as_text(details.get("reason") if isinstance(details, Mapping) else None) or as_text(told["status"])
     return None
+
+
+@lru_cache(maxsize=128)
+def _once(reason: str) -> str:
+    return _REPEATED.sub(r"\1", reason)
 
 
 _REPEATED = re.compile(r"^(.+?)\1+$")

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from . import backends, bookkeeping, naming, watch
 from .call import Call
@@ -160,8 +160,11 @@ class LiveRuns:
         with backends.within(run.tree.scopes):
             if backends.is_sending() and watch.elsewhere(partial(self.end, run_id, outcome, error, evicted=evicted)):
                 return
-        with run.tree.lock, backends.within(run.tree.scopes):
-            if self._runs.pop(run_id, None) is None:
+            self._end(run, outcome, error, evicted)
+
+    def _end(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+        with run.tree.lock:
+            if self._runs.pop(run.id, None) is None:
                 return
             if outcome == "completed" and run.kind in CHAINS and watch.is_current(run) and run.streams():
                 # A sync chain whose consumer left says that it came to its end, while the model is still at it.
@@ -242,7 +245,8 @@ class LiveRuns:
         )
         active = backend.current()
         pipeline = naming.pipeline(settings.pipeline_name, start.metadata, backends.pipeline_name(), start.name)
-        top = Run(uuid4(), "pipeline", pipeline, backend, policy, anchor=active, inside=active, implicit=True)
+        # It has the id of what stands below it, as it is no run and not in the map.
+        top = Run(start.id, "pipeline", pipeline, backend, policy, anchor=active, inside=active, implicit=True)
         top.tree.scopes = backends.scopes()
         top.tree.touched = self._now()  # before anybody can see it: another thread may be looking for idle trees
         top.recording = active is None or backend.recording(active)

@@ -80,16 +80,16 @@ class ModelRuns:
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
         """A chunk has arrived. This runs once per token, so it does no more than it must."""
-        now = self._now()
         run = self._live(run_id)
         if run is None or (call := run.call) is None:
             return
+        now = self._now()
         if not call.streamed:
             call.streamed = True
             run.deactivate()  # from now on the consumer is at work in between
         if call.echoes and self._echo(call):
             return
-        if not call.by_events and extract.has_content(token, chunk):
+        if not call.by_events and ((token and token.__class__ is str) or extract.has_content(token, chunk)):
             call.add_chunk(now)
             if call.text is not None or self._token_counter is not None:
                 call.read(content.text_of(token), self._token_counter)
@@ -100,10 +100,10 @@ class ModelRuns:
 
     def gather_event(self, run_id: UUID, event: object) -> None:
         """A v3 stream event has arrived, see `Call.follow_events`. This runs once per token, too."""
-        now = self._now()
         run = self._live(run_id)
         if run is None or (call := run.call) is None:
             return
+        now = self._now()
         if not call.streamed:
             call.streamed = True
             run.deactivate()

@@ -90,6 +90,8 @@ class Policy:
             told: The attributes that the span has already, `None` for those that say nothing.
             ahead: How many are still to come.
         """
+        if not (self.inputs or self.outputs):
+            return self
         left = self.limits.span - sum(len(each) for each in told if each)
         left -= ahead * min(self.limits.attribute, self.limits.span // 4)
         attribute = max(min(self.limits.attribute, left), _LEAST_ATTRIBUTE)
