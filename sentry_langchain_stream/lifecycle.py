@@ -66,7 +66,7 @@ class LiveRuns:
         if start.id in self._runs:
             return
         self._bound()
-        parent = self._runs.get(start.parent_id) if start.parent_id is not None else None
+        parent = self._parent(start)
         if parent is None:
             self._sweep()
             parent = self._above(start)
@@ -110,6 +110,18 @@ class LiveRuns:
             self._spans.activate(run, start.enclosing)
         if run.kind not in CHAINS:
             watch.task(run, self._task_ended)
+
+    def _parent(self, start: Start) -> Run | None:
+        """The live run above: the one that LangChain names, or the tool below it that we are in.
+
+        LangChain gives a tool the config that it was itself called with (langchain-core 1.0 to 1.8). What the tool
+        hands that on to would stand beside it.
+        """
+        named = self._runs.get(start.parent_id) if start.parent_id is not None else None
+        inside = self._runs.get(start.enclosing) if start.enclosing is not None else None
+        if inside is not None and inside.kind == "tool" and inside.parent is named:
+            return inside
+        return named
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
         """Open the span of a run that has been entered, with all that its start tells."""

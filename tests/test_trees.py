@@ -10,6 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.tools import StructuredTool
 
 from tests.trees import ways
 from tests.trees.case import SURROUNDINGS, Case, each, play
@@ -60,6 +61,18 @@ def calling() -> Runnable[Any, Any]:
 def chain_in_a_tool() -> Tool:
     below = chain()
     return Tool(name="ask", does=lambda subject: below.invoke({"question": subject}))
+
+
+def tool_that_hands_on_its_config() -> Runnable[Any, Any]:
+    """LangChain gives a tool the config that it was itself called with, which names the run above it."""
+    shelf, below = Shelf(), chain()
+
+    def ask(subject: str, config: RunnableConfig) -> Any:
+        """Ask."""
+        shelf.invoke(subject, config)
+        return below.invoke({"question": subject}, config)
+
+    return itemgetter("question") | StructuredTool.from_function(ask)
 
 
 CASES = (
@@ -231,6 +244,16 @@ CASES = (
         """,
         asked=("Hi",),
         bare=True,
+    ),
+    Case(
+        "a tool that hands on its config",
+        tool_that_hands_on_its_config,
+        """
+        function  demo
+          gen_ai.execute_tool  execute_tool ask
+            function  retrieve Shelf
+            gen_ai.chat  chat small
+        """,
     ),
     Case(
         "batch",
