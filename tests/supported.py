@@ -91,10 +91,11 @@ def table(cells: list[Cell]) -> str:
     """The cells as a table in Markdown."""
     if not cells:
         return "The suite has not been run over these versions yet."
-    lines = ["| Python | sentry-sdk | langchain-core | langchain | langgraph | passed | skipped |", f"|{'---|' * 7}"]
+    head = "| Python | sentry-sdk | langchain-core | langchain | langgraph | passed | failed | skipped |"
+    lines = [head, f"|{'---|' * 8}"]
     for cell in cells:
         versions = [cell.versions.get(each) or "none" for each in _COLUMNS]
-        lines.append(f"| {' | '.join(versions)} | {cell.passed:,} | {cell.skipped:,} |")
+        lines.append(f"| {' | '.join(versions)} | {cell.passed:,} | {cell.failed:,} | {cell.skipped:,} |")
     return "\n".join(lines)
 
 
