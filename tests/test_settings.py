@@ -110,7 +110,6 @@ def test_the_dialects() -> None:
         ({"max_idle_seconds": math.nan}, ValueError, "max_idle_seconds must be above 0, not nan"),
         ({"token_counter": 4}, TypeError, "token_counter must be a callable that takes a str, or None, not int"),
     ],
-    ids=str,
 )
 def test_what_is_not_allowed_is_refused_by_name(given: dict[str, Any], error: type[Exception], message: str) -> None:
     """An invalid argument raises at once, and the message names it, what is allowed and what was given."""
