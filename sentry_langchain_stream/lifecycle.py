@@ -8,7 +8,7 @@ from functools import partial
 from threading import get_ident
 from uuid import UUID
 
-from . import backends, bookkeeping, naming, watch
+from . import backends, bookkeeping, garbage, naming, watch
 from .call import Call
 from .containment import contained
 from .privacy import NOTHING, Policy
@@ -169,8 +169,11 @@ class LiveRuns:
         run = self._runs.get(run_id)
         if run is None:
             return
+        later = partial(self.end, run_id, outcome, error, evicted=evicted)
+        if garbage.is_collecting() and watch.elsewhere(later):
+            return
         with backends.within(run.tree.scopes):
-            if backends.is_sending() and watch.elsewhere(partial(self.end, run_id, outcome, error, evicted=evicted)):
+            if backends.is_sending() and watch.elsewhere(later):
                 return
             self._end(run, outcome, error, evicted)
 

@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any, Protocol
 from uuid import UUID
 
+from . import garbage
 from .record import Run
 
 
@@ -92,6 +93,7 @@ def process(runs: Followed) -> None:
 
 @cache
 def _register() -> None:
+    garbage.watch()
     atexit.register(_end_all)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_forget_all)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -11,6 +13,14 @@ from sentry_langchain_stream.call import Call, Cost, Request, Response
 from sentry_langchain_stream.privacy import Gathered, Policy
 from sentry_langchain_stream.record import Agent, Kind, Retrieval, Run, ToolCall
 from sentry_langchain_stream.usage import Usage
+
+
+def collect() -> None:
+    """Collect garbage, and wait for what that moves to a thread."""
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name == "sentry-langchain-stream":
+            thread.join(10)
 
 
 class Clock:

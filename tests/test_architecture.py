@@ -16,6 +16,7 @@ ROOT = Path(sentry_langchain_stream.__file__).parent
 
 ROOMS: dict[str, set[str]] = {
     "containment": set(),
+    "garbage": set(),
     "media": set(),
     "usage": set(),
     "privacy": {"containment", "media"},
@@ -34,8 +35,8 @@ ROOMS: dict[str, set[str]] = {
     "extract": {"call", "content", "naming", "containment", "parameters", "privacy", "usage"},
     "details": {"blocks", "content", "parameters", "privacy", "record"},
     "attributes": {"call", "containment", "conventions", "record", "settings"},
-    "backends": {"call", "containment", "conventions", "privacy", "record"},
-    "watch": {"record"},
+    "backends": {"call", "containment", "conventions", "garbage", "privacy", "record"},
+    "watch": {"garbage", "record"},
     "spans": {
         "attributes",
         "backends",
@@ -55,6 +56,7 @@ ROOMS: dict[str, set[str]] = {
         "bookkeeping",
         "call",
         "containment",
+        "garbage",
         "naming",
         "privacy",
         "record",

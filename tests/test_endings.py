@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from langchain_core.runnables import Runnable
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.record import Outcome
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.helpers import collect
 from tests.subjects import SUBJECTS, Subject
 from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, content_allowed, current_span_id
 
@@ -63,7 +63,7 @@ class Stage:
             if self.handler.live_runs == 0:
                 return
             if turn == 30:
-                gc.collect()
+                collect()
             await asyncio.sleep(0)
 
 

@@ -13,9 +13,9 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from sentry_langchain_stream import SentryStreamHandler, track_stream
+from sentry_langchain_stream import SentryStreamHandler, garbage, track_stream
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.helpers import Clock, handler_on
+from tests.helpers import Clock, collect, handler_on
 from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
 NOWHERE = "http://public@127.0.0.1:9/42"
@@ -63,7 +63,7 @@ def test_a_stream_collected_in_another_request_changes_nothing_there(shape: str,
             lose(make(handler))
         with sentry_sdk.isolation_scope(), active_span(shape, "second") as second:
             scope = sentry_sdk.get_current_scope()
-            gc.collect()
+            collect()
             assert outcomes(captured) == ["abandoned"]
             assert sentry_sdk.get_current_scope() is scope
             assert current_span_id() == second
@@ -99,12 +99,44 @@ def test_a_stream_collected_while_the_sdk_sends_is_not_lost(shape: str, make: Ca
             scope.set_context("garbage", {"collector": Collector()})
             fake_model().invoke("Hi", config={"callbacks": [handler]})
             client.flush()
-        for thread in threading.enumerate():
-            if thread.name == "sentry-langchain-stream":
-                thread.join(10)
+        collect()
         found = outcomes(Captured(client, sent))
         client.close()
     assert sorted(found) == ["abandoned", "completed"]
+    assert handler.live_runs == 0
+
+
+@pytest.mark.skipif(not garbage.MATTERS, reason="Python 3.12 and newer collect garbage between two instructions")
+@WAYS
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_no_context_variable_is_set_while_garbage_is_collected(
+    shape: str, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where that may crash the interpreter, the end of a stream waits for a thread of its own."""
+    handler, touched, collector = SentryStreamHandler(), [], threading.get_ident()
+
+    class Watched:
+        """One of the SDK's context variables, and who sets it."""
+
+        def __init__(self, name: str) -> None:
+            self.name, self.real = name, getattr(sentry_sdk.scope, name)
+
+        def __getattr__(self, what: str) -> Any:
+            if what != "get" and threading.get_ident() == collector:
+                touched.append((self.name, what))
+            return getattr(self.real, what)
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape):
+        with sentry_sdk.isolation_scope():
+            lose(make(handler))
+        lose(make(handler))
+        for name in ("_current_scope", "_isolation_scope"):
+            monkeypatch.setattr(sentry_sdk.scope, name, Watched(name))
+        gc.collect()
+        monkeypatch.undo()
+        collect()
+    assert outcomes(captured) == ["abandoned"] * 2
+    assert touched == []
     assert handler.live_runs == 0
 
 

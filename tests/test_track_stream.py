@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ import sentry_sdk
 from sentry_langchain_stream import track_stream
 from sentry_langchain_stream.generators import AsyncTrackedStream, TrackedStream
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
-from tests.helpers import Clock
+from tests.helpers import Clock, collect
 from tests.wire import WIRE_SHAPES, active_span, child_span, content_allowed
 
 ITEMS = ("one ", "two ", "three")
@@ -173,7 +172,7 @@ async def test_a_consumer_who_leaves(source: Any, leave: str, shape: str) -> Non
                 with pytest.raises(StopIteration):
                     next(stream)
         del stream
-        gc.collect()
+        collect()
     told = model_span(captured).attributes
     assert (told["langchain_stream.outcome"], told["langchain_stream.chunks"]) == ("abandoned", 1)
     assert captured.events == []

@@ -18,6 +18,8 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
+from .. import garbage
+
 
 class Activation:
     """A span that is the active one inside of a run that starts, in this context and its copies, until `end()`.
@@ -46,7 +48,7 @@ class Activation:
         Where the context is not inside, nothing changes: garbage collection may call this in anybody's request.
         """
         current = sentry_sdk.get_current_scope()
-        if _stands_in(current, self._inside):
+        if _stands_in(current, self._inside) and not garbage.is_collecting():
             self._inner = current
             Scope.set_current_scope(self._outer)
 
@@ -60,7 +62,7 @@ class Activation:
         self._inside.ended = True
         current = sentry_sdk.get_current_scope()
         live = _first_live(current)
-        if live is not current:
+        if live is not current and not garbage.is_collecting():
             Scope.set_current_scope(live)
 
 
