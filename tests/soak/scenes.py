@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -269,7 +268,8 @@ ASYNC: dict[str, tuple[Any, str]] = {
     "timeout": (_timed_out, "cancelled"),
     "source raises": (_source_raises, "failed"),
     "consumer raises": (_consumer_raises, "abandoned"),
-    "dropped": (_dropped, "abandoned"),
+    # Garbage that is found as the loop comes to its end is closed in a task, which `asyncio.run` cancels.
+    "dropped": (_dropped, "abandoned cancelled"),
     "kept": (_kept, "abandoned"),
     "one branch raises": (_one_branch_raises, "failed cancelled"),
     "ainvoke": (_invoked, "completed"),
@@ -294,12 +294,8 @@ SYNC: dict[str, tuple[Any, str]] = {
     "generate": (_sync_prompts, "completed failed cancelled"),
 }
 
-DROPS = sys.version_info >= (3, 12)
-"""Whether streams may be dropped. On Python 3.11 the interpreter crashes sooner or later, without our handler too,
-where many generators are collected that set context variables, as LangChain's do: see `docs/endurance.md`."""
-
 _STREAMED = ("exhausted", "break", "aclose", "close", "cancelled", "timeout", "source raises", "consumer raises")
-_LEFT_OPEN = ("dropped", "kept") if DROPS else ("kept",)
+_LEFT_OPEN = ("dropped", "kept")
 _CALLED = ("ainvoke", "ainvoke raises", "ainvoke cancelled", "invoke", "invoke raises")
 _ENDINGS: dict[str, tuple[float, tuple[str, ...]]] = {
     "model": (4, (*_STREAMED, *_LEFT_OPEN, *_CALLED, "abatch", "agenerate", "batch", "generate")),
