@@ -101,5 +101,5 @@ def test_a_cells_result_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert supported.read(tmp_path) == {"bare-3.10": (cell, False)}
     assert capsys.readouterr().out == "newest-3.10   did not come to its end\n"
     assert str(cell) == f"{'bare-3.10':<12}  {'1 passed, 2 failed, 2 skipped, 4 s':<52}  python 3.10.1"
-    assert supported.table([cell]).splitlines()[-1] == "| 3.10.1 | none | none | none | none | 1 | 2 |"
+    assert supported.table([cell]).splitlines()[-1] == "| 3.10.1 | none | none | none | none | 1 | 2 | 2 |"
     assert supported.skips([cell]).splitlines()[2:] == ["| needs Node | 1 |", "| needs typer | 1 |"]
