@@ -35,6 +35,23 @@ def test_what_is_read_of_a_tool(name: str | None, serialized: Any, told: Any, ex
     assert (closed.name, closed.description, closed.id, closed.arguments) == (tool.name, None, tool.id, None)
 
 
+@pytest.mark.parametrize(
+    ("known", "output", "expected"),
+    [
+        (None, SimpleNamespace(tool_call_id="call-2"), "call-2"),
+        ("call-1", SimpleNamespace(tool_call_id="call-2"), "call-1"),
+        (None, {"tool_call_id": "call-2"}, None),
+        (None, SimpleNamespace(tool_call_id=["call-2"]), None),
+        (None, "text", None),
+    ],
+)
+def test_a_tools_message_names_the_call_that_it_answers(known: str | None, output: Any, expected: str | None) -> None:
+    """The call's id is taken from the message that a tool returns, unless it was told before; a mapping is a result."""
+    tool = ToolCall("t", id=known)
+    details.add_result(tool, output, NOTHING)
+    assert tool.id == expected
+
+
 def test_what_comes_of_a_tool_shares_the_limit() -> None:
     """Arguments leave room for a result, and a result takes what they have left."""
     policy = Policy(True, True, limits=Limits(8_000, 8_000, 10_000))
