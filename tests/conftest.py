@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from sentry_sdk import integrations
 
 from sentry_langchain_stream import SentryStreamHandler, containment
-from tests import absent
-from tests.wire import ASYNC_NODES
+from tests import absent, lost
 
 
 class _Module(pytest.Module):
@@ -36,12 +35,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what LangChain cannot do on this Python version."""
-    if ASYNC_NODES:
+    if lost.ASYNC_CONTEXT:
         return
-    skip = pytest.mark.skip(reason="on Python 3.10 LangChain passes no callbacks on inside async nodes of a graph")
+    skip = pytest.mark.skip(reason=lost.REASON)
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if any(marker.kwargs["when"](**parameters) for marker in item.iter_markers("async_nodes")):
+        if lost.is_lost(item.nodeid) or any(
+            marker.kwargs["when"](**parameters) for marker in item.iter_markers("async_nodes")
+        ):
             item.add_marker(skip)
 
 

@@ -114,6 +114,7 @@ async def test_the_request_of_a_stream_of_events_hangs_below_the_model(
     assert requests(captured) == calls(captured)
 
 
+@needs_v3
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_the_request_of_sync_v3_events_hangs_where_it_would_without_us(model: ChatOpenAI, shape: str) -> None:
     """LangChain starts their run in a call that is over before the request is made, so whose it is cannot be told."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +17,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from pydantic import Field
 from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
+
+from tests.lost import ASYNC_CONTEXT
 
 
 class _Shapes(dict[str, dict[str, Any]]):
@@ -52,8 +52,8 @@ HAS_V3 = hasattr(BaseChatModel, "stream_events")
 
 needs_v3 = pytest.mark.skipif(not HAS_V3, reason="needs v3 events, which came with langchain-core 1.4")
 
-ASYNC_NODES = "context" in inspect.signature(asyncio.create_task).parameters
-"""Whether LangChain passes callbacks on inside async nodes of a graph: a task can have a context since Python 3.11."""
+ASYNC_NODES = ASYNC_CONTEXT
+"""Whether LangChain passes callbacks on inside async nodes of a graph."""
 
 SLACK = 0.001
 """Seconds by which the end of one span may seem to precede another's: the SDK adds a monotonic time that has gone by

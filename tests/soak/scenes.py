@@ -260,16 +260,19 @@ class Scene:
         return 0 if bare and self.pipelines is not None else self.pipelines
 
 
+_ABANDONED = "abandoned cancelled"
+"""Async generators that are left, the inner ones of a chain too, are closed in tasks of the loop. If it comes to its
+end meanwhile, `asyncio.run` cancels those."""
+
 ASYNC: dict[str, tuple[Any, str]] = {
     "exhausted": (_exhausted, "completed"),
-    "break": (_left, "abandoned"),
-    "aclose": (_closed, "abandoned"),
+    "break": (_left, _ABANDONED),
+    "aclose": (_closed, _ABANDONED),
     "cancelled": (_cancelled, "cancelled"),
     "timeout": (_timed_out, "cancelled"),
     "source raises": (_source_raises, "failed"),
-    "consumer raises": (_consumer_raises, "abandoned"),
-    # Garbage that is found as the loop comes to its end is closed in a task, which `asyncio.run` cancels.
-    "dropped": (_dropped, "abandoned cancelled"),
+    "consumer raises": (_consumer_raises, _ABANDONED),
+    "dropped": (_dropped, _ABANDONED),
     "kept": (_kept, "abandoned"),
     "one branch raises": (_one_branch_raises, "failed cancelled"),
     "ainvoke": (_invoked, "completed"),
