@@ -17,7 +17,7 @@ from .environments import ROOT, prepare, told_versions
 from .measuring import Pool, measure
 from .plot import draw
 from .report import render
-from .sections import NAMES, SECTIONS
+from .sections import CROWD_SECTIONS, NAMES, SECTIONS
 from .summary import Results
 
 _ALWAYS = frozenset({"none", "empty", "bare", "full", "own"})
@@ -28,11 +28,23 @@ def main() -> None:
     asked = _arguments()
     stored = asked.results
     if not asked.report:
-        stored.write_text(json.dumps(_measured(asked), indent=1) + "\n")
+        measured = _measured(asked)
+        if asked.keep:
+            measured = merged(json.loads(stored.read_text()), measured)
+        stored.write_text(json.dumps(measured, indent=1) + "\n")
     results = json.loads(stored.read_text())
     asked.page.write_text(render(results))
     draw(Results(results["samples"]), asked.page.with_suffix(".svg"))
     print(f"wrote {asked.page} and {stored}", file=sys.stderr)
+
+
+def merged(before: dict[str, Any], again: dict[str, Any]) -> dict[str, Any]:
+    """Stored results with some sections measured again. The page tells which run that was."""
+    sections = {row["section"] for row in again["samples"]}
+    kept = [row for row in before["samples"] if row["section"] not in sections]
+    rest = {name: again[name] for name in CROWD_SECTIONS if name in again}
+    runs = [*before.get("again", ()), f"on {again['date']} with `{again['command']}`"]
+    return {**before, **rest, "samples": [*kept, *again["samples"]], "again": runs}
 
 
 def _arguments() -> argparse.Namespace:
@@ -41,6 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="samples per case (9; quick: 2)")
     parser.add_argument("--sections", nargs="+", choices=NAMES, default=NAMES, metavar="SECTION", help=", ".join(NAMES))
     parser.add_argument("--peers", nargs="*", choices=BY_NAME, metavar="PEER", help="instead of all peers")
+    parser.add_argument("--keep", action="store_true", help="keep the stored results of the other sections")
     parser.add_argument("--report", action="store_true", help="only write the page again, from stored results")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results.json")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")

@@ -82,7 +82,9 @@ def _about(results: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(results["versions"].items()))
     return (
         f"Measured on {results['date']} with `{results['command']}`, {results['rounds']} rounds, "
-        f"{results['machine']}.\n\n{versions}.\n"
+        f"{results['machine']}.\n"
+        + "".join(f"Some sections were measured again {run}.\n" for run in results.get("again", ()))
+        + f"\n{versions}.\n"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.__main__ import merged
 from benchmarks.contestants import BY_NAME
 from benchmarks.measuring import problem
 from benchmarks.report import figure, render, table
@@ -51,6 +52,21 @@ def test_samples_that_do_not_belong_together_are_not_compared() -> None:
     """A contestant that failed in some round has no figure."""
     assert added([1.0, 2.0], [1.0]) is None
     assert ratio([], []) is None
+
+
+def test_sections_can_be_measured_again() -> None:
+    """What is measured again replaces its own sections only, and the page says that it was."""
+    before = results(row("own", [1.0]), row("own", [2.0], section="call"), history=[1], crowd=[2])
+    again = {**results(row("own", [3.0], section="call"), history=[3]), "command": "the second"}
+    both = merged(before, again)
+    assert [(each["section"], each["per_unit"]) for each in both["samples"]] == [
+        ("token", [1.0 * MICRO]),
+        ("call", [3.0 * MICRO]),
+    ]
+    assert (both["history"], both["crowd"], both["command"]) == ([3], [2], before["command"])
+    assert "Some sections were measured again on 2026-01-02 with `the second`." in render(
+        {**before, "again": both["again"], "history": [], "crowd": []}
+    )
 
 
 def test_a_figure_has_its_quartiles() -> None:
