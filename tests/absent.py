@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from sentry_sdk.consts import VERSION
 
 import sentry_langchain_stream
@@ -46,6 +48,12 @@ OPTIONS = frozenset({"data_collection", "stream_gen_ai_spans", "trace_lifecycle"
 
 _PACKAGE = Path(sentry_langchain_stream.__file__).parent
 _OF_THE_DEMO = (_PACKAGE / "demo", _PACKAGE / "cli.py")
+
+
+def needs(*packages: str) -> pytest.MarkDecorator:
+    """Skips a test that looks at what these packages do, and does not import them itself."""
+    missing = [each for each in packages if find_spec(each) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}, which is not installed")
 
 
 def reason(error: BaseException) -> str | None:

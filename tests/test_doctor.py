@@ -23,6 +23,7 @@ from sentry_langchain_stream.doctor import command, environment, probe, received
 from sentry_langchain_stream.doctor.case import Case
 from sentry_langchain_stream.doctor.command import Check
 from sentry_langchain_stream.doctor.findings import Finding
+from tests.absent import needs
 from tests.sentry_server import VARIABLES, application, kept_client, playing_sentry
 from tests.wire import WIRE_SHAPES, active_span, content_allowed
 
@@ -288,6 +289,7 @@ BEDROCK = pytest.mark.skipif(
         ),
     ],
 )
+@needs("langchain_openai", "langchain_aws")
 def test_rivals_are_named(monkeypatch: pytest.MonkeyPatch, active: str, packages: str, level: str, told: str) -> None:
     """Who else makes a span of a model call matters where the LangChain package that it would trace is installed."""
     with application(integrations=[OpenTelemetry()]):
@@ -441,6 +443,7 @@ UNKNOWN = "gen_ai.shoe_size"
         ({"langchain_stream.shoe": {"eu": 43}}, "fail"),
     ],
 )
+@needs("sentry_conventions")
 def test_attributes_must_be_conventional(
     monkeypatch: pytest.MonkeyPatch, added: dict[str, Any], level: str, package: bool
 ) -> None:
@@ -453,6 +456,7 @@ def test_attributes_must_be_conventional(
     assert level != "ok" or ("own table" in finding.told) != package
 
 
+@needs("sentry_conventions")
 def test_types_are_those_of_the_conventions() -> None:
     """A number that arrives as text is found with sentry-conventions, whoever set it."""
     finding = found(
@@ -470,6 +474,7 @@ def test_types_are_those_of_the_conventions() -> None:
         ({"gen_ai.usage.cache_read.input_tokens": 1}, "ok", "removes ai.total_tokens, as expected"),
     ],
 )
+@needs("sentry_relay")
 def test_what_the_scrubber_removes_is_told(
     monkeypatch: pytest.MonkeyPatch, added: dict[str, Any], level: str, told: str, package: bool
 ) -> None:
@@ -481,6 +486,7 @@ def test_what_the_scrubber_removes_is_told(
     assert ("real scrubber" in finding.told) == package
 
 
+@needs("sentry_relay")
 def test_the_rule_is_that_of_the_real_scrubber() -> None:
     """Without sentry-relay the doctor says the same as with it, for words in any place and for all of our own keys."""
     words = "token auth secret password passwd credentials api_key apikey private_key privatekey key session cookie id"

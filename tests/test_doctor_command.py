@@ -21,6 +21,7 @@ from sentry_langchain_stream.doctor.case import Case, installed
 from sentry_langchain_stream.doctor.command import main
 from sentry_langchain_stream.doctor.delivery import deliver
 from sentry_langchain_stream.doctor.findings import Finding, exit_code
+from tests.absent import needs
 from tests.lost import ASYNC_CONTEXT
 from tests.sentry_server import NOWHERE, VARIABLES, Sentry, application, kept_client, playing_sentry
 from tests.wire import WIRE_SHAPES
@@ -243,6 +244,7 @@ without_warnings = pytest.mark.skipif(
         ("shop:nested.setup", "shop was imported, and nested.setup() called"),
     ],
 )
+@needs("boto3")
 def test_the_applications_own_initialisation_is_checked(
     write: Any, capsys: pytest.CaptureFixture[str], target: str, how: str
 ) -> None:
@@ -257,6 +259,7 @@ def test_the_applications_own_initialisation_is_checked(
 
 
 @pytest.mark.parametrize("target", ["shop", "shop:asgi", "shop:number"])
+@needs("boto3")
 def test_what_takes_arguments_is_not_called(write: Any, capsys: pytest.CaptureFixture[str], target: str) -> None:
     """To import an ASGI application is enough, as its server does; here nobody has called `sentry_sdk.init` then."""
     write("shop", HEALTHY.format(dsn=NOWHERE))
@@ -311,6 +314,7 @@ NAMES = [
 """The names of all checks, which somebody's CI may rely on."""
 
 
+@needs("boto3")
 def test_names_and_fields_are_stable(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """The JSON is a list of objects with four fields, one for each check, in the order of the lines."""
     write("shop", HEALTHY.format(dsn=""))
@@ -321,6 +325,7 @@ def test_names_and_fields_are_stable(write: Any, capsys: pytest.CaptureFixture[s
 
 
 @without_warnings
+@needs("boto3")
 def test_a_line_per_check(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """As text there is a line for each check, with what is wrong and how to mend it, and the sum."""
     write("shop", HEALTHY.format(dsn=""))
@@ -401,6 +406,7 @@ def test_the_exit_code_is_for_machines(levels: list[Any], strict: bool, code: in
     assert exit_code([Finding("x", level, "") for level in levels], strict=strict) == code
 
 
+@needs("boto3")
 def test_a_check_that_breaks_does_not_hide_the_others(
     write: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -463,6 +469,7 @@ def test_the_process_needs_no_extra_and_no_network(write: Any) -> None:
     assert "LangSmith's tracer is on too" in result.stdout
 
 
+@needs("boto3")
 def test_the_process_tells_by_its_exit_code(write: Any) -> None:
     """1 is a check that failed, here because a provider integration was passed by hand; 2 a usage error."""
     write("shop", RIVAL.format(dsn=NOWHERE))

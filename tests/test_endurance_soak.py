@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.absent import needs
+
 ROOT = Path(__file__).parent.parent
 
 
+@needs("langgraph")
 def test_the_soak_ends_with_the_numbers_that_it_began_with() -> None:
     """Streams with every ending, in threads and loops: each model call is told once, as it ended, and nothing stays."""
     command = [sys.executable, "-m", "tests.soak", "--streams", "1500"]

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.absent import needs
+
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PICTURES = {"agent.ipynb": ["timeline"], "microscope.ipynb": ["close-up", "beside", "reader"], "quickstart.ipynb": []}
@@ -64,6 +66,7 @@ def copied(folder: Path) -> Path:
     return folder
 
 
+@needs("nbformat", "nbclient")
 def test_every_notebook_runs_and_shows_what_is_stored(tmp_path: Path) -> None:
     """Each notebook runs without an error in a fresh kernel, its outputs are the stored ones, and no file changes."""
     folder = copied(tmp_path)
@@ -98,6 +101,7 @@ def picture(words: str, content: bytes) -> dict[str, Any]:
     return {"data": held, "metadata": {}, "output_type": "display_data"}
 
 
+@needs("nbformat", "nbclient")
 def test_what_does_not_hold_is_reported(tmp_path: Path) -> None:
     """The check names a cell that raises, text that has changed and a picture that is gone; pictures may differ."""
     shutil.copy(FOLDER / "execute.py", tmp_path)

@@ -16,6 +16,7 @@ from sentry_langchain_stream.call import Call, Request, Response
 from sentry_langchain_stream.pricing import Prices
 from sentry_langchain_stream.privacy import Gathered, Policy
 from sentry_langchain_stream.usage import _PATHS, Usage, approximate, count
+from tests.absent import needs
 from tests.helpers import Clock, run_of
 
 from .strategies import in_production, payloads, scalars, values
@@ -264,6 +265,7 @@ models = st.sampled_from(
 
 
 @given(usages, models)
+@needs("genai_prices")
 def test_whatever_was_used_a_cost_is_possible(prices: Prices, usage: Usage, asked: tuple[str, str]) -> None:
     """A cost is finite and not negative, and its total is the sum of both sides; or there is none."""
     provider, model = asked
