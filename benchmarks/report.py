@@ -37,7 +37,8 @@ METHOD = """## How it is measured
 - "No handler" and the baselines have Sentry's LangchainIntegration disabled, as it would add a handler.
 - The bare span is a handler that starts and finishes a Sentry span for each model call, with nothing in it. The one
   with 22 attributes says as much of each call as this package does, without finding anything out: the SDK prepares
-  every attribute before it sends it.
+  every attribute before it sends it, and does so in the thread that ends the request. Most others leave that to a
+  thread of their own.
 """
 
 
