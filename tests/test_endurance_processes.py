@@ -146,7 +146,7 @@ SCRIPT = """
     ],
     ids=["end", "exit", "exception", "SIGTERM"],
 )
-@SHAPES
+@pytest.mark.parametrize("shape", ["stream"])
 def test_a_process_that_ends_with_open_streams(shape: str, end: str, code: int, complaint: str, tmp_path: Path) -> None:
     """Open streams are told as abandoned, but by a process that is killed; exit code and complaints stay the same."""
     script = textwrap.dedent(SCRIPT).format(end=end)

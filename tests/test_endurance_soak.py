@@ -14,6 +14,6 @@ ROOT = Path(__file__).parent.parent
 @needs("langgraph")
 def test_the_soak_ends_with_the_numbers_that_it_began_with() -> None:
     """Streams with every ending, in threads and loops: each model call is told once, as it ended, and nothing stays."""
-    command = [sys.executable, "-m", "tests.soak", "--streams", "1500"]
+    command = [sys.executable, "-m", "tests.soak", "--streams", "600"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
