@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -277,9 +278,12 @@ async def test_an_ending_is_told(ending: Ending, subject: Subject, shape: str) -
             assert current_span_id() == active
         assert current_span_id() is None
     assert stage.handler.live_runs == 0
+    if ending.outcome == "failed" and subject.calls > 1:
+        gc.collect()  # the given-up branch fails when its generator is closed: in this test, not in a later one
+    # Of a sync parallel that is left, a branch may start after its root has ended, and may have said nothing yet when
+    # the other's first piece arrives: see docs/endings.md.
+    late = ending.play is sync_break and subject.calls > 1
     for root in captured.find_all(op="function"):
-        # Of a sync parallel that is left, a branch may start after its root has ended: see docs/endings.md.
-        late = ending.play is sync_break and subject.calls > 1
         assert late or root.attributes["langchain_stream.outcome"] == ending.outcome
     models = captured.find_all(op="gen_ai.chat")
     assert len(models) == subject.calls, captured.tree()
@@ -289,6 +293,10 @@ async def test_an_ending_is_told(ending: Ending, subject: Subject, shape: str) -
         models = [span for span in models if span not in given_up]
         assert models
         assert not given_up or subject.calls > 1
+    if late:
+        assert all(span.attributes["langchain_stream.outcome"] == ending.outcome for span in models)
+        models = [span for span in models if "langchain_stream.chunks" in span.attributes]
+        assert models
     for span in models:
         assert span.attributes["langchain_stream.outcome"] == ending.outcome
         assert span.status == STATUS[span.shape][ending.outcome]
