@@ -41,9 +41,9 @@ _PATTERN = re.compile("|".join(f"(?:{each})" for each in _LOST))
 
 
 def is_lost(test: str) -> bool:
-    """Whether this Python cannot show what a test looks at.
+    """Whether a test looks at what Python 3.10 cannot show.
 
     Args:
         test: The id of the test, as pytest gives it.
     """
-    return not ASYNC_CONTEXT and _PATTERN.search(test) is not None
+    return _PATTERN.search(test) is not None

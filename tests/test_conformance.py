@@ -13,8 +13,9 @@ from sentry_relay.processing import StoreNormalizer, convert_datascrubbing_confi
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.settings import Dialect
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.lost import ASYNC_CONTEXT
 from tests.subjects import SUBJECTS, Subject
-from tests.wire import ASYNC_NODES, WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
+from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 DIALECTS: tuple[Dialect, ...] = ("gen_ai", "ai")
 
@@ -116,7 +117,7 @@ async def test_each_kind_of_run_is_typed_as_what_it_is(subject: Subject, dialect
     with capture_spans(**WIRE_SHAPES["transaction"], **content_allowed(True)) as captured:
         sentry_sdk.get_isolation_scope().clear()
         sentry_sdk.get_current_scope().clear()
-        await WAYS[2 if ASYNC_NODES else 3].run(
+        await WAYS[2 if ASYNC_CONTEXT else 3].run(
             subject.make(ScriptedModel(usage=USAGE)), subject.question, {"callbacks": [handler]}
         )
     event = server_side(captured, scrub=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ import pytest
 import sentry_sdk
 
 from tests import prefork
+from tests.absent import needs
 from tests.processes import received
 from tests.wire import WIRE_SHAPES
 
@@ -81,7 +81,7 @@ def ask_both(url: str) -> list[tuple[str, int, str]]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.skipif(importlib.util.find_spec("gunicorn") is None, reason="needs gunicorn")
+@needs("gunicorn")
 @SHAPES
 def test_workers_forked_with_the_handler_in_them(shape: str, tmp_path: Path) -> None:
     """Below gunicorn with `--preload` each answer is one span; a stream that is open at the fork is told once."""
@@ -96,7 +96,7 @@ def test_workers_forked_with_the_handler_in_them(shape: str, tmp_path: Path) -> 
     assert told == {(False, "completed"): len(answers), (True, "abandoned"): 1}
 
 
-@pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="needs uvicorn, which is not installed")
+@needs("uvicorn")
 def test_workers_that_start_anew(tmp_path: Path) -> None:
     """Below uvicorn with `--workers` each answer is one span. What no request has open is lost: it ends by a signal."""
     with server(UVICORN, "stream", tmp_path / "sent") as url:

@@ -19,17 +19,18 @@ from langgraph.types import Command
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.helpers import Clock, handler_on
+from tests.lost import ASYNC_CONTEXT
 from tests.trees import ways
 from tests.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.trees.case import Case, record
 from tests.trees.script import Shelf, actor
-from tests.wire import ASYNC_NODES, BOTH_MODELS, WIRE_SHAPES, content_allowed
+from tests.wire import BOTH_MODELS, WIRE_SHAPES, content_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 PROMPT = ChatPromptTemplate.from_template("{question}")
 SCOUT, CHIEF = "invoke_agent scout", "invoke_agent chief"
-WHOLE = ways.ainvoke if ASYNC_NODES else ways.invoke
+WHOLE = ways.ainvoke if ASYNC_CONTEXT else ways.invoke
 
 
 async def run(

@@ -18,8 +18,6 @@ from langchain_core.runnables import Runnable
 from pydantic import Field
 from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
 
-from tests.lost import ASYNC_CONTEXT
-
 
 class _Shapes(dict[str, dict[str, Any]]):
     def __missing__(self, shape: str) -> NoReturn:
@@ -51,9 +49,6 @@ BOTH_MODELS = tuple(shape for shape in WIRE_SHAPES if shape in (DEFAULT_SHAPE, "
 HAS_V3 = hasattr(BaseChatModel, "stream_events")
 
 needs_v3 = pytest.mark.skipif(not HAS_V3, reason="needs v3 events, which came with langchain-core 1.4")
-
-ASYNC_NODES = ASYNC_CONTEXT
-"""Whether LangChain passes callbacks on inside async nodes of a graph."""
 
 SLACK = 0.001
 """Seconds by which the end of one span may seem to precede another's: the SDK adds a monotonic time that has gone by

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,13 +88,18 @@ async def _waiting(play: Play) -> None:
         pass
 
 
-async def _cancelled(play: Play) -> None:
-    task = asyncio.create_task(_waiting(play))
+async def _cancel(play: Play, work: Coroutine[Any, Any, Any]) -> None:
+    """Begin it, and cancel it after some turns of the loop."""
+    task = asyncio.create_task(work)
     for _ in range(play.turn * 5):
         await asyncio.sleep(0)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+async def _cancelled(play: Play) -> None:
+    await _cancel(play, _waiting(play))
 
 
 async def _timed_out(play: Play) -> None:
@@ -142,12 +147,7 @@ async def _invoked_raises(play: Play) -> None:
 
 
 async def _invoked_cancelled(play: Play) -> None:
-    task = asyncio.ensure_future(application(play.app).ainvoke(given(play.app, "wait"), play.config))
-    for _ in range(play.turn * 5):
-        await asyncio.sleep(0)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await _cancel(play, application(play.app).ainvoke(given(play.app, "wait"), play.config))
 
 
 async def _batched(play: Play) -> None:
