@@ -89,8 +89,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def found_integrations() -> Iterator[None]:
-    """Look once for the packages that Sentry has integrations for: it looks anew, in vain, for each client made."""
+def cheap_clients() -> Iterator[None]:
+    """Look once for the packages that Sentry has integrations for: it looks anew, in vain, for each client made.
+
+    And name a release, or it would run git each time to find one.
+    """
     find = integrations.iter_default_integrations
     found: dict[bool, list[type[integrations.Integration]]] = {}
 
@@ -101,6 +104,7 @@ def found_integrations() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(integrations, "iter_default_integrations", known)
+        patch.setenv("SENTRY_RELEASE", "tests")
         yield
 
 

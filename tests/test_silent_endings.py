@@ -338,6 +338,7 @@ async def test_a_task_of_many_calls_gathers_no_watches() -> None:
 PROCESS = """
     import asyncio, atexit, json, os, signal, sys
     import tests.lean
+    sys.modules.update(dict.fromkeys(["openai", "langchain_openai", "langchain.agents"]))  # not needed here either
     import sentry_sdk
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
@@ -360,7 +361,11 @@ PROCESS = """
             sys.stdout.flush()
 
     sentry_sdk.init(
-        dsn="http://key@127.0.0.1:9/1", transport=Keep, traces_sample_rate=1.0, **WIRE_SHAPES[{shape!r}]
+        dsn="http://key@127.0.0.1:9/1",
+        transport=Keep,
+        traces_sample_rate=1.0,
+        auto_enabling_integrations=False,  # they take seconds to import
+        **WIRE_SHAPES[{shape!r}],
     )
     handler = SentryStreamHandler()
 
