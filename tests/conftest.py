@@ -26,23 +26,13 @@ class _Module(pytest.Module):
             raise
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
-    config.addinivalue_line(
-        "markers", "async_nodes(when): runs inside async nodes of a graph are looked at, when the parameters are such."
-    )
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what LangChain cannot do on this Python version."""
     if lost.ASYNC_CONTEXT:
         return
     skip = pytest.mark.skip(reason=lost.REASON)
     for item in items:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if lost.is_lost(item.nodeid) or any(
-            marker.kwargs["when"](**parameters) for marker in item.iter_markers("async_nodes")
-        ):
+        if lost.is_lost(item.nodeid):
             item.add_marker(skip)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
@@ -107,8 +106,3 @@ SUBJECTS = (
     Subject("graph", _graph, {"messages": [HumanMessage("Hi")]}, streams=False),
     Subject("agent", _agent, {"messages": [HumanMessage("Hi")]}, streams=False),
 )
-
-asynchronous_agents = pytest.mark.async_nodes(
-    when=lambda subject, way, **_: subject.name == "agent" and way.name in ("ainvoke", "astream")
-)
-"""Marks a test over subjects and ways: the model of an agent, unlike that of the graph, is called without a config."""

@@ -262,9 +262,6 @@ def issues(captured: Captured) -> list[dict[str, Any]]:
     return [event for event in captured.events if event.get("logger") != "asyncio"]
 
 
-@pytest.mark.async_nodes(
-    when=lambda ending, subject, **_: subject.name == "agent" and not str(ending).startswith("sync_")
-)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.parametrize(("ending", "subject"), CELLS)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

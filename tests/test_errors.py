@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.subjects import SUBJECTS, Subject, asynchronous_agents
+from tests.subjects import SUBJECTS, Subject
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed, fake_model
 
 with contextlib.suppress(ModuleNotFoundError):
@@ -48,7 +48,6 @@ def issues(captured: Captured) -> list[dict[str, Any]]:
     return [event for event in captured.events if event.get("logger") != "asyncio"]
 
 
-@asynchronous_agents
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)

@@ -58,12 +58,9 @@ def usage(span: CapturedSpan) -> tuple[Any, ...]:
     return tuple(span.attributes.get(f"gen_ai.usage.{kind}_tokens") for kind in ("input", "output", "total"))
 
 
-GRAPHS = pytest.mark.async_nodes(when=lambda way, **_: way in ways.ASYNC)
-
 AGENTS: dict[str, Callable[[], Any]] = {"agent": agent, "in a tool": agent_in_a_tool, "deep": deep, "handoff": handoff}
 
 
-@GRAPHS
 @pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_models_and_tools_are_told_their_agent(shape: str, way: ways.Run) -> None:
@@ -79,7 +76,6 @@ async def test_models_and_tools_are_told_their_agent(shape: str, way: ways.Run) 
     }
 
 
-@GRAPHS
 @pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_an_agent_sums_up_what_was_used_below(shape: str, way: ways.Run) -> None:
@@ -119,7 +115,6 @@ async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: b
     assert read["output.messages"][0]["parts"] == [{"type": "text", "content": "Done."}]
 
 
-@GRAPHS
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_tool_tells_what_was_called(shape: str, way: ways.Run) -> None:
@@ -246,7 +241,6 @@ async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> 
     }
 
 
-@GRAPHS
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_an_interrupt_is_told(shape: str, way: ways.Run) -> None:
@@ -262,7 +256,6 @@ async def test_an_interrupt_is_told(shape: str, way: ways.Run) -> None:
     assert {each for values in told(second, "langchain_stream.control").values() for each in values} == {None}
 
 
-@GRAPHS
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_handoff_is_told(shape: str, way: ways.Run) -> None:

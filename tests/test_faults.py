@@ -10,7 +10,7 @@ import pytest
 
 from sentry_langchain_stream import SentryStreamHandler, attributes, backends, content, extract, lifecycle
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.subjects import SUBJECTS, asynchronous_agents
+from tests.subjects import SUBJECTS
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -150,7 +150,6 @@ def test_a_tool_that_returns_what_cannot_be_touched_ends(shape: str) -> None:
     assert span.attributes["gen_ai.tool.call.result"] == '"[Untouchable]"'
 
 
-@asynchronous_agents
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 @pytest.mark.parametrize("way", WAYS, ids=str)
 async def test_what_cannot_be_made_active_is_recorded_all_the_same(

@@ -16,7 +16,7 @@ from sentry_sdk.integrations.langchain import LangchainIntegration
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import capture_spans
-from tests.subjects import SUBJECTS, Subject, asynchronous_agents
+from tests.subjects import SUBJECTS, Subject
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
 
 
@@ -25,7 +25,6 @@ def models(captured: Any) -> list[Any]:
     return [span for span in captured.spans if span.op.startswith(("gen_ai.chat", "ai.chat_completions"))]
 
 
-@asynchronous_agents
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)

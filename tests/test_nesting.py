@@ -139,7 +139,6 @@ PLACES = (
 )
 
 
-@pytest.mark.async_nodes(when=lambda place, way, **_: place.name == "node" and way.name in ("ainvoke", "astream"))
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("place", PLACES, ids=str)
 @pytest.mark.parametrize(("shape", "application"), CASES)

@@ -22,7 +22,7 @@ from langchain_core.runnables import Runnable
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.subjects import SUBJECTS, Subject, asynchronous_agents
+from tests.subjects import SUBJECTS, Subject
 from tests.wire import (
     SLACK,
     WAYS,
@@ -351,7 +351,6 @@ async def test_several_prompts_of_which_one_fails_are_an_issue(generate: str, sh
     ],
 )
 @pytest.mark.parametrize("subject", [each for each in SUBJECTS if each.name in ("graph", "agent")], ids=str)
-@asynchronous_agents
 async def test_a_graph_has_a_span_above_its_models_however_it_is_called(
     subject: Subject, dialect: Any, top: str, name: str, chat: str, way: Way, shape: str
 ) -> None:

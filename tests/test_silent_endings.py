@@ -188,7 +188,6 @@ async def test_a_cancelled_tool_or_retriever(shape: str, app: Any, name: str) ->
     assert handler.live_runs == 0
 
 
-@pytest.mark.async_nodes(when=lambda name, **_: name == "agent")
 @pytest.mark.parametrize("name", ["model", "chain", "graph", "agent"])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -228,7 +227,6 @@ async def _cancel(stream: Any) -> None:
     await cancelled(read(), turns=60)
 
 
-@pytest.mark.async_nodes(when=lambda name, **_: name == "agent")
 @pytest.mark.parametrize("leave", [_break, _close, _cancel])
 @pytest.mark.parametrize("name", ["graph", "agent"])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)

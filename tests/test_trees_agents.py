@@ -27,10 +27,7 @@ from tests.trees.agents import (
 from tests.trees.case import SURROUNDINGS, Case, each, play
 from tests.wire import DEFAULT_SHAPE, WIRE_SHAPES
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
-    pytest.mark.async_nodes(when=lambda way=None, **_: way in ways.ASYNC),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 TOOL = """
 gen_ai.invoke_agent  invoke_agent scout

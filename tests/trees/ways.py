@@ -66,10 +66,6 @@ BATCH: tuple[Run, ...] = (batch, abatch)
 """The ways that take several questions."""
 
 
-ASYNC: tuple[Run, ...] = (ainvoke, astream, astream_events_v2, astream_events_v3, abatch)
-"""The ways on which nodes of a graph are run in tasks of an event loop."""
-
-
 async def settled(handler: SentryStreamHandler) -> None:
     """Until no run is live: an async v3 run ends some loop turns after its stream."""
     for _ in range(60):
