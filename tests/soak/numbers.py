@@ -9,12 +9,16 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentry_sdk.traces import StreamedSpan
+import sentry_sdk
 from sentry_sdk.tracing import Span
 
+from sentry_langchain_stream.backends.spans import CAN_STREAM
 from sentry_langchain_stream.record import Run
 
 from .ledger import Settled
+
+SPANS = (Span, sentry_sdk.traces.StreamedSpan) if CAN_STREAM else (Span,)
+"""The SDK's classes of spans."""
 
 MORE_OBJECTS = 0.01
 """By which part the number of objects may differ: caches of Python, LangChain and the SDK are never quite full."""
@@ -87,7 +91,7 @@ def measure(live: int) -> Numbers:
     return Numbers(
         live=live,
         runs=sum(type(each) is Run for each in objects),
-        spans=sum(issubclass(type(each), (Span, StreamedSpan)) for each in objects),
+        spans=sum(issubclass(type(each), SPANS) for each in objects),
         objects=len(objects),
         memory=_resident(),
         threads=threading.active_count(),
