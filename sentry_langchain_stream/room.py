@@ -39,7 +39,7 @@ class Room:
         self.policy = policy
         self.left = policy.limits.attribute if left is None else left
 
-    def frame(self, **structure: Any) -> dict[str, Any]:
+    def frame(self, /, **structure: Any) -> dict[str, Any]:
         """A JSON object of what is structure, not content: types, ids, names. They are not redacted.
 
         Raises:

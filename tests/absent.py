@@ -27,6 +27,7 @@ PACKAGES = frozenset(
         "langchain",
         "langchain_openai",
         "langgraph",
+        "matplotlib",
         "nbclient",
         "nbformat",
         "openai",
