@@ -250,6 +250,8 @@ class LiveRuns:
             return None
         watch.process(self)
         settings = self._settings
+        with contained("start of the senders"):
+            backends.start_senders(metrics=settings.metrics)
         inputs, outputs = backends.allowed_content()
         policy = Policy.decide(
             client_inputs=inputs,

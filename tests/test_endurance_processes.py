@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import signal
 import socket
@@ -20,10 +21,12 @@ import httpx
 import pytest
 import sentry_sdk
 
+from sentry_langchain_stream.testing import Captured
 from tests import prefork
 from tests.absent import needs
 from tests.processes import received
-from tests.wire import WIRE_SHAPES
+from tests.sentry_server import playing_sentry
+from tests.wire import BOTH_MODELS, WIRE_SHAPES
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 120.0
@@ -167,3 +170,32 @@ def test_a_process_that_ends_with_open_streams(shape: str, end: str, code: int, 
     spans = received(tmp_path / "sent").find_all(op="gen_ai.chat")
     told = [span.attributes["langchain_stream.outcome"] for span in spans]
     assert told == ([] if code == -signal.SIGTERM else ["abandoned"] * 4)
+
+
+NO_THREADS = """
+    import atexit, threading
+    import sentry_sdk
+    from sentry_langchain_stream import SentryStreamHandler
+    from tests.wire import ScriptedModel
+
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    sentry_sdk.init(dsn={dsn!r}, traces_sample_rate=1.0, auto_enabling_integrations=False, **{options!r})
+    stream = ScriptedModel().stream("Hi", {{"callbacks": [SentryStreamHandler()]}})
+    next(stream)
+    atexit.register(setattr, threading.Thread, "start", refuse)  # runs first
+"""
+
+
+@pytest.mark.parametrize("shape", BOTH_MODELS)
+def test_what_ends_at_the_exit_is_sent_though_no_thread_can_be_started(shape: str) -> None:
+    """Python 3.12 starts none in exit functions: the SDK's threads are there already when the first run ends there."""
+    with playing_sentry() as sentry:
+        script = textwrap.dedent(NO_THREADS).format(dsn=sentry.dsn, options=WIRE_SHAPES[shape])
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        bodies = [gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body for body in sentry.bodies]
+    spans = Captured(sentry_sdk.Client(), bodies).find_all(op="gen_ai.chat")
+    assert [span.attributes["langchain_stream.outcome"] for span in spans] == ["abandoned"]

@@ -5,7 +5,7 @@ makes spans active, `issues.py` reports failures, `metrics.py` records what is t
 keeps the peace with Sentry's own integrations.
 """
 
-from .client import allowed_content, choose, is_sending, pipeline_name, scopes, within
+from .client import allowed_content, choose, is_sending, pipeline_name, scopes, start_senders, within
 from .issues import capture_error, first_failed
 from .metrics import record_metrics
 from .neighbours import INTEGRATION, deduplicated, has_integration, is_sentrys_handler, quiet_langgraph, warn_of_rival
@@ -29,6 +29,7 @@ __all__ = [
     "quiet_langgraph",
     "record_metrics",
     "scopes",
+    "start_senders",
     "warn_of_rival",
     "within",
 ]

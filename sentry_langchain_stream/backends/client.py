@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sentry_sdk
 from sentry_sdk import utils
@@ -21,6 +23,9 @@ _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
 _NO_SPANS = NoSpans()
 
+_sending: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+"""The process in which each client's threads have been started."""
+
 
 def choose() -> SpanBackend | None:
     """The backend for a new root run, or `None` if there is no Sentry client."""
@@ -32,6 +37,27 @@ def choose() -> SpanBackend | None:
         return _NO_SPANS
     lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
     return _STREAMED_SPANS if CAN_STREAM and lifecycle == "stream" else _TRANSACTION_SPANS
+
+
+def start_senders(*, metrics: bool) -> None:
+    """Start the threads with which the client sends, once there is something to be sent some time.
+
+    Else the SDK starts each with the first thing to send. If that is a run that ends as the process exits, Python 3.12
+    has none to give any more, and it is lost. And what other threads finish meanwhile is dropped (sentry-sdk 2.75).
+
+    Args:
+        metrics: Whether metrics are going to be sent, too.
+    """
+    client = sentry_sdk.get_client()
+    if _sending.get(client) == os.getpid():
+        return
+    _sending[client] = os.getpid()
+    worker = getattr(getattr(client, "transport", None), "_worker", None)
+    counts = getattr(client, "metrics_batcher", None) if metrics else None
+    for sender in (worker, getattr(client, "span_batcher", None), counts):
+        start = getattr(sender, "_ensure_thread", None)
+        if start is not None:
+            start()
 
 
 def allowed_content() -> tuple[bool, bool]:
