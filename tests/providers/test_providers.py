@@ -201,6 +201,7 @@ PROVIDERS = (
         lambda url: of("langchain_google_genai", "ChatGoogleGenerativeAI")(
             model="gemini-example",
             base_url=url,
+            api_version="v1beta",  # what the server speaks; google-genai 3 asks for "v1" by itself
             api_key="none",
             max_retries=1,
             temperature=0.3,
