@@ -12,6 +12,7 @@ from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 from sentry_sdk.tracing_utils import Baggage, PropagationContext
 
 from ..conventions import AttributeValue
+from .prepared import prepared
 
 try:  # sentry-sdk >= 2.55
     from sentry_sdk import traces
@@ -60,7 +61,7 @@ class TransactionSpans:
 
     def start(self, parent: Span | None, *, op: str, name: str) -> Span | NoOpSpan:
         if parent is not None:
-            return parent.start_child(op=op, name=name, origin=ORIGIN)
+            return prepared(parent.start_child(op=op, name=name, origin=ORIGIN))
         scope = sentry_sdk.get_current_scope()
         context = _context(scope)
         above = sentry_sdk.get_current_span()
@@ -102,8 +103,7 @@ class TransactionSpans:
 
     def finish(self, span: Span, attributes: Mapping[str, AttributeValue], status: Status) -> None:
         try:
-            for key, value in attributes.items():
-                span.set_data(key, value)
+            span.update_data(dict(attributes))
             span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
         finally:
             transaction = span.containing_transaction
