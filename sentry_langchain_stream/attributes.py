@@ -7,7 +7,7 @@ from typing import Any
 
 from .call import Call
 from .containment import contain
-from .conventions import AttributeValue, Fact, spell
+from .conventions import KEYS, AttributeValue, Fact
 from .record import Agent, Detail, Retrieval, Run, ToolCall
 from .settings import Dialect
 
@@ -19,15 +19,17 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
 
     Each group of facts is contained for itself: what cannot be worked out costs its own attributes only.
     """
-    stated: list[tuple[Fact, AttributeValue]] = []
+    stated: dict[str, AttributeValue] = {**run.labels}
+    spelled = KEYS[dialect]
     for part, of in _parts(run, dialect):
         try:
             for fact, value in part(*of):
                 if value is not None:
-                    stated.append((fact, value))
+                    for key in spelled[fact]:
+                        stated[key] = value
         except Exception as error:
             contain(f"attributes.{part.__name__}", error)
-    return {**run.labels, **spell(stated, dialect)}
+    return stated
 
 
 def _parts(run: Run, dialect: Dialect) -> Iterator[tuple[Callable[..., Facts], tuple[Any, ...]]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from .containment import contained
 from .naming import Platform
@@ -12,8 +13,7 @@ from .privacy import Gathered
 from .usage import Usage, count
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What was asked of a model."""
 
     operation: Literal["chat", "text_completion"] = "chat"
@@ -22,7 +22,7 @@ class Request:
     platform: Platform = "langchain"
     function: str | None = None
     """The run's name."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = MappingProxyType({})
     """Request parameters by the names of `parameters.PARAMETERS`."""
     messages: str | None = None
     """The input messages as JSON, if they may be recorded."""
@@ -35,15 +35,14 @@ class Request:
 
     def asking(self, messages: str) -> Request:
         """The same request with these messages."""
-        return replace(self, messages=messages)
+        return self._replace(messages=messages)
 
     def estimating(self, tokens: int | None) -> Request:
         """The same request with this estimate of the prompt's tokens."""
-        return replace(self, estimated_input=tokens)
+        return self._replace(estimated_input=tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What a model answered."""
 
     model: str | None = None
@@ -54,7 +53,10 @@ class Response:
 
     def saying(self, messages: str) -> Response:
         """The same answer with these messages."""
-        return replace(self, messages=messages)
+        return self._replace(messages=messages)
+
+
+_NO_ANSWER = Response()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Call:
     cached: bool = False
     """Whether LangChain's own cache answered, and no model. Then no tokens are stated: none were billed."""
     cost: Cost | None = None
-    response: Response = Response()
+    response: Response = _NO_ANSWER
     finished: bool = False
     """Whether the call came to its end; of one that did not, the provider's numbers are not the last word."""
     ended: float = 0.0

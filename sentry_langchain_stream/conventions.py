@@ -113,13 +113,14 @@ TAGS = "langchain_stream.tags"
 METADATA = "langchain_stream.metadata."
 """What precedes the user's own key of a piece of metadata."""
 
-_KEYS: dict[Dialect, dict[Fact, tuple[str, ...]]] = {
+KEYS: dict[Dialect, dict[Fact, tuple[str, ...]]] = {
     "gen_ai": {fact: fact.value[0] for fact in Fact},
     "ai": {fact: fact.value[0] + fact.value[1] for fact in Fact},
 }
+"""The keys of each fact, by dialect."""
 
 
 def spell(facts: Iterable[tuple[Fact, AttributeValue]], dialect: Dialect) -> dict[str, AttributeValue]:
     """Span attributes: each fact under each of its keys in this dialect."""
-    keys = _KEYS[dialect]
+    keys = KEYS[dialect]
     return {key: value for fact, value in facts for key in keys[fact]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -32,6 +32,7 @@ def request(
     token_counter: Callable[[str], int] | None,
     metadata: Mapping[str, Any],
     options: Mapping[str, Any],
+    provider: naming.Provider | None,
     name: str | None,
 ) -> Request:
     """What is asked of a model.
@@ -44,36 +45,45 @@ def request(
         token_counter: The user's, for an estimate of the prompt's tokens.
         metadata: The run's; LangChain puts its `ls_*` facts there.
         options: The invocation parameters and call options, merged.
+        provider: The model's provider, if it is known.
         name: The run's name.
     """
-    described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
-    known = _safely("provider", lambda: _provider(described, metadata, options))
-    asked: Sequence[BaseMessage] | Sequence[str] = messages if messages is not None else prompts or ()
-    system = tools = None
+    arguments = _arguments(serialized)
+    system = tools = said = None
     if policy.inputs:
         # Each of a span's contents has what those before it have left, and leaves some to those that come.
         told = policy.beside(ahead=3)
         system = _safely("system instructions", lambda: content.system_instructions(messages or (), told))
         told = policy.beside(system, ahead=2)
         tools = _safely("tool definitions", lambda: tool_definitions(options, told))
+        told = policy.beside(system, tools, ahead=1)
+        said = _safely("input messages", lambda: _input(messages, prompts, told))
+    model = estimate = None
+    with contained("extract.model"):
+        model = _model(arguments, metadata, options)
+    with contained("extract.input estimate"):
+        estimate = _estimate(messages if messages is not None else prompts or (), token_counter)
     return Request(
         operation="chat" if messages is not None else "text_completion",
-        model=_safely("model", lambda: _model(described, metadata, options)),
-        provider=known.name if known else None,
-        platform=naming.platform(known),
+        model=model,
+        provider=provider.name if provider else None,
+        platform=naming.platform(provider),
         function=name or None,
-        parameters=dict(request_parameters((options, metadata, _arguments(described)))),
+        parameters=dict(request_parameters((options, metadata, arguments))),
         tools=tools,
-        messages=_safely("input messages", lambda: _input(messages, prompts, policy.beside(system, tools, ahead=1))),
+        messages=said,
         system=system,
-        estimated_input=_safely("input estimate", lambda: _estimate(asked, token_counter)),
+        estimated_input=estimate,
     )
 
 
-def rival_integration(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
-    """The Sentry integration that would trace the same call through the provider's client library."""
-    known = _provider(serialized if isinstance(serialized, Mapping) else {}, metadata, options)
-    return known.integration if known else None
+def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> naming.Provider | None:
+    """The provider of a model, if LangChain tells it; the arguments are those of `request`."""
+    told = metadata.get("ls_provider")
+    path = None if told else _described(serialized).get("id")
+    return naming.provider(
+        told, options.get("_type"), ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None
+    )
 
 
 def response(result: LLMResult, policy: Policy) -> Response:
@@ -85,17 +95,17 @@ def response(result: LLMResult, policy: Policy) -> Response:
     """
     generations = [generation for prompt in result.generations for generation in prompt]
     first = _metadata(generations[0]) if generations else {}
-    output = result.llm_output if isinstance(result.llm_output, Mapping) else {}
+    model = first.get("model_name") or first.get("model") or first.get("model_id")
+    if not model and isinstance(result.llm_output, Mapping):
+        model = result.llm_output.get("model_name")
     messages = None
     if policy.outputs:
         messages = _safely("output messages", lambda: _output(generations, policy))
     return Response(
-        model=as_text(
-            first.get("model_name") or first.get("model") or first.get("model_id") or output.get("model_name")
-        ),
-        id=as_text(first.get("id")) or (_message_id(generations[0]) if generations else None),
-        finish_reasons=tuple(reason for reason in (_finish_reason(generation) for generation in generations) if reason),
-        messages=messages,
+        as_text(model),
+        as_text(first.get("id")) or (_message_id(generations[0]) if generations else None),
+        tuple([reason for generation in generations if (reason := _finish_reason(generation))]),
+        messages,
     )
 
 
@@ -104,9 +114,10 @@ def usage(result: LLMResult) -> Usage | None:
 
     Several answers to one prompt carry the same usage each, several prompts their own.
     """
-    prompts = (next(_usages(prompt), None) for prompt in result.generations)
-    output = result.llm_output if isinstance(result.llm_output, Mapping) else {}
-    return Usage.together(found for found in prompts if found is not None) or _usage_in(output)
+    prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
+    if prompts:
+        return Usage.together(prompts)
+    return _usage_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
 
 
 def counted_elsewhere(result: LLMResult) -> bool:
@@ -119,12 +130,12 @@ def counted_elsewhere(result: LLMResult) -> bool:
 
 def from_cache(result: LLMResult) -> bool:
     """Whether LangChain's cache answered: it then writes a cost of zero into the message's usage."""
-    usages = (
-        getattr(getattr(generation, "message", None), "usage_metadata", None)
-        for prompt in result.generations
-        for generation in prompt
-    )
-    return any(isinstance(usage, Mapping) and usage.get("total_cost") == 0 for usage in usages)
+    for prompt in result.generations:
+        for generation in prompt:
+            usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+            if isinstance(usage, Mapping) and usage.get("total_cost") == 0:
+                return True
+    return False
 
 
 def answer_text(result: LLMResult) -> str:
@@ -177,26 +188,21 @@ def enclosing_run() -> UUID | None:
     return parent if isinstance(parent, UUID) else None
 
 
-def _provider(
-    described: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]
-) -> naming.Provider | None:
-    path = described.get("id")
-    return naming.provider(
-        metadata.get("ls_provider"), options.get("_type"), ".".join(map(str, path)) if isinstance(path, list) else None
-    )
+def _described(serialized: object) -> Mapping[str, Any]:
+    return serialized if isinstance(serialized, Mapping) else {}
 
 
-def _arguments(described: Mapping[str, Any]) -> Mapping[str, Any]:
+def _arguments(serialized: object) -> Mapping[str, Any]:
     """What the model was made with; some classes tell their parameters nowhere else. LangChain leaves secrets out."""
-    arguments = described.get("kwargs")
+    arguments = _described(serialized).get("kwargs")
     return arguments if isinstance(arguments, Mapping) else {}
 
 
-def _model(described: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
     for source, names in (
         (options, ("model", "model_name", "model_id", "deployment_name", "azure_deployment")),
         (metadata, ("ls_model_name",)),
-        (_arguments(described), ("model", "model_name", "model_id")),
+        (arguments, ("model", "model_name", "model_id")),
     ):
         for name in names:
             if found := as_text(source.get(name)):
@@ -205,8 +211,6 @@ def _model(described: Mapping[str, Any], metadata: Mapping[str, Any], options: M
 
 
 def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None, policy: Policy) -> str | None:
-    if not policy.inputs:
-        return None
     if messages is not None:
         return content.input_messages(messages, policy)
     return content.prompt_messages(prompts or (), policy)
@@ -272,12 +276,14 @@ _REPEATED = re.compile(r"^(.+?)\1+$")
 _RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 
-def _usages(generations: Sequence[Generation]) -> Iterator[Usage]:
+def _usage_of(generations: Sequence[Generation]) -> Usage | None:
+    """The usage of a prompt; several answers carry the same each."""
     for generation in generations:
         message = getattr(generation, "message", None)
         found = Usage.reported(getattr(message, "usage_metadata", None)) or _usage_in(_metadata(generation))
         if found is not None:
-            yield found
+            return found
+    return None
 
 
 def _usage_in(told: Mapping[str, Any]) -> Usage | None:

@@ -72,8 +72,9 @@ class LiveRuns:
             parent = self._above(start)
             if parent is None:
                 return
-            if start.kind in CHAINS:
-                # A chain at the top is the pipeline itself, or an agent.
+            if start.kind in CHAINS or (parent.anchor is not None and start.batch == 1):
+                # A chain at the top is the pipeline itself, or an agent. And a lone call needs none above it, if there
+                # is a span to hang on.
                 self._start_top(parent, start, record)
                 return
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and bookkeeping.is_node(start.tags):
@@ -273,14 +274,15 @@ class LiveRuns:
         return top
 
     def _start_top(self, run: Run, start: Start, record: Callable[[Policy], Call | Detail] | None) -> None:
-        run.id, run.name, run.implicit, run.reports = start.id, start.name, False, start.parent_id is None
-        if start.kind == "agent":
-            run.kind = "agent"
-        detail = record(run.policy if run.recording else NOTHING) if record is not None else None
+        run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
+        if start.kind != "chain":
+            run.kind = start.kind
+        detail = self._record(run, record) if record is not None else None
         with run.tree.lock:
             self._runs[run.id] = run
             self._tops.append(run.id)
             self._open(run, start, detail)
+        self._spans.activate(run, start.enclosing)
         watch.task(run, self._task_ended)
 
     def _record(self, parent: Run, record: Callable[[Policy], Call | Detail]) -> Call | Detail | None:

@@ -61,6 +61,11 @@ class ModelRuns:
         def call(policy: Policy) -> Call:
             options = {**(told.get("options") or {}), **(told.get("invocation_params") or {})}
             request = Request(operation="chat" if messages is not None else "text_completion")
+            provider = None
+            with contained("extract.provider"):
+                provider = extract.provider(serialized, start.metadata, options)
+                if provider is not None:
+                    backends.warn_of_rival(provider.integration)
             with contained("extract.request"):
                 request = extract.request(
                     serialized,
@@ -70,9 +75,9 @@ class ModelRuns:
                     token_counter=self._token_counter,
                     metadata=start.metadata,
                     options=options,
+                    provider=provider,
                     name=start.name,
                 )
-                backends.warn_of_rival(extract.rival_integration(serialized, start.metadata, options))
             gathered = Gathered(policy) if policy.outputs else None
             return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch)
 

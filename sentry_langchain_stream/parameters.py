@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -37,7 +36,12 @@ PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "presence_penalty": (("presence_penalty", "presencePenalty"), lambda value: _number(value)),
 }
 
-_SPELLINGS = frozenset(each for spellings, _ in PARAMETERS.values() for each in spellings)
+_NAMED_BY = {
+    spelling: (rank, name, accept)
+    for name, (spellings, accept) in PARAMETERS.items()
+    for rank, spelling in enumerate(spellings)
+}
+_SPELLINGS = frozenset(_NAMED_BY)
 
 # Where a provider's package keeps parameters one level further down: Ollama; a model class's `model_kwargs`; what
 # OpenAI's client sends besides; Gemini; Bedrock's Converse API and what that passes on to the model.
@@ -49,6 +53,7 @@ _NESTED = (
     "inferenceConfig",
     "additional_model_request_fields",
 )
+_NESTING = frozenset(_NESTED)
 
 # In a tool's schema: what holds a user's words or values, and what maps names that a user gave to schemas.
 _SPOKEN = frozenset({"description", "default", "const", "enum", "examples", "example", "title"})
@@ -63,16 +68,19 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> Iterator[tuple[s
     Args:
         sources: Where to look, the one that has the last word first.
     """
-    places = [place for source in sources for place in (source, *_below(source))]
-    told = _SPELLINGS.intersection(chain.from_iterable(places))
-    for name, (spellings, accept) in PARAMETERS.items():
-        if told.isdisjoint(spellings):
-            continue
-        with contained(f"request parameter {name}"):
-            values = (place[each] for place in places for each in spellings if each in place)
-            accepted = next((found for found in (accept(value) for value in values) if found is not None), None)
-            if accepted is not None:
-                yield name, accepted
+    found: set[str] = set()
+    for source in sources:
+        for place in (source, *_below(source)):
+            # Few of the spellings are there, mostly one or two. Of one parameter the first counts.
+            for spelling in sorted(_SPELLINGS.intersection(place), key=_NAMED_BY.__getitem__):
+                _, name, accept = _NAMED_BY[spelling]
+                if name in found:
+                    continue
+                with contained(f"request parameter {name}"):
+                    accepted = accept(place[spelling])
+                    if accepted is not None:
+                        found.add(name)
+                        yield name, accepted
 
 
 def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
@@ -121,6 +129,8 @@ def as_text(value: object) -> str | None:
 
 
 def _below(source: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if _NESTING.isdisjoint(source):
+        return
     for name in _NESTED:
         if name in source and isinstance(source[name], Mapping):
             yield source[name]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from .call import Call
@@ -30,8 +31,7 @@ Control = Literal["interrupt", "handoff"]
 """How a part of a graph handed control upwards: it waits for a human, or another agent goes on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """A run that starts, as LangChain tells it.
 
     Args:
@@ -51,7 +51,7 @@ class Start:
     kind: Kind
     name: str | None = None
     tags: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = MappingProxyType({})
     batch: int = 1
     shared: object = None
     enclosing: UUID | None = None

@@ -84,11 +84,10 @@ class RunSpans:
             run: The run, which has just started.
             enclosing: The run that LangChain's context names as the one we are in.
         """
-        above = run.parent
-        if not self._settings.nesting or not run.recording or above is None or run.kind in ("agent", "pipeline"):
+        if not self._settings.nesting or not run.recording or run.kind in ("agent", "pipeline"):
             return
         spreads = run.call is None or run.call.request.operation == "chat"
-        if run.kind == "chain" and not run.node and enclosing != above.id:
+        if run.kind == "chain" and not run.node and run.parent is not None and enclosing != run.parent.id:
             top = run.top()
             spreads = top.task is None or not watch.is_current(top)
         if run.inside is not None:

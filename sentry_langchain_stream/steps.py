@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -32,7 +31,7 @@ class StepRuns:
             self._runs.start(start)
             return
         read = _read("question of an agent", lambda policy: details.agent(start.name, inputs, policy))
-        self._runs.start(replace(start, kind="agent"), read)
+        self._runs.start(start._replace(kind="agent"), read)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """A chain has come to its end."""

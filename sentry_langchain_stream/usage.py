@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from math import ceil, inf
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Source = Literal["provider", "estimate"]
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one model call. `None` is unknown, `0` is none.
 
     `input` includes the cached and the audio tokens, `output` the reasoning and the audio tokens
@@ -41,17 +39,24 @@ class Usage:
         """
         if not isinstance(raw, Mapping) or _WHOLES.isdisjoint(raw):
             return None
-        told = _numbers(raw)
-        found = _fields(told)
-        if found["input"] is None and found["output"] is None and found["total"] is None:
+        found = _fields(raw)
+        input, output, total = found.get("input"), found.get("output"), found.get("total")
+        if input is None and output is None and total is None:
             return None
-        # LangChain sets the general number to zero where the numbers by time to live are told.
-        found["cache_creation"] = sum(told.get(path, 0) for path in _CREATED_FOR) or found["cache_creation"]
-        room = (found["total"] or 0) - (found["input"] or 0) - (found["output"] or 0)
-        found["input"] = _whole(found["input"], _sum(found["cache_read"], found["cache_creation"]), _CACHE_BESIDE, raw)
-        found["output"] = _whole(found["output"], found["reasoning"], _REASONING_BESIDE, raw, room)
-        found["total"] = _total(found["input"], found["output"], found["total"])
-        return cls(**found, source="provider")
+        room = (total or 0) - (input or 0) - (output or 0)
+        cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
+        input = _whole(input, cached, _CACHE_BESIDE, raw)
+        output = _whole(output, found.get("reasoning"), _REASONING_BESIDE, raw, room)
+        return cls(
+            input,
+            output,
+            _total(input, output, total),
+            found.get("cache_read"),
+            found.get("cache_creation"),
+            found.get("reasoning"),
+            found.get("audio_input"),
+            found.get("audio_output"),
+        )
 
     def repeats(self, earlier: Usage | None) -> bool:
         """Whether two reports of one stream each count it from its start, rather than what came since.
@@ -75,7 +80,7 @@ class Usage:
         """
         if self.input != 0 or not self.output or not prompt:
             return self
-        return replace(self, input=prompt, total=_total(prompt, self.output, None), source="estimate")
+        return self._replace(input=prompt, total=_total(prompt, self.output, None), source="estimate")
 
     @classmethod
     def together(cls, usages: Iterable[Usage]) -> Usage | None:
@@ -177,7 +182,8 @@ _FIELD_OF = {path: (field, rank) for field, paths in _PATHS.items() for rank, pa
 _WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in _PATHS[field])
 """A mapping with none of these keys reports no usage. Most of those that are looked at have none."""
 
-_CREATED_FOR = tuple(
+# Where what was written to the cache is told by time to live. LangChain then sets the general number to zero.
+_CREATED_FOR = frozenset(
     (place, f"ephemeral_{time}_input_tokens")
     for place in ("input_token_details", "cache_creation")
     for time in ("5m", "1h")
@@ -214,27 +220,21 @@ def _sum(*numbers: int | None) -> int | None:
     return sum(known) if known else None
 
 
-def _numbers(raw: Mapping[str, Any]) -> dict[Path, int]:
-    """Every number that is reported, by its path of one step or of two."""
-    told: dict[Path, int] = {}
-    for key, value in raw.items():
-        if isinstance(value, Mapping):
-            for below, each in value.items():
-                if (number := count(each)) is not None:
-                    told[key, below] = number
-        elif (number := count(value)) is not None:
-            told[(key,)] = number
-    return told
-
-
-def _fields(told: Mapping[Path, int]) -> dict[str, int | None]:
-    """The numbers by the fields of `Usage`: of the paths of one field the first counts."""
-    found: dict[str, int | None] = dict.fromkeys(_PATHS)
+def _fields(raw: Mapping[str, Any]) -> dict[str, int]:
+    """The numbers that are reported, by the fields of `Usage`: of the paths of one field the first counts."""
+    found: dict[str, int] = {}
     ranks: dict[str, int] = {}
-    for path, number in told.items():
-        field, rank = _FIELD_OF.get(path, ("", 0))
-        if field and rank <= ranks.get(field, rank):
-            found[field], ranks[field] = number, rank
+    created = 0
+    for key, value in raw.items():
+        nested = value.__class__ is not int and isinstance(value, Mapping)
+        for path, each in [((key, below), each) for below, each in value.items()] if nested else [((key,), value)]:
+            field, rank = _FIELD_OF.get(path, ("", 0))
+            if field and rank <= ranks.get(field, rank) and (number := count(each)) is not None:
+                found[field], ranks[field] = number, rank
+            elif path in _CREATED_FOR:
+                created += count(each) or 0
+    if created:
+        found["cache_creation"] = created
     return found
 
 
@@ -253,6 +253,6 @@ def approximate(text: str) -> int:
 
 
 def _total(input: int | None, output: int | None, reported: int | None) -> int | None:
-    parts = _sum(input, output)
+    parts = None if input is None and output is None else (input or 0) + (output or 0)
     # A total below its own parts would show as a negative remainder.
     return parts if reported is None else max(reported, parts or 0)

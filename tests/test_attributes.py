@@ -213,7 +213,7 @@ def test_stream_timing(pauses: list[float], expected: dict[str, AttributeValue])
 def test_what_cannot_be_worked_out_costs_its_own_group_only(caplog: pytest.LogCaptureFixture) -> None:
     """A group of facts that fails is left out and said; all other groups are stated."""
     call = filled_call()
-    call.request = dataclasses.replace(call.request, parameters={"unheard_of": 1})
+    call.request = call.request._replace(parameters={"unheard_of": 1})
     stated = describe(run_of(call), "gen_ai")
     assert "attributes.request failed with KeyError" in caplog.text
     assert stated["ai.total_tokens"] == 150
@@ -226,7 +226,7 @@ def test_what_cannot_be_worked_out_costs_its_own_group_only(caplog: pytest.LogCa
 def test_a_fact_that_was_worked_out_before_a_failure_is_kept() -> None:
     """Within a group, what was stated before the failure stays: above all the model."""
     call = filled_call()
-    call.request = dataclasses.replace(call.request, parameters={"unheard_of": 1})
+    call.request = call.request._replace(parameters={"unheard_of": 1})
     stated = describe(run_of(call), "gen_ai")
     assert stated["gen_ai.request.model"] == stated["ai.model_id"] == "gpt-4o-mini"
 
@@ -234,7 +234,7 @@ def test_a_fact_that_was_worked_out_before_a_failure_is_kept() -> None:
 def test_a_failure_is_not_hidden_from_our_tests() -> None:
     """When strict, what cannot be worked out raises."""
     call = filled_call()
-    call.request = dataclasses.replace(call.request, parameters={"unheard_of": 1})
+    call.request = call.request._replace(parameters={"unheard_of": 1})
     with pytest.raises(KeyError):
         describe(run_of(call), "gen_ai")
 

@@ -45,6 +45,7 @@ def asked(
         token_counter=token_counter,
         metadata=metadata or {},
         options=options or {},
+        provider=extract.provider(serialized, metadata or {}, options or {}),
         name=name,
     )
 
@@ -472,7 +473,8 @@ def test_asking_changes_nothing() -> None:
 )
 def test_the_rival_integration(metadata: dict[str, Any], options: dict[str, Any], integration: str | None) -> None:
     """The Sentry integration of the provider's client library is named, where there is one."""
-    assert extract.rival_integration(None, metadata, options) == integration
+    provider = extract.provider(None, metadata, options)
+    assert (provider and provider.integration) == integration
 
 
 # -- what was answered ----------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ async def text_of(way: Way, handler: SentryStreamHandler) -> str:
 
 FAULTS: dict[str, tuple[Any, str, set[str]]] = {
     "the model's name": (extract, "_model", {"gen_ai.request.model", "ai.model_id", "gen_ai.response.model"}),
-    "the provider": (extract, "_provider", {"gen_ai.provider.name"}),
+    "the provider": (extract, "provider", {"gen_ai.provider.name"}),
     "the input estimate": (extract, "_estimate", {"gen_ai.usage.input_tokens"}),
     "the whole request": (extract, "request", {"gen_ai.request.model", "gen_ai.input.messages"}),
     "the prompt's text": (content, "input_messages", {"gen_ai.input.messages"}),

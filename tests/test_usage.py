@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from decimal import Decimal
 from typing import Any
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from sentry_langchain_stream.usage import Usage, count
 
-NAMES = [field.name for field in dataclasses.fields(Usage) if field.name != "source"]
+NAMES = [name for name in Usage._fields if name != "source"]
 
 REPORTS: list[Any] = [
     pytest.param(
@@ -379,7 +378,7 @@ def test_an_estimate_says_that_it_is_one(given_input: int | None, total: int) ->
 
 def test_usage_does_not_change() -> None:
     """A usage cannot be changed after it was read."""
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         Usage().input = 1  # type: ignore[misc]
 
 

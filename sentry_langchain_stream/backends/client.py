@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import sentry_sdk
 from sentry_sdk import utils
@@ -23,8 +23,8 @@ _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
 _NO_SPANS = NoSpans()
 
-_sending: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-"""The process in which each client's threads have been started."""
+_sending: ref[Any] | None = None
+"""The client whose threads were started last, in this process."""
 
 
 def choose() -> SpanBackend | None:
@@ -48,16 +48,26 @@ def start_senders(*, metrics: bool) -> None:
     Args:
         metrics: Whether metrics are going to be sent, too.
     """
+    global _sending
     client = sentry_sdk.get_client()
-    if _sending.get(client) == os.getpid():
+    if _sending is not None and _sending() is client:
         return
-    _sending[client] = os.getpid()
+    _sending = ref(client)
     worker = getattr(getattr(client, "transport", None), "_worker", None)
     counts = getattr(client, "metrics_batcher", None) if metrics else None
     for sender in (worker, getattr(client, "span_batcher", None), counts):
         start = getattr(sender, "_ensure_thread", None)
         if start is not None:
             start()
+
+
+def _forget_senders() -> None:
+    global _sending
+    _sending = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_senders)
 
 
 def allowed_content() -> tuple[bool, bool]:
@@ -105,8 +115,10 @@ def is_sending() -> bool:
         return True
     client = sentry_sdk.get_client()
     # Of spans there is a queue only with `trace_lifecycle="stream"`.
-    queues = getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None)
-    return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in queues)
+    for queue in (getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None)):
+        if queue is not None and getattr(getattr(queue, "_active", None), "flag", False):
+            return True
+    return False
 
 
 def pipeline_name() -> str | None:

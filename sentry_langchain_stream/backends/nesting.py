@@ -201,13 +201,13 @@ def _langchain_call() -> tuple[int, CodeType | None, Callable[[], object | None]
     start the run in a call that is over at once, another frame may come to have the same identity: hence the code.
     """
     frame: Any = sys._getframe(1)
-    manager = None
+    of_manager = None
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.startswith(_MANAGERS):
-            manager = frame.f_locals.get("self", manager)
-        elif manager is not None and frame.f_code.co_name != _COMPREHENSION:
-            return id(frame), frame.f_code, weakref.ref(manager)
+        if frame.f_globals.get("__name__", "").startswith(_MANAGERS):
+            of_manager = frame
+        elif of_manager is not None and frame.f_code.co_name != _COMPREHENSION:
+            manager = of_manager.f_locals.get("self")
+            return (id(frame), frame.f_code, weakref.ref(manager)) if manager is not None else (0, None, None)
         frame = frame.f_back
     return 0, None, None
 
