@@ -32,7 +32,7 @@ _LONGEST_LABEL = 200
 
 def is_node(tags: Sequence[str]) -> bool:
     """Whether a run is a node of a graph."""
-    return any(isinstance(tag, str) and tag.startswith(_NODE) for tag in tags)
+    return bool(tags) and any(isinstance(tag, str) and tag.startswith(_NODE) for tag in tags)
 
 
 def is_graph(start: Start) -> bool:

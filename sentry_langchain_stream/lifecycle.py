@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from threading import get_ident
 from uuid import UUID
 
@@ -132,7 +131,7 @@ class LiveRuns:
             run.detail = detail
         above = run.parent
         run.conversation = bookkeeping.conversation(start.metadata) or (above.conversation if above else None)
-        if run.recording:
+        if run.recording and run.policy.inputs:
             with contained("labels"):
                 run.labels = bookkeeping.labels(start, self._settings.metadata_keys, run.policy)
         if isinstance(detail, Agent):
@@ -170,11 +169,14 @@ class LiveRuns:
         run = self._runs.get(run_id)
         if run is None:
             return
-        later = partial(self.end, run_id, outcome, error, evicted=evicted)
+
+        def later() -> None:
+            self.end(run_id, outcome, error, evicted=evicted)
+
         if garbage.is_collecting() and watch.elsewhere(later):
             return
         with backends.within(run.tree.scopes):
-            if backends.is_sending() and watch.elsewhere(later):
+            if backends.is_sending(queues=run.backend.queues or self._settings.metrics) and watch.elsewhere(later):
                 return
             self._end(run, outcome, error, evicted)
 
@@ -182,13 +184,14 @@ class LiveRuns:
         with run.tree.lock:
             if self._runs.pop(run.id, None) is None:
                 return
-            if outcome == "completed" and run.kind in CHAINS and watch.is_current(run) and run.streams():
-                # A sync chain whose consumer left says that it came to its end, while the model is still at it.
-                outcome = "abandoned"
             try:
-                for below in run.below():
-                    if self._runs.pop(below.id, None) is not None:
-                        self._spans.close(below, _BELOW[outcome], None, evicted)
+                below = run.below() if run.children else ()
+                if outcome == "completed" and run.kind in CHAINS and _streams(below) and watch.is_current(run):
+                    # A sync chain whose consumer left says that it came to its end, while the model is still at it.
+                    outcome = "abandoned"
+                for each in below:
+                    if self._runs.pop(each.id, None) is not None:
+                        self._spans.close(each, _BELOW[outcome], None, evicted)
             finally:
                 self._spans.close(run, outcome, error, evicted)
                 self._leave(run, outcome, error, evicted)
@@ -346,6 +349,11 @@ class LiveRuns:
                 self.end(run_id, "abandoned", evicted="idle")
             else:
                 self._tops.append(run_id)
+
+
+def _streams(runs: Iterable[Run]) -> bool:
+    """Whether a model streams among these."""
+    return any(run.call is not None and run.call.streamed for run in runs)
 
 
 def _fallback(parent: Run) -> int | None:

@@ -74,10 +74,11 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> Iterator[tuple[s
             # Few of the spellings are there, mostly one or two. Of one parameter the first counts.
             for spelling in sorted(_SPELLINGS.intersection(place), key=_NAMED_BY.__getitem__):
                 _, name, accept = _NAMED_BY[spelling]
-                if name in found:
+                value = place[spelling]
+                if value is None or name in found:
                     continue
                 with contained(f"request parameter {name}"):
-                    accepted = accept(place[spelling])
+                    accepted = accept(value)
                     if accepted is not None:
                         found.add(name)
                         yield name, accepted

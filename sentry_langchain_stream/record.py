@@ -225,7 +225,3 @@ class Run:
         """When something last happened in the tree that this run is the top of."""
         calls = [run.call.last_chunk_at for run in (self, *self.below()) if run.call is not None]
         return max([self.tree.touched, *calls])
-
-    def streams(self) -> bool:
-        """Whether a model streams in the tree below this run."""
-        return any(run.call is not None and run.call.streamed for run in self.below())

@@ -90,6 +90,11 @@ class RunSpans:
         if run.kind == "chain" and not run.node and run.parent is not None and enclosing != run.parent.id:
             top = run.top()
             spreads = top.task is None or not watch.is_current(top)
+        above = run.parent if run.kind == "chain" else None
+        while above is not None and above.activation is None:
+            above = above.parent
+        if above is not None and above.activation.covers(run.inside, spreads=spreads):
+            return
         if run.inside is not None:
             with run.tree.lock, contained("nesting"):
                 run.activation = backends.Activation(run.inside, spreads=spreads)

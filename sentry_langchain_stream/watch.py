@@ -51,8 +51,10 @@ def _unwatch(task: Callable[[], asyncio.Task[Any] | None], done: Callable[[async
 
 
 def _current() -> asyncio.Task[Any] | None:
-    # `current_task` raises without a running loop, which costs more than to ask first.
-    return asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    # `current_task` raises without a running loop, which costs more than to ask first. And each question for the loop
+    # is a system call before Python 3.12.
+    loop = asyncio._get_running_loop()
+    return asyncio.current_task(loop) if loop is not None else None
 
 
 def elsewhere(work: Callable[[], object]) -> bool:

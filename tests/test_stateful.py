@@ -161,6 +161,8 @@ class FakeSpan:
 class FakeSpans:
     """A span model that keeps its spans, and of which every part can fail."""
 
+    queues = False
+
     def __init__(self, check: Callable[[str], None]) -> None:
         self.check = check
         self.active: FakeSpan | None = None

@@ -106,15 +106,19 @@ def _within(current: Scope, isolation: Scope) -> Iterator[None]:
         yield
 
 
-def is_sending() -> bool:
+def is_sending(*, queues: bool) -> bool:
     """Whether the SDK is at work on what it sends, on this very thread. What is finished meanwhile, it drops.
 
     It is so when garbage collection, which comes at any moment, ends the run of a stream that nobody has closed.
+
+    Args:
+        queues: Whether anything is put into a queue, from which it is sent: streamed spans, metrics.
     """
     if _is_serializing is not None and _is_serializing.get(False):
         return True
+    if not queues:
+        return False
     client = sentry_sdk.get_client()
-    # Of spans there is a queue only with `trace_lifecycle="stream"`.
     for queue in (getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None)):
         if queue is not None and getattr(getattr(queue, "_active", None), "flag", False):
             return True

@@ -42,6 +42,12 @@ class Activation:
         self._inner: Scope = RunScope.over(self._outer, self._inside)
         Scope.set_current_scope(self._inner)
 
+    def covers(self, span: Any, *, spreads: bool) -> bool:
+        """Whether another activation, of this span, would make no difference here."""
+        inside = self._inside
+        same = inside.span is span and inside.spreads >= spreads and sentry_sdk.get_current_scope() is self._inner
+        return same and inside.now()
+
     def pause(self) -> None:
         """What runs next in this context is outside. Whoever is inside gets back the scope that is left now.
 
@@ -74,12 +80,12 @@ class _Inside:
     other thread or task that shares the scope it is inside if the run spreads, as the run must have started that.
     """
 
-    __slots__ = ("_call", "_code", "_frame", "_spreads", "_task", "_thread", "ended", "span")
+    __slots__ = ("_call", "_code", "_frame", "_task", "_thread", "ended", "span", "spreads")
 
     def __init__(self, span: Any, spreads: bool) -> None:
         self.span = span
         self.ended = False
-        self._spreads = spreads
+        self.spreads = spreads
         self._thread = get_ident()
         task = _task()
         self._task = weakref.ref(task) if task is not None else None
@@ -92,7 +98,7 @@ class _Inside:
         if self._call is None:  # whoever started the run is not LangChain
             return True
         if not self._started_here():
-            return self._spreads
+            return self.spreads
         frame = sys._getframe(1)
         while frame is not None and not (id(frame) == self._frame and frame.f_code is self._code):
             frame = frame.f_back  # type: ignore[assignment]
@@ -189,8 +195,10 @@ for _name in Scope.__slots__:
 
 
 def _task() -> asyncio.Task[Any] | None:
-    # `current_task` raises without a running loop, which costs more than to ask first.
-    return asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    # `current_task` raises without a running loop, which costs more than to ask first. And each question for the loop
+    # is a system call before Python 3.12.
+    loop = asyncio._get_running_loop()
+    return asyncio.current_task(loop) if loop is not None else None
 
 
 def _langchain_call() -> tuple[int, CodeType | None, Callable[[], object | None] | None]:

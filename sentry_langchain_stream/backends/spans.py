@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal, Protocol
 
@@ -31,6 +30,9 @@ Status = Literal["ok", "cancelled", "internal_error"]
 class SpanBackend(Protocol):
     """One of Sentry's span models. Spans are opaque to the callers; none is ever made the current one."""
 
+    queues: bool
+    """Whether a span that is finished waits in a queue of its own, rather than in its transaction."""
+
     def current(self) -> Any | None:
         """The active span that a run can hang below, or `None` if there is none that would be sent."""
 
@@ -43,7 +45,7 @@ class SpanBackend(Protocol):
     def rename(self, span: Any, *, op: str, name: str) -> None:
         """Call a span that is open something else: by now more is known of what it stands for."""
 
-    def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+    def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
         """Set the attributes and the status, and end the span now, even if setting them fails."""
 
     def link(self, scope: Scope, span: Any) -> None:
@@ -52,6 +54,8 @@ class SpanBackend(Protocol):
 
 class TransactionSpans:
     """The SDK's default: spans gather in a transaction, which is sent when its root finishes."""
+
+    queues = False
 
     def current(self) -> Span | None:
         span = sentry_sdk.get_current_span()
@@ -101,9 +105,9 @@ class TransactionSpans:
         else:
             span.description = name
 
-    def finish(self, span: Span, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+    def finish(self, span: Span, attributes: dict[str, AttributeValue], status: Status) -> None:
         try:
-            span.update_data(dict(attributes))
+            span.update_data(attributes)
             span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
         finally:
             transaction = span.containing_transaction
@@ -154,6 +158,8 @@ class StreamedSpans:
     that began in this process has had `CROWDED` of our spans, the roots that follow get traces of their own.
     """
 
+    queues = True
+
     CROWDED = 1_000
     _MOST_TRACES = 1_000
 
@@ -183,7 +189,7 @@ class StreamedSpans:
         span.set_attribute("sentry.op", op)
         span.name = name
 
-    def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+    def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
         try:
             span.set_attributes(dict(attributes))
             # This model knows "ok" and "error"; that a run was cancelled is told by its outcome.
@@ -206,6 +212,8 @@ class StreamedSpans:
 class NoSpans:
     """Tracing is off: runs are followed for their errors only."""
 
+    queues = False
+
     def current(self) -> None:
         return None
 
@@ -218,7 +226,7 @@ class NoSpans:
     def rename(self, span: Any, *, op: str, name: str) -> None:
         return None
 
-    def finish(self, span: Any, attributes: Mapping[str, AttributeValue], status: Status) -> None:
+    def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
         return None
 
     def link(self, scope: Scope, span: Any) -> None:
