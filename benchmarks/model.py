@@ -17,7 +17,10 @@ PROMPT = "A question about the ferry"
 """Begins every prompt, so that it can be told whether prompts are recorded."""
 
 PIECE = "word "
-_USAGE: Any = {"input_tokens": 12, "output_tokens": 34, "total_tokens": 46}
+INPUT_TOKENS = 73_215_501
+"""A number that is found nowhere else, so that it can be told whether tokens are recorded."""
+
+_USAGE: Any = {"input_tokens": INPUT_TOKENS, "output_tokens": 34, "total_tokens": INPUT_TOKENS + 34}
 _ENDING: dict[str, Any] = {"finish_reason": "stop", "model_name": MODEL}
 
 

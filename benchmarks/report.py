@@ -28,7 +28,7 @@ METHOD = """## How it is measured
 - *Per token* is the time from the first chunk's arrival at the consumer to the last one's, by the number of chunks;
   for v3 events, which are gathered ahead of the consumer, the time of the whole stream. What a contestant does at a
   stream's start and end is in the whole answers under "How cost grows".
-- *Per call* and *per tree* include the end of a request around 30, 10 or 5 of them, which is when Sentry's SDK
+- *Per call* and *per tree* include the end of a request around 30, 20 or 10 of them, which is when Sentry's SDK
   prepares what it sends. The one with no request around it does without.
 - *Added* is the time above the same without a handler. *Times the empty inline handler* is of the whole time,
   LangChain's own work included, which is what an application sees.
@@ -47,6 +47,7 @@ def render(results: Mapping[str, Any]) -> str:
     found = Results(results.get("samples", ()))
     parts = [HEAD, _about(results), *_targets(found, results), "![Added per token and per call](performance.svg)\n"]
     parts.append(_overview(found))
+    parts += _without_tokens(found)
     for section in SECTIONS:
         if found.pairs(section.name):
             parts.append(f"## {section.title}\n")
@@ -114,6 +115,17 @@ def _overview(found: Results) -> str:
         if any(cells):
             rows.append([label(name, variant), *("–" if cell is None else _short(cell.median) for cell in cells)])
     return "## Added above no handler, µs\n\n" + table(("", *(title for *_, title in columns)), rows)
+
+
+def _without_tokens(found: Results) -> Iterator[str]:
+    silent = [
+        label(name, variant)
+        for name, variant in found.pairs("call")
+        if name not in BASELINES and found.values("call", "call_ainvoke/8", name, variant)
+        if not found.tells_tokens("call", "call_ainvoke/8", name, variant)
+    ]
+    if silent:
+        yield f"Spans that do not tell the tokens of a call: {', '.join(silent)}.\n"
 
 
 def _short(seconds: float) -> str:

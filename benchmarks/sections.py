@@ -90,8 +90,8 @@ SECTIONS: tuple[Section, ...] = (
         "tree",
         "Per tree of runs",
         (
-            Case("chain", 5, 10, "5-deep chain", check=5),
-            Case("agent", 1, 5, "agent with one tool call", check=1),
+            Case("chain", 5, 20, "5-deep chain", check=5),
+            Case("agent", 1, 10, "agent with one tool call", check=1),
         ),
     ),
     Section(

@@ -73,6 +73,11 @@ class Results:
             self.values(section, case, contestant, variant, name), self.values(section, case, to, "no content", name)
         )
 
+    def tells_tokens(self, section: str, case: str, contestant: str, variant: str = "no content") -> bool:
+        """Whether the spans of a contestant say how many tokens a call took."""
+        row = self.row(section, case, contestant, variant)
+        return row is not None and bool(row.get("check", {}).get("tokens"))
+
     def problems(self) -> list[dict[str, Any]]:
         """The rows that were not timed."""
         return [row for row in self._rows.values() if row.get("problem")]

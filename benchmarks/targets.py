@@ -30,7 +30,7 @@ def targets(results: Results, rest: Mapping[str, Any]) -> Iterator[Target]:
         ("call_invoke/8", "`invoke`"),
         ("call_alone/8", "`ainvoke` alone"),
     ):
-        yield _below_peers(results, "call", case, f"Per call, {title}: adds less than every peer")
+        yield from _below_peers(results, "call", case, f"Per call, {title}")
         bare = results.ratio("call", case, "own", "no content", "bare")
         more = _adds(results, "call", case, "own", "no content", "bare")
         yield _at_most(f"Per call, {title}: at most 1.5 times the bare span", bare, 1.5, more)
@@ -38,7 +38,7 @@ def targets(results: Results, rest: Mapping[str, Any]) -> Iterator[Target]:
         more = _adds(results, "call", case, "own", "no content", "full")
         yield _at_most(f"Per call, {title}: at most 1.5 times the bare span with as many attributes", full, 1.5, more)
     for case, title in (("chain/5", "5-deep chain"), ("agent/1", "agent")):
-        yield _below_peers(results, "tree", case, f"Tree of runs, {title}: adds less than every peer")
+        yield from _below_peers(results, "tree", case, f"Tree of runs, {title}")
     for variant in ("unsampled", "no client"):
         for case in ("token_astream/1000", "token_stream/1000", "call_ainvoke/8", "chain/5"):
             title = case.split("/")[0].replace("token_", "").replace("call_", "")
@@ -63,14 +63,27 @@ def _adds(results: Results, section: str, case: str, name: str, variant: str, ba
     return f"; adds {own.median * 1e6:,.1f} µs, the other {other.median * 1e6:,.1f} µs{times}"
 
 
-def _below_peers(results: Results, section: str, case: str, what: str) -> Target:
-    """Compared in the variant that all offer, without content; a peer without that switch stands as it is."""
+def _below_peers(results: Results, section: str, case: str, what: str) -> Iterator[Target]:
+    yield _below(results, section, case, f"{what}: adds less than every peer")
+    yield _below(results, section, case, f"{what}: adds less than every peer that records tokens", tokens=True)
+
+
+def _below(results: Results, section: str, case: str, what: str, *, tokens: bool = False) -> Target:
+    """Compared in the variant that all offer, without content; a peer without that switch stands as it is.
+
+    Args:
+        results: The timed sections.
+        section: One of them.
+        case: The case.
+        what: What is wanted.
+        tokens: Whether to leave out the peers whose spans do not tell the tokens.
+    """
     found: dict[str, Figure] = {}
     for name, variant in results.pairs(section):
         if name in BASELINES or (variant != "no content" and "no content" in BY_NAME[name].variants):
             continue
         figure = results.added(section, case, name, variant)
-        if figure is not None:
+        if figure is not None and (name == "own" or not tokens or results.tells_tokens(section, case, name, variant)):
             found[name] = figure
     own = found.pop("own", None)
     if own is None or not found:

@@ -20,7 +20,7 @@ from typing import Any
 
 from .adapters import Adapter, Sink
 from .crowd import CROWDS
-from .model import MODEL, PROMPT
+from .model import INPUT_TOKENS, MODEL, PROMPT
 from .workloads import WORKLOADS
 
 
@@ -70,6 +70,7 @@ class Process:
             "models": len(self._sink.models),
             "named": len(named),
             "content": any(PROMPT in text for text in self._sink.text),
+            "tokens": any(str(INPUT_TOKENS) in text for text in self._sink.text),
         }
 
     def _settle(self, seconds: float) -> None:

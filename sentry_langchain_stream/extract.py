@@ -15,7 +15,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 
 from . import content, naming
 from .call import Request, Response
-from .containment import contained
+from .containment import contain, contained
 from .parameters import as_text, request_parameters, tool_definitions
 from .privacy import Policy
 from .usage import Usage, count
@@ -59,10 +59,14 @@ def request(
         told = policy.beside(system, tools, ahead=1)
         said = _safely("input messages", lambda: _input(messages, prompts, told))
     model = estimate = None
-    with contained("extract.model"):
+    try:
         model = _model(arguments, metadata, options)
-    with contained("extract.input estimate"):
+    except Exception as error:
+        contain("extract.model", error)
+    try:
         estimate = _estimate(messages if messages is not None else prompts or (), token_counter)
+    except Exception as error:
+        contain("extract.input estimate", error)
     return Request(
         operation="chat" if messages is not None else "text_completion",
         model=model,

@@ -178,7 +178,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
         **kwargs: Any,
     ) -> Hook:
         """A chat model starts: open its span."""
-        with contained("on_chat_model_start"):
+        try:
             flat = [message for prompt in messages for message in prompt]
             self._models.start(
                 _start("model", run_id, parent_run_id, metadata, kwargs),
@@ -187,6 +187,8 @@ class SentryStreamHandler(AsyncCallbackHandler):
                 payload=messages[0] if messages else messages,
                 messages=flat,
             )
+        except Exception as error:
+            contain("on_chat_model_start", error)
         return _DONE
 
     def on_llm_start(
@@ -235,8 +237,10 @@ class SentryStreamHandler(AsyncCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model has answered: close its span."""
-        with contained("on_llm_end"):
+        try:
             self._models.end(run_id, "completed", response)
+        except Exception as error:
+            contain("on_llm_end", error)
         return _DONE
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
@@ -260,14 +264,18 @@ class SentryStreamHandler(AsyncCallbackHandler):
         **kwargs: Any,
     ) -> Hook:
         """A chain starts. At the top it is the pipeline; below, it links its runs to what is above."""
-        with contained("on_chain_start"):
+        try:
             self._steps.start_chain(_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
+        except Exception as error:
+            contain("on_chain_start", error)
         return _DONE
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain ended."""
-        with contained("on_chain_end"):
+        try:
             self._steps.end_chain(run_id, outputs)
+        except Exception as error:
+            contain("on_chain_end", error)
         return _DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:

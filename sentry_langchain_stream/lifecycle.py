@@ -9,7 +9,7 @@ from uuid import UUID
 
 from . import backends, bookkeeping, garbage, naming, watch
 from .call import Call
-from .containment import contained
+from .containment import contain, contained
 from .privacy import NOTHING, Policy
 from .record import CHAINS, Agent, Detail, Outcome, Run, Start
 from .settings import Settings
@@ -249,14 +249,17 @@ class LiveRuns:
             if len(begun.children) == start.batch - 1:
                 del self._batches[together]
             return begun
-        backend = backends.choose()
+        client = backends.current_client()
+        backend = backends.choose(client)
         if backend is None:
             return None
         watch.process(self)
         settings = self._settings
-        with contained("start of the senders"):
-            backends.start_senders(metrics=settings.metrics)
-        inputs, outputs = backends.allowed_content()
+        try:
+            backends.start_senders(client, metrics=settings.metrics)
+        except Exception as error:
+            contain("start of the senders", error)
+        inputs, outputs = backends.allowed_content(client)
         policy = Policy.decide(
             client_inputs=inputs,
             client_outputs=outputs,

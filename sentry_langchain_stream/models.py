@@ -8,7 +8,7 @@ from uuid import UUID
 
 from . import backends, content, events, extract
 from .call import Call, Request
-from .containment import contained, warn_once
+from .containment import contain, contained, warn_once
 from .lifecycle import LiveRuns
 from .privacy import NOTHING, Gathered, Policy
 from .record import Outcome, Start
@@ -62,11 +62,13 @@ class ModelRuns:
             options = {**(told.get("options") or {}), **(told.get("invocation_params") or {})}
             request = Request(operation="chat" if messages is not None else "text_completion")
             provider = None
-            with contained("extract.provider"):
+            try:
                 provider = extract.provider(serialized, start.metadata, options)
                 if provider is not None:
                     backends.warn_of_rival(provider.integration)
-            with contained("extract.request"):
+            except Exception as error:
+                contain("extract.provider", error)
+            try:
                 request = extract.request(
                     serialized,
                     messages=messages,
@@ -78,6 +80,8 @@ class ModelRuns:
                     provider=provider,
                     name=start.name,
                 )
+            except Exception as error:
+                contain("extract.request", error)
             gathered = Gathered(policy) if policy.outputs else None
             return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch)
 
@@ -137,13 +141,14 @@ class ModelRuns:
         if run is None:
             return
         if run.call is not None and response is not None:
-            with contained("extract.response"):
+            try:
                 # A call that is not recorded is followed for its metrics, which hold no content.
                 self._answer(run.call, run.policy if run.recording else NOTHING, response, how)
-        with contained("end of a model run"):
-            if error is not None:
-                self._runs.end_batch(run_id)
-            self._runs.end(run_id, how, error)
+            except Exception as failure:
+                contain("extract.response", failure)
+        if error is not None:
+            self._runs.end_batch(run_id)
+        self._runs.end(run_id, how, error)
 
     def _answer(self, call: Call, policy: Policy, response: Any, how: Outcome) -> None:
         asked = call.request

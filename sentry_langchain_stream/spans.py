@@ -7,7 +7,7 @@ from uuid import UUID
 
 from . import attributes, backends, content, naming, watch
 from .call import Call, Request
-from .containment import contained
+from .containment import contain, contained
 from .conventions import AttributeValue
 from .pricing import Prices
 from .privacy import Policy
@@ -61,7 +61,7 @@ class RunSpans:
         dialect = self._settings.dialect
         op = naming.op(kind, dialect, platform)
         name = naming.span_name(kind, dialect, run.pipeline, what)
-        with contained("backend.start"):
+        try:
             if run.span is not None:
                 run.backend.rename(run.span, op=op, name=name)
                 return
@@ -72,6 +72,8 @@ class RunSpans:
                 # The root is not sampled. It is finished all the same, so that the SDK can count it.
                 run.recording = False
             # A child that the user's `ignore_spans` left out: what is below it hangs on its parent.
+        except Exception as error:
+            contain("backend.start", error)
 
     def activate(self, run: Run, enclosing: UUID | None) -> None:
         """Make a span the active one for what runs inside of a run. Call it where LangChain starts the run.
@@ -123,10 +125,14 @@ class RunSpans:
             self._complete(run, run.call)
         if run.span is not None:
             told: dict[str, AttributeValue] = {}
-            with contained("attributes"):
+            try:
                 told = attributes.describe(run, self._settings.dialect)
-            with contained("backend.finish"):
+            except Exception as fault:
+                contain("attributes", fault)
+            try:
                 run.backend.finish(run.span, told, _STATUS[outcome])
+            except Exception as fault:
+                contain("backend.finish", fault)
         if run.call is not None and self._settings.metrics:
             with contained("metrics"):
                 backends.record_metrics(run, run.call)
@@ -143,10 +149,10 @@ class RunSpans:
         if run.span is not None and self._prices is not None:
             with contained("cost"):
                 call.cost = self._prices.cost(call)
-        with contained("usage of agents"):
-            used = call.usage()
-            if used is not None:
-                for agent in run.agents():
+        for agent in run.agents():
+            with contained("usage of agents"):
+                used = call.usage()
+                if used is not None:
                     agent.add(used)
 
 

@@ -122,6 +122,23 @@ def test_a_target_is_judged_by_the_whole_time(own: list[float], met: bool) -> No
     assert "adds" in more
 
 
+def test_a_peer_that_records_no_tokens_is_named_and_compared_for_itself() -> None:
+    """There is a target with it and one without it, and the page says whose spans lack the tokens."""
+    case = {"section": "call", "case": "call_ainvoke/8"}
+    rows = [
+        row("none", [1, 1], **case),
+        row("own", [5, 5], check={"tokens": True}, **case),
+        row("ddtrace", [3, 3], check={"tokens": False}, **case),
+        row("otel", [9, 9], check={"tokens": True}, **case),
+    ]
+    found = {what: (told, met) for what, _, told, met in targets(Results(rows), {})}
+    told, met = found["Per call, `ainvoke`: adds less than every peer"]
+    assert ("ddtrace" in told, met) == (True, False)
+    told, met = found["Per call, `ainvoke`: adds less than every peer that records tokens"]
+    assert ("OpenTelemetry" in told, met) == (True, True)
+    assert "do not tell the tokens of a call: ddtrace APM, no content." in render(results(*rows))
+
+
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     """Without samples there is no verdict."""
     assert {verdict for *_, verdict in targets(Results([]), {})} == {None}

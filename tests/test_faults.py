@@ -215,7 +215,7 @@ async def test_a_failing_backend_leaves_the_stream_alone(
 ) -> None:
     """Whatever of Sentry's SDK fails, the stream is whole, no run stays live, and it is said once."""
     with capture_spans() as captured:
-        backend = backends.choose()
+        backend = backends.choose(backends.current_client())
         monkeypatch.setattr(type(backend), part, broken)
         handler = SentryStreamHandler()
         for _ in range(3):

@@ -580,7 +580,7 @@ class FaultyEvents(Events):
         self.spans.sampled = sampled
         self.owners: dict[FakeSpan, Seen] = {}
         door = "sentry_langchain_stream.backends"
-        self.stack.enter_context(patch(f"{door}.choose", lambda: backend))
+        self.stack.enter_context(patch(f"{door}.choose", lambda client: backend))
         self.stack.enter_context(patch(f"{door}.allowed_content", self.allowed_content))
         self.stack.enter_context(patch(f"{door}.capture_error", self.capture_error))
         self.stack.enter_context(patch(f"{door}.Activation", self.activation))
@@ -590,7 +590,7 @@ class FaultyEvents(Events):
         self.dialect, self.chains = dialect, options["chains"]
         self.make_handler(dialect=dialect, **options, **limits)
 
-    def allowed_content(self) -> tuple[bool, bool]:
+    def allowed_content(self, client: object) -> tuple[bool, bool]:
         self.check("allowed_content")
         return True, True
 

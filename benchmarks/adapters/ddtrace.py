@@ -1,4 +1,4 @@
-"""Datadog's tracer with its LangChain integration. Its spans hold no prompts; those are its LLM Observability's."""
+"""Datadog's tracer with its integrations of LangChain and LangGraph. Prompts are its LLM Observability's, not its spans'."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def setup(sink: Sink, variant: str) -> Adapter:
         if sink.watched:
             # What is not sampled goes to the agent too, with a mark by which that drops it.
             for span in (each for each in spans or () if (each.context.sampling_priority or 0) > 0):
-                sink.note(span.get_tag("langchain.request.model"), span)
+                sink.note(span.get_tag("langchain.request.model"), {**span.get_tags(), **span.get_metrics()})
         write(self, spans)
 
     NativeWriter.write = noted
     NativeWriter._send_payload = lambda *args, **kwargs: None
-    ddtrace.patch(langchain=True)
+    ddtrace.patch(langchain=True, langgraph=True)
     return Adapter([], lambda: tracer.trace("request"), tracer.flush)

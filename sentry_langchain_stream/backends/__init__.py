@@ -5,7 +5,7 @@ makes spans active, `issues.py` reports failures, `metrics.py` records what is t
 keeps the peace with Sentry's own integrations.
 """
 
-from .client import allowed_content, choose, is_sending, pipeline_name, scopes, start_senders, within
+from .client import allowed_content, choose, current_client, is_sending, pipeline_name, scopes, start_senders, within
 from .issues import capture_error, first_failed
 from .metrics import record_metrics
 from .neighbours import INTEGRATION, deduplicated, has_integration, is_sentrys_handler, quiet_langgraph, warn_of_rival
@@ -20,6 +20,7 @@ __all__ = [
     "allowed_content",
     "capture_error",
     "choose",
+    "current_client",
     "deduplicated",
     "first_failed",
     "has_integration",

@@ -27,9 +27,13 @@ _sending: ref[Any] | None = None
 """The client whose threads were started last, in this process."""
 
 
-def choose() -> SpanBackend | None:
-    """The backend for a new root run, or `None` if there is no Sentry client."""
-    client = sentry_sdk.get_client()
+def current_client() -> Any:
+    """The Sentry client of whoever asks."""
+    return sentry_sdk.get_client()
+
+
+def choose(client: Any) -> SpanBackend | None:
+    """The backend for a new root run, or `None` if the client is none that sends."""
     if not client.is_active():
         return None
     options = client.options
@@ -39,17 +43,17 @@ def choose() -> SpanBackend | None:
     return _STREAMED_SPANS if CAN_STREAM and lifecycle == "stream" else _TRANSACTION_SPANS
 
 
-def start_senders(*, metrics: bool) -> None:
-    """Start the threads with which the client sends, once there is something to be sent some time.
+def start_senders(client: Any, *, metrics: bool) -> None:
+    """Start the threads with which a client sends, once there is something to be sent some time.
 
     Else the SDK starts each with the first thing to send. If that is a run that ends as the process exits, Python 3.12
     has none to give any more, and it is lost. And what other threads finish meanwhile is dropped (sentry-sdk 2.75).
 
     Args:
+        client: The client.
         metrics: Whether metrics are going to be sent, too.
     """
     global _sending
-    client = sentry_sdk.get_client()
     if _sending is not None and _sending() is client:
         return
     _sending = ref(client)
@@ -70,13 +74,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_senders)
 
 
-def allowed_content() -> tuple[bool, bool]:
-    """Whether the client allows AI inputs and outputs to be recorded.
+def allowed_content(client: Any) -> tuple[bool, bool]:
+    """Whether a client allows AI inputs and outputs to be recorded.
 
     By `data_collection` where the SDK has it (>= 2.70, where it mirrors `send_default_pii` unless set),
     else by `send_default_pii`.
     """
-    options = sentry_sdk.get_client().options
+    options = client.options
     collection = options.get("data_collection")
     content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
     if isinstance(content, Mapping):

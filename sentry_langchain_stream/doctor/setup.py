@@ -5,7 +5,7 @@ from __future__ import annotations
 from sentry_sdk.tracing_utils import has_tracing_enabled
 from sentry_sdk.utils import BadDsn, Dsn, is_valid_sample_rate
 
-from ..backends.client import allowed_content, choose
+from ..backends.client import allowed_content, choose, current_client
 from ..backends.neighbours import traces_models
 from ..backends.spans import StreamedSpans
 from ..naming import PROVIDERS
@@ -131,7 +131,7 @@ def tracing_mode(case: Case) -> Finding:
             f"the instrumenter is {options['instrumenter']!r}, so the SDK makes no spans of its own API",
             "Leave out instrumenter=... in sentry_sdk.init.",
         )
-    if isinstance(choose(), StreamedSpans):
+    if isinstance(choose(current_client()), StreamedSpans):
         if options.get("before_send_transaction") is not None:
             return Finding(
                 name,
@@ -210,7 +210,7 @@ def data_collection(case: Case) -> Finding:
     if not case.client.is_active():
         return _no_client(name)
     options = case.client.options
-    allowed = dict(zip(("inputs", "outputs"), allowed_content(), strict=True))
+    allowed = dict(zip(("inputs", "outputs"), allowed_content(current_client()), strict=True))
     told = "; ".join(f"{direction} are {'' if on else 'not '}recorded" for direction, on in allowed.items())
     seen = _content(case)
     if seen is not None and seen != allowed:
