@@ -1,4 +1,4 @@
-"""Datadog's tracer with its integrations of LangChain and LangGraph. Prompts are its LLM Observability's, not its spans'."""
+"""Datadog's tracer with its integrations of LangChain and LangGraph, whose spans hold no prompts."""
 
 from __future__ import annotations
 
