@@ -101,6 +101,8 @@ def _test(session: nox.Session) -> None:
         silent=True,
         log=False,
     )
+    if versions is None:  # the environment is made, and no more than that
+        return
     about.write_text(json.dumps({"versions": json.loads(str(versions)), "whole": not session.posargs}))
     command = ["--numprocesses", "auto", "--dist", "loadscope", "--quiet", f"--junitxml={report}"]
     temporary = ["--basetemp", str(ROOT / ".cache" / f"pytest-{session.name}")]

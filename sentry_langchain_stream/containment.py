@@ -92,7 +92,7 @@ class contained:
 
 
 def contain(place: str, error: Exception) -> None:
-    """What `contained` does with a failure. For the hooks that run once per token, where a `try` costs nothing."""
+    """What `contained` does with a failure. For what every token or call passes through: a `try` costs nothing."""
     if _strict:
         raise error
     report(place, error)

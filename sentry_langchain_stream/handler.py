@@ -157,8 +157,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
         But where its async manager starts a completion model, it leaves out all others if one handler says so
         (langchain-core 1.0 to 1.8), among them its own, without which `astream_events` has no events.
         """
-        frame = sys._getframe(1)
-        return frame.f_code is not _ASYNC_LLM_START and getattr(frame.f_back, "f_code", None) is not _ASYNC_LLM_START
+        return id(sys._getframe(1).f_code) not in _ASYNC_LLM_START
 
     @property
     def live_runs(self) -> int:
@@ -384,7 +383,9 @@ def _start(
     )
 
 
-_ASYNC_LLM_START = AsyncCallbackManager.on_llm_start.__code__
+_CODE = AsyncCallbackManager.on_llm_start.__code__
+_ASYNC_LLM_START = frozenset(map(id, (_CODE, *_CODE.co_consts)))
+"""The identities of its code and of the comprehensions in it: LangChain asks for each token, so this is quick."""
 
 
 def _follows(graph: Any, config: Any) -> bool:
