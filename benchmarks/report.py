@@ -16,6 +16,19 @@ What the handler costs, beside doing nothing and beside its peers. This page is 
 no network once the environments are there. The samples are in `benchmarks/results.json`.
 """
 
+WHY = """### Why some targets are missed
+
+- **Calls.** The bare span is what Sentry's SDK takes for a span that says nothing. What a span says costs the SDK more,
+  in the thread that ends the request; the libraries of OpenTelemetry and Datadog leave that to a thread of their own.
+  The rest is the handler's: to find out model, provider, parameters, tokens and where the run belongs, and to make its
+  span the active one.
+- **Calls alone.** Each is a transaction of its own, which the SDK prepares and sends at once.
+- **ddtrace APM** records provider and model. Tokens are a matter of its LLM Observability, which was not measured.
+- **Unsampled** runs are followed all the same, because their failures become issues.
+- **The import of the handler** needs LangChain's messages and documents, which whoever has a chat model has loaded; the
+  rest is the reading of some thirty files.
+"""
+
 METHOD = """## How it is measured
 
 - Every contestant has an environment and a process of its own, set up as its documentation advises for production:
@@ -46,6 +59,7 @@ def render(results: Mapping[str, Any]) -> str:
     """The page, as Markdown."""
     found = Results(results.get("samples", ()))
     parts = [HEAD, _about(results), *_targets(found, results), "![Added per token and per call](performance.svg)\n"]
+    parts.append(WHY)
     parts.append(_overview(found))
     parts += _without_tokens(found)
     for section in SECTIONS:

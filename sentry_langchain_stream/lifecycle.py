@@ -281,6 +281,7 @@ class LiveRuns:
 
     def _start_top(self, run: Run, start: Start, record: Callable[[Policy], Call | Detail] | None) -> None:
         run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
+        run.attempt = bookkeeping.attempt(start.tags)
         if start.kind != "chain":
             run.kind = start.kind
         detail = self._record(run, record) if record is not None else None

@@ -88,15 +88,16 @@ class RunSpans:
         """
         if not self._settings.nesting or not run.recording or run.kind in ("agent", "pipeline"):
             return
+        above = run.parent
+        if above is None and run.kind == "chain":  # what it belonged to has ended meanwhile
+            return
         spreads = run.call is None or run.call.request.operation == "chat"
-        if run.kind == "chain" and not run.node and run.parent is not None and enclosing != run.parent.id:
+        if run.kind == "chain" and not run.node and above is not None and enclosing != above.id:
             top = run.top()
             spreads = top.task is None or not watch.is_current(top)
-        above = _activation_above(run) if run.kind == "chain" else None
         if run.inside is not None:
             with run.tree.lock, contained("nesting"):
-                if above is None or not above.covers(run.inside, spreads=spreads):
-                    run.activation = backends.Activation(run.inside, spreads=spreads)
+                run.activation = backends.Activation(run.inside, spreads=spreads)
 
     def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         """Close a run's span with all that is known of it, and report its failure if nobody above can recover.
@@ -151,15 +152,6 @@ class RunSpans:
                 used = call.usage()
                 if used is not None:
                     agent.add(used)
-
-
-def _activation_above(run: Run) -> backends.Activation | None:
-    while (above := run.parent) is not None:
-        activation: backends.Activation | None = above.activation  # read once: another thread may end it
-        if activation is not None:
-            return activation
-        run = above
-    return None
 
 
 def _partial(asked: Request, text: str, policy: Policy) -> str:

@@ -24,7 +24,7 @@ from tests.trees import ways
 from tests.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.trees.case import Case, record
 from tests.trees.script import Shelf, actor
-from tests.wire import BOTH_MODELS, WIRE_SHAPES, content_allowed
+from tests.wire import BOTH_MODELS, WIRE_SHAPES, active_span, content_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -210,6 +210,17 @@ async def test_later_attempts_are_numbered(shape: str, way: ways.Run) -> None:
     captured = await run(PROMPT | model, {"question": "Hi"}, shape, way)
     assert told(captured, "langchain_stream.attempt") == {"demo": [None], "chat small": [None, 2, 3]}
     assert told(captured, "error.type")["chat small"] == ["ValueError", "ValueError", None]
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_later_attempts_of_a_model_that_has_the_handler_to_itself_are_numbered(shape: str) -> None:
+    """So it is where the handler is the model's own and sees nothing above it, below a span of the application's."""
+    model = actor(ValueError("busy"), ValueError("busy"), "Yes.")
+    model.callbacks = [SentryStreamHandler()]
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape):
+        model.with_retry(wait_exponential_jitter=False).invoke("Hi")
+    calls = captured.find_all(op="gen_ai.chat")
+    assert [call.attributes.get("langchain_stream.attempt") for call in calls] == [None, 2, 3]
 
 
 async def test_an_attempt_of_a_chain_is_one_of_what_is_in_it() -> None:

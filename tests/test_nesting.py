@@ -184,9 +184,10 @@ async def test_the_runs_of_a_batch_do_not_mix(outside: World, shape: str, batch:
         assert_worked_below(captured, name, f"pipeline of {name}")
 
 
+@pytest.mark.parametrize("inner", [False, True], ids=["at the top", "in a chain"])
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-async def test_spans_of_concurrent_branches_do_not_nest_in_each_other(shape: str, way: Way) -> None:
+async def test_spans_of_concurrent_branches_do_not_nest_in_each_other(shape: str, way: Way, inner: bool) -> None:
     """Two branches that have a span open at the same time: each hangs below the pipeline."""
     handler: Any = SentryStreamHandler()
     threads = threading.Barrier(2, timeout=10)
@@ -212,10 +213,14 @@ async def test_spans_of_concurrent_branches_do_not_nest_in_each_other(shape: str
         return RunnableLambda(work, awork)
 
     with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
-        branches = RunnableParallel(left=branch(0), right=branch(1))
+        branches: Runnable[Any, Any] = RunnableParallel(left=branch(0), right=branch(1))
+        if inner:
+            branches = RunnableLambda(lambda given: given) | branches
         await way.run(branches, "Hi", {"callbacks": [handler]})
     for number in (0, 1):
-        assert name_above(captured, f"branch {number}") == "RunnableParallel<left,right>"
+        assert name_above(captured, f"branch {number}") == (
+            "RunnableSequence" if inner else "RunnableParallel<left,right>"
+        )
         assert name_above(captured, f"below {number}") == f"branch {number}"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import sentry_sdk
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sentry_sdk import serializer
 from sentry_sdk._types import AnnotatedValue
 from sentry_sdk.scrubber import EventScrubber
 from sentry_sdk.serializer import serialize
@@ -57,6 +58,8 @@ CIRCLE["circle"] = {"circle": CIRCLE}
 @example(span={"data": {"stop": ["short", "longer than ten"]}})
 @example(span={"data": {1: "a key that is no text"}})
 @example(span={"data": CIRCLE})
+@example(span={"data": {"bytes": "éééééé"}})
+@example(span={"data": {"too early": datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))}})
 def test_a_prepared_span_is_what_the_sdk_makes_of_it(span: dict[str, Any], longest: int | None) -> None:
     """Whatever a span holds, the SDK sends the same of it, within the client's limit on texts."""
     with sentry_sdk.new_scope() as scope:
@@ -78,6 +81,20 @@ def test_no_event_is_captured_while_the_sdk_is_at_work() -> None:
     told = serialize({"spans": [_Prepared(data={"odd": object()})], "tags": {"late": Late()}})
     assert seen == [True]
     assert told["tags"] == {"late": "late"}
+
+
+def test_whoever_wants_to_see_every_value_does() -> None:
+    """Processors of values, which the SDK asks about every attribute of a span, are asked about those of ours."""
+
+    def masked(value: Any, hint: Any) -> Any:
+        return "masked" if value == "secret" else NotImplemented
+
+    serializer.global_repr_processors.append(masked)
+    try:
+        (told,) = serialize({"spans": [_Prepared(data={"said": "secret", "number": 1})]})["spans"]
+    finally:
+        serializer.global_repr_processors.remove(masked)
+    assert told["data"] == {"said": "masked", "number": 1}
 
 
 def test_only_the_sdks_own_class_of_spans_is_prepared() -> None:

@@ -23,8 +23,8 @@ _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
 _NO_SPANS = NoSpans()
 
-_sending: ref[Any] | None = None
-"""The client whose threads were started last, in this process."""
+_sending: tuple[ref[Any] | None, int] = None, 0
+"""The client whose threads were started last, and in which process."""
 
 
 def current_client() -> Any:
@@ -54,24 +54,16 @@ def start_senders(client: Any, *, metrics: bool) -> None:
         metrics: Whether metrics are going to be sent, too.
     """
     global _sending
-    if _sending is not None and _sending() is client:
+    last, process = _sending
+    if last is not None and last() is client and process == os.getpid():
         return
-    _sending = ref(client)
+    _sending = ref(client), os.getpid()
     worker = getattr(getattr(client, "transport", None), "_worker", None)
     counts = getattr(client, "metrics_batcher", None) if metrics else None
     for sender in (worker, getattr(client, "span_batcher", None), counts):
         start = getattr(sender, "_ensure_thread", None)
         if start is not None:
             start()
-
-
-def _forget_senders() -> None:
-    global _sending
-    _sending = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_senders)
 
 
 def allowed_content(client: Any) -> tuple[bool, bool]:

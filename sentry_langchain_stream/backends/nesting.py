@@ -42,12 +42,6 @@ class Activation:
         self._inner: Scope = RunScope.over(self._outer, self._inside)
         Scope.set_current_scope(self._inner)
 
-    def covers(self, span: Any, *, spreads: bool) -> bool:
-        """Whether another activation, of this span, would make no difference here."""
-        inside = self._inside
-        same = inside.span is span and inside.spreads >= spreads and sentry_sdk.get_current_scope() is self._inner
-        return same and inside.now()
-
     def pause(self) -> None:
         """What runs next in this context is outside. Whoever is inside gets back the scope that is left now.
 
@@ -80,12 +74,12 @@ class _Inside:
     other thread or task that shares the scope it is inside if the run spreads, as the run must have started that.
     """
 
-    __slots__ = ("_call", "_code", "_frame", "_task", "_thread", "ended", "span", "spreads")
+    __slots__ = ("_call", "_code", "_frame", "_spreads", "_task", "_thread", "ended", "span")
 
     def __init__(self, span: Any, spreads: bool) -> None:
         self.span = span
         self.ended = False
-        self.spreads = spreads
+        self._spreads = spreads
         self._thread = get_ident()
         task = _task()
         self._task = weakref.ref(task) if task is not None else None
@@ -98,7 +92,7 @@ class _Inside:
         if self._call is None:  # whoever started the run is not LangChain
             return True
         if not self._started_here():
-            return self.spreads
+            return self._spreads
         frame = sys._getframe(1)
         while frame is not None and not (id(frame) == self._frame and frame.f_code is self._code):
             frame = frame.f_back  # type: ignore[assignment]
@@ -209,13 +203,12 @@ def _langchain_call() -> tuple[int, CodeType | None, Callable[[], object | None]
     start the run in a call that is over at once, another frame may come to have the same identity: hence the code.
     """
     frame: Any = sys._getframe(1)
-    of_manager = None
+    manager = None
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_MANAGERS):
-            of_manager = frame
-        elif of_manager is not None and frame.f_code.co_name != _COMPREHENSION:
-            manager = of_manager.f_locals.get("self")
-            return (id(frame), frame.f_code, weakref.ref(manager)) if manager is not None else (0, None, None)
+            manager = frame.f_locals.get("self", manager)
+        elif manager is not None and frame.f_code.co_name != _COMPREHENSION:
+            return id(frame), frame.f_code, weakref.ref(manager)
         frame = frame.f_back
     return 0, None, None
 

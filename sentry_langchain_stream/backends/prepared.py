@@ -3,7 +3,7 @@
 As a transaction ends, the SDK looks at each value of each span in it, lest there be one that cannot be sent (sentry-sdk
 2.75). At 2 µs a value that is more than all else a model's span costs, and it is the request that waits. What has a
 `__sentry_repr__` the SDK takes as that says. So our spans say it themselves while all they hold is plain, and leave it
-to the SDK where something is not.
+to the SDK where something is not. What it then cuts or leaves out, it does not annotate in the event's `_meta`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 import sentry_sdk
 from sentry_sdk import utils
-from sentry_sdk.serializer import serialize
+from sentry_sdk.consts import DEFAULT_MAX_VALUE_LENGTH
+from sentry_sdk.serializer import global_repr_processors, serialize
 from sentry_sdk.tracing import Span
 
 
@@ -38,13 +39,15 @@ class _Prepared(dict[str, Any]):
 
     def __sentry_repr__(self) -> dict[str, Any]:
         options = sentry_sdk.get_client().options
-        try:
-            return _plain(self, options.get("max_value_length") or inf)
-        except _NotPlain:
-            limits = {name: options.get(name) for name in ("max_value_length", "custom_repr")}
-            told: dict[str, Any] = serialize({"spans": [{**self}]}, **limits)["spans"][0]
-            utils.disable_capture_event.set(True)  # as it was before: we are called by the SDK's own `serialize`
-            return told
+        if not global_repr_processors:  # they are asked about every value, so there is none that needs no look
+            try:
+                return _plain(self, options.get("max_value_length") or DEFAULT_MAX_VALUE_LENGTH or inf)
+            except Exception:  # it is not plain, or not even to be looked at
+                pass
+        limits = {name: options.get(name) for name in ("max_value_length", "custom_repr")}
+        told: dict[str, Any] = serialize({"spans": [{**self}]}, **limits)["spans"][0]
+        utils.disable_capture_event.set(True)  # as it was before: we are called by the SDK's own `serialize`
+        return told
 
 
 class _NotPlain(Exception):
@@ -52,6 +55,7 @@ class _NotPlain(Exception):
 
 
 _AS_IT_IS = frozenset({int, bool, type(None)})
+_LONGEST_CHARACTER = 4  # bytes of UTF-8, in which the SDK counts
 
 
 def _plain(told: Mapping[Any, Any], longest: float, *, holds: bool = True) -> dict[str, Any]:
@@ -59,29 +63,29 @@ def _plain(told: Mapping[Any, Any], longest: float, *, holds: bool = True) -> di
 
     Args:
         told: The span, or what it holds: its data, its tags.
-        longest: How long a text may be, in characters.
+        longest: How long a text may be, in bytes.
         holds: Whether there may be mappings in it.
 
     Raises:
         _NotPlain: The SDK would change something, or might.
     """
     found: dict[str, Any] = {}
-    for name, value in told.items():
-        kind = value.__class__
+    for name, value in [*told.items()]:  # a copy: another thread may be writing
+        kind = type(value)
         if kind is str:
-            is_plain = len(value) <= longest
+            is_plain = len(value) * _LONGEST_CHARACTER <= longest
         elif kind is float:
             is_plain = isfinite(value)
         elif kind is list:
-            is_plain = all(each.__class__ is str and len(each) <= longest for each in value)
             value = [*value]
+            is_plain = all(type(each) is str and len(each) * _LONGEST_CHARACTER <= longest for each in value)
         elif kind is datetime:
             is_plain, value = True, utils.format_timestamp(value)
         elif kind is dict and holds:
             is_plain, value = True, _plain(value, longest, holds=False)
         else:
             is_plain = kind in _AS_IT_IS
-        if not is_plain or name.__class__ is not str:
+        if not is_plain or type(name) is not str:
             raise _NotPlain
         found[name] = value
     return found
