@@ -40,7 +40,7 @@ async def test_a_stream_that_outlives_its_request_is_not_lost(shape: str, subjec
         assert span.parent_id == request or span.parent_id in above
         assert span.attributes["langchain_stream.outcome"] == "completed"
         assert sent.start <= span.start + SLACK
-        assert span.start < sent.end <= span.end + SLACK
+        assert span.start - SLACK < sent.end <= span.end + SLACK
     assert [span.attributes["ai.total_tokens"] for span in models] == [12] * subject.calls
     assert len({span.span_id for span in ours}) == len(ours)
 

@@ -50,7 +50,7 @@ HAS_V3 = hasattr(BaseChatModel, "stream_events")
 
 needs_v3 = pytest.mark.skipif(not HAS_V3, reason="needs v3 events, which came with langchain-core 1.4")
 
-SLACK = 0.001
+SLACK = 0.01
 """Seconds by which the end of one span may seem to precede another's: the SDK adds a monotonic time that has gone by
 to a wall-clock start, for each span anew."""
 
