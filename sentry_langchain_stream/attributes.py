@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from .call import Call
@@ -11,7 +11,7 @@ from .conventions import KEYS, AttributeValue, Fact
 from .record import Agent, Detail, Retrieval, Run, ToolCall
 from .settings import Dialect
 
-Facts = Iterator[tuple[Fact, AttributeValue | None]]
+Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
 
 
 def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
@@ -21,27 +21,20 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     """
     stated: dict[str, AttributeValue] = {**run.labels}
     spelled = KEYS[dialect]
-    for part, of in _parts(run, dialect):
+    groups = [identity(run), ending(run), operation(run, dialect)]
+    if run.call is not None:
+        groups += [group(run.call) for group in _CALL]
+    elif run.detail is not None:
+        groups.append(_DETAIL[type(run.detail)](run.detail))
+    for facts in groups:
         try:
-            for fact, value in part(*of):
+            for fact, value in facts:
                 if value is not None:
                     for key in spelled[fact]:
                         stated[key] = value
         except Exception as error:
-            contain(f"attributes.{part.__name__}", error)
+            contain(f"attributes.{getattr(facts, '__name__', '?')}", error)
     return stated
-
-
-def _parts(run: Run, dialect: Dialect) -> Iterator[tuple[Callable[..., Facts], tuple[Any, ...]]]:
-    """The groups of facts to state, each with what it is worked out from."""
-    yield identity, (run,)
-    yield ending, (run,)
-    yield operation, (run, dialect)
-    if run.call is not None:
-        for part in _CALL:
-            yield part, (run.call,)
-    elif run.detail is not None:
-        yield _DETAIL[type(run.detail)], (run.detail,)
 
 
 def identity(run: Run) -> Facts:
@@ -128,15 +121,7 @@ def usage(call: Call) -> Facts:
     used = call.usage()
     if used is None:
         return
-    yield Fact.INPUT_TOKENS, used.input
-    yield Fact.OUTPUT_TOKENS, used.output
-    yield Fact.TOTAL_TOKENS, used.total
-    yield Fact.CACHE_READ, used.cache_read
-    yield Fact.CACHE_CREATION, used.cache_creation
-    yield Fact.REASONING, used.reasoning
-    yield Fact.AUDIO_INPUT, used.audio_input
-    yield Fact.AUDIO_OUTPUT, used.audio_output
-    yield Fact.USAGE_SOURCE, used.source
+    yield from zip(_USAGE, used, strict=True)
     seconds = call.ended - call.started
     if used.output is not None and seconds > 0:
         yield Fact.TOKENS_PER_SECOND, used.output / seconds
@@ -148,15 +133,8 @@ def usage(call: Call) -> Facts:
 
 def cost(call: Call) -> Facts:
     """What the tokens cost, in USD."""
-    spent = call.cost
-    if spent is None:
-        return
-    yield Fact.COST_INPUT, spent.input
-    yield Fact.COST_OUTPUT, spent.output
-    yield Fact.COST_TOTAL, spent.total
-    yield Fact.COST_CACHE_READ, spent.cache_read
-    yield Fact.COST_CACHE_CREATION, spent.cache_creation
-    yield Fact.COST_REASONING, spent.reasoning
+    if call.cost is not None:
+        yield from zip(_COST, call.cost, strict=True)
 
 
 def timing(call: Call) -> Facts:
@@ -181,6 +159,27 @@ def content(call: Call) -> Facts:
 
 _CALL: tuple[Callable[[Call], Facts], ...] = (request, response, usage, cost, timing, content)
 _DETAIL: Mapping[type[Detail], Callable[[Any], Facts]] = {Agent: agent, ToolCall: tool, Retrieval: retrieval}
+
+# The facts of the fields of `Usage`, and those of `Cost`, in their order.
+_USAGE = (
+    Fact.INPUT_TOKENS,
+    Fact.OUTPUT_TOKENS,
+    Fact.TOTAL_TOKENS,
+    Fact.CACHE_READ,
+    Fact.CACHE_CREATION,
+    Fact.REASONING,
+    Fact.AUDIO_INPUT,
+    Fact.AUDIO_OUTPUT,
+    Fact.USAGE_SOURCE,
+)
+_COST = (
+    Fact.COST_INPUT,
+    Fact.COST_OUTPUT,
+    Fact.COST_TOTAL,
+    Fact.COST_CACHE_READ,
+    Fact.COST_CACHE_CREATION,
+    Fact.COST_REASONING,
+)
 
 _PARAMETERS: dict[str, Fact] = {
     "temperature": Fact.TEMPERATURE,

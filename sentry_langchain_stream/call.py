@@ -59,8 +59,7 @@ class Response(NamedTuple):
 _NO_ANSWER = Response()
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What a call cost, in USD. The details are parts of the input and of the output."""
 
     input: float

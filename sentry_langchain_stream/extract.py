@@ -73,7 +73,7 @@ def request(
         provider=provider.name if provider else None,
         platform=naming.platform(provider),
         function=name or None,
-        parameters=dict(request_parameters((options, metadata, arguments))),
+        parameters=request_parameters((options, metadata, arguments)),
         tools=tools,
         messages=said,
         system=system,

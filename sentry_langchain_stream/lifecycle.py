@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from threading import get_ident
 from uuid import UUID
+from weakref import ref
 
 from . import backends, bookkeeping, garbage, naming, watch
 from .call import Call
-from .containment import contain, contained
+from .containment import contained
 from .privacy import NOTHING, Policy
 from .record import CHAINS, Agent, Detail, Outcome, Run, Start
 from .settings import Settings
@@ -24,6 +25,8 @@ _BELOW: dict[Outcome, Outcome] = {
 }
 
 _SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed")
+
+_NOBODY: tuple[Callable[[], object | None], None] = (lambda: None), None
 
 
 class LiveRuns:
@@ -51,6 +54,8 @@ class LiveRuns:
         # The calls of several prompts of which not all have started, each with what its runs share: kept, so that
         # nothing else can come to have its identity.
         self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
+        self._met: tuple[Callable[[], object | None], backends.SpanBackend | None] = _NOBODY
+        """The Sentry client that was met last, by a weak reference, and its span model."""
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -240,6 +245,7 @@ class LiveRuns:
         self._runs.clear()
         self._tops.clear()
         self._batches.clear()
+        self._met = _NOBODY  # the client's threads are the parent's, too
 
     def _above(self, start: Start) -> Run | None:
         """What stands above a run without a live parent: the pipeline, below the active span if there is one."""
@@ -250,15 +256,12 @@ class LiveRuns:
                 del self._batches[together]
             return begun
         client = backends.current_client()
-        backend = backends.choose(client)
+        met, backend = self._met
+        if met() is not client:
+            backend = self._meet(client)
         if backend is None:
             return None
-        watch.process(self)
         settings = self._settings
-        try:
-            backends.start_senders(client, metrics=settings.metrics)
-        except Exception as error:
-            contain("start of the senders", error)
         inputs, outputs = backends.allowed_content(client)
         policy = Policy.decide(
             client_inputs=inputs,
@@ -278,6 +281,16 @@ class LiveRuns:
             top.tree.batch = together
             self._batches[together] = start.shared, top
         return top
+
+    def _meet(self, client: object) -> backends.SpanBackend | None:
+        """The span model of a client that was not met last, or `None` if it is one that sends nothing."""
+        backend = backends.choose(client)
+        if backend is not None:
+            watch.process(self)
+            with contained("start of the senders"):
+                backends.start_senders(client, metrics=self._settings.metrics)
+            self._met = ref(client), backend
+        return backend
 
     def _start_top(self, run: Run, start: Start, record: Callable[[Policy], Call | Detail] | None) -> None:
         run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
@@ -340,10 +353,10 @@ class LiveRuns:
 
     def _sweep(self) -> None:
         """End what has been idle too long. Each start looks at two trees at the most, and every tree gets its turn."""
-        for _ in range(2):
+        for _ in range(min(2, len(self._tops))):
             try:
                 run_id = self._tops.popleft()
-            except IndexError:
+            except IndexError:  # another thread was at it
                 return
             run = self._runs.get(run_id)
             if run is None:

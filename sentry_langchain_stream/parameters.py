@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from .containment import contained
+from .containment import contain
 from .privacy import Policy
 from .room import Full, Path, Room, spelled
 from .usage import count
@@ -60,7 +60,7 @@ _SPOKEN = frozenset({"description", "default", "const", "enum", "examples", "exa
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 
 
-def request_parameters(sources: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+def request_parameters(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The request parameters, by the names of `PARAMETERS`.
 
     A value of the wrong type, NaN, infinite, or negative where it cannot be, is left out.
@@ -68,20 +68,30 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> Iterator[tuple[s
     Args:
         sources: Where to look, the one that has the last word first.
     """
-    found: set[str] = set()
+    found: dict[str, Any] = {}
     for source in sources:
-        for place in (source, *_below(source)):
-            # Few of the spellings are there, mostly one or two. Of one parameter the first counts.
-            for spelling in sorted(_SPELLINGS.intersection(place), key=_NAMED_BY.__getitem__):
-                _, name, accept = _NAMED_BY[spelling]
-                value = place[spelling]
-                if value is None or name in found:
-                    continue
-                with contained(f"request parameter {name}"):
-                    accepted = accept(value)
-                    if accepted is not None:
-                        found.add(name)
-                        yield name, accepted
+        _read(source, found)
+        if not _NESTING.isdisjoint(source):
+            for name in _NESTED:
+                if isinstance(below := source.get(name), Mapping):
+                    _read(below, found)
+    return found
+
+
+def _read(place: Mapping[str, Any], found: dict[str, Any]) -> None:
+    """Add the parameters of one place to those found before, of which the first counts."""
+    # Few of the spellings are there, mostly one or two.
+    for spelling in sorted(_SPELLINGS.intersection(place), key=_NAMED_BY.__getitem__):
+        _, name, accept = _NAMED_BY[spelling]
+        value = place[spelling]
+        if value is None or name in found:
+            continue
+        try:
+            accepted = accept(value)
+            if accepted is not None:
+                found[name] = accepted
+        except Exception as error:
+            contain(f"request parameter {name}", error)
 
 
 def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
@@ -127,14 +137,6 @@ def as_text(value: object) -> str | None:
         return value or None
     is_number = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 128
     return str(value) if is_number else None  # Python refuses to spell very large ones
-
-
-def _below(source: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    if _NESTING.isdisjoint(source):
-        return
-    for name in _NESTED:
-        if name in source and isinstance(source[name], Mapping):
-            yield source[name]
 
 
 _MARK = 60  # characters that a mark in place of what was cut takes at most

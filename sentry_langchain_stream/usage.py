@@ -226,11 +226,12 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, int]:
     ranks: dict[str, int] = {}
     created = 0
     for key, value in raw.items():
-        nested = value.__class__ is not int and isinstance(value, Mapping)
-        for path, each in [((key, below), each) for below, each in value.items()] if nested else [((key,), value)]:
-            field, rank = _FIELD_OF.get(path, ("", 0))
-            if field and rank <= ranks.get(field, rank) and (number := count(each)) is not None:
-                found[field], ranks[field] = number, rank
+        is_flat = value.__class__ is int or not isinstance(value, Mapping)
+        for path, each in (((key,), value),) if is_flat else [((key, below), each) for below, each in value.items()]:
+            if path in _FIELD_OF:
+                field, rank = _FIELD_OF[path]
+                if rank <= ranks.get(field, rank) and (number := count(each)) is not None:
+                    found[field], ranks[field] = number, rank
             elif path in _CREATED_FOR:
                 created += count(each) or 0
     if created:

@@ -9,6 +9,8 @@ from uuid import UUID
 import pytest
 
 from sentry_langchain_stream import SentryStreamHandler, attributes, backends, content, extract, lifecycle
+from sentry_langchain_stream.call import Call
+from sentry_langchain_stream.conventions import Fact
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.subjects import SUBJECTS
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
@@ -168,8 +170,11 @@ async def test_what_cannot_be_made_active_is_recorded_all_the_same(
 @pytest.mark.parametrize("where", ["request", "response", "usage", "timing", "content"])
 def test_a_failing_group_of_attributes_leaves_the_others(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each group of attributes stands for itself: the span keeps what the other groups state."""
-    parts = tuple(broken if part.__name__ == where else part for part in attributes._CALL)
-    broken.__name__ = where
+
+    def fails(call: Call) -> attributes.Facts:
+        yield Fact.PIPELINE, broken()
+
+    parts = tuple(fails if part.__name__ == where else part for part in attributes._CALL)
     monkeypatch.setattr(attributes, "_CALL", parts)
     with capture_spans(**content_allowed(True)) as captured:
         for _ in ScriptedModel().stream("Hi", config={"callbacks": [SentryStreamHandler()]}):

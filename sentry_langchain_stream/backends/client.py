@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
-from weakref import ref
 
 import sentry_sdk
 from sentry_sdk import utils
@@ -22,9 +20,6 @@ _is_serializing: ContextVar[bool] | None = getattr(utils, "disable_capture_event
 _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
 _NO_SPANS = NoSpans()
-
-_sending: tuple[ref[Any] | None, int] = None, 0
-"""The client whose threads were started last, and in which process."""
 
 
 def current_client() -> Any:
@@ -53,11 +48,6 @@ def start_senders(client: Any, *, metrics: bool) -> None:
         client: The client.
         metrics: Whether metrics are going to be sent, too.
     """
-    global _sending
-    last, process = _sending
-    if last is not None and last() is client and process == os.getpid():
-        return
-    _sending = ref(client), os.getpid()
     worker = getattr(getattr(client, "transport", None), "_worker", None)
     counts = getattr(client, "metrics_batcher", None) if metrics else None
     for sender in (worker, getattr(client, "span_batcher", None), counts):

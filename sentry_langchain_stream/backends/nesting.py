@@ -202,17 +202,20 @@ def _langchain_call() -> tuple[int, CodeType | None, Callable[[], object | None]
     us, which is made for the call, and is mostly gone when the frame is. Where it is not, as for sync v3 events, which
     start the run in a call that is over at once, another frame may come to have the same identity: hence the code.
     """
+    managers = vars(sys.modules[_MANAGERS]) if _MANAGERS in sys.modules else None
     frame: Any = sys._getframe(1)
-    manager = None
+    found: list[Any] = []
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(_MANAGERS):
-            manager = frame.f_locals.get("self", manager)
-        elif manager is not None and frame.f_code.co_name != _COMPREHENSION:
-            return id(frame), frame.f_code, weakref.ref(manager)
+        if frame.f_globals is managers:
+            found.append(frame)
+        elif found and frame.f_code.co_name != _COMPREHENSION:
+            # Not the functions among them. The variables of a frame are only looked at where they are needed: it costs.
+            manager = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
+            return (id(frame), frame.f_code, weakref.ref(manager)) if manager is not None else (0, None, None)
         frame = frame.f_back
     return 0, None, None
 
 
-_MANAGERS = "langchain_core.callbacks."
+_MANAGERS = "langchain_core.callbacks.manager"
 _COMPREHENSION = "<listcomp>"
 """Has a frame of its own before Python 3.12, which is over at once. LangChain starts completion models in one."""

@@ -54,6 +54,7 @@ class _NotPlain(Exception):
     """Something is not to be sent as it is."""
 
 
+_TEXTS = frozenset({str})
 _AS_IT_IS = frozenset({int, bool, type(None)})
 _LONGEST_CHARACTER = 4  # bytes of UTF-8, in which the SDK counts
 
@@ -69,23 +70,27 @@ def _plain(told: Mapping[Any, Any], longest: float, *, holds: bool = True) -> di
     Raises:
         _NotPlain: The SDK would change something, or might.
     """
-    found: dict[str, Any] = {}
-    for name, value in [*told.items()]:  # a copy: another thread may be writing
+    found = {**told}  # a copy: another thread may be writing
+    if not _TEXTS.issuperset(map(type, found)):
+        raise _NotPlain
+    for name, value in found.items():
         kind = type(value)
         if kind is str:
-            is_plain = len(value) * _LONGEST_CHARACTER <= longest
+            if len(value) * _LONGEST_CHARACTER > longest:
+                raise _NotPlain
+        elif kind in _AS_IT_IS:
+            pass
         elif kind is float:
-            is_plain = isfinite(value)
+            if not isfinite(value):
+                raise _NotPlain
         elif kind is list:
-            value = [*value]
-            is_plain = all(type(each) is str and len(each) * _LONGEST_CHARACTER <= longest for each in value)
+            found[name] = [*value]
+            if not all(type(each) is str and len(each) * _LONGEST_CHARACTER <= longest for each in found[name]):
+                raise _NotPlain
         elif kind is datetime:
-            is_plain, value = True, utils.format_timestamp(value)
+            found[name] = utils.format_timestamp(value)
         elif kind is dict and holds:
-            is_plain, value = True, _plain(value, longest, holds=False)
+            found[name] = _plain(value, longest, holds=False)
         else:
-            is_plain = kind in _AS_IT_IS
-        if not is_plain or type(name) is not str:
             raise _NotPlain
-        found[name] = value
     return found
