@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 from uuid import UUID
 
-from langchain_core.callbacks import AsyncCallbackHandler, AsyncCallbackManager
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
@@ -17,6 +15,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 
 from . import backends, bookkeeping, extract
 from .containment import contain, contained
+from .inline import DONE, Hook, InlineHandler
 from .lifecycle import LiveRuns
 from .models import ModelRuns
 from .privacy import Limits
@@ -24,24 +23,8 @@ from .record import Kind, Start
 from .settings import Dialect, Settings
 from .steps import StepRuns
 
-Hook = Coroutine[Any, Any, None]
-"""What a hook is declared to return, so that it may stand in for LangChain's `async def` hooks."""
 
-
-class _Done:
-    """An awaitable that is complete. Not a coroutine: LangChain's sync manager starts an event loop for those."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return
-        yield
-
-
-_DONE = cast(Hook, _Done())
-
-
-class SentryStreamHandler(AsyncCallbackHandler):
+class SentryStreamHandler(InlineHandler):
     """Turns the runs of LangChain chains, agents and models into Sentry spans.
 
     Pass one instance, made once for the whole process, as `config={"callbacks": [handler]}` to any
@@ -76,9 +59,6 @@ class SentryStreamHandler(AsyncCallbackHandler):
         ValueError: An argument has a value that is not allowed.
     """
 
-    # Every hook is a plain `def` that does its work at once and returns one shared, completed awaitable.
-    # So one class serves both managers: `async def` hooks would cost sync streams an event loop per token,
-    # and a hook that is not overridden costs the same. Hence the hooks below that do nothing.
     _made_from: type[SentryStreamHandler]
 
     clock: Callable[[], float] = staticmethod(time.perf_counter)
@@ -151,15 +131,6 @@ class SentryStreamHandler(AsyncCallbackHandler):
         return _remake, (self._made_from, settings)
 
     @property
-    def run_inline(self) -> bool:  # type: ignore[override]
-        """Whether LangChain calls the hooks where it is, rather than in a task or a thread of their own: yes.
-
-        But where its async manager starts a completion model, it leaves out all others if one handler says so
-        (langchain-core 1.0 to 1.8), among them its own, without which `astream_events` has no events.
-        """
-        return id(sys._getframe(1).f_code) not in _ASYNC_LLM_START
-
-    @property
     def live_runs(self) -> int:
         """How many runs have started and not ended."""
         return len(self._runs)
@@ -188,7 +159,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
             )
         except Exception as error:
             contain("on_chat_model_start", error)
-        return _DONE
+        return DONE
 
     def on_llm_start(
         self,
@@ -209,7 +180,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
                 payload=prompts[0] if prompts else prompts,
                 prompts=prompts,
             )
-        return _DONE
+        return DONE
 
     def on_llm_new_token(
         self,
@@ -224,7 +195,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
             self._gather(run_id, token, chunk)
         except Exception as error:
             contain("on_llm_new_token", error)
-        return _DONE
+        return DONE
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
         """A v3 stream event has arrived: as a chunk, but it tells more."""
@@ -232,7 +203,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
             self._models.gather_event(run_id, event)
         except Exception as error:
             contain("on_stream_event", error)
-        return _DONE
+        return DONE
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model has answered: close its span."""
@@ -240,7 +211,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
             self._models.end(run_id, "completed", response)
         except Exception as error:
             contain("on_llm_end", error)
-        return _DONE
+        return DONE
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model failed, or the stream was left early: close its span with what had arrived."""
@@ -248,7 +219,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
             response = kwargs.get("response")
             answer = response if isinstance(response, LLMResult) else None
             self._models.end(run_id, bookkeeping.outcome(error), answer, error)
-        return _DONE
+        return DONE
 
     # -- chains, tools and retrievers -----------------------------------------------------------------------
 
@@ -267,7 +238,7 @@ class SentryStreamHandler(AsyncCallbackHandler):
             self._steps.start_chain(_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
         except Exception as error:
             contain("on_chain_start", error)
-        return _DONE
+        return DONE
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain ended."""
@@ -275,13 +246,13 @@ class SentryStreamHandler(AsyncCallbackHandler):
             self._steps.end_chain(run_id, outputs)
         except Exception as error:
             contain("on_chain_end", error)
-        return _DONE
+        return DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain failed or was left early."""
         with contained("on_chain_error"):
             self._steps.fail(run_id, error)
-        return _DONE
+        return DONE
 
     def on_tool_start(
         self,
@@ -297,19 +268,19 @@ class SentryStreamHandler(AsyncCallbackHandler):
         with contained("on_tool_start"):
             start = _start("tool", run_id, parent_run_id, metadata, kwargs)
             self._steps.start_tool(start, serialized, kwargs, input_str)
-        return _DONE
+        return DONE
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool ended."""
         with contained("on_tool_end"):
             self._steps.end_tool(run_id, output)
-        return _DONE
+        return DONE
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool failed or was interrupted."""
         with contained("on_tool_error"):
             self._steps.fail(run_id, error)
-        return _DONE
+        return DONE
 
     def on_retriever_start(
         self,
@@ -324,41 +295,19 @@ class SentryStreamHandler(AsyncCallbackHandler):
         """A retriever starts."""
         with contained("on_retriever_start"):
             self._steps.start_retriever(_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query)
-        return _DONE
+        return DONE
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever ended."""
         with contained("on_retriever_end"):
             self._steps.end_retriever(run_id, documents)
-        return _DONE
+        return DONE
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever failed or was interrupted."""
         with contained("on_retriever_error"):
             self._steps.fail(run_id, error)
-        return _DONE
-
-    # -- hooks that are overridden only to stay cheap, see above ----------------------------------------------
-
-    def on_text(self, text: str, **kwargs: Any) -> Hook:
-        """Nothing to do."""
-        return _DONE
-
-    def on_retry(self, retry_state: Any, **kwargs: Any) -> Hook:
-        """Nothing to do."""
-        return _DONE
-
-    def on_agent_action(self, action: Any, **kwargs: Any) -> Hook:
-        """Nothing to do."""
-        return _DONE
-
-    def on_agent_finish(self, finish: Any, **kwargs: Any) -> Hook:
-        """Nothing to do."""
-        return _DONE
-
-    def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> Hook:
-        """Nothing to do."""
-        return _DONE
+        return DONE
 
 
 def _start(
@@ -381,11 +330,6 @@ def _start(
         told.get("invocation_params"),
         enclosing,
     )
-
-
-_CODE = AsyncCallbackManager.on_llm_start.__code__
-_ASYNC_LLM_START = frozenset(map(id, (_CODE, *_CODE.co_consts)))
-"""The identities of its code and of the comprehensions in it: LangChain asks for each token, so this is quick."""
 
 
 def _follows(graph: Any, config: Any) -> bool:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from threading import get_ident
 from uuid import UUID
-from weakref import ref
 
-from . import backends, bookkeeping, garbage, naming, watch
+from . import backends, bookkeeping, garbage, watch
 from .call import Call
 from .containment import contained
 from .privacy import NOTHING, Policy
 from .record import CHAINS, Agent, Detail, Outcome, Run, Start
+from .roots import Roots
 from .settings import Settings
 from .spans import RunSpans
 
@@ -25,8 +24,6 @@ _BELOW: dict[Outcome, Outcome] = {
 }
 
 _SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed")
-
-_NOBODY: tuple[Callable[[], object | None], None] = (lambda: None), None
 
 
 class LiveRuns:
@@ -51,11 +48,7 @@ class LiveRuns:
         """The live run of an id, or `None`. The dict's own method, as it is asked once per token."""
         # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
         self._tops: deque[UUID] = deque()
-        # The calls of several prompts of which not all have started, each with what its runs share: kept, so that
-        # nothing else can come to have its identity.
-        self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
-        self._met: tuple[Callable[[], object | None], backends.SpanBackend | None] = _NOBODY
-        """The Sentry client that was met last, by a weak reference, and its span model."""
+        self._roots = Roots(settings, now)
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -73,7 +66,7 @@ class LiveRuns:
         parent = self._parent(start)
         if parent is None:
             self._sweep()
-            parent = self._above(start)
+            parent = self._roots.above(start, self)
             if parent is None:
                 return
             if start.kind in CHAINS or (parent.anchor is not None and start.batch == 1):
@@ -217,7 +210,7 @@ class LiveRuns:
             if _SEVERITY.index(outcome) >= _SEVERITY.index(parent.outcome):
                 parent.outcome, parent.error_type = outcome, run.error_type
             if not parent.children:
-                self._batches.pop(parent.tree.batch, None)
+                self._roots.complete(parent)
                 self._spans.close(parent, parent.outcome, None, evicted)
         elif outcome == "abandoned" and (parent.name or "").startswith("RunnableWithFallbacks"):
             # Left at its first chunk, it ends without a word (langchain-core 1.7 to 1.8).
@@ -244,53 +237,7 @@ class LiveRuns:
         """Forget every live run without ending it: in a forked process they are the parent's to end."""
         self._runs.clear()
         self._tops.clear()
-        self._batches.clear()
-        self._met = _NOBODY  # the client's threads are the parent's, too
-
-    def _above(self, start: Start) -> Run | None:
-        """What stands above a run without a live parent: the pipeline, below the active span if there is one."""
-        together = (get_ident(), id(start.shared))
-        if start.batch > 1 and together in self._batches:
-            _, begun = self._batches[together]
-            if len(begun.children) == start.batch - 1:
-                del self._batches[together]
-            return begun
-        client = backends.current_client()
-        met, backend = self._met
-        if met() is not client:
-            backend = self._meet(client)
-        if backend is None:
-            return None
-        settings = self._settings
-        inputs, outputs = backends.allowed_content(client)
-        policy = Policy.decide(
-            client_inputs=inputs,
-            client_outputs=outputs,
-            include_prompts=settings.include_prompts,
-            redact=settings.redact,
-            limits=settings.limits,
-        )
-        active = backend.current()
-        pipeline = naming.pipeline(settings.pipeline_name, start.metadata, backends.pipeline_name(), start.name)
-        # It has the id of what stands below it, as it is no run and not in the map.
-        top = Run(start.id, "pipeline", pipeline, backend, policy, anchor=active, inside=active, implicit=True)
-        top.tree.scopes = backends.scopes()
-        top.tree.touched = self._now()  # before anybody can see it: another thread may be looking for idle trees
-        top.recording = active is None or backend.recording(active)
-        if start.batch > 1:
-            top.tree.batch = together
-            self._batches[together] = start.shared, top
-        return top
-
-    def _meet(self, client: object) -> backends.SpanBackend | None:
-        """The span model of a client that was not met last, or `None` if it is one that sends nothing."""
-        backend = backends.choose(client)
-        if backend is not None:
-            watch.process(self)
-            with contained("start of the senders"):
-                backends.start_senders(client, metrics=self._settings.metrics)
-            self._met = ref(client), backend
-        return backend
+        self._roots.forget()
 
     def _start_top(self, run: Run, start: Start, record: Callable[[Policy], Call | Detail] | None) -> None:
         run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
@@ -317,7 +264,7 @@ class LiveRuns:
         except BaseException:
             # Ctrl-C in the middle of our work: LangChain will not end what it has not started.
             if parent.implicit and not parent.children:
-                self._batches.pop(parent.tree.batch, None)
+                self._roots.complete(parent)
                 self._spans.close(parent, "cancelled", None, None)
             raise
 

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any, Protocol
 from uuid import UUID
 
-from . import garbage
+from . import garbage, tasks
 from .record import Run
 
 
@@ -22,7 +22,7 @@ def task(run: Run, ended: Callable[[UUID, bool], None]) -> None:
 
     The watch is taken back with `run.unwatch()`, so that a task that makes many calls gathers none of them.
     """
-    current = _current()
+    current = tasks.current()
     if current is None:
         return
 
@@ -41,20 +41,13 @@ def is_current(run: Run) -> bool:
     LangChain's async manager signals ends from a task of its own; the sync one from where the run started.
     """
     started_in = run.task() if run.task is not None else None
-    return started_in is _current()
+    return started_in is tasks.current()
 
 
 def _unwatch(task: Callable[[], asyncio.Task[Any] | None], done: Callable[[asyncio.Task[Any]], None]) -> None:
     found = task()
     if found is not None:
         found.remove_done_callback(done)
-
-
-def _current() -> asyncio.Task[Any] | None:
-    # `current_task` raises without a running loop, which costs more than to ask first. And each question for the loop
-    # is a system call before Python 3.12.
-    loop = asyncio._get_running_loop()
-    return asyncio.current_task(loop) if loop is not None else None
 
 
 def elsewhere(work: Callable[[], object]) -> bool:

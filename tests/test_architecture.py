@@ -17,6 +17,8 @@ ROOT = Path(sentry_langchain_stream.__file__).parent
 ROOMS: dict[str, set[str]] = {
     "containment": set(),
     "garbage": set(),
+    "tasks": set(),
+    "inline": set(),
     "media": set(),
     "usage": set(),
     "privacy": {"containment", "media"},
@@ -35,8 +37,8 @@ ROOMS: dict[str, set[str]] = {
     "extract": {"call", "content", "naming", "containment", "parameters", "privacy", "usage"},
     "details": {"blocks", "content", "parameters", "privacy", "record"},
     "attributes": {"call", "containment", "conventions", "record", "settings"},
-    "backends": {"call", "containment", "conventions", "garbage", "privacy", "record"},
-    "watch": {"garbage", "record"},
+    "backends": {"call", "containment", "conventions", "garbage", "privacy", "record", "tasks"},
+    "watch": {"garbage", "record", "tasks"},
     "spans": {
         "attributes",
         "backends",
@@ -51,15 +53,16 @@ ROOMS: dict[str, set[str]] = {
         "settings",
         "watch",
     },
+    "roots": {"backends", "containment", "naming", "privacy", "record", "settings", "watch"},
     "lifecycle": {
         "backends",
         "bookkeeping",
         "call",
         "containment",
         "garbage",
-        "naming",
         "privacy",
         "record",
+        "roots",
         "settings",
         "spans",
         "watch",
@@ -95,6 +98,7 @@ ROOMS: dict[str, set[str]] = {
         "bookkeeping",
         "containment",
         "extract",
+        "inline",
         "lifecycle",
         "models",
         "privacy",
@@ -117,6 +121,7 @@ OUTSIDE: dict[str, set[str]] = {
     "pricing": {"genai_prices"},
     "extract": {"langchain_core"},
     "handler": {"langchain_core"},
+    "inline": {"langchain_core"},
     "integration": {"langchain_core", "sentry_sdk"},
     "pytest_plugin": {"pytest"},
 }
@@ -124,7 +129,7 @@ OUTSIDE: dict[str, set[str]] = {
 
 ALLOWED_BELOW: dict[str, set[str]] = {
     "sentry_sdk": {"backends", "integration", "testing", "cli", "demo", "doctor"},
-    "langchain_core": {"handler", "extract", "integration", "demo", "doctor"},
+    "langchain_core": {"handler", "inline", "extract", "integration", "demo", "doctor"},
 }
 """A library, and the rooms that may import it."""
 

@@ -148,7 +148,7 @@ def test_batches_that_are_seen_in_part_leave_nothing() -> None:
     assert len(captured.find_all(op="gen_ai.text_completion")) == 200
     for handler in (seen, other):
         assert handler.live_runs == 0
-        assert handler._runs._batches == {}
+        assert handler._runs._roots._batches == {}
 
 
 def test_copies_are_the_handler_itself_and_pickles_have_its_settings() -> None:

@@ -6,7 +6,6 @@ spans, and the user's `sentry_sdk.start_span`.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import weakref
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
-from .. import garbage
+from .. import garbage, tasks
 
 
 class Activation:
@@ -81,7 +80,7 @@ class _Inside:
         self.ended = False
         self._spreads = spreads
         self._thread = get_ident()
-        task = _task()
+        task = tasks.current()
         self._task = weakref.ref(task) if task is not None else None
         self._frame, self._code, self._call = _langchain_call()
 
@@ -99,7 +98,7 @@ class _Inside:
         return frame is not None
 
     def _started_here(self) -> bool:
-        return self._thread == get_ident() and _task() is (self._task() if self._task is not None else None)
+        return self._thread == get_ident() and tasks.current() is (self._task() if self._task is not None else None)
 
 
 class RunScope(Scope):
@@ -186,13 +185,6 @@ def _share(name: str) -> property:
 for _name in Scope.__slots__:
     if _name != "_span":
         setattr(RunScope, _name, _share(_name))
-
-
-def _task() -> asyncio.Task[Any] | None:
-    # `current_task` raises without a running loop, which costs more than to ask first. And each question for the loop
-    # is a system call before Python 3.12.
-    loop = asyncio._get_running_loop()
-    return asyncio.current_task(loop) if loop is not None else None
 
 
 def _langchain_call() -> tuple[int, CodeType | None, Callable[[], object | None] | None]:

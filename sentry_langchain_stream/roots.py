@@ -1,0 +1,95 @@
+"""What stands above a run without a live parent: whom it is told to, what of it may be recorded, where it hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+from weakref import ref
+
+from . import backends, naming, watch
+from .containment import contained
+from .privacy import Policy
+from .record import Run, Start
+from .settings import Settings
+
+_NOBODY: tuple[Callable[[], object | None], None] = (lambda: None), None
+
+
+class Roots:
+    """Makes what stands above a run without a live parent.
+
+    Args:
+        settings: The user's settings.
+        now: The monotonic clock, in seconds.
+    """
+
+    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
+        self._settings = settings
+        self._now = now
+        # The calls of several prompts of which not all have started, each with what its runs share: kept, so that
+        # nothing else can come to have its identity.
+        self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
+        self._met: tuple[Callable[[], object | None], backends.SpanBackend | None] = _NOBODY
+        """The Sentry client that was met last, by a weak reference, and its span model."""
+
+    def above(self, start: Start, runs: watch.Followed) -> Run | None:
+        """The pipeline that stands above a run, below the active span if there is one.
+
+        Args:
+            start: The start of the run.
+            runs: What it belongs to, and is to end with when the process exits.
+
+        Returns:
+            A run that is none of LangChain's, or `None` if there is no Sentry client that sends.
+        """
+        together = (get_ident(), id(start.shared))
+        if start.batch > 1 and together in self._batches:
+            _, begun = self._batches[together]
+            if len(begun.children) == start.batch - 1:
+                del self._batches[together]
+            return begun
+        client = backends.current_client()
+        met, backend = self._met
+        if met() is not client:
+            backend = self._meet(client, runs)
+        if backend is None:
+            return None
+        settings = self._settings
+        inputs, outputs = backends.allowed_content(client)
+        policy = Policy.decide(
+            client_inputs=inputs,
+            client_outputs=outputs,
+            include_prompts=settings.include_prompts,
+            redact=settings.redact,
+            limits=settings.limits,
+        )
+        active = backend.current()
+        pipeline = naming.pipeline(settings.pipeline_name, start.metadata, backends.pipeline_name(), start.name)
+        # It has the id of what stands below it, as it is no run and not in the map.
+        top = Run(start.id, "pipeline", pipeline, backend, policy, anchor=active, inside=active, implicit=True)
+        top.tree.scopes = backends.scopes()
+        top.tree.touched = self._now()  # before anybody can see it: another thread may be looking for idle trees
+        top.recording = active is None or backend.recording(active)
+        if start.batch > 1:
+            top.tree.batch = together
+            self._batches[together] = start.shared, top
+        return top
+
+    def _meet(self, client: object, runs: watch.Followed) -> backends.SpanBackend | None:
+        """The span model of a client that was not met last, or `None` if it is one that sends nothing."""
+        backend = backends.choose(client)
+        if backend is not None:
+            watch.process(runs)
+            with contained("start of the senders"):
+                backends.start_senders(client, metrics=self._settings.metrics)
+            self._met = ref(client), backend
+        return backend
+
+    def complete(self, top: Run) -> None:
+        """Of a call of several prompts no further ones are going to start below what stands above them."""
+        self._batches.pop(top.tree.batch, None)
+
+    def forget(self) -> None:
+        """Forget whom we have met: in a forked process the client's threads are the parent's."""
+        self._batches.clear()
+        self._met = _NOBODY
