@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 AT_A_TIME = 20
 PATHS = [f"/answer/{'/'.join(parts)}" for parts in product(APPLICATIONS, MODELS, RESPONSES)]
 GROWTH = 1_200_000
-"""Bytes by which a warm service may grow: with sentry-sdk 2.44 it is 940 kB; if runs and their spans are kept, 2.7 MB."""
+"""Bytes by which a warm service may grow: with sentry-sdk 2.44 it is 940 kB; if runs and spans are kept, 2.7 MB."""
 
 
 @contextmanager
