@@ -18,6 +18,8 @@ no network once the environments are there. The samples are in `benchmarks/resul
 
 WHY = """### Why some targets are missed
 
+- **Tokens.** Next to the peers there is no target: OpenLLMetry and ddtrace do nothing for a token, so they tell no
+  chunks, no gaps and no partial answer. A handler that is called for each token and does nothing is behind them, too.
 - **Calls.** The bare span is what Sentry's SDK takes for a span that says nothing. What a span says costs the SDK more,
   in the thread that ends the request; the libraries of OpenTelemetry and Datadog leave that to a thread of their own.
   The rest is the handler's: to find out model, provider, parameters, tokens and where the run belongs, and to make its

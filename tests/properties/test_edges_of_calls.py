@@ -9,7 +9,7 @@ import pytest
 from sentry_langchain_stream import containment, naming
 from sentry_langchain_stream.attributes import describe
 from sentry_langchain_stream.call import Call, Request
-from sentry_langchain_stream.parameters import tool_definitions
+from sentry_langchain_stream.parameters import PARAMETERS, request_parameters, tool_definitions
 from sentry_langchain_stream.privacy import Policy
 from sentry_langchain_stream.record import Kind
 from sentry_langchain_stream.settings import Dialect
@@ -45,6 +45,12 @@ def test_a_part_is_beside_its_whole_where_it_cannot_be_in_it(raw: dict[str, Any]
     assert Usage.reported(raw) == expected
 
 
+def test_what_was_written_to_the_cache_is_what_is_a_number() -> None:
+    """Of the numbers by time to live, one that is none counts for nothing."""
+    told = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": "many"}
+    assert Usage.reported({"input_tokens": 9, "input_token_details": told}) == Usage(9, None, 9, cache_creation=3)
+
+
 @pytest.mark.parametrize(
     ("now", "before", "repeats"),
     [
@@ -61,6 +67,20 @@ def test_a_part_is_beside_its_whole_where_it_cannot_be_in_it(raw: dict[str, Any]
 def test_a_report_repeats_one_whose_prompt_it_has_too(now: Usage, before: Usage | None, repeats: bool) -> None:
     """Only a prompt that was counted before, and is counted no lower, tells that a report counts from the start."""
     assert now.repeats(before) is repeats
+
+
+# -- Request parameters ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_of_two_spellings_the_one_that_stands_first_counts(name: str) -> None:
+    """Where a source has a parameter in every spelling, in whatever order, the first in our table is taken."""
+    spellings, _ = PARAMETERS[name]
+    values: list[Any] = [["a"], ["b"], ["c"], ["d"]] if name == "stop" else [*range(len(spellings))]
+    told: dict[str, Any] = dict(zip(spellings, values, strict=True))
+    expected = request_parameters([{spellings[0]: values[0]}])
+    assert expected
+    assert request_parameters([told]) == request_parameters([dict(reversed(told.items()))]) == expected
 
 
 # -- What a run states -------------------------------------------------------------------------------------------
@@ -114,11 +134,11 @@ def test_a_counter_that_fails_is_said(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_call_that_follows_events_starts_afresh() -> None:
     """From then on events count, and the longest gap is between those."""
-    call = Call(Request(), 0.0)
+    call = Call(Request(), 0.0, counted=7)
     for moment in (1.0, 9.0):
         call.add_chunk(moment)
     call.follow_events()
-    assert call.by_events is True
+    assert (call.by_events, call.counted) == (True, None)
     for moment in (10.0, 10.5):
         call.add_chunk(moment)
     assert (call.chunks, call.longest_gap, call.longest_gap_at) == (2, 0.5, 10.0)
