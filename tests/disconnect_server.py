@@ -11,7 +11,7 @@ import socket
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import uvicorn
@@ -74,14 +74,8 @@ def service(captured: Captured) -> FastAPI:
     @app.get("/report")
     async def report() -> dict[str, Any]:
         """What was sent since the last report, once all runs and their requests ended; it is then forgotten."""
-
-        async def ended() -> None:
-            # A span leaves with its request's transaction, which ends after the run.
-            while handler.live_runs or len(_told(captured)["models"]) < len(asked):
-                await asyncio.sleep(0.02)
-
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(ended(), PATIENCE)
+        # A span leaves with its request's transaction, which ends after the run.
+        await _until(lambda: not handler.live_runs and len(_told(captured)["models"]) >= len(asked))
         told = _told(captured)
         captured.envelopes.clear()
         asked.clear()
@@ -91,17 +85,22 @@ def service(captured: Captured) -> FastAPI:
     async def memory() -> int:
         """Bytes that are in use."""
         # A timer that was cancelled keeps the context of its request until its time has come, or there are 100 of them.
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_timers_are_over(), PATIENCE)
+        await _until(_timers_are_over)
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 
     return app
 
 
-async def _timers_are_over() -> None:
-    while any(type(each) is asyncio.TimerHandle and each.cancelled() for each in gc.get_objects()):
+async def _until(it_is_so: Callable[[], bool]) -> None:
+    """Wait for it, or until patience is over; not with a timeout, which would be a timer that is cancelled."""
+    begun = monotonic()
+    while not it_is_so() and monotonic() - begun < PATIENCE:
         await asyncio.sleep(0.05)
+
+
+def _timers_are_over() -> bool:
+    return not any(type(each) is asyncio.TimerHandle and each.cancelled() for each in gc.get_objects())
 
 
 def _told(captured: Captured) -> dict[str, Any]:
@@ -139,7 +138,9 @@ def main(shape: str) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
             tracemalloc.start()
             print(listener.getsockname()[1], flush=True)
-            config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
+            config = uvicorn.Config(
+                app, log_level="warning", ws="none", timeout_keep_alive=1, timeout_graceful_shutdown=2
+            )
             uvicorn.Server(config).run(sockets=[listener])
 
 
