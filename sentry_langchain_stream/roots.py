@@ -12,8 +12,6 @@ from .privacy import Policy
 from .record import Run, Start
 from .settings import Settings
 
-_NOBODY: tuple[Callable[[], object | None], None] = (lambda: None), None
-
 
 class Roots:
     """Makes what stands above a run without a live parent.
@@ -29,8 +27,8 @@ class Roots:
         # The calls of several prompts of which not all have started, each with what its runs share: kept, so that
         # nothing else can come to have its identity.
         self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
-        self._met: tuple[Callable[[], object | None], backends.SpanBackend | None] = _NOBODY
-        """The Sentry client that was met last, by a weak reference, and its span model."""
+        self._met: Callable[[], object | None] = _nobody
+        """The Sentry client that was met last, by a weak reference."""
 
     def above(self, start: Start, runs: watch.Followed) -> Run | None:
         """The pipeline that stands above a run, below the active span if there is one.
@@ -49,11 +47,11 @@ class Roots:
                 del self._batches[together]
             return begun
         client = backends.current_client()
-        met, backend = self._met
-        if met() is not client:
-            backend = self._meet(client, runs)
+        backend = backends.choose(client)
         if backend is None:
             return None
+        if self._met() is not client:
+            self._meet(client, runs)
         settings = self._settings
         inputs, outputs = backends.allowed_content(client)
         policy = Policy.decide(
@@ -75,15 +73,12 @@ class Roots:
             self._batches[together] = start.shared, top
         return top
 
-    def _meet(self, client: object, runs: watch.Followed) -> backends.SpanBackend | None:
-        """The span model of a client that was not met last, or `None` if it is one that sends nothing."""
-        backend = backends.choose(client)
-        if backend is not None:
-            watch.process(runs)
-            with contained("start of the senders"):
-                backends.start_senders(client, metrics=self._settings.metrics)
-            self._met = ref(client), backend
-        return backend
+    def _meet(self, client: object, runs: watch.Followed) -> None:
+        """Get ready for a client that was not met last."""
+        watch.process(runs)
+        with contained("start of the senders"):
+            backends.start_senders(client, metrics=self._settings.metrics)
+            self._met = ref(client)
 
     def complete(self, top: Run) -> None:
         """Of a call of several prompts no further ones are going to start below what stands above them."""
@@ -92,4 +87,8 @@ class Roots:
     def forget(self) -> None:
         """Forget whom we have met: in a forked process the client's threads are the parent's."""
         self._batches.clear()
-        self._met = _NOBODY
+        self._met = _nobody
+
+
+def _nobody() -> None:
+    """A reference to no client."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
-from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun, manager
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -100,6 +100,24 @@ async def test_a_run_that_timed_out_is_left(shape: str, kind: str) -> None:
     assert {span.parent_id for span in captured.find_all(name="after")} == {above}
     roots = {span.span_id for span in captured.find_all(name="after")}
     assert {span.parent_id for span in captured.find_all(op="gen_ai.chat") if span.parent_id in roots} == roots
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_wrapper_around_langchains_functions_is_looked_through(
+    shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where somebody has wrapped what LangChain calls handlers with, a run that timed out is left all the same."""
+    calls, call = manager.ahandle_event, manager.handle_event
+
+    async def wrapped_async(*args: Any, **kwargs: Any) -> None:
+        await calls(*args, **kwargs)
+
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        call(*args, **kwargs)
+
+    monkeypatch.setattr(manager, "ahandle_event", wrapped_async)
+    monkeypatch.setattr(manager, "handle_event", wrapped)
+    await test_a_run_that_timed_out_is_left(shape, "model")
 
 
 @pytest.mark.parametrize("how", ["aclose", "break", "cancel", "raise"])

@@ -101,6 +101,16 @@ async def test_an_unsampled_root_is_counted_by_the_sdk(shape: str) -> None:
     assert ("sample_rate", "span") in lost
 
 
+def test_tracing_may_be_switched_on_while_the_process_runs() -> None:
+    """What the options of a client say as a run starts is what counts, also for a handler that has met the client."""
+    handler = SentryStreamHandler()
+    with capture_spans(traces_sample_rate=None) as captured:
+        for rate in (None, 1.0, None):
+            sentry_sdk.get_client().options["traces_sample_rate"] = rate
+            fake_model("one").invoke("Hi", config={"callbacks": [handler]})
+    assert len(captured.find_all(op="gen_ai.chat")) == 1
+
+
 def test_captured_spans_of_two_captures_do_not_mix() -> None:
     """A capture holds what was sent while it was open, and the client before it is the client after it."""
     before = sentry_sdk.get_global_scope().client

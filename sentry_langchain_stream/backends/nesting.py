@@ -201,9 +201,11 @@ def _langchain_call() -> tuple[int, CodeType | None, Callable[[], object | None]
         if frame.f_globals is managers:
             found.append(frame)
         elif found and frame.f_code.co_name != _COMPREHENSION:
-            # Not the functions among them. The variables of a frame are only looked at where they are needed: it costs.
+            # The outermost method: there are functions among them. To look at the variables of a frame costs.
             manager = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
-            return (id(frame), frame.f_code, weakref.ref(manager)) if manager is not None else (0, None, None)
+            if manager is not None:
+                return id(frame), frame.f_code, weakref.ref(manager)
+            found.clear()  # somebody's wrapper around such a function: the manager is further up
         frame = frame.f_back
     return 0, None, None
 
