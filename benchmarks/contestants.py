@@ -40,7 +40,7 @@ _AN_APPLICATION = "langchain_core.language_models.chat_models, sentry_sdk"
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("none", "no handler", "own", _OWN, ("no content",), crowd=True),
     Contestant("empty", "empty inline handler", "own", _OWN, ("no content",), crowd=True),
-    Contestant("bare", "bare Sentry span", "own", _OWN, ("no content", "streamed"), crowd=True),
+    Contestant("bare", "bare Sentry span", "own", _OWN, ("no content", "streamed", "unsampled"), crowd=True),
     Contestant("full", "bare Sentry span, 22 attributes", "own", _OWN, ("no content",)),
     Contestant(
         "own",

@@ -29,7 +29,7 @@ PATIENCE = 10.0
 
 RESPONSES: dict[str, Callable[[AsyncIterator[str]], Any]] = {
     "plain": lambda texts: StreamingResponse(_events(texts), media_type="text/event-stream"),
-    "sse-starlette": lambda texts: EventSourceResponse(texts, ping=1),
+    "sse-starlette": EventSourceResponse,
 }
 """The two ways to answer with server-sent events."""
 
@@ -82,25 +82,25 @@ def service(captured: Captured) -> FastAPI:
         return {**told, "live": handler.live_runs}
 
     @app.get("/memory")
-    async def memory() -> int:
-        """Bytes that are in use."""
-        # A timer that was cancelled keeps the context of its request until its time has come, or there are 100 of them.
-        await _until(_timers_are_over)
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0]
+    async def memory(below: int | None = None) -> int:
+        """Bytes that are in use. With `below`, once they are fewer, or when patience is over."""
+        # Some things take their time: asyncio's timers, also those that were cancelled, keep the context of a request.
+        await _until(lambda: below is None or _in_use() < below)
+        return _in_use()
 
     return app
 
 
 async def _until(it_is_so: Callable[[], bool]) -> None:
-    """Wait for it, or until patience is over; not with a timeout, which would be a timer that is cancelled."""
+    """Wait for it, or until patience is over."""
     begun = monotonic()
     while not it_is_so() and monotonic() - begun < PATIENCE:
         await asyncio.sleep(0.05)
 
 
-def _timers_are_over() -> bool:
-    return not any(type(each) is asyncio.TimerHandle and each.cancelled() for each in gc.get_objects())
+def _in_use() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
 
 
 def _told(captured: Captured) -> dict[str, Any]:
@@ -138,9 +138,7 @@ def main(shape: str) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
             tracemalloc.start()
             print(listener.getsockname()[1], flush=True)
-            config = uvicorn.Config(
-                app, log_level="warning", ws="none", timeout_keep_alive=1, timeout_graceful_shutdown=2
-            )
+            config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
             uvicorn.Server(config).run(sockets=[listener])
 
 

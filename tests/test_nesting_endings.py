@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,10 +67,21 @@ def held(kind: str, wait: Callable[[], Any]) -> Runnable[Any, Any]:
 KINDS = ("model", "tool", "retriever", "chain")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+async def _calling(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    await call(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("kind", "wrapped"), [*((kind, False) for kind in KINDS), ("model", True)])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-async def test_a_run_that_timed_out_is_left(shape: str, kind: str) -> None:
-    """A timeout in the same task, of which LangChain tells nothing for a bare call: the rest hangs where it would."""
+async def test_a_run_that_timed_out_is_left(
+    shape: str, kind: str, wrapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timeout in the same task, of which LangChain tells nothing for a bare call: the rest hangs where it would.
+
+    Also where somebody has wrapped the function with which LangChain calls handlers.
+    """
+    if wrapped:
+        monkeypatch.setattr(manager, "ahandle_event", partial(_calling, manager.ahandle_event))
     handler: Any = SentryStreamHandler()
     config: Any = {"callbacks": [handler]}
     task: Any = asyncio.current_task()
@@ -100,24 +112,6 @@ async def test_a_run_that_timed_out_is_left(shape: str, kind: str) -> None:
     assert {span.parent_id for span in captured.find_all(name="after")} == {above}
     roots = {span.span_id for span in captured.find_all(name="after")}
     assert {span.parent_id for span in captured.find_all(op="gen_ai.chat") if span.parent_id in roots} == roots
-
-
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
-async def test_a_wrapper_around_langchains_functions_is_looked_through(
-    shape: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where somebody has wrapped what LangChain calls handlers with, a run that timed out is left all the same."""
-    calls, call = manager.ahandle_event, manager.handle_event
-
-    async def wrapped_async(*args: Any, **kwargs: Any) -> None:
-        await calls(*args, **kwargs)
-
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        call(*args, **kwargs)
-
-    monkeypatch.setattr(manager, "ahandle_event", wrapped_async)
-    monkeypatch.setattr(manager, "handle_event", wrapped)
-    await test_a_run_that_timed_out_is_left(shape, "model")
 
 
 @pytest.mark.parametrize("how", ["aclose", "break", "cancel", "raise"])
