@@ -27,7 +27,7 @@ WHY = """### Why some targets are missed
 - **Calls alone.** Each is a transaction of its own, which the SDK prepares and sends at once.
 - **ddtrace APM** records provider and model. Tokens are a matter of its LLM Observability, which was not measured.
 - **Unsampled** runs are followed all the same, because their failures become issues. A bare span that is only
-  started and finished there, and never sent, takes most of what the target allows.
+  started and finished there, and never sent, takes about all that the target allows, and for `ainvoke` more.
 - **The import of the handler** needs LangChain's messages and documents, which whoever has a chat model has loaded; the
   rest is the reading of some thirty files.
 """
