@@ -12,26 +12,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .generators import track_stream
+    from ._content.policy import Limits
+    from ._vocabulary.keys import Dialect
     from .handler import SentryStreamHandler
     from .integration import SentryStreamIntegration
-    from .privacy import Limits
+    from .tracking import AsyncTrackedStream, TrackedStream, track_stream
 
-__all__ = ["Limits", "SentryStreamHandler", "SentryStreamIntegration", "__version__", "track_stream"]
+__all__ = [
+    "AsyncTrackedStream",
+    "Dialect",
+    "Limits",
+    "SentryStreamHandler",
+    "SentryStreamIntegration",
+    "TrackedStream",
+    "__version__",
+    "track_stream",
+]
 
 __version__ = "0.1.0"
 
-# A name is imported when it is asked for first: pytest loads our plugin, and with it this package, in every run.
-_ROOMS = {
-    "Limits": "privacy",
+# Each name is imported on first access: pytest loads our plugin, and with it this package, in every run.
+_MODULE_OF = {
+    "AsyncTrackedStream": "tracking",
+    "Dialect": "_vocabulary.keys",
+    "Limits": "_content.policy",
     "SentryStreamHandler": "handler",
     "SentryStreamIntegration": "integration",
-    "track_stream": "generators",
+    "TrackedStream": "tracking",
+    "track_stream": "tracking",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    value = globals()[name] = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,15 +13,17 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 
-from . import backends, bookkeeping, extract
-from .containment import contain, contained
-from .inline import DONE, Hook, InlineHandler
-from .lifecycle import LiveRuns
-from .models import ModelRuns
-from .privacy import Limits
-from .record import Kind, Start
-from .settings import Dialect, Settings
-from .steps import StepRuns
+from ._content.policy import Limits
+from ._from_langchain import marks, payloads
+from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
+from ._from_langchain.model_calls import ModelRuns
+from ._from_langchain.steps import StepRuns
+from ._runs.live_runs import LiveRuns
+from ._runs.run import RunKind, Start
+from ._runs.settings import Settings
+from ._runtime.containment import contain, contained
+from ._to_sentry.other_integrations import deduplicated, has_integration, quiet_langgraph
+from ._vocabulary.keys import Dialect
 
 
 class SentryStreamHandler(InlineHandler):
@@ -66,10 +68,10 @@ class SentryStreamHandler(InlineHandler):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
         """Make an instance that Sentry's LangchainIntegration takes for its own handler."""
-        made = cast(SentryStreamHandler, super().__new__(backends.deduplicated(cast(Any, cls))))
+        made = cast(SentryStreamHandler, super().__new__(deduplicated(cast(Any, cls))))
         made._made_from = cls
         with contained("langgraph"):
-            backends.quiet_langgraph(_follows)
+            quiet_langgraph(_follows)
         return made
 
     def __init__(
@@ -218,7 +220,7 @@ class SentryStreamHandler(InlineHandler):
         with contained("on_llm_error"):
             response = kwargs.get("response")
             answer = response if isinstance(response, LLMResult) else None
-            self._models.end(run_id, bookkeeping.outcome(error), answer, error)
+            self._models.end(run_id, marks.outcome(error), answer, error)
         return DONE
 
     # -- chains, tools and retrievers -----------------------------------------------------------------------
@@ -311,14 +313,14 @@ class SentryStreamHandler(InlineHandler):
 
 
 def _start(
-    kind: Kind,
+    kind: RunKind,
     run_id: UUID,
     parent_run_id: UUID | None,
     metadata: Mapping[str, Any] | None,
     told: Mapping[str, Any],
 ) -> Start:
     name = told.get("name")
-    enclosing = extract.enclosing_run()
+    enclosing = payloads.enclosing_run()
     return Start(
         run_id,
         parent_run_id or enclosing,
@@ -334,7 +336,7 @@ def _start(
 
 def _follows(graph: Any, config: Any) -> bool:
     """Whether a handler of ours is going to follow the call of a graph with this config, which may be none."""
-    if backends.has_integration():
+    if has_integration():
         return True
     for source in (config, getattr(graph, "config", None), var_child_runnable_config.get()):
         callbacks = source.get("callbacks") if isinstance(source, Mapping) else None

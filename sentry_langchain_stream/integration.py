@@ -10,8 +10,8 @@ import sentry_sdk
 from langchain_core.callbacks import BaseCallbackManager, manager
 from sentry_sdk.integrations import DidNotEnable, Integration
 
-from .backends import INTEGRATION, is_sentrys_handler
-from .containment import contained
+from ._runtime.containment import contained
+from ._to_sentry.other_integrations import INTEGRATION, is_sentrys_handler
 from .handler import SentryStreamHandler
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sentry_sdk import integrations
 
-from sentry_langchain_stream import SentryStreamHandler, containment
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._runtime import containment
 from tests import absent, lost
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.call import Call, Cost, Request, Response
-from sentry_langchain_stream.privacy import Gathered, Policy
-from sentry_langchain_stream.record import Agent, Kind, Retrieval, Run, ToolCall
-from sentry_langchain_stream.usage import Usage
+from sentry_langchain_stream._content.gathered import Gathered
+from sentry_langchain_stream._content.policy import Policy
+from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
+from sentry_langchain_stream._runs.run import Agent, Retrieval, Run, RunKind, ToolCall
+from sentry_langchain_stream._runs.usage import Usage
 
 
 def collect() -> None:
@@ -158,7 +159,7 @@ def filled_agent() -> Agent:
     )
 
 
-def run_of(call: Call | None = None, kind: Kind | None = None, **fields: Any) -> Run:
+def run_of(call: Call | None = None, kind: RunKind | None = None, **fields: Any) -> Run:
     """A run without any span: of a model if there is a call, else of a chain, unless told otherwise."""
     return Run(
         id=uuid4(),
@@ -171,7 +172,7 @@ def run_of(call: Call | None = None, kind: Kind | None = None, **fields: Any) ->
     )
 
 
-def filled_run(kind: Kind = "model") -> Run:
+def filled_run(kind: RunKind = "model") -> Run:
     """A failed run of this kind with every fact known."""
     run = run_of(
         filled_call() if kind == "model" else None,

@@ -1,7 +1,7 @@
 """Mutation tests of the pure rooms, by mutmut: how many small changes of a room some test notices.
 
     make mutation                        every room
-    make mutation ARGS="usage privacy"   some of them
+    make mutation ARGS="_runs.usage _content"   some of them
 
 What is mutated and which tests run is set in `pyproject.toml`; what survives is explained in `docs/mutation.md`.
 """
@@ -19,7 +19,7 @@ PACKAGE = "sentry_langchain_stream"
 VERDICTS = ("killed", "timeout", "survived", "no tests", "not checked")
 """What mutmut says of a mutant. One that runs for too long is noticed too."""
 
-_LINE = re.compile(rf"\s*({PACKAGE}\.(\w+)\.\S+): (.+?)\s*")
+_LINE = re.compile(rf"\s*({PACKAGE}\.([\w.]+)\.[^\s.]+): (.+?)\s*")
 
 
 def count(lines: Iterable[str]) -> tuple[dict[str, Counter[str]], list[str]]:

@@ -1,8 +1,9 @@
-"""The rooms keep to themselves: who imports what, read from the source."""
+"""The import rules of `docs/architecture.md`, held against the source."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,128 +14,47 @@ import sentry_langchain_stream
 
 PACKAGE = "sentry_langchain_stream"
 ROOT = Path(sentry_langchain_stream.__file__).parent
+PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 
-ROOMS: dict[str, set[str]] = {
-    "containment": set(),
-    "garbage": set(),
-    "tasks": set(),
-    "inline": set(),
-    "media": set(),
-    "usage": set(),
-    "privacy": {"containment", "media"},
-    "settings": {"privacy"},
-    "naming": {"settings"},
-    "conventions": {"settings"},
-    "room": {"media", "privacy"},
-    "blocks": {"media", "room"},
-    "content": {"blocks", "privacy", "room"},
-    "parameters": {"containment", "privacy", "room", "usage"},
-    "events": {"usage"},
-    "call": {"containment", "naming", "privacy", "usage"},
-    "pricing": {"call", "usage"},
-    "record": {"call", "privacy", "usage"},
-    "bookkeeping": {"conventions", "privacy", "record"},
-    "extract": {"call", "content", "naming", "containment", "parameters", "privacy", "usage"},
-    "details": {"blocks", "content", "parameters", "privacy", "record"},
-    "attributes": {"call", "containment", "conventions", "record", "settings"},
-    "backends": {"call", "containment", "conventions", "garbage", "privacy", "record", "tasks"},
-    "watch": {"garbage", "record", "tasks"},
-    "spans": {
-        "attributes",
-        "backends",
-        "call",
-        "containment",
-        "content",
-        "conventions",
-        "naming",
-        "pricing",
-        "privacy",
-        "record",
-        "settings",
-        "watch",
-    },
-    "roots": {"backends", "containment", "naming", "privacy", "record", "settings", "watch"},
-    "lifecycle": {
-        "backends",
-        "bookkeeping",
-        "call",
-        "containment",
-        "garbage",
-        "privacy",
-        "record",
-        "roots",
-        "settings",
-        "spans",
-        "watch",
-    },
-    "models": {
-        "backends",
-        "call",
-        "containment",
-        "content",
-        "events",
-        "extract",
-        "lifecycle",
-        "privacy",
-        "record",
-        "settings",
-        "usage",
-    },
-    "steps": {"bookkeeping", "containment", "details", "lifecycle", "privacy", "record"},
-    "generators": {
-        "bookkeeping",
-        "call",
-        "containment",
-        "content",
-        "lifecycle",
-        "naming",
-        "privacy",
-        "record",
-        "settings",
-        "usage",
-    },
-    "handler": {
-        "backends",
-        "bookkeeping",
-        "containment",
-        "extract",
-        "inline",
-        "lifecycle",
-        "models",
-        "privacy",
-        "record",
-        "settings",
-        "steps",
-    },
-    "integration": {"backends", "containment", "handler"},
-    "__init__": {"generators", "handler", "integration", "privacy"},
-    "envelopes": set(),
-    "timeline": {"envelopes"},
-    "testing": {"envelopes", "timeline"},
-    "pytest_plugin": {"testing"},
+OPTIONAL = {"_runs": {"genai_prices"}, "pytest_plugin": {"pytest"}}
+"""Libraries of the extras, and where each may be imported. The command line's tools are free to use theirs."""
+
+FREE = {"cli", "demo", "doctor", "__main__"}
+"""Tools for people: they may use any extra."""
+
+FINER: dict[str, list[set[str]]] = {
+    "_content": [
+        {"reading", "media"},
+        {"cutting"},
+        {"policy"},
+        {"gathered", "labels", "budget"},
+        {"parts"},
+        {"messages"},
+    ],
+    "_runs": [
+        {"usage", "settings"},
+        {"call"},
+        {"run", "pricing"},
+        {"attributes", "metrics", "silent_ends"},
+        {"run_spans", "roots"},
+        {"live_runs"},
+    ],
 }
-"""A room, which is a file or a folder, and the other rooms that it may import."""
+"""The order inside the two largest packages: a module imports those of earlier groups only."""
 
-OUTSIDE: dict[str, set[str]] = {
-    "backends": {"sentry_sdk"},
-    "testing": {"sentry_sdk"},
-    "pricing": {"genai_prices"},
-    "extract": {"langchain_core"},
-    "handler": {"langchain_core"},
-    "inline": {"langchain_core"},
-    "integration": {"langchain_core", "sentry_sdk"},
-    "pytest_plugin": {"pytest"},
-}
-"""What a room may import besides the standard library; any other room, nothing."""
 
-ALLOWED_BELOW: dict[str, set[str]] = {
-    "sentry_sdk": {"backends", "integration", "testing", "cli", "demo", "doctor"},
-    "langchain_core": {"handler", "inline", "extract", "integration", "demo", "doctor"},
-}
-"""A library, and the rooms that may import it."""
+def rules() -> dict[str, set[str]]:
+    """Each package or public module of the table in `docs/architecture.md`, and what it may import."""
+    found: dict[str, set[str]] = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if len(cells) == 3 and cells[0].startswith("`"):
+            for name in re.findall(r"`([\w.]+?)(?:/|\.py)?`", cells[0]):
+                found[name] = set(re.findall(r"`(\w+?)/?`", cells[2]))
+    return found
 
-FREE = {"cli", "__main__", "demo", "doctor"}
-"""Rooms outside of the table."""
+
+RULES = rules()
 
 
 def modules() -> dict[str, Path]:
@@ -146,8 +66,8 @@ def modules() -> dict[str, Path]:
     }
 
 
-def room_of(module: str) -> str:
-    """The room that a module stands in."""
+def top(module: str) -> str:
+    """The package or public module that a module belongs to."""
     return module.partition(".")[0]
 
 
@@ -165,7 +85,7 @@ def imports(source: str, module: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = folder[: len(folder) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            if base == PACKAGE:
+            if base == PACKAGE or (node.level and node.module is None):
                 yield from (f"{base}.{alias.name}" for alias in node.names)
             else:
                 yield base
@@ -177,75 +97,75 @@ def libraries(source: str, module: str) -> set[str]:
     return tops - set(sys.stdlib_module_names) - {PACKAGE}
 
 
-def neighbours(source: str, module: str) -> set[str]:
-    """The modules at the top of its own package that a module imports."""
-    return {
-        name.split(".")[1] for name in imports(source, module) if name.startswith(f"{PACKAGE}.") and name != PACKAGE
-    }
+def siblings(source: str, module: str) -> set[str]:
+    """The packages and public modules of its own project that a module imports."""
+    found = (name.split(".")[1] for name in imports(source, module) if name.startswith(f"{PACKAGE}."))
+    # The package itself exports names, all of which come from public modules.
+    return {"__init__" if name in sentry_langchain_stream.__all__ else name for name in found}
 
 
 @pytest.mark.parametrize(
     ("line", "module", "found"),
     [
-        ("import json", "room", ["json"]),
-        ("import json, sentry_sdk.scope as s", "room", ["json", "sentry_sdk.scope"]),
-        ("from sentry_sdk.scope import Scope", "room", ["sentry_sdk.scope"]),
-        ("from . import naming, usage", "room", [f"{PACKAGE}.naming", f"{PACKAGE}.usage"]),
-        ("from .naming import op", "room", [f"{PACKAGE}.naming"]),
-        ("from .naming import op", "demo.room", [f"{PACKAGE}.demo.naming"]),
-        ("from ..naming import op", "demo.room", [f"{PACKAGE}.naming"]),
-        ("from .. import naming", "demo.room", [f"{PACKAGE}.naming"]),
-        (f"from {PACKAGE} import naming", "room", [f"{PACKAGE}.naming"]),
-        (f"from {PACKAGE}.naming import op", "room", [f"{PACKAGE}.naming"]),
-        (f"import {PACKAGE}.naming", "room", [f"{PACKAGE}.naming"]),
-        ("def late():\n    import sentry_sdk", "room", ["sentry_sdk"]),
-        ("try:\n    import sentry_sdk\nexcept ImportError:\n    pass", "room", ["sentry_sdk"]),
-        ("if TYPE_CHECKING:\n    import sentry_sdk", "room", ["sentry_sdk"]),
-        ("x = 'import sentry_sdk'", "room", []),
+        ("import json", "a", ["json"]),
+        ("import json, sentry_sdk.scope as s", "a", ["json", "sentry_sdk.scope"]),
+        ("from sentry_sdk.scope import Scope", "a", ["sentry_sdk.scope"]),
+        ("from . import b, c", "a", [f"{PACKAGE}.b", f"{PACKAGE}.c"]),
+        ("from . import b", "pack.a", [f"{PACKAGE}.pack.b"]),
+        ("from .b import op", "a", [f"{PACKAGE}.b"]),
+        ("from .b import op", "demo.a", [f"{PACKAGE}.demo.b"]),
+        ("from ..b import op", "demo.a", [f"{PACKAGE}.b"]),
+        ("from .. import b", "demo.a", [f"{PACKAGE}.b"]),
+        (f"from {PACKAGE} import b", "a", [f"{PACKAGE}.b"]),
+        (f"from {PACKAGE}.b import op", "a", [f"{PACKAGE}.b"]),
+        (f"import {PACKAGE}.b", "a", [f"{PACKAGE}.b"]),
+        ("def late():\n    import sentry_sdk", "a", ["sentry_sdk"]),
+        ("try:\n    import sentry_sdk\nexcept ImportError:\n    pass", "a", ["sentry_sdk"]),
+        ("if TYPE_CHECKING:\n    import sentry_sdk", "a", ["sentry_sdk"]),
+        ("x = 'import sentry_sdk'", "a", []),
     ],
 )
-def test_every_way_to_import_is_seen(line: str, module: str, found: list[str]) -> None:
-    """The reader sees each spelling of an import, at whatever depth, so that no room can slip through."""
+def test_every_spelling_of_an_import_is_read(line: str, module: str, found: list[str]) -> None:
+    """The reader sees each spelling of an import, at any depth, so that no module can slip through."""
     assert list(imports(line, module)) == found
 
 
-def test_every_room_is_in_the_table() -> None:
-    """Every module has its place, in the table or among those outside of it; and the table has no ghosts."""
-    found = {room_of(name) for name in modules()} - FREE
-    assert found == set(ROOMS)
+def test_every_module_has_a_rule() -> None:
+    """Each package and each module at the top is in the table, and the table names nothing that is not there."""
+    assert {top(name) for name in modules()} - {"__main__"} == set(RULES)
 
 
-def test_the_table_has_no_circles() -> None:
-    """Data flows one way: no room can reach itself through what it may import."""
-    for room in ROOMS:
+def test_the_rules_have_no_circle() -> None:
+    """No package can reach itself through what it may import."""
+    for name in RULES:
         seen: set[str] = set()
-        ahead = set(ROOMS[room])
+        ahead = RULES[name] & set(RULES)
         while ahead:
             seen |= ahead
-            ahead = set().union(*(ROOMS[each] for each in ahead)) - seen
-        assert room not in seen
+            ahead = set().union(*(RULES[each] & set(RULES) for each in ahead)) - seen
+        assert name not in seen
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_the_rooms_that_it_may(room: str) -> None:
-    """A room imports no other room than the table allows."""
-    for name, path in modules().items():
-        if room_of(name) == room:
-            assert neighbours(path.read_text(encoding="utf-8"), name) - {room} <= ROOMS[room]
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_package_imports_only_what_its_rule_allows(name: str) -> None:
+    """A package imports no other package of ours, and no library, that its line in the table does not name."""
+    for module, path in modules().items():
+        if top(module) == name:
+            source = path.read_text(encoding="utf-8")
+            assert siblings(source, module) - {name} <= RULES[name], module
+            if name not in FREE:
+                assert libraries(source, module) <= RULES[name] | OPTIONAL.get(name, set()), module
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_the_libraries_that_it_may(room: str) -> None:
-    """A pure room needs nothing but the standard library, the others the one library that is theirs."""
-    for name, path in modules().items():
-        if room_of(name) == room:
-            assert libraries(path.read_text(encoding="utf-8"), name) <= OUTSIDE.get(room, set())
-
-
-@pytest.mark.parametrize("library", ALLOWED_BELOW)
-def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
-    """`sentry_sdk` and `langchain_core` are each imported by few modules, and by nobody else."""
-    rooms = ALLOWED_BELOW[library]
-    found = {name for name, path in modules().items() if library in libraries(path.read_text(encoding="utf-8"), name)}
-    assert {room_of(name) for name in found} <= rooms
-    assert found, "nobody imports it: the reader of imports is broken"
+@pytest.mark.parametrize("package", FINER)
+def test_a_module_imports_only_earlier_groups_of_its_package(package: str) -> None:
+    """Inside the largest packages the order of the modules is kept, and every module has its place in it."""
+    groups = FINER[package]
+    place = {module: index for index, group in enumerate(groups) for module in group}
+    found = {module: path for module, path in modules().items() if top(module) == package}
+    assert {module.rpartition(".")[2] for module in found} == {*place, "__init__"}
+    for module, path in found.items():
+        own = module.rpartition(".")[2]
+        for name in imports(path.read_text(encoding="utf-8"), module):
+            if own != "__init__" and name.startswith(f"{PACKAGE}.{package}."):
+                assert place[name.rpartition(".")[2]] < place[own], (module, name)

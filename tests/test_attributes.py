@@ -7,13 +7,12 @@ from typing import get_args
 
 import pytest
 
-from sentry_langchain_stream import attributes
-from sentry_langchain_stream.attributes import describe
-from sentry_langchain_stream.call import Call, Request, Response
-from sentry_langchain_stream.conventions import AttributeValue
-from sentry_langchain_stream.record import Outcome
-from sentry_langchain_stream.settings import Dialect
-from sentry_langchain_stream.usage import Usage
+from sentry_langchain_stream._runs import attributes
+from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.call import Call, Request, Response
+from sentry_langchain_stream._runs.run import Outcome
+from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._vocabulary.keys import AttributeValue, Dialect
 from tests.helpers import Clock, filled_call, filled_run, run_of
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
@@ -250,6 +249,6 @@ def test_describing_changes_nothing() -> None:
 
 def test_every_request_parameter_has_a_fact() -> None:
     """What is extracted of the request parameters can all be stated."""
-    from sentry_langchain_stream.parameters import PARAMETERS
+    from sentry_langchain_stream._from_langchain.parameters import PARAMETERS
 
     assert set(attributes._PARAMETERS) == set(PARAMETERS)

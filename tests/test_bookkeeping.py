@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from sentry_langchain_stream import bookkeeping
-from sentry_langchain_stream.privacy import Policy
-from sentry_langchain_stream.record import Control, Outcome, Start
+from sentry_langchain_stream._content.labels import conversation_id, user_labels
+from sentry_langchain_stream._content.policy import Policy
+from sentry_langchain_stream._from_langchain import marks
+from sentry_langchain_stream._runs.run import Control, Outcome, Start
 
 OPEN = Policy(inputs=True, outputs=True)
 CLOSED = Policy(inputs=False, outputs=True)
@@ -27,7 +28,7 @@ def start(name: str | None = None, *tags: str, **metadata: Any) -> Start:
 )
 def test_a_node_is_told_by_its_tag(tags: tuple[str, ...], expected: bool) -> None:
     """LangGraph tags the nodes of a graph, and nothing else, with their step."""
-    assert bookkeeping.is_node(tags) is expected
+    assert marks.is_node(tags) is expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_a_node_is_told_by_its_tag(tags: tuple[str, ...], expected: bool) -> Non
 )
 def test_a_graph_is_told_by_its_start(begun: Start, expected: bool) -> None:
     """A graph is known by its name or by what LangGraph says of it, a chain or node inside of one is none."""
-    assert bookkeeping.is_graph(begun) is expected
+    assert marks.is_graph(begun) is expected
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_a_graph_is_told_by_its_start(begun: Start, expected: bool) -> None:
 )
 def test_an_agents_name(begun: Start, above: str | None, expected: str) -> None:
     """An agent is called by its own name, not by the one that it inherits, else as its run is."""
-    assert bookkeeping.agent_name(begun, above) == expected
+    assert marks.agent_name(begun, above) == expected
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_an_agents_name(begun: Start, above: str | None, expected: str) -> None:
 )
 def test_an_attempt_is_told_by_its_tag(tags: tuple[str, ...], expected: int | None) -> None:
     """`with_retry` tags what it calls again with the number of the attempt."""
-    assert bookkeeping.attempt(tags) == expected
+    assert marks.attempt(tags) == expected
 
 
 def hashed(text: str) -> str:
@@ -111,12 +112,12 @@ def hashed(text: str) -> str:
 )
 def test_a_conversations_id(metadata: dict[str, Any], expected: str | None) -> None:
     """The most particular id that there is, as it is if that is opaque, else its hash."""
-    assert bookkeeping.conversation(metadata) == expected
+    assert conversation_id(metadata) == expected
 
 
 def test_an_id_that_is_no_text_of_unicode_is_hashed() -> None:
     """An id with half of a surrogate pair, which no encoding has, does no harm."""
-    assert len(str(bookkeeping.conversation({"thread_id": "\ud800"}))) == 32
+    assert len(str(conversation_id({"thread_id": "\ud800"}))) == 32
 
 
 def test_labels_are_the_users_tags_and_chosen_metadata() -> None:
@@ -124,7 +125,7 @@ def test_labels_are_the_users_tags_and_chosen_metadata() -> None:
     own = ("seq:step:1", "graph:step:2", "map:key:a", "retry:attempt:2", "langsmith:hidden", "nostream")
     choice = ("condition:1", "branch:2", "branch:default")
     begun = start("chain", *own, *choice, "shop", "branch:main", "langchain_app", tenant="acme", plan="gold")
-    assert bookkeeping.labels(begun, ["tenant", "missing"], OPEN) == {
+    assert user_labels(begun.tags, begun.metadata, ["tenant", "missing"], OPEN) == {
         "langchain_stream.tags": ["shop", "branch:main", "langchain_app"],
         "langchain_stream.metadata.tenant": "acme",
     }
@@ -132,7 +133,8 @@ def test_labels_are_the_users_tags_and_chosen_metadata() -> None:
 
 def test_without_content_there_are_no_labels() -> None:
     """Tags and metadata are the user's words: where inputs may not be recorded, they are not."""
-    assert bookkeeping.labels(start("chain", "shop", tenant="acme"), ["tenant"], CLOSED) == {}
+    begun = start("chain", "shop", tenant="acme")
+    assert user_labels(begun.tags, begun.metadata, ["tenant"], CLOSED) == {}
 
 
 class Unreadable:
@@ -145,17 +147,18 @@ class Unreadable:
 def test_one_value_that_has_no_text_costs_itself_only() -> None:
     """Of metadata that cannot be made a text nothing is told; the tags, and all else that was chosen, are there."""
     begun = start("chain", "shop", plan=Unreadable(), number=10**5_000, tenant="acme")
-    assert bookkeeping.labels(begun, ["plan", "number", "tenant"], OPEN) == {
+    assert user_labels(begun.tags, begun.metadata, ["plan", "number", "tenant"], OPEN) == {
         "langchain_stream.tags": ["shop"],
         "langchain_stream.metadata.tenant": "acme",
     }
-    assert bookkeeping.conversation({"session_id": 10**5_000, "thread_id": "t-1"}) == "t-1"
+    assert conversation_id({"session_id": 10**5_000, "thread_id": "t-1"}) == "t-1"
 
 
 def test_labels_are_redacted() -> None:
     """`redact` sees every tag and every value; what it makes nothing of is left out."""
     policy = Policy(inputs=True, outputs=True, redact=lambda text: text.replace("acme", "***"))
-    assert bookkeeping.labels(start("chain", "of acme", tenant="acme"), ["tenant"], policy) == {
+    begun = start("chain", "of acme", tenant="acme")
+    assert user_labels(begun.tags, begun.metadata, ["tenant"], policy) == {
         "langchain_stream.tags": ["of ***"],
         "langchain_stream.metadata.tenant": "***",
     }
@@ -164,7 +167,7 @@ def test_labels_are_redacted() -> None:
 def test_labels_are_few_and_short() -> None:
     """At most twenty tags are kept, and of a text two hundred characters, cut visibly."""
     begun = start("chain", *(f"tag-{number}" for number in range(30)), note="n" * 201, whole="w" * 200, number=7)
-    found = bookkeeping.labels(begun, ["note", "whole", "number"], OPEN)
+    found = user_labels(begun.tags, begun.metadata, ["note", "whole", "number"], OPEN)
     assert found["langchain_stream.tags"] == [f"tag-{number}" for number in range(20)]
     assert found["langchain_stream.metadata.note"] == "n" * 197 + "..."
     assert found["langchain_stream.metadata.whole"] == "w" * 200
@@ -185,8 +188,8 @@ def test_labels_are_few_and_short() -> None:
 )
 def test_not_every_exception_is_an_error(error: BaseException, outcome: Outcome, control: Control | None) -> None:
     """Consumers leave, tasks are cancelled, graphs hand control upwards; what is left has failed."""
-    assert bookkeeping.outcome(error) == outcome
-    assert bookkeeping.control(error) == control
+    assert marks.outcome(error) == outcome
+    assert marks.control(error) == control
 
 
 def test_a_graph_hands_control_upwards() -> None:
@@ -195,5 +198,5 @@ def test_a_graph_hands_control_upwards() -> None:
     from langgraph.types import Command
 
     for error, control in ((GraphInterrupt(), "interrupt"), (ParentCommand(Command(goto="clerk")), "handoff")):
-        assert bookkeeping.outcome(error) == "completed"
-        assert bookkeeping.control(error) == control
+        assert marks.outcome(error) == "completed"
+        assert marks.control(error) == control

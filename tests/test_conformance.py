@@ -11,7 +11,7 @@ from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 from sentry_relay.processing import StoreNormalizer, convert_datascrubbing_config, pii_strip_event
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.settings import Dialect
+from sentry_langchain_stream._vocabulary.keys import Dialect
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.lost import ASYNC_CONTEXT
 from tests.subjects import SUBJECTS, Subject

@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from sentry_langchain_stream import containment
-from sentry_langchain_stream.containment import contained, report, warn_once
+from sentry_langchain_stream._runtime import containment
+from sentry_langchain_stream._runtime.containment import contained, report, warn_once
 
 LOGGER = "sentry_langchain_stream"
 

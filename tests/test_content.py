@@ -25,9 +25,17 @@ from langchain_core.messages import (
     ToolMessageChunk,
 )
 
-from sentry_langchain_stream import content
-from sentry_langchain_stream.blocks import Part
-from sentry_langchain_stream.privacy import Limits, Policy
+from sentry_langchain_stream._content.messages import (
+    input_messages,
+    output_messages,
+    parts_of,
+    prompt_messages,
+    role_of,
+    system_instructions,
+    text_of,
+)
+from sentry_langchain_stream._content.parts import Part
+from sentry_langchain_stream._content.policy import Limits, Policy
 
 OPEN = Policy(inputs=True, outputs=True)
 ROLES = {"user", "assistant", "tool", "system"}
@@ -82,7 +90,7 @@ class Marking:
 )
 def test_roles(message: Any, role: str) -> None:
     """Every message, and every chunk of one in a history, has one of the four roles that the conventions know."""
-    assert content.role(message) == role
+    assert role_of(message) == role
 
 
 @pytest.mark.parametrize(
@@ -111,7 +119,7 @@ def test_roles(message: Any, role: str) -> None:
 )
 def test_parts_of_a_body(body: Any, expected: list[Part]) -> None:
     """Texts, reasoning, calls and media are parts in their order, and what is empty is left out."""
-    assert list(content.parts(AIMessage(body), OPEN)) == expected
+    assert list(parts_of(AIMessage(body), OPEN)) == expected
 
 
 @pytest.mark.parametrize(
@@ -138,19 +146,19 @@ def test_no_data_of_a_block_is_recorded(kind: type[BaseMessage], block: dict[str
     """Of an image, a sound or a file the type and the size are recorded, never its data."""
     message = kind(content=[{"type": "text", "text": "Look:"}, block])
     for recorded in (
-        content.input_messages([message], OPEN) or "",
-        content.output_messages([(message, "stop")], OPEN),
-        content.system_instructions([message], OPEN) or "",
+        input_messages([message], OPEN) or "",
+        output_messages([(message, "stop")], OPEN),
+        system_instructions([message], OPEN) or "",
     ):
         assert SECRET not in recorded
         assert SECRET.encode().hex() not in recorded
-    assert next(content.parts(message, OPEN)) == {"type": "text", "content": "Look:"}
+    assert next(parts_of(message, OPEN)) == {"type": "text", "content": "Look:"}
 
 
 def test_a_block_without_a_type_makes_none_up() -> None:
     """A block that states no type (Bedrock's) is not recorded under a Python word."""
     message = HumanMessage([{"pixels": {"format": "png"}}])
-    assert read(content.input_messages([message], OPEN)) == [{"role": "user", "parts": [{"type": "unknown"}]}]
+    assert read(input_messages([message], OPEN)) == [{"role": "user", "parts": [{"type": "unknown"}]}]
 
 
 def test_no_data_of_a_tools_response_is_recorded() -> None:
@@ -160,7 +168,7 @@ def test_no_data_of_a_tools_response_is_recorded() -> None:
         tool_call_id="1",
         artifact={"image": SECRET},
     )
-    [part] = content.parts(message, OPEN)
+    [part] = parts_of(message, OPEN)
     assert part == {"type": "tool_call_response", "id": "1", "result": "Look:[Blob substitute: 26 bytes]"}
 
 
@@ -170,7 +178,7 @@ def test_a_tool_call_is_a_part() -> None:
         [{"type": "tool_use", "id": "1", "name": "weather", "input": {"city": "Paris"}}],
         tool_calls=[{"id": "1", "name": "weather", "args": {"city": "Paris", "days": 2, "now": True, "at": None}}],
     )
-    [recorded] = read(content.output_messages([(message, "tool_calls")], OPEN))
+    [recorded] = read(output_messages([(message, "tool_calls")], OPEN))
     assert recorded == {
         "role": "assistant",
         "parts": [
@@ -188,7 +196,7 @@ def test_a_tool_call_is_a_part() -> None:
 @pytest.mark.parametrize("body", ["18 degrees", ["18 ", "degrees"], [{"type": "text", "text": "18 degrees"}]], ids=repr)
 def test_a_tools_response_is_one_part(body: Any) -> None:
     """A tool's message is one response, tied to its call."""
-    recorded = read(content.input_messages([ToolMessage(body, tool_call_id="call-1")], OPEN))
+    recorded = read(input_messages([ToolMessage(body, tool_call_id="call-1")], OPEN))
     part = {"type": "tool_call_response", "id": "call-1", "result": "18 degrees"}
     assert recorded == [{"role": "tool", "parts": [part]}]
 
@@ -202,19 +210,19 @@ def test_system_messages_are_told_apart() -> None:
         SystemMessage([{"type": "text", "text": "Be kind."}]),
         ToolMessage("18", tool_call_id="1"),
     ]
-    assert content.system_instructions(messages, OPEN) == "Be brief.\nBe kind."
-    assert [each["role"] for each in read(content.input_messages(messages, OPEN))] == ["user", "assistant", "tool"]
+    assert system_instructions(messages, OPEN) == "Be brief.\nBe kind."
+    assert [each["role"] for each in read(input_messages(messages, OPEN))] == ["user", "assistant", "tool"]
 
 
 @pytest.mark.parametrize("messages", [[], [HumanMessage("x")], [SystemMessage("")]], ids=repr)
 def test_without_system_text_there_are_no_instructions(messages: list[BaseMessage]) -> None:
     """Where no system message says anything there are no instructions, rather than empty ones."""
-    assert content.system_instructions(messages, OPEN) is None
+    assert system_instructions(messages, OPEN) is None
 
 
 def test_prompts_are_users_messages() -> None:
     """The prompts of a non-chat model are a user's messages, one each."""
-    assert read(content.prompt_messages(["Once", "upon"], OPEN)) == [
+    assert read(prompt_messages(["Once", "upon"], OPEN)) == [
         {"role": "user", "parts": [{"type": "text", "content": "Once"}]},
         {"role": "user", "parts": [{"type": "text", "content": "upon"}]},
     ]
@@ -224,7 +232,7 @@ def test_prompts_are_users_messages() -> None:
 @pytest.mark.parametrize(("reason", "stated"), [("stop", {"finish_reason": "stop"}), (None, {}), ("", {})])
 def test_answers(answer: Any, reason: str | None, stated: dict[str, str]) -> None:
     """An answer is the assistant's, message or text; its finish reason is stated where there is one."""
-    assert read(content.output_messages([(answer, reason)], OPEN)) == [
+    assert read(output_messages([(answer, reason)], OPEN)) == [
         {"role": "assistant", "parts": [{"type": "text", "content": "Hi"}], **stated}
     ]
 
@@ -242,8 +250,8 @@ def test_every_text_is_redacted_exactly_once() -> None:
         ),
         ToolMessage("result", tool_call_id="1"),
     ]
-    instructions = content.system_instructions(messages, policy)
-    recorded = read(content.input_messages(messages, policy))
+    instructions = system_instructions(messages, policy)
+    recorded = read(input_messages(messages, policy))
     assert sorted(redact.seen) == sorted(["system", "first", "second", "thought", "answer", "plain", "deep", "result"])
     assert instructions == "<system>"
     assert recorded == [
@@ -277,7 +285,7 @@ def test_an_argument_of_another_type_is_recorded_as_redacted_text(value: object)
     """What JSON has no type for is a text like any other, and is redacted."""
     message = AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {"day": value}}])
     redact = Marking()
-    [recorded] = read(content.output_messages([(message, None)], Policy(True, True, redact)))
+    [recorded] = read(output_messages([(message, None)], Policy(True, True, redact)))
     assert redact.seen == [str(value)]
     assert recorded["parts"][0]["arguments"] == {"day": f"<{value}>"}
 
@@ -285,7 +293,7 @@ def test_an_argument_of_another_type_is_recorded_as_redacted_text(value: object)
 def test_an_id_that_is_no_text_leaves_the_json_valid() -> None:
     """A message of somebody's own may carry an id object: it is recorded as text."""
     message = SimpleNamespace(type="ai", content="", tool_calls=[{"id": date(2024, 2, 29), "name": "f", "args": {}}])
-    [recorded] = read(content.output_messages([(message, None)], OPEN))
+    [recorded] = read(output_messages([(message, None)], OPEN))
     assert recorded["parts"][0]["id"] == "2024-02-29"
 
 
@@ -293,8 +301,8 @@ def test_prompts_and_answers_are_redacted_once() -> None:
     """`redact` sees each prompt and each plain answer once."""
     redact = Marking()
     policy = Policy(True, True, redact)
-    [prompt] = read(content.prompt_messages(["prompt"], policy))
-    [answer] = read(content.output_messages([("answer", None)], policy))
+    [prompt] = read(prompt_messages(["prompt"], policy))
+    [answer] = read(output_messages([("answer", None)], policy))
     assert redact.seen == ["prompt", "answer"]
     assert prompt["parts"] == [{"type": "text", "content": "<prompt>"}]
     assert answer["parts"] == [{"type": "text", "content": "<answer>"}]
@@ -314,8 +322,8 @@ def test_a_text_whose_redaction_fails_is_nowhere() -> None:
         AIMessage("words", tool_calls=[{"id": "1", "name": "f", "args": {"a": "words", "b": 1}}]),
         ToolMessage("words", tool_call_id="1"),
     ]
-    assert content.system_instructions(messages, policy) is None
-    assert read(content.input_messages(messages, policy)) == [
+    assert system_instructions(messages, policy) is None
+    assert read(input_messages(messages, policy)) == [
         {"role": "user", "parts": []},
         {
             "role": "assistant",
@@ -337,7 +345,7 @@ def test_a_text_whose_redaction_fails_is_nowhere() -> None:
 )
 def test_long_texts_are_cut(message: BaseMessage) -> None:
     """Every text is cut to its limit, wherever it stands."""
-    recorded = content.input_messages([message], OPEN) or ""
+    recorded = input_messages([message], OPEN) or ""
     assert Limits().part < len(recorded) < Limits().part + 300
     assert "[... 30030 characters cut ...]" in recorded
 
@@ -357,17 +365,17 @@ def test_long_texts_are_cut(message: BaseMessage) -> None:
 )
 def test_plain_text_of_a_token(value: object, expected: str) -> None:
     """A token's plain text is its own or that of its text blocks."""
-    assert content.text_of(value) == expected
+    assert text_of(value) == expected
 
 
 def test_words_stay_readable() -> None:
     """Text is recorded in its own script, not as escapes."""
-    assert "größer 東京 🙂" in content.prompt_messages(["größer 東京 🙂"], OPEN)
+    assert "größer 東京 🙂" in prompt_messages(["größer 東京 🙂"], OPEN)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_that_json_lacks_leaves_the_json_valid(number: float) -> None:
     """Python reads NaN and Infinity in a model's arguments; what is recorded is strict JSON all the same."""
     message = AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {"x": number}}])
-    [recorded] = read(content.output_messages([(message, None)], OPEN))
+    [recorded] = read(output_messages([(message, None)], OPEN))
     assert recorded["parts"][0]["name"] == "f"

@@ -20,9 +20,20 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from sentry_langchain_stream import content
-from sentry_langchain_stream.parameters import tool_definitions
-from sentry_langchain_stream.privacy import Limits, Policy
+from sentry_langchain_stream._content.messages import (
+    agent_answer,
+    agent_question,
+    input_messages,
+    output_messages,
+    prompt_messages,
+    retrieved_documents,
+    role_of,
+    system_instructions,
+    tool_arguments,
+    tool_result,
+)
+from sentry_langchain_stream._content.policy import Limits, Policy
+from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
 
 from .test_content_shapes import conforming, strictly
 
@@ -156,12 +167,12 @@ def test_whatever_the_messages_the_json_is_valid(said: list[Any], policy: Policy
     """Anything in place of messages yields JSON in the conventions' shape, within its limit, and stays unchanged."""
     before = copy.deepcopy(said)
     attribute = policy.limits.attribute
-    asked = content.input_messages(said, policy)
+    asked = input_messages(said, policy)
     if asked is not None:
         conforming(asked, attribute)
-    conforming(content.output_messages([(message, "stop") for message in said], policy), attribute)
-    assert len(content.system_instructions(said, policy) or "") <= attribute
-    for told in (content.conversation({"messages": said}, policy), content.answer({"messages": said}, policy)):
+    conforming(output_messages([(message, "stop") for message in said], policy), attribute)
+    assert len(system_instructions(said, policy) or "") <= attribute
+    for told in (agent_question({"messages": said}, policy), agent_answer({"messages": said}, policy)):
         if told is not None:
             conforming(told, attribute)
     assert repr(said) == repr(before)  # NaN is unequal to itself
@@ -172,22 +183,22 @@ def test_whatever_the_messages_the_json_is_valid(said: list[Any], policy: Policy
 def test_every_message_is_there_if_there_is_room(said: list[BaseMessage]) -> None:
     """Within the limits there is an entry for each message, and none but the system's is missing."""
     roomy = Policy(True, True, limits=Limits(attribute=10_000_000, span=10_000_000))
-    recorded = conforming(content.input_messages(said, roomy) or "[]", 10_000_000)
-    roles = [content.role(message) for message in said]
+    recorded = conforming(input_messages(said, roomy) or "[]", 10_000_000)
+    roles = [role_of(message) for message in said]
     assert [each["role"] for each in recorded] == [role for role in roles if role != "system"]
-    assert len(conforming(content.output_messages([(each, None) for each in said], roomy), 10_000_000)) == len(said)
+    assert len(conforming(output_messages([(each, None) for each in said], roomy), 10_000_000)) == len(said)
 
 
 @settings(deadline=None)
 @given(values, policies)
 def test_whatever_a_tool_takes_and_returns_the_json_is_valid(value: Any, policy: Policy) -> None:
     """Any arguments and any result become a text or strict JSON, within their limit."""
-    for told in (content.tool_arguments({"value": value}, policy), content.tool_result({"value": value}, policy)):
+    for told in (tool_arguments({"value": value}, policy), tool_result({"value": value}, policy)):
         assert told is not None
         assert len(told) <= policy.limits.attribute
         told.encode("utf-8")
         assert set(json.loads(told, parse_constant=strictly)) == {"value"}
-    content.tool_result(value, policy)
+    tool_result(value, policy)
 
 
 @settings(deadline=None)
@@ -200,7 +211,7 @@ def test_whatever_a_tool_takes_and_returns_the_json_is_valid(value: Any, policy:
 )
 def test_whatever_the_documents_the_json_is_valid(found: list[Document], policy: Policy) -> None:
     """Any documents become a JSON list within its limit."""
-    told = content.documents(found, policy) or ""
+    told = retrieved_documents(found, policy) or ""
     told.encode("utf-8")
     assert len(told) <= policy.limits.attribute
     for each in json.loads(told, parse_constant=strictly):
@@ -235,7 +246,7 @@ def test_the_users_last_turn_is_always_there(roles: list[str], length: int, chos
     said: list[Any] = [(role, filler) for role in roles if role != "tool"]
     said += [HumanMessage([{"type": "text", "text": each} for each in turn])]
     said += [AIMessage(filler) if role == "ai" else ToolMessage(filler, tool_call_id="1") for role in roles]
-    recorded = content.input_messages(said, Policy(True, True, limits=chosen)) or ""
+    recorded = input_messages(said, Policy(True, True, limits=chosen)) or ""
     users = [message for message in conforming(recorded, chosen.attribute) if message["role"] == "user"]
     texts = [part["content"] for part in users[-1]["parts"]]
     assert texts[0].startswith("BEGIN")
@@ -257,7 +268,7 @@ def test_redact_sees_each_kept_text_once_and_no_other(sizes: list[tuple[str, int
 
     said = [(role, f"{index}: private {'x ' * size}") for index, (role, size) in enumerate(sizes)]
     policy = Policy(True, True, redact, chosen)
-    kept = (content.input_messages(said, policy) or "") + (content.system_instructions(said, policy) or "")
+    kept = (input_messages(said, policy) or "") + (system_instructions(said, policy) or "")
     assert len(seen) == len(set(seen))
     assert set(seen) <= {text for _, text in said}
     for _, text in said:
@@ -269,9 +280,7 @@ def test_redact_sees_each_kept_text_once_and_no_other(sizes: list[tuple[str, int
 def test_what_is_cut_is_counted() -> None:
     """In place of the messages that were cut stands how many they were, and how long."""
     said: list[Any] = [HumanMessage("first"), *(AIMessage("y" * 100) for _ in range(300)), HumanMessage("last")]
-    recorded = conforming(
-        content.input_messages(said, Policy(True, True, limits=Limits(1_000, 4_000, 8_000))) or "", 4_000
-    )
+    recorded = conforming(input_messages(said, Policy(True, True, limits=Limits(1_000, 4_000, 8_000))) or "", 4_000)
     [mark] = recorded[0]["parts"]
     assert recorded[0]["role"] == "system"
     cut = 302 - (len(recorded) - 1)
@@ -282,9 +291,7 @@ def test_what_is_cut_is_counted() -> None:
 def test_a_cut_may_stand_on_both_sides_of_the_users_last_turn() -> None:
     """Of a long agent's run the task is kept, and its latest steps."""
     said: list[Any] = ["before"] * 100 + [HumanMessage("task")] + [AIMessage("y" * 100)] * 100
-    recorded = conforming(
-        content.input_messages(said, Policy(True, True, limits=Limits(1_000, 4_000, 8_000))) or "", 4_000
-    )
+    recorded = conforming(input_messages(said, Policy(True, True, limits=Limits(1_000, 4_000, 8_000))) or "", 4_000)
     marks = [index for index, each in enumerate(recorded) if each["role"] == "system"]
     assert marks == [0, 2]
     assert recorded[1]["parts"] == [{"type": "text", "content": "task"}]
@@ -294,7 +301,7 @@ def test_a_cut_may_stand_on_both_sides_of_the_users_last_turn() -> None:
 def test_parts_are_cut_in_their_middle() -> None:
     """Of a message of many parts the first and the last are kept."""
     said = HumanMessage([{"type": "text", "text": f"{index} {'x' * 200}"} for index in range(100)])
-    recorded = content.input_messages([said], Policy(True, True, limits=Limits(1_000, 4_000, 8_000))) or ""
+    recorded = input_messages([said], Policy(True, True, limits=Limits(1_000, 4_000, 8_000))) or ""
     parts = conforming(recorded, 4_000)[0]["parts"]
     assert parts[0]["content"].startswith("0 ")
     assert parts[-1]["content"].startswith("99 ")
@@ -354,17 +361,17 @@ class Half:
 )
 def test_odd_values(value: Any, expected: Any) -> None:
     """What JSON has no word for becomes a text; what cannot be read at all, its type."""
-    recorded = content.tool_arguments({"value": value}, OPEN) or ""
+    recorded = tool_arguments({"value": value}, OPEN) or ""
     recorded.encode("utf-8")
     assert json.loads(recorded, parse_constant=strictly) == {"value": expected}
 
 
 def test_an_object_that_fails_is_no_message_and_no_failure() -> None:
     """A message of somebody's own that raises at every touch is an empty one."""
-    assert conforming(content.input_messages([Broken()], OPEN) or "") == [{"role": "user", "parts": []}]
-    assert content.conversation(Broken(), OPEN) is None
-    assert content.documents([Broken()], OPEN) == '[{"content": ""}]'
-    assert content.tool_result(Broken(), OPEN) == '"[Broken]"'
+    assert conforming(input_messages([Broken()], OPEN) or "") == [{"role": "user", "parts": []}]
+    assert agent_question(Broken(), OPEN) is None
+    assert retrieved_documents([Broken()], OPEN) == '[{"content": ""}]'
+    assert tool_result(Broken(), OPEN) == '"[Broken]"'
 
 
 @pytest.mark.parametrize(
@@ -382,13 +389,13 @@ def test_an_object_that_fails_is_no_message_and_no_failure() -> None:
 def test_what_is_no_id_is_left_out(identity: Any, expected: dict[str, str]) -> None:
     """An id is a text, a number, a date or a UUID; of anything else in its place nothing is told."""
     found = [{"page_content": "words", "id": identity}]
-    assert json.loads(content.documents(found, OPEN) or "") == [{"content": "words", **expected}]
+    assert json.loads(retrieved_documents(found, OPEN) or "") == [{"content": "words", **expected}]
 
 
 def test_a_message_in_a_structure_keeps_its_metadata_and_artifacts() -> None:
     """Of a message somewhere in a tool's arguments there is what was said, not what came with it."""
     message = ToolMessage("said", tool_call_id="1", artifact="private", response_metadata={"headers": "private"})
-    recorded = content.tool_arguments({"state": [message]}, OPEN) or ""
+    recorded = tool_arguments({"state": [message]}, OPEN) or ""
     assert "said" in recorded
     assert "private" not in recorded
 
@@ -396,7 +403,7 @@ def test_a_message_in_a_structure_keeps_its_metadata_and_artifacts() -> None:
 def test_a_generator_is_not_consumed() -> None:
     """What can be read once only is left to whom it is for."""
     stream = iter([1, 2, 3])
-    content.tool_result({"stream": stream}, OPEN)
+    tool_result({"stream": stream}, OPEN)
     assert list(stream) == [1, 2, 3]
 
 
@@ -408,18 +415,18 @@ def test_circles_and_depths_come_to_an_end() -> None:
     for _ in range(5_000):
         deep = {"deeper": [deep]}
     for value in ({"a": circle}, deep, {"wide": list(range(10_000))}, {str(index): index for index in range(10_000)}):
-        recorded = content.tool_arguments(value, OPEN) or ""
+        recorded = tool_arguments(value, OPEN) or ""
         assert len(recorded) <= Limits().attribute
         json.loads(recorded)
         assert "cut ...]" in recorded
-    assert "[... 9800 items cut ...]" in (content.tool_arguments({"wide": list(range(10_000))}, OPEN) or "")
+    assert "[... 9800 items cut ...]" in (tool_arguments({"wide": list(range(10_000))}, OPEN) or "")
 
 
 def test_a_block_that_holds_itself_costs_itself_only() -> None:
     """A thought or a tool that is wrapped in itself has no text; what stands beside it is recorded."""
     thought: dict[str, Any] = {"type": "reasoning"}
     thought.update(reasoning=thought, summary=[thought], content=[thought, thought])
-    recorded = conforming(content.input_messages([HumanMessage("words"), ("ai", [thought, "answer"])], OPEN) or "")
+    recorded = conforming(input_messages([HumanMessage("words"), ("ai", [thought, "answer"])], OPEN) or "")
     assert [part["content"] for message in recorded for part in message["parts"]] == ["words", "answer"]
     tool: dict[str, Any] = {"name": "circle"}
     tool["function_declarations"] = [tool, {"name": "square"}]
@@ -474,11 +481,11 @@ LONG = base64.b64encode(bytes(range(256)) * 40).decode()
 def test_data_in_a_text_is_replaced(where: str, text: str, expected: str) -> None:
     """Wherever a text holds encoded data, its type and its size in bytes stand in place of it; words stay."""
     tell: dict[str, Callable[[], Any]] = {
-        "message": lambda: json.loads(content.prompt_messages([text], OPEN))[0]["parts"][0]["content"],
-        "argument": lambda: json.loads(content.tool_arguments({"a": text}, OPEN) or "")["a"],
-        "result": lambda: content.tool_result(text, OPEN),
-        "document": lambda: json.loads(content.documents([text], OPEN) or "")[0]["content"],
-        "instructions": lambda: content.system_instructions([("system", text)], OPEN),
+        "message": lambda: json.loads(prompt_messages([text], OPEN))[0]["parts"][0]["content"],
+        "argument": lambda: json.loads(tool_arguments({"a": text}, OPEN) or "")["a"],
+        "result": lambda: tool_result(text, OPEN),
+        "document": lambda: json.loads(retrieved_documents([text], OPEN) or "")[0]["content"],
+        "instructions": lambda: system_instructions([("system", text)], OPEN),
     }
     assert (tell[where]() or "").strip() == expected.strip()
 
@@ -486,7 +493,7 @@ def test_data_in_a_text_is_replaced(where: str, text: str, expected: str) -> Non
 @pytest.mark.parametrize("before", range(0, 200, 7))
 def test_short_data_is_found_wherever_it_stands(before: int) -> None:
     """A run of base64 just long enough to be one is found at any place in a text."""
-    [part] = conforming(content.prompt_messages([f"{'x' * before} {LONG[:200]} words"], OPEN))[0]["parts"]
+    [part] = conforming(prompt_messages([f"{'x' * before} {LONG[:200]} words"], OPEN))[0]["parts"]
     assert part["content"] == f"{'x' * before} [Blob substitute: 150 bytes] words"
 
 
@@ -494,14 +501,14 @@ def test_json_in_json_keeps_to_its_room() -> None:
     """A structure that a tool answered with is kept as far as there is room for it, though its quotes take twice."""
     policy = Policy(True, True, limits=Limits(1_000, 2_000, 8_000))
     message = ToolMessage([{"json": {str(index): '"\\' * 50 for index in range(20)}}], tool_call_id="1")
-    [recorded] = conforming(content.input_messages([message], policy) or "", 2_000)
+    [recorded] = conforming(input_messages([message], policy) or "", 2_000)
     [kept] = json.loads(recorded["parts"][0]["result"])
     assert kept["json"]["0"] == '"\\' * 50
 
 
 def test_data_that_the_cut_goes_through_is_nowhere() -> None:
     """Of data in a text too long to be kept neither the beginning nor the end is left."""
-    recorded = content.prompt_messages([f"Look: ![](data:image/png;base64,{LONG * 100}) Nice!"], OPEN)
+    recorded = prompt_messages([f"Look: ![](data:image/png;base64,{LONG * 100}) Nice!"], OPEN)
     [part] = conforming(recorded)[0]["parts"]
     assert part["content"].startswith("Look: ![]([Blob substitute: image/png, ")
     assert part["content"].endswith("bytes]) Nice!")
@@ -523,7 +530,7 @@ class Counted(str):
 def test_a_large_prompt_costs_what_is_kept_of_it() -> None:
     """Of a text far above its limit only what is kept, and a little around it, is ever copied."""
     Counted.cuts.clear()
-    content.prompt_messages([Counted("word " * 2_000_000)], OPEN)
+    prompt_messages([Counted("word " * 2_000_000)], OPEN)
     assert 0 < sum(Counted.cuts) < 3 * Limits().part
 
 
@@ -536,6 +543,6 @@ def test_messages_that_are_cut_are_not_looked_at() -> None:
         return text
 
     said = [HumanMessage("question " * 40) if index % 2 else AIMessage("answer " * 40) for index in range(5_000)]
-    recorded = conforming(content.input_messages(said, Policy(True, True, redact)) or "")
+    recorded = conforming(input_messages(said, Policy(True, True, redact)) or "")
     assert len(seen) == len(recorded) - 1
     assert len(seen) < 500

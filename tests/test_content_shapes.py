@@ -23,9 +23,19 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel, Field, SecretStr
 
-from sentry_langchain_stream import content, media
-from sentry_langchain_stream.parameters import tool_definitions
-from sentry_langchain_stream.privacy import NOTHING, Limits, Policy
+from sentry_langchain_stream._content import media
+from sentry_langchain_stream._content.messages import (
+    agent_answer,
+    agent_question,
+    input_messages,
+    output_messages,
+    retrieved_documents,
+    system_instructions,
+    tool_arguments,
+    tool_result,
+)
+from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
+from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
 
 OPEN = Policy(inputs=True, outputs=True)
 DATA = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQ="
@@ -111,7 +121,7 @@ def conforming(recorded: str, limit: int = Limits().attribute) -> list[Any]:
 
 def told(message: Any) -> list[Any]:
     """The parts of a message that is the model's answer, read from the recorded JSON."""
-    [recorded] = conforming(content.output_messages([(message, None)], OPEN))
+    [recorded] = conforming(output_messages([(message, None)], OPEN))
     return list(recorded["parts"])
 
 
@@ -395,7 +405,7 @@ ANSWERS = {
 def test_an_answer_in_a_providers_shape(message: Any, expected: list[dict[str, Any]]) -> None:
     """Texts, reasoning and calls are told in one shape, each of them once, and nothing encrypted or encoded is."""
     assert told(message) == expected
-    assert DATA not in content.output_messages([(message, None)], OPEN)
+    assert DATA not in output_messages([(message, None)], OPEN)
 
 
 DATA_URL = f"data:image/png;base64,{DATA}"
@@ -488,7 +498,7 @@ MEDIA: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_media_are_told_by_what_they_are(block: dict[str, Any], expected: dict[str, Any]) -> None:
     """Data becomes its type and its size in bytes, an address loses what may be secret in it, an upload has its id."""
     message = HumanMessage([{"type": "text", "text": "Look"}, block])
-    recorded = content.input_messages([message], OPEN) or ""
+    recorded = input_messages([message], OPEN) or ""
     assert conforming(recorded) == [{"role": "user", "parts": [text("Look"), expected]}]
     for secret in (DATA, "signature", "word@"):
         assert secret not in recorded
@@ -512,8 +522,8 @@ SPELLINGS = {
 @pytest.mark.parametrize("message", SPELLINGS.values(), ids=SPELLINGS)
 def test_a_message_however_it_is_spelled(message: Any) -> None:
     """A graph's state may hold a message in any of LangChain's spellings."""
-    assert conforming(content.input_messages([message], OPEN) or "") == SAID
-    assert conforming(content.conversation({"messages": message}, OPEN) or "") == SAID
+    assert conforming(input_messages([message], OPEN) or "") == SAID
+    assert conforming(agent_question({"messages": message}, OPEN) or "") == SAID
 
 
 @pytest.mark.parametrize(
@@ -523,14 +533,14 @@ def test_a_message_however_it_is_spelled(message: Any) -> None:
 )
 def test_instructions_are_told_apart_however_they_are_spelled(message: Any) -> None:
     """Whoever a provider calls it, what the application says to the model are instructions."""
-    assert content.system_instructions([message, "Hi"], OPEN) == "Be kind."
-    assert conforming(content.input_messages([message, "Hi"], OPEN) or "") == SAID
+    assert system_instructions([message, "Hi"], OPEN) == "Be kind."
+    assert conforming(input_messages([message, "Hi"], OPEN) or "") == SAID
 
 
 def test_a_message_that_removes_one_is_none() -> None:
     """What tells LangGraph to forget a message was said by nobody."""
-    assert conforming(content.input_messages([RemoveMessage(id="1"), "Hi"], OPEN) or "") == SAID
-    assert content.input_messages([RemoveMessage(id="1")], OPEN) is None
+    assert conforming(input_messages([RemoveMessage(id="1"), "Hi"], OPEN) or "") == SAID
+    assert input_messages([RemoveMessage(id="1")], OPEN) is None
 
 
 RESULTS = {
@@ -557,14 +567,14 @@ RESULTS = {
 def test_a_tools_message(message: ToolMessage, expected: str) -> None:
     """A tool's answer is one text, in a conversation and on the tool's own span; its artifact is nowhere."""
     more = {"status": "error"} if message.status == "error" else {}
-    recorded = conforming(content.input_messages([message], OPEN) or "")
+    recorded = conforming(input_messages([message], OPEN) or "")
     assert recorded == [{"role": "tool", "parts": [response(expected, **more)]}]
-    assert content.tool_result(message, OPEN) == expected
+    assert tool_result(message, OPEN) == expected
 
 
 def test_a_functions_message() -> None:
     """The predecessor of tools has no id to tie its answer to."""
-    recorded = conforming(content.input_messages([FunctionMessage(content="18", name="weather")], OPEN) or "")
+    recorded = conforming(input_messages([FunctionMessage(content="18", name="weather")], OPEN) or "")
     assert recorded == [{"role": "tool", "parts": [response("18", None)]}]
 
 
@@ -605,7 +615,7 @@ class Trip(BaseModel):
 )
 def test_a_tools_result(output: Any, expected: str | None) -> None:
     """What a tool returns is a text where it is one, and JSON where it is a structure."""
-    recorded = content.tool_result(output, OPEN)
+    recorded = tool_result(output, OPEN)
     if isinstance(output, Document):
         assert json.loads(recorded or "") == {
             "id": None,
@@ -615,7 +625,7 @@ def test_a_tools_result(output: Any, expected: str | None) -> None:
         }
     else:
         assert recorded == expected
-    assert content.tool_result(output, Policy(inputs=True)) is None
+    assert tool_result(output, Policy(inputs=True)) is None
 
 
 def test_a_tools_result_that_is_a_command() -> None:
@@ -628,15 +638,15 @@ def test_a_tools_result_that_is_a_command() -> None:
         (types.Command(goto="next"), "{}"),
         ([said, types.Command(update={"messages": [more]})], "a\nb"),
     ):
-        assert content.tool_result(output, OPEN) == expected
-        assert content.tool_result(output, Policy(inputs=True)) is None
+        assert tool_result(output, OPEN) == expected
+        assert tool_result(output, Policy(inputs=True)) is None
 
 
 def test_a_tools_arguments() -> None:
     """A tool's inputs are JSON, or the text that they are."""
-    assert content.tool_arguments({"city": "Paris", "days": 2}, OPEN) == '{"city": "Paris", "days": 2}'
-    assert content.tool_arguments("Paris", OPEN) == "Paris"
-    assert content.tool_arguments("Paris", Policy(outputs=True)) is None
+    assert tool_arguments({"city": "Paris", "days": 2}, OPEN) == '{"city": "Paris", "days": 2}'
+    assert tool_arguments("Paris", OPEN) == "Paris"
+    assert tool_arguments("Paris", Policy(outputs=True)) is None
 
 
 def test_documents() -> None:
@@ -646,18 +656,18 @@ def test_documents() -> None:
         Document("more", metadata={"embedding": "0.1 0.2", "vector": [0.1, 0.2]}),
         "bare",
     ]
-    assert json.loads(content.documents(found, OPEN) or "") == [
+    assert json.loads(retrieved_documents(found, OPEN) or "") == [
         {"content": "words", "id": "1", "metadata": {"page": 3, "source": "a.pdf", "score": 0.5, "ok": True}},
         {"content": "more", "metadata": {}},
         {"content": "bare"},
     ]
-    assert content.documents([], OPEN) == "[]"
-    assert content.documents(found, Policy(inputs=True)) is None
+    assert retrieved_documents([], OPEN) == "[]"
+    assert retrieved_documents(found, Policy(inputs=True)) is None
 
 
 def test_embeddings_are_left_out() -> None:
     """Long lists of fractions, and what is named so, are no content."""
-    recorded = content.tool_result({"vector": [0.5] * 1536, "embedding": [1], "few": [0.5, 1.5]}, OPEN)
+    recorded = tool_result({"vector": [0.5] * 1536, "embedding": [1], "few": [0.5, 1.5]}, OPEN)
     assert json.loads(recorded or "") == {"vector": "[1536 numbers left out]", "few": [0.5, 1.5]}
 
 
@@ -673,8 +683,8 @@ def test_embeddings_are_left_out() -> None:
 )
 def test_a_conversation_is_what_a_graph_is_given(state: Any) -> None:
     """The messages of a state are found wherever LangGraph allows them."""
-    assert conforming(content.conversation(state, OPEN) or "") == SAID
-    assert content.conversation(state, Policy(outputs=True)) is None
+    assert conforming(agent_question(state, OPEN) or "") == SAID
+    assert agent_question(state, Policy(outputs=True)) is None
 
 
 def test_a_conversation_may_overwrite_another() -> None:
@@ -682,14 +692,14 @@ def test_a_conversation_may_overwrite_another() -> None:
     overwrite = getattr(pytest.importorskip("langgraph.types"), "Overwrite", None)
     if overwrite is None:
         pytest.skip("this version of langgraph has no Overwrite")
-    assert conforming(content.conversation({"messages": overwrite([HumanMessage("Hi")])}, OPEN) or "") == SAID
+    assert conforming(agent_question({"messages": overwrite([HumanMessage("Hi")])}, OPEN) or "") == SAID
 
 
 @pytest.mark.parametrize("state", [None, {}, {"question": "Hi"}, {"messages": []}, object(), 3])
 def test_without_messages_there_is_no_conversation(state: Any) -> None:
     """What has no messages is no conversation, rather than an empty one."""
-    assert content.conversation(state, OPEN) is None
-    assert content.answer(state, OPEN) is None
+    assert agent_question(state, OPEN) is None
+    assert agent_answer(state, OPEN) is None
 
 
 def test_the_answer_is_the_assistants_last_message() -> None:
@@ -701,10 +711,10 @@ def test_the_answer_is_the_assistants_last_message() -> None:
         AIMessage("18!"),
     ]
     said = [{"role": "assistant", "parts": [text("18!")]}]
-    assert conforming(content.answer({"messages": history}, OPEN) or "") == said
-    assert conforming(content.answer({"messages": [*history, RemoveMessage(id="1")]}, OPEN) or "") == said
-    assert content.answer({"messages": [*history, HumanMessage("Thanks")]}, OPEN) is None
-    assert content.answer({"messages": history}, NOTHING) is None
+    assert conforming(agent_answer({"messages": history}, OPEN) or "") == said
+    assert conforming(agent_answer({"messages": [*history, RemoveMessage(id="1")]}, OPEN) or "") == said
+    assert agent_answer({"messages": [*history, HumanMessage("Thanks")]}, OPEN) is None
+    assert agent_answer({"messages": history}, NOTHING) is None
 
 
 def test_tools_that_there_is_no_room_for() -> None:

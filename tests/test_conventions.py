@@ -9,10 +9,9 @@ from typing import Any, get_args
 import pytest
 from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 
-from sentry_langchain_stream.attributes import describe
-from sentry_langchain_stream.conventions import KEYS, METADATA, TAGS, AttributeValue, Fact, spell
-from sentry_langchain_stream.record import Kind
-from sentry_langchain_stream.settings import Dialect
+from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.run import RunKind
+from sentry_langchain_stream._vocabulary.keys import KEYS, METADATA, TAGS, AttributeValue, Dialect, Fact, spell
 from tests.helpers import (
     filled_agent,
     filled_call,
@@ -26,7 +25,7 @@ from tests.helpers import (
 )
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[RunKind, ...] = get_args(RunKind)
 
 CONVENTIONAL = ("gen_ai.", "error.", "cache.")
 RECIPE = {
@@ -97,7 +96,9 @@ def test_no_two_facts_share_a_key(dialect: Dialect) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_span_states_two_facts_under_one_key(kind: Kind, dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_span_states_two_facts_under_one_key(
+    kind: RunKind, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On the span of any one kind of run each key states one fact."""
     told: list[str] = []
 
@@ -163,7 +164,7 @@ def test_the_filled_record_is_filled(record: Any) -> None:
 def test_no_fact_is_dead(fact: Fact, dialect: Dialect) -> None:
     """Of the records of which everything is known one states each fact of the vocabulary, under all its keys."""
     wanted = set(spell([(fact, "")], dialect))
-    kinds: tuple[Kind, ...] = ("agent",) if fact in SHARED else KINDS
+    kinds: tuple[RunKind, ...] = ("agent",) if fact in SHARED else KINDS
     assert any(wanted <= set(describe(filled_run(kind), dialect)) for kind in kinds)
 
 
@@ -179,7 +180,7 @@ def test_values_have_the_type_of_the_conventions(key: str) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_values_are_scalars_or_flat_lists(kind: Kind, dialect: Dialect) -> None:
+def test_values_are_scalars_or_flat_lists(kind: RunKind, dialect: Dialect) -> None:
     """No value is a dict or a nested list, which would reach Sentry as its Python repr."""
     for key, value in describe(filled_run(kind), dialect).items():
         flat = value if isinstance(value, list) else [value]

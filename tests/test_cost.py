@@ -17,12 +17,12 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.call import Call, Cost, Request, Response
+from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
+from sentry_langchain_stream._runs.pricing import Prices
+from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
-from sentry_langchain_stream.pricing import Prices
 from sentry_langchain_stream.testing import capture_spans
-from sentry_langchain_stream.usage import Usage
 from tests.wire import WAYS, WIRE_SHAPES, Way
 
 ANSWER = Answer(

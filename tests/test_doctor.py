@@ -16,9 +16,9 @@ from sentry_sdk import integrations
 from sentry_sdk.integrations import Integration
 
 from sentry_langchain_stream import SentryStreamIntegration
-from sentry_langchain_stream.backends.neighbours import traces_models
-from sentry_langchain_stream.containment import logger
-from sentry_langchain_stream.conventions import Fact
+from sentry_langchain_stream._runtime.containment import logger
+from sentry_langchain_stream._to_sentry.other_integrations import traces_models
+from sentry_langchain_stream._vocabulary.keys import Fact
 from sentry_langchain_stream.doctor import command, environment, probe, received, setup
 from sentry_langchain_stream.doctor.case import Case
 from sentry_langchain_stream.doctor.command import Check

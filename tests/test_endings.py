@@ -14,7 +14,7 @@ import pytest
 from langchain_core.runnables import Runnable
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.record import Outcome
+from sentry_langchain_stream._runs.run import Outcome
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.helpers import collect
 from tests.subjects import SUBJECTS, Subject

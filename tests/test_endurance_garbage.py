@@ -13,7 +13,8 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from sentry_langchain_stream import SentryStreamHandler, garbage, track_stream
+from sentry_langchain_stream import SentryStreamHandler, track_stream
+from sentry_langchain_stream._runtime import interpreter
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.helpers import Clock, collect, handler_on
 from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
@@ -107,7 +108,7 @@ def test_a_stream_collected_while_the_sdk_sends_is_not_lost(shape: str, make: Ca
     assert handler.live_runs == 0
 
 
-@pytest.mark.skipif(not garbage.MATTERS, reason="Python 3.12 and newer collect garbage between two instructions")
+@pytest.mark.skipif(not interpreter.MATTERS, reason="Python 3.12 and newer collect garbage between two instructions")
 @WAYS
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_no_context_variable_is_set_while_garbage_is_collected(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentry_langchain_stream.envelopes import CapturedSpan, model_spans, read_spans
+from sentry_langchain_stream.testing.envelopes import CapturedSpan, model_spans, read_spans
 
 ROOT = CapturedSpan(
     op="http.server",

@@ -15,10 +15,10 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generati
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import set_config_context
 
-from sentry_langchain_stream import extract
-from sentry_langchain_stream.call import Request
-from sentry_langchain_stream.privacy import NOTHING, Policy
-from sentry_langchain_stream.usage import Usage, approximate
+from sentry_langchain_stream._content.policy import NOTHING, Policy
+from sentry_langchain_stream._from_langchain import payloads
+from sentry_langchain_stream._runs.call import Request
+from sentry_langchain_stream._runs.usage import Usage, approximate
 
 OPEN = Policy(inputs=True, outputs=True)
 USED = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
@@ -37,7 +37,7 @@ def asked(
     name: str | None = "ChatOpenAI",
 ) -> Request:
     """`extract.request` of a chat call, with what a test varies."""
-    return extract.request(
+    return payloads.request(
         serialized,
         messages=messages,
         prompts=prompts,
@@ -45,7 +45,7 @@ def asked(
         token_counter=token_counter,
         metadata=metadata or {},
         options=options or {},
-        provider=extract.provider(serialized, metadata or {}, options or {}),
+        provider=payloads.provider(serialized, metadata or {}, options or {}),
         name=name,
     )
 
@@ -473,7 +473,7 @@ def test_asking_changes_nothing() -> None:
 )
 def test_the_rival_integration(metadata: dict[str, Any], options: dict[str, Any], integration: str | None) -> None:
     """The Sentry integration of the provider's client library is named, where there is one."""
-    provider = extract.provider(None, metadata, options)
+    provider = payloads.provider(None, metadata, options)
     assert (provider and provider.integration) == integration
 
 
@@ -576,7 +576,7 @@ def test_the_rival_integration(metadata: dict[str, Any], options: dict[str, Any]
 )
 def test_the_response(result: LLMResult, model: str | None, identity: str | None, reasons: tuple[str, ...]) -> None:
     """Model, id and finish reasons are found where each provider puts them; what LangChain makes up does not count."""
-    response = extract.response(result, OPEN)
+    response = payloads.response(result, OPEN)
     assert (response.model, response.id, response.finish_reasons) == (model, identity, reasons)
 
 
@@ -586,7 +586,7 @@ def test_the_answer_is_recorded() -> None:
         AIMessage("Hi", response_metadata={"finish_reason": "stop"}),
         AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {}}]),
     )
-    messages = extract.response(result, OPEN).messages
+    messages = payloads.response(result, OPEN).messages
     assert messages is not None
     assert json.loads(messages) == [
         {"role": "assistant", "parts": [{"type": "text", "content": "Hi"}], "finish_reason": "stop"},
@@ -597,7 +597,7 @@ def test_the_answer_is_recorded() -> None:
 def test_nothing_of_an_answer_is_kept_without_leave() -> None:
     """With outputs off no message is kept, but model and finish reason are."""
     result = chat_result(AIMessage("Hello", response_metadata={"model_name": "m", "finish_reason": "stop"}))
-    response = extract.response(result, Policy(inputs=True, outputs=False))
+    response = payloads.response(result, Policy(inputs=True, outputs=False))
     assert response.messages is None
     assert "Hello" not in repr(response)
     assert (response.model, response.finish_reasons) == ("m", ("stop",))
@@ -608,7 +608,7 @@ def test_nothing_of_an_answer_is_kept_without_leave() -> None:
 )
 def test_without_an_answer_there_are_no_messages(result: LLMResult) -> None:
     """Where nothing was answered there are no messages, rather than an empty list of them."""
-    assert extract.response(result, OPEN).messages is None
+    assert payloads.response(result, OPEN).messages is None
 
 
 def test_an_http_errors_headers_and_body_are_not_recorded() -> None:
@@ -622,7 +622,7 @@ def test_an_http_errors_headers_and_body_are_not_recorded() -> None:
             "request_id": "req",
         },
     )
-    response = extract.response(chat_result(stand_in), OPEN)
+    response = payloads.response(chat_result(stand_in), OPEN)
     for leaked in ("Bearer", "the prompt", "429", "req"):
         assert leaked not in repr(response)
 
@@ -693,7 +693,7 @@ def test_an_http_errors_headers_and_body_are_not_recorded() -> None:
 )
 def test_the_usage_of_a_result(result: LLMResult, expected: Usage | None) -> None:
     """Usage is found where providers put it, is never summed, and zero is not unknown."""
-    assert extract.usage(result) == expected
+    assert payloads.usage(result) == expected
 
 
 @pytest.mark.parametrize(
@@ -703,14 +703,14 @@ def test_the_usage_of_a_result(result: LLMResult, expected: Usage | None) -> Non
 )
 def test_a_prompts_tokens_may_be_counted_with_another_prompt(output: dict[str, Any] | None, expected: bool) -> None:
     """An empty usage is what LangChain leaves with all but the first of several prompts of one request."""
-    assert extract.counted_elsewhere(text_result("Hi", llm_output=output)) is expected
+    assert payloads.counted_elsewhere(text_result("Hi", llm_output=output)) is expected
 
 
 def test_the_answers_text() -> None:
     """The text of a result is that of all its generations."""
-    assert extract.answer_text(chat_result(AIMessage("Hel"), AIMessage([{"type": "text", "text": "lo"}]))) == "Hello"
-    assert extract.answer_text(text_result("Hel", "lo")) == "Hello"
-    assert extract.answer_text(LLMResult(generations=[])) == ""
+    assert payloads.answer_text(chat_result(AIMessage("Hel"), AIMessage([{"type": "text", "text": "lo"}]))) == "Hello"
+    assert payloads.answer_text(text_result("Hel", "lo")) == "Hello"
+    assert payloads.answer_text(LLMResult(generations=[])) == ""
 
 
 # -- chunks ---------------------------------------------------------------------------------------------------
@@ -755,7 +755,7 @@ def test_the_answers_text() -> None:
 )
 def test_which_chunks_have_content(token: object, streamed: object, expected: bool) -> None:
     """Text, reasoning and tool-call data are content; roles, finish reasons, usage and empty blocks are not."""
-    assert extract.has_content(token, streamed) is expected
+    assert payloads.has_content(token, streamed) is expected
 
 
 @pytest.mark.parametrize(
@@ -771,7 +771,7 @@ def test_which_chunks_have_content(token: object, streamed: object, expected: bo
 )
 def test_the_usage_of_a_chunk(streamed: object, expected: Usage | None) -> None:
     """The usage that a chunk carries is read, and zero is not unknown."""
-    assert extract.chunk_usage(streamed) == expected
+    assert payloads.chunk_usage(streamed) == expected
 
 
 def test_the_approximation_grows_with_the_text() -> None:
@@ -785,14 +785,14 @@ def test_the_approximation_grows_with_the_text() -> None:
 
 def test_outside_of_any_run_no_run_encloses() -> None:
     """Where LangChain's context says nothing there is no enclosing run."""
-    assert extract.enclosing_run() is None
+    assert payloads.enclosing_run() is None
 
 
 @pytest.mark.parametrize("config", [{}, {"callbacks": None}, {"callbacks": []}], ids=repr)
 def test_a_context_without_a_manager_names_no_run(config: RunnableConfig) -> None:
     """A config that holds no callback manager names no run."""
     with set_config_context(config) as context:
-        assert context.run(extract.enclosing_run) is None
+        assert context.run(payloads.enclosing_run) is None
 
 
 def test_the_enclosing_run_is_the_one_that_the_context_names() -> None:
@@ -801,9 +801,9 @@ def test_the_enclosing_run_is_the_one_that_the_context_names() -> None:
     run_id = uuid4()
 
     def inside(text: str) -> str:
-        seen.append(extract.enclosing_run())
+        seen.append(payloads.enclosing_run())
         return text
 
     RunnableLambda(inside).invoke("Hello", config={"run_id": run_id, "callbacks": []})
     assert seen == [run_id]
-    assert extract.enclosing_run() is None
+    assert payloads.enclosing_run() is None

@@ -8,9 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from sentry_langchain_stream import SentryStreamHandler, attributes, backends, content, extract, lifecycle
-from sentry_langchain_stream.call import Call
-from sentry_langchain_stream.conventions import Fact
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._from_langchain import payloads, steps
+from sentry_langchain_stream._runs import attributes, live_runs, run_spans
+from sentry_langchain_stream._runs.call import Call
+from sentry_langchain_stream._to_sentry.client import choose_backend, current_client
+from sentry_langchain_stream._vocabulary.keys import Fact
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.subjects import SUBJECTS
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
@@ -41,12 +44,12 @@ async def text_of(way: Way, handler: SentryStreamHandler) -> str:
 
 
 FAULTS: dict[str, tuple[Any, str, set[str]]] = {
-    "the model's name": (extract, "_model", {"gen_ai.request.model", "ai.model_id", "gen_ai.response.model"}),
-    "the provider": (extract, "provider", {"gen_ai.provider.name"}),
-    "the input estimate": (extract, "_estimate", {"gen_ai.usage.input_tokens"}),
-    "the whole request": (extract, "request", {"gen_ai.request.model", "gen_ai.input.messages"}),
-    "the prompt's text": (content, "input_messages", {"gen_ai.input.messages"}),
-    "the answer's text": (content, "output_messages", {"gen_ai.output.messages"}),
+    "the model's name": (payloads, "_model", {"gen_ai.request.model", "ai.model_id", "gen_ai.response.model"}),
+    "the provider": (payloads, "provider", {"gen_ai.provider.name"}),
+    "the input estimate": (payloads, "_estimate", {"gen_ai.usage.input_tokens"}),
+    "the whole request": (payloads, "request", {"gen_ai.request.model", "gen_ai.input.messages"}),
+    "the prompt's text": (payloads, "input_messages", {"gen_ai.input.messages"}),
+    "the answer's text": ((payloads, run_spans), "output_messages", {"gen_ai.output.messages"}),
     "all attributes": (attributes, "describe", {"pipeline_name", "langchain_stream.outcome"}),
 }
 """What fails, and the attributes that it costs."""
@@ -77,9 +80,9 @@ async def test_a_failing_part_costs_its_own_attributes(
 STEPS: dict[str, tuple[str, str, str, str]] = {
     "a tool's arguments": ("tool_arguments", "tool", "execute_tool ask", "gen_ai.tool.call.arguments"),
     "a tool's result": ("tool_result", "tool", "execute_tool ask", "gen_ai.tool.call.result"),
-    "a retriever's documents": ("documents", "retriever", "retrieve _Retriever", "langchain_stream.found"),
-    "an agent's question": ("input_messages", "agent", "invoke_agent LangGraph", "gen_ai.input.messages"),
-    "an agent's answer": ("output_messages", "agent", "invoke_agent LangGraph", "gen_ai.output.messages"),
+    "a retriever's documents": ("retrieved_documents", "retriever", "retrieve _Retriever", "langchain_stream.found"),
+    "an agent's question": ("agent_question", "agent", "invoke_agent LangGraph", "gen_ai.input.messages"),
+    "an agent's answer": ("agent_answer", "agent", "invoke_agent LangGraph", "gen_ai.output.messages"),
 }
 """What fails, the function and the application that it fails in, the span, and the attribute that it costs."""
 
@@ -91,7 +94,7 @@ async def test_a_failing_part_of_a_step_costs_its_own_attribute(
 ) -> None:
     """A tool, a retriever and an agent of which something cannot be read keep their spans, and what is below them."""
     name, app, wanted, cost = STEPS[fault]
-    original = getattr(content, name)
+    original = getattr(steps, name)
     subject = next(subject for subject in SUBJECTS if subject.name == app)
     trees: list[str] = []
     told: list[bool] = []
@@ -101,7 +104,7 @@ async def test_a_failing_part_of_a_step_costs_its_own_attribute(
         return broken() if allowed.inputs or allowed.outputs else original(*given)
 
     for function in (original, unreadable):
-        monkeypatch.setattr(content, name, function)
+        monkeypatch.setattr(steps, name, function)
         handler = SentryStreamHandler()
         with capture_spans(**content_allowed(True)) as captured:
             await way.run(subject.make(ScriptedModel()), subject.question, {"callbacks": [handler]})
@@ -158,7 +161,7 @@ async def test_what_cannot_be_made_active_is_recorded_all_the_same(
     subject: Any, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a span cannot be made the active one nothing hangs below it, and it is there."""
-    monkeypatch.setattr(backends, "Activation", broken)
+    monkeypatch.setattr(run_spans, "Activation", broken)
     handler = SentryStreamHandler()
     with capture_spans() as captured:
         await way.run(subject.make(ScriptedModel()), subject.question, {"callbacks": [handler]})
@@ -220,7 +223,7 @@ async def test_a_failing_backend_leaves_the_stream_alone(
 ) -> None:
     """Whatever of Sentry's SDK fails, the stream is whole, no run stays live, and it is said once."""
     with capture_spans() as captured:
-        backend = backends.choose(backends.current_client())
+        backend = choose_backend(current_client())
         monkeypatch.setattr(type(backend), part, broken)
         handler = SentryStreamHandler()
         for _ in range(3):
@@ -245,7 +248,7 @@ def test_an_interrupt_passes(error: type[BaseException]) -> None:
 
 def test_nothing_of_ours_reaches_sentry_as_an_issue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own complaint is a warning, which Sentry's logging integration does not turn into an issue."""
-    monkeypatch.setattr(lifecycle.LiveRuns, "start", broken)
+    monkeypatch.setattr(live_runs.LiveRuns, "start", broken)
     logging.getLogger("sentry_langchain_stream").setLevel(logging.DEBUG)
     captured: Captured
     with capture_spans() as captured:

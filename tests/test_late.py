@@ -9,7 +9,7 @@ import pytest
 import sentry_sdk
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.settings import Dialect
+from sentry_langchain_stream._vocabulary.keys import Dialect
 from sentry_langchain_stream.testing import capture_spans
 from tests.subjects import SUBJECTS, Subject
 from tests.wire import SLACK, WIRE_SHAPES, ScriptedModel, active_span, fake_model

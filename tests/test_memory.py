@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sentry_langchain_stream import SentryStreamHandler, track_stream
-from sentry_langchain_stream.privacy import Gathered, Limits
+from sentry_langchain_stream._content.gathered import Gathered
+from sentry_langchain_stream._content.policy import Limits
 from sentry_langchain_stream.testing import capture_spans
 from tests.wire import WIRE_SHAPES, ScriptedModel, content_allowed, needs_v3
 

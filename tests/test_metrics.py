@@ -12,7 +12,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.backends import metrics
+from sentry_langchain_stream._runs import metrics
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans

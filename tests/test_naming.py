@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream import naming
-from sentry_langchain_stream.naming import Kind, Platform
-from sentry_langchain_stream.settings import Dialect
+from sentry_langchain_stream._vocabulary import names, providers
+from sentry_langchain_stream._vocabulary.keys import Dialect
+from sentry_langchain_stream._vocabulary.names import SpanKind
+from sentry_langchain_stream._vocabulary.providers import PROVIDERS, Platform
 
 PLATFORMS = {"openai", "cohere", "langchain", "huggingface_hub"}
 
@@ -19,7 +20,7 @@ MODEL_OPS: dict[Dialect, set[str]] = {
     "gen_ai": {"gen_ai.chat", "gen_ai.text_completion"},
     "ai": {f"ai.chat_completions.create.{platform}" for platform in PLATFORMS},
 }
-OTHER_OPS: dict[Dialect, dict[Kind, str]] = {
+OTHER_OPS: dict[Dialect, dict[SpanKind, str]] = {
     "gen_ai": {
         "pipeline": "function",
         "agent": "gen_ai.invoke_agent",
@@ -70,32 +71,32 @@ TABLE: list[tuple[str, str, Platform]] = [
 def test_a_known_provider(ls_provider: str, name: str, platform: Platform) -> None:
     """Each provider that LangChain names has its conventional name and its platform, however it is capitalised."""
     for spelling in (ls_provider, ls_provider.upper()):
-        found = naming.provider(spelling)
+        found = providers.find(spelling)
         assert found is not None
         assert found.name == name
-        assert naming.platform(found) == platform
+        assert providers.platform_of(found) == platform
 
 
 @pytest.mark.parametrize(("ls_provider", "name", "platform"), TABLE)
 @pytest.mark.parametrize("kind", ["chat", "text_completion"])
-def test_the_op_of_a_known_providers_model(ls_provider: str, name: str, platform: Platform, kind: Kind) -> None:
+def test_the_op_of_a_known_providers_model(ls_provider: str, name: str, platform: Platform, kind: SpanKind) -> None:
     """In dialect "gen_ai" the op tells the kind of call, in "ai" the platform."""
-    of = naming.platform(naming.provider(ls_provider))
-    assert naming.op(kind, "gen_ai", of) == f"gen_ai.{kind}"
-    assert naming.op(kind, "ai", of) == f"ai.chat_completions.create.{platform}"
+    of = providers.platform_of(providers.find(ls_provider))
+    assert names.op(kind, "gen_ai", of) == f"gen_ai.{kind}"
+    assert names.op(kind, "ai", of) == f"ai.chat_completions.create.{platform}"
 
 
 def test_there_are_four_platforms() -> None:
     """The platforms are the four that Sentry predefines, and every row of the table uses one of them."""
     assert set(get_args(Platform)) == PLATFORMS
-    assert {row.platform for row in naming.PROVIDERS.values()} <= PLATFORMS
+    assert {row.platform for row in PROVIDERS.values()} <= PLATFORMS
 
 
 def test_a_provider_without_a_row_keeps_its_own_name() -> None:
     """An unknown provider is stated in lower case, on the platform "langchain"."""
-    found = naming.provider("Acme-AI")
+    found = providers.find("Acme-AI")
     assert found is not None
-    assert (found.name, naming.platform(found), found.integration) == ("acme-ai", "langchain", None)
+    assert (found.name, providers.platform_of(found), found.integration) == ("acme-ai", "langchain", None)
 
 
 @pytest.mark.parametrize(
@@ -124,20 +125,20 @@ def test_a_provider_without_a_row_keeps_its_own_name() -> None:
 @pytest.mark.parametrize("ls_provider", [None, "", 3])
 def test_without_a_name_hints_tell_the_provider(ls_provider: object, hints: tuple[Any, ...], name: str) -> None:
     """Where LangChain names no provider, the invocation type or the class's path tell it."""
-    found = naming.provider(ls_provider, *hints)
+    found = providers.find(ls_provider, *hints)
     assert found is not None
     assert found.name == name
 
 
 def test_the_more_telling_hint_wins() -> None:
     """Azure AI's inference service is told from Azure OpenAI by the class's path, and is not of platform "openai"."""
-    found = naming.provider(None, "langchain_azure_ai.chat_models.AzureAIChatCompletionsModel")
-    assert found == naming.PROVIDERS["azure_ai"]
+    found = providers.find(None, "langchain_azure_ai.chat_models.AzureAIChatCompletionsModel")
+    assert found == PROVIDERS["azure_ai"]
 
 
 def test_langchains_word_goes_before_any_hint() -> None:
     """`ls_provider` wins over what hints would tell."""
-    found = naming.provider("deepseek", "openai-chat", "langchain.chat_models.openai.ChatOpenAI")
+    found = providers.find("deepseek", "openai-chat", "langchain.chat_models.openai.ChatOpenAI")
     assert found is not None
     assert found.name == "deepseek"
 
@@ -145,23 +146,23 @@ def test_langchains_word_goes_before_any_hint() -> None:
 @pytest.mark.parametrize("hints", [(), (None,), ("my.own.FakeModel",), ("",), (42,)], ids=str)
 def test_where_nothing_tells_there_is_no_provider(hints: tuple[Any, ...]) -> None:
     """Without any hint there is no provider, and the platform is "langchain"."""
-    assert naming.provider(None, *hints) is None
-    assert naming.platform(None) == "langchain"
+    assert providers.find(None, *hints) is None
+    assert providers.platform_of(None) == "langchain"
 
 
 def test_every_row_names_its_provider() -> None:
     """Every row of the table has a name, and is found by its key."""
-    for key, row in naming.PROVIDERS.items():
+    for key, row in PROVIDERS.items():
         assert key == key.lower()
         assert row.name
-        assert naming.provider(key) == row
+        assert providers.find(key) == row
 
 
 anything = st.one_of(
     st.none(),
     st.integers(),
     st.text(max_size=20),
-    st.sampled_from([*naming.PROVIDERS, "{platform}", "openai\n", "gen_ai", "../x", "Azure", "OPENAI"]),
+    st.sampled_from([*PROVIDERS, "{platform}", "openai\n", "gen_ai", "../x", "Azure", "OPENAI"]),
 )
 
 
@@ -173,31 +174,29 @@ anything = st.one_of(
     st.sampled_from(["gen_ai", "ai"]),
 )
 def test_whatever_the_provider_the_op_is_predefined(
-    ls_provider: object, hints: list[object], kind: Kind, dialect: Dialect
+    ls_provider: object, hints: list[object], kind: SpanKind, dialect: Dialect
 ) -> None:
     """No provider string and no hint makes up an op: it is always one that Sentry predefines for this dialect."""
-    of = naming.platform(naming.provider(ls_provider, *hints))
+    of = providers.platform_of(providers.find(ls_provider, *hints))
     assert of in PLATFORMS
-    assert naming.op(kind, dialect, of) in MODEL_OPS[dialect]
+    assert names.op(kind, dialect, of) in MODEL_OPS[dialect]
     for other, op in OTHER_OPS[dialect].items():
-        assert naming.op(other, dialect, of) == op
+        assert names.op(other, dialect, of) == op
 
 
 @pytest.mark.parametrize("dialect", get_args(Dialect))
 def test_every_kind_has_its_op(dialect: Dialect) -> None:
     """Every kind of span has an op in either dialect, and none but a model's is that of a model call."""
-    assert {"chat", "text_completion", *OTHER_OPS[dialect]} == set(get_args(Kind))
+    assert {"chat", "text_completion", *OTHER_OPS[dialect]} == set(get_args(SpanKind))
     assert MODEL_OPS[dialect].isdisjoint(OTHER_OPS[dialect].values())
 
 
 def test_every_predefined_op_occurs() -> None:
     """The closed set of ops is used up by the table: none of it is idle."""
     dialects: tuple[Dialect, ...] = get_args(Dialect)
-    kinds: tuple[Kind, ...] = ("chat", "text_completion")
+    kinds: tuple[SpanKind, ...] = ("chat", "text_completion")
     for dialect in dialects:
-        used = {
-            naming.op(kind, dialect, row.platform) for kind, row in itertools.product(kinds, naming.PROVIDERS.values())
-        }
+        used = {names.op(kind, dialect, row.platform) for kind, row in itertools.product(kinds, PROVIDERS.values())}
         assert used == MODEL_OPS[dialect]
 
 
@@ -223,9 +222,9 @@ def test_every_predefined_op_occurs() -> None:
         ("chain", "ai", "StrOutputParser", "StrOutputParser"),
     ],
 )
-def test_span_names(kind: Kind, dialect: Dialect, what: str | None, expected: str) -> None:
+def test_span_names(kind: SpanKind, dialect: Dialect, what: str | None, expected: str) -> None:
     """A span is named after its kind and what it is done to; pipelines, and models of "ai", after the pipeline."""
-    assert naming.span_name(kind, dialect, "support-bot", what) == expected
+    assert names.span_name(kind, dialect, "support-bot", what) == expected
 
 
 SOURCES = ("configured", "metadata", "sentry", "run")
@@ -240,10 +239,10 @@ def test_the_pipelines_name_by_precedence(present: tuple[bool, ...], absent: str
     )
     metadata = {} if in_metadata is None else {"pipeline_name": in_metadata}
     expected = next((source for source, there in zip(SOURCES, present, strict=True) if there), "langchain")
-    assert naming.pipeline(configured, metadata, from_sentry, run_name) == expected
+    assert names.pipeline(configured, metadata, from_sentry, run_name) == expected
 
 
 @pytest.mark.parametrize("value", [3, None, ["x"], {"name": "x"}, True], ids=repr)
 def test_a_pipeline_name_that_is_no_text_is_passed_over(value: object) -> None:
     """Metadata is the user's: a `pipeline_name` there that is no text does not count."""
-    assert naming.pipeline(None, {"pipeline_name": value}, None, "chain") == "chain"
+    assert names.pipeline(None, {"pipeline_name": value}, None, "chain") == "chain"

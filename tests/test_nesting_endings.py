@@ -19,7 +19,7 @@ from langchain_core.tools import StructuredTool
 from sentry_sdk.scope import Scope
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.backends.nesting import RunScope
+from sentry_langchain_stream._to_sentry.active_span import RunScope
 from sentry_langchain_stream.testing import capture_spans
 from tests.inside import World, around, assert_worked_below, name_above, world
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, active_span, child_span, current_span_id, fake_model

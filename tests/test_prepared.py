@@ -18,8 +18,8 @@ from sentry_sdk.tracing import Span
 from sentry_sdk.utils import disable_capture_event
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.backends import spans
-from sentry_langchain_stream.backends.prepared import _Prepared, prepared
+from sentry_langchain_stream._to_sentry import span_models
+from sentry_langchain_stream._to_sentry.plain_spans import _Prepared, prepared
 from sentry_langchain_stream.testing import capture_spans
 from tests.properties.strategies import Point, scalars
 from tests.wire import WIRE_SHAPES, active_span, fake_model
@@ -143,7 +143,7 @@ def test_options_and_hooks_find_the_span_that_they_know(
         return span.name, span.op, told
 
     ours = sent()
-    monkeypatch.setattr(spans, "prepared", lambda span: span)
+    monkeypatch.setattr(span_models, "prepared", lambda span: span)
     assert ours == sent()
 
 

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.privacy import NOTHING, Gathered, Limits, Policy, cut
-from sentry_langchain_stream.room import Full, Room, spelled
+from sentry_langchain_stream._content.budget import Budget, Full, spelled
+from sentry_langchain_stream._content.cutting import cut
+from sentry_langchain_stream._content.gathered import Gathered
+from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 
 PART = Limits().part
 
@@ -188,7 +190,7 @@ def test_a_span_with_room_changes_nothing() -> None:
     assert policy.beside("x" * 1_000, None, ahead=1) is policy
 
 
-# -- Room ------------------------------------------------------------------------------------------------------
+# -- Budget ------------------------------------------------------------------------------------------------------
 
 
 def test_what_does_not_fit_is_not_redacted() -> None:
@@ -199,7 +201,7 @@ def test_what_does_not_fit_is_not_redacted() -> None:
         seen.append(text)
         return text
 
-    room = Room(Policy(True, True, redact), 40)
+    room = Budget(Policy(True, True, redact), 40)
     with pytest.raises(Full):
         room.text("words")
     with pytest.raises(Full):
@@ -213,7 +215,7 @@ def test_what_does_not_fit_is_not_redacted() -> None:
 @given(st.text(), st.integers(48, 400), st.integers(1, 100))
 def test_a_text_fits_as_it_is_spelled(text: str, left: int, times: int) -> None:
     """A text takes no more than its room in JSON, where quotes and line ends take more than one character."""
-    room = Room(Policy(True, True), left)
+    room = Budget(Policy(True, True), left)
     kept = room.text(text * times)
     assert kept is not None
     assert len(spelled(kept)) == left - room.left

@@ -16,11 +16,12 @@ import sentry_sdk
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
 import sentry_langchain_stream
-from sentry_langchain_stream import SentryStreamHandler, naming
-from sentry_langchain_stream.conventions import METADATA, TAGS, Fact
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._vocabulary import names
+from sentry_langchain_stream._vocabulary.keys import METADATA, TAGS, Dialect, Fact
+from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
-from sentry_langchain_stream.settings import Dialect
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.test_architecture import libraries, modules, neighbours
 
@@ -130,10 +131,10 @@ def test_the_tables_name_no_key_that_is_not_set() -> None:
     """Every key and op in the tables of the README exists in the vocabulary."""
     known = {key for fact in Fact for keys in fact.value for key in keys} | {TAGS, f"{METADATA}<key>"}
     dialects: tuple[Dialect, ...] = get_args(Dialect)
-    kinds: tuple[naming.Kind, ...] = get_args(naming.Kind)
+    kinds: tuple[SpanKind, ...] = get_args(SpanKind)
     for dialect in dialects:
         for kind in kinds:
-            known.add(naming.op(kind, dialect).replace("create.langchain", "create.<platform>"))
+            known.add(names.op(kind, dialect).replace("create.langchain", "create.<platform>"))
     named = {
         name
         for row in rows(README.read_text(encoding="utf-8"))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.call import Call, Request, Response
-from sentry_langchain_stream.record import Agent, Retrieval, ToolCall, Tree
-from sentry_langchain_stream.usage import Usage
+from sentry_langchain_stream._runs.call import Call, Request, Response
+from sentry_langchain_stream._runs.run import Agent, Retrieval, ToolCall, Tree
+from sentry_langchain_stream._runs.usage import Usage
 from tests.helpers import Clock, filled_agent, filled_usage, run_of
 
 REPORTED = Usage(100, 50, 150, cache_read=40)

@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
-from sentry_langchain_stream.privacy import Limits
-from sentry_langchain_stream.settings import Dialect, Settings
+from sentry_langchain_stream._content.policy import Limits
+from sentry_langchain_stream._runs.settings import Settings
+from sentry_langchain_stream._vocabulary.keys import Dialect
 
 
 def count(text: str) -> int:

@@ -15,7 +15,7 @@ from langchain_core.tools import StructuredTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.privacy import Limits
+from sentry_langchain_stream._content.policy import Limits
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.canary import Shelf
 from tests.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed

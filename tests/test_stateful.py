@@ -20,11 +20,11 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 from sentry_sdk.scope import Scope
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.attributes import describe
-from sentry_langchain_stream.backends import Activation, SpanBackend, Status
-from sentry_langchain_stream.conventions import AttributeValue
-from sentry_langchain_stream.record import Run
-from sentry_langchain_stream.settings import Dialect
+from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.run import Run
+from sentry_langchain_stream._to_sentry.active_span import Activation
+from sentry_langchain_stream._to_sentry.span_models import SpanBackend, Status
+from sentry_langchain_stream._vocabulary.keys import AttributeValue, Dialect
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
 from tests.helpers import Clock
 from tests.wire import SLACK, WIRE_SHAPES, active_span, content_allowed, current_span_id
@@ -579,12 +579,12 @@ class FaultyEvents(Events):
         self.spans.active = FakeSpan("http.server", None) if above else None
         self.spans.sampled = sampled
         self.owners: dict[FakeSpan, Seen] = {}
-        door = "sentry_langchain_stream.backends"
-        self.stack.enter_context(patch(f"{door}.choose", lambda client: backend))
-        self.stack.enter_context(patch(f"{door}.allowed_content", self.allowed_content))
-        self.stack.enter_context(patch(f"{door}.capture_error", self.capture_error))
-        self.stack.enter_context(patch(f"{door}.Activation", self.activation))
-        self.stack.enter_context(patch("sentry_langchain_stream.attributes.describe", self.describe))
+        package = "sentry_langchain_stream._runs"
+        self.stack.enter_context(patch(f"{package}.roots.choose_backend", lambda client: backend))
+        self.stack.enter_context(patch(f"{package}.roots.allowed_content", self.allowed_content))
+        self.stack.enter_context(patch(f"{package}.run_spans.capture_error", self.capture_error))
+        self.stack.enter_context(patch(f"{package}.run_spans.Activation", self.activation))
+        self.stack.enter_context(patch(f"{package}.attributes.describe", self.describe))
         self.stack.enter_context(sentry_sdk.isolation_scope())
         limits = {"max_live_runs": 4, "max_idle_seconds": 30.0} if bounded else {}
         self.dialect, self.chains = dialect, options["chains"]

@@ -17,8 +17,8 @@ import sentry_sdk
 
 import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.envelopes import read_spans
 from sentry_langchain_stream.testing import Captured, capture_spans
+from sentry_langchain_stream.testing.envelopes import read_spans
 from tests.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
 pytest_plugins = ["pytester"]

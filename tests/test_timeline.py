@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sentry_langchain_stream import timeline
-from sentry_langchain_stream.envelopes import CapturedSpan
-from sentry_langchain_stream.timeline import MOST_ROWS, as_html, walk
+from sentry_langchain_stream.testing import timeline
+from sentry_langchain_stream.testing.envelopes import CapturedSpan
+from sentry_langchain_stream.testing.timeline import MOST_ROWS, as_html, walk
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -10,8 +10,8 @@ import pytest
 import sentry_sdk
 
 from sentry_langchain_stream import track_stream
-from sentry_langchain_stream.generators import AsyncTrackedStream, TrackedStream
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
+from sentry_langchain_stream.tracking import AsyncTrackedStream, TrackedStream
 from tests.helpers import Clock, collect
 from tests.wire import WIRE_SHAPES, active_span, child_span, content_allowed
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.usage import Usage, count
+from sentry_langchain_stream._content.reading import count
+from sentry_langchain_stream._runs.usage import Usage
 
 NAMES = [name for name in Usage._fields if name != "source"]
 

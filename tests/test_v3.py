@@ -16,11 +16,12 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import SecretStr
 
-from sentry_langchain_stream import SentryStreamHandler, events
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._from_langchain import stream_events
+from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream.demo.endpoint import Answer, ToolCall, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from sentry_langchain_stream.usage import Usage
 from tests.helpers import Clock, handler_on
 from tests.test_timing import PAUSES, TIMING, Network, Pieces
 from tests.wire import WIRE_SHAPES, ScriptedModel, content_allowed, needs_v3
@@ -471,10 +472,10 @@ NOTHING = ("", False, None)
 )
 def test_what_an_event_brings(event: Any, expected: tuple[str, bool, Usage | None]) -> None:
     """Text, content and usage are read from every kind of event, and from what is none nothing."""
-    assert events.read(event) == expected
+    assert stream_events.read(event) == expected
 
 
 def test_only_an_error_event_says_that_the_model_failed() -> None:
     """A run has failed by the protocol's `error` event alone."""
-    assert events.failed({"event": "error", "message": "no"})
-    assert not any(events.failed(other) for other in ({"event": "message-finish"}, {}, None))
+    assert stream_events.failed({"event": "error", "message": "no"})
+    assert not any(stream_events.failed(other) for other in ({"event": "message-finish"}, {}, None))

@@ -10,9 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sentry_langchain_stream.demo.serve import Elsewhere
 from sentry_langchain_stream.demo.verdict import is_middleware
-from sentry_langchain_stream.envelopes import model_spans
 from sentry_langchain_stream.testing import Captured
-from sentry_langchain_stream.timeline import as_html
+from sentry_langchain_stream.testing.envelopes import model_spans
+from sentry_langchain_stream.testing.timeline import as_html
 
 KEPT = 200
 """Envelopes that are kept, the latest."""

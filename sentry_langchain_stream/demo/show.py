@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from ..envelopes import model_spans
 from ..testing import CapturedSpan
+from ..testing.envelopes import model_spans
 from .capture import Delivery
 from .verdict import Check, Expected, is_middleware, parent_of
 

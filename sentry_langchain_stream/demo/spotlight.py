@@ -11,7 +11,7 @@ import httpx
 from httpx_sse import connect_sse
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
-from ..envelopes import CapturedSpan, read_spans
+from ..testing.envelopes import CapturedSpan, read_spans
 
 _BY_DEFAULT = "http://127.0.0.1:8969/stream"
 

@@ -12,10 +12,10 @@ from langchain_openai import ChatOpenAI
 from rich.console import Console
 
 from .. import SentryStreamHandler
-from ..envelopes import model_spans
-from ..settings import Dialect
+from .._vocabulary.keys import Dialect
+from ..demo import show, spotlight
 from ..testing import CapturedSpan
-from . import show, spotlight
+from ..testing.envelopes import model_spans
 from .api import openai_or
 from .app import create_app
 from .capture import Delivery, recording

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..envelopes import model_spans
-from ..settings import Dialect
+from .._vocabulary.keys import Dialect
 from ..testing import CapturedSpan
+from ..testing.envelopes import model_spans
 from .reader import Reading
 
 OPS: dict[Dialect, frozenset[str]] = {

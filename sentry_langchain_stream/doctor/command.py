@@ -14,7 +14,7 @@ from dataclasses import asdict
 import sentry_sdk
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
-from . import environment, received, setup
+from ..doctor import environment, received, setup
 from .application import NoSuchApplication, initialise
 from .case import Case
 from .delivery import deliver

@@ -20,9 +20,9 @@ from langsmith import tracing_context
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from ..containment import logger
-from ..envelopes import CapturedSpan, read_spans
+from .._runtime.containment import logger
 from ..handler import SentryStreamHandler
+from ..testing.envelopes import CapturedSpan, read_spans
 from .findings import said
 
 PIPELINE = "sentry-langchain-stream doctor"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..conventions import AttributeValue, Fact, spell
-from ..envelopes import CapturedSpan, model_spans
-from ..naming import op, span_name
+from .._vocabulary.keys import AttributeValue, Fact, spell
+from .._vocabulary.names import op, span_name
+from ..testing.envelopes import CapturedSpan, model_spans
 from .case import Case
 from .findings import Finding
 from .probe import INPUT_TOKENS, MODEL, OUTPUT_TOKENS, PIECES, PIPELINE

@@ -5,10 +5,10 @@ from __future__ import annotations
 from sentry_sdk.tracing_utils import has_tracing_enabled
 from sentry_sdk.utils import BadDsn, Dsn, is_valid_sample_rate
 
-from ..backends.client import allowed_content, choose, current_client
-from ..backends.neighbours import traces_models
-from ..backends.spans import StreamedSpans
-from ..naming import PROVIDERS
+from .._to_sentry.client import allowed_content, choose_backend, current_client
+from .._to_sentry.other_integrations import traces_models
+from .._to_sentry.span_models import StreamedSpans
+from .._vocabulary.providers import PROVIDERS
 from .case import Case
 from .findings import Finding, said
 
@@ -131,7 +131,7 @@ def tracing_mode(case: Case) -> Finding:
             f"the instrumenter is {options['instrumenter']!r}, so the SDK makes no spans of its own API",
             "Leave out instrumenter=... in sentry_sdk.init.",
         )
-    if isinstance(choose(current_client()), StreamedSpans):
+    if isinstance(choose_backend(current_client()), StreamedSpans):
         if options.get("before_send_transaction") is not None:
             return Finding(
                 name,

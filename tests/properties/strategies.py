@@ -16,8 +16,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from sentry_langchain_stream import containment
-from sentry_langchain_stream.privacy import Limits, Policy
+from sentry_langchain_stream._content.policy import Limits, Policy
+from sentry_langchain_stream._runtime import containment
 
 PLANTED = "PLANTED7"
 """Stands in texts that must not be found again."""

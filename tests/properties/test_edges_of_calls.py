@@ -6,14 +6,16 @@ from typing import Any, get_args
 
 import pytest
 
-from sentry_langchain_stream import containment, naming
-from sentry_langchain_stream.attributes import describe
-from sentry_langchain_stream.call import Call, Request
-from sentry_langchain_stream.parameters import PARAMETERS, request_parameters, tool_definitions
-from sentry_langchain_stream.privacy import Policy
-from sentry_langchain_stream.record import Kind
-from sentry_langchain_stream.settings import Dialect
-from sentry_langchain_stream.usage import Usage
+from sentry_langchain_stream._content.policy import Policy
+from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
+from sentry_langchain_stream._from_langchain.parameters import PARAMETERS, request_parameters
+from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.call import Call, Request
+from sentry_langchain_stream._runs.run import RunKind
+from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._runtime import containment
+from sentry_langchain_stream._vocabulary import names, providers
+from sentry_langchain_stream._vocabulary.keys import Dialect
 from tests.helpers import run_of
 
 from .strategies import in_production
@@ -87,8 +89,8 @@ def test_of_two_spellings_the_one_that_stands_first_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", get_args(Dialect))
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_the_operation_of_each_kind(kind: Kind, dialect: Dialect) -> None:
+@pytest.mark.parametrize("kind", get_args(RunKind))
+def test_the_operation_of_each_kind(kind: RunKind, dialect: Dialect) -> None:
     """Agents and tools state what they are, and pipelines where their op would be a model's; no other run does."""
     told = {"agent": "invoke_agent", "tool": "execute_tool", "pipeline": "invoke_agent" if dialect == "ai" else None}
     run = run_of(Call(Request(operation="chat"), 0.0) if kind == "model" else None, kind)
@@ -162,8 +164,8 @@ def test_a_request_is_changed_in_a_copy() -> None:
 
 def test_names_by_default() -> None:
     """Without a platform the op is LangChain's; hints do not run into each other; Gemini spells its tools twice."""
-    assert naming.op("chat", "ai") == "ai.chat_completions.create.langchain"
-    assert naming.provider(None, "co", "here") is None
+    assert names.op("chat", "ai") == "ai.chat_completions.create.langchain"
+    assert providers.find(None, "co", "here") is None
     for spelling in ("function_declarations", "functionDeclarations"):
         told = tool_definitions({"tools": [{spelling: [{"name": "a"}, {"name": "b"}]}]}, OPEN)
         assert told == '[{"type": "function", "name": "a"}, {"type": "function", "name": "b"}]'

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from sentry_langchain_stream import media
-from sentry_langchain_stream.privacy import Gathered, Limits, Policy, cut
-from sentry_langchain_stream.room import Full, Room, spelled
+from sentry_langchain_stream._content import media
+from sentry_langchain_stream._content.budget import Budget, Full, spelled
+from sentry_langchain_stream._content.cutting import cut
+from sentry_langchain_stream._content.gathered import Gathered
+from sentry_langchain_stream._content.policy import Limits, Policy
 
 from .strategies import encoded, in_production
 
@@ -72,12 +74,12 @@ def test_redact_sees_just_as_much_as_may_be_held() -> None:
     assert gathered.text() == "[... 11 characters cut ...]"
 
 
-# -- Room ------------------------------------------------------------------------------------------------------
+# -- Budget ------------------------------------------------------------------------------------------------------
 
 
 def test_a_room_is_filled_to_the_last_character() -> None:
     """What takes just as much as there is fits; one more does not."""
-    room = Room(OPEN, 10)
+    room = Budget(OPEN, 10)
     with pytest.raises(Full):
         room.take(11)
     with pytest.raises(Full):
@@ -85,16 +87,16 @@ def test_a_room_is_filled_to_the_last_character() -> None:
     room.take(8, 2)
     room.take(2)
     assert room.left == 0
-    assert Room(OPEN, 60).text("x" * 58) == "x" * 58
-    assert "cut" in (Room(OPEN, 60).text("x" * 59) or "")
-    assert Room(OPEN, 48).text("x" * 46) == "x" * 46
+    assert Budget(OPEN, 60).text("x" * 58) == "x" * 58
+    assert "cut" in (Budget(OPEN, 60).text("x" * 59) or "")
+    assert Budget(OPEN, 48).text("x" * 46) == "x" * 46
     with pytest.raises(Full):
-        Room(OPEN, 47).text("x")
+        Budget(OPEN, 47).text("x")
 
 
 def test_a_text_that_is_dropped_takes_room_too() -> None:
     """In place of a text that `redact` fails on stands `null`, which is spelled as well."""
-    room = Room(Policy(True, True, lambda text: text[1_000]), 100)
+    room = Budget(Policy(True, True, lambda text: text[1_000]), 100)
     with in_production():
         assert room.text("words") is None
     assert room.left == 94
@@ -116,19 +118,19 @@ def test_a_text_that_is_dropped_takes_room_too() -> None:
 )
 def test_what_is_too_much_for_a_value(value: Any, expected: Any) -> None:
     """Numbers, lists and vectors are kept up to a size, and told by it beyond."""
-    assert Room(OPEN).value(value) == expected
+    assert Budget(OPEN).value(value) == expected
 
 
 def test_what_is_too_much_for_a_structure() -> None:
     """A mapping has 200 entries and a mark at most; below sixteen levels all is cut."""
-    kept = Room(OPEN).value({str(index): index for index in range(201)})
+    kept = Budget(OPEN).value({str(index): index for index in range(201)})
     assert len(kept) == 201
     assert kept["..."] == "[... cut ...]"
-    assert len(Room(OPEN).value({str(index): index for index in range(200)})) == 200
+    assert len(Budget(OPEN).value({str(index): index for index in range(200)})) == 200
     deep: Any = {}
     for _ in range(17):
         deep = [deep]
-    kept, levels = Room(OPEN).value(deep), 0
+    kept, levels = Budget(OPEN).value(deep), 0
     while isinstance(kept, list):
         [kept], levels = kept, levels + 1
     assert (kept, levels) == ("[... cut ...]", 16)
@@ -144,19 +146,19 @@ class Unfinished:
 
 def test_a_field_that_is_missing_is_unknown() -> None:
     """An object that lacks one of its fields has the others."""
-    assert Room(OPEN).value(Unfinished()) == {"missing": None, "there": 1}
+    assert Budget(OPEN).value(Unfinished()) == {"missing": None, "there": 1}
 
 
 def test_what_is_structure_is_short() -> None:
     """Names, ids and types are cut at two hundred characters."""
-    told = Room(OPEN).frame(type="text", name="x" * 300, index=7)
+    told = Budget(OPEN).frame(type="text", name="x" * 300, index=7)
     assert (told["type"], len(told["name"]), told["index"]) == ("text", 200, 7)
 
 
 def test_what_is_counted_is_what_is_spelled() -> None:
     """A structure takes as much room as it is long, but for a few characters, and leaves room for what is around it."""
     for value in ([1, 2, 3], {"a": 1, "b": None}, {"a": [True, {"b": "x"}]}, ["x", b"12"], []):
-        room = Room(OPEN, 1_000)
+        room = Budget(OPEN, 1_000)
         told = len(spelled(room.value(value)))
         assert told <= 1_000 - room.left <= told + 20
 

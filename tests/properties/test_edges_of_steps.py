@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sentry_langchain_stream import details, events
-from sentry_langchain_stream.privacy import NOTHING, Limits, Policy
-from sentry_langchain_stream.record import Retrieval, ToolCall
-from sentry_langchain_stream.usage import Usage
+from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
+from sentry_langchain_stream._from_langchain import steps, stream_events
+from sentry_langchain_stream._runs.run import Retrieval, ToolCall
+from sentry_langchain_stream._runs.usage import Usage
 
 OPEN = Policy(True, True)
 HELLO = {"role": "user", "content": "Hello"}
@@ -29,9 +29,9 @@ HI = {"role": "assistant", "content": "Hi"}
 )
 def test_what_is_read_of_a_tool(name: str | None, serialized: Any, told: Any, expected: tuple[Any, ...]) -> None:
     """A tool is called by its own name, else by the run's; what it is given is told as it is, else as a text."""
-    tool = details.tool_call(name, serialized, told, "text", OPEN)
+    tool = steps.tool_call(name, serialized, told, "text", OPEN)
     assert (tool.name, tool.description, tool.id, tool.arguments) == expected
-    closed = details.tool_call(name, serialized, told, "text", NOTHING)
+    closed = steps.tool_call(name, serialized, told, "text", NOTHING)
     assert (closed.name, closed.description, closed.id, closed.arguments) == (tool.name, None, tool.id, None)
 
 
@@ -48,16 +48,16 @@ def test_what_is_read_of_a_tool(name: str | None, serialized: Any, told: Any, ex
 def test_a_tools_message_names_the_call_that_it_answers(known: str | None, output: Any, expected: str | None) -> None:
     """The call's id is taken from the message that a tool returns, unless it was told before; a mapping is a result."""
     tool = ToolCall("t", id=known)
-    details.add_result(tool, output, NOTHING)
+    steps.add_result(tool, output, NOTHING)
     assert tool.id == expected
 
 
 def test_what_comes_of_a_tool_shares_the_limit() -> None:
     """Arguments leave room for a result, and a result takes what they have left."""
     policy = Policy(True, True, limits=Limits(8_000, 8_000, 10_000))
-    tool = details.tool_call("t", None, {"inputs": {"a": "x" * 20_000}}, "", policy)
+    tool = steps.tool_call("t", None, {"inputs": {"a": "x" * 20_000}}, "", policy)
     assert 7_350 < len(tool.arguments or "") <= 7_500
-    details.add_result(tool, "y" * 20_000, policy)
+    steps.add_result(tool, "y" * 20_000, policy)
     assert 2_400 < len(tool.result or "") <= 10_000 - len(tool.arguments or "")
 
 
@@ -73,7 +73,7 @@ def test_what_comes_of_a_tool_shares_the_limit() -> None:
 )
 def test_a_failure_that_is_a_message(output: Any, failed: bool) -> None:
     """Only a tool's own message that says so tells of a failure: a mapping is a result."""
-    assert details.is_failed(output) is failed
+    assert steps.is_failed(output) is failed
 
 
 @pytest.mark.parametrize(
@@ -88,48 +88,48 @@ def test_a_failure_that_is_a_message(output: Any, failed: bool) -> None:
 )
 def test_what_is_read_of_a_retriever(name: str | None, serialized: Any, expected: str) -> None:
     """A retriever is called by the run's name, else by its class; its documents are counted, and told."""
-    found = details.retrieval(name, serialized, "query", OPEN)
+    found = steps.retrieval(name, serialized, "query", OPEN)
     assert (found.name, found.query, found.documents) == (expected, "query", None)
-    details.add_documents(found, [SimpleNamespace(page_content="words")], OPEN)
+    steps.add_documents(found, [SimpleNamespace(page_content="words")], OPEN)
     assert (found.documents, found.found) == (1, '[{"content": "words"}]')
     closed = Retrieval("r")
-    details.add_documents(closed, ["words"], NOTHING)
+    steps.add_documents(closed, ["words"], NOTHING)
     assert (closed.documents, closed.found) == (1, None)
-    details.add_documents(closed, iter(["words"]), OPEN)
+    steps.add_documents(closed, iter(["words"]), OPEN)
     assert (closed.documents, closed.found) == (1, None)
 
 
 def test_queries_and_documents_share_the_limit() -> None:
     """A long query leaves room for what is found, and that takes what is left."""
     policy = Policy(True, True, limits=Limits(8_000, 8_000, 10_000))
-    found = details.retrieval("r", None, "x" * 20_000, policy)
+    found = steps.retrieval("r", None, "x" * 20_000, policy)
     assert 7_400 < len(found.query or "") <= 7_500
-    details.add_documents(found, ["y" * 20_000], policy)
+    steps.add_documents(found, ["y" * 20_000], policy)
     assert 2_000 < len(found.found or "") <= 10_000 - len(found.query or "")
 
 
 def test_what_is_read_of_an_agent() -> None:
     """An agent tells what it is asked and what it answers, each in the room that the others leave."""
-    agent = details.agent("scout", {"messages": [HELLO]}, OPEN)
-    details.add_answer(agent, {"messages": [HELLO, HI]}, OPEN)
+    agent = steps.agent("scout", {"messages": [HELLO]}, OPEN)
+    steps.add_answer(agent, {"messages": [HELLO, HI]}, OPEN)
     assert agent.name == "scout"
     assert [each["role"] for each in json.loads(agent.messages or "")] == ["user"]
     assert [each["role"] for each in json.loads(agent.answer or "")] == ["assistant"]
 
     policy = Policy(True, True, limits=Limits(8_000, 8_000, 10_000))
-    agent = details.agent(None, [{"role": "user", "content": "x" * 20_000}], policy)
+    agent = steps.agent(None, [{"role": "user", "content": "x" * 20_000}], policy)
     assert 4_700 < len(agent.messages or "") <= 5_000
     agent.tools = "t" * 2_500
-    details.add_answer(agent, [{"role": "assistant", "content": "y" * 20_000}], policy)
+    steps.add_answer(agent, [{"role": "assistant", "content": "y" * 20_000}], policy)
     assert 2_000 < len(agent.answer or "") <= 7_500 - len(agent.messages or "")
 
 
 def test_a_result_is_of_its_tool() -> None:
     """What a tool returned is added to its record, if it may be."""
     tool = ToolCall("t", arguments="{}")
-    details.add_result(tool, {"a": 1}, OPEN)
+    steps.add_result(tool, {"a": 1}, OPEN)
     assert tool.result == '{"a": 1}'
-    details.add_result(tool, {"a": 1}, NOTHING)
+    steps.add_result(tool, {"a": 1}, NOTHING)
     assert tool.result is None
 
 
@@ -164,13 +164,13 @@ TEXT = {"type": "text", "text": "b"}
 )
 def test_what_a_stream_event_brings(event: Any, expected: tuple[str, bool, Usage | None]) -> None:
     """Deltas bring text and content, starts what is theirs alone, and the end of the message its usage."""
-    assert events.read(event) == expected
+    assert stream_events.read(event) == expected
 
 
 @pytest.mark.parametrize("name", ["type", "index", "id", "extras", "annotations", "mime_type", "encoding"])
 def test_what_a_block_tells_of_itself_is_no_content(name: str) -> None:
     """What is said about a block counts for nothing, whatever it is."""
-    assert events.read({"event": DELTA, "delta": {name: "x"}}) == ("", False, None)
-    assert events.failed({"event": "error"})
-    assert not events.failed({"event": name})
-    assert not events.failed("error")
+    assert stream_events.read({"event": DELTA, "delta": {name: "x"}}) == ("", False, None)
+    assert stream_events.failed({"event": "error"})
+    assert not stream_events.failed({"event": name})
+    assert not stream_events.failed("error")

@@ -8,11 +8,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentry_langchain_stream import blocks, content, details, media
-from sentry_langchain_stream.parameters import tool_definitions
-from sentry_langchain_stream.privacy import NOTHING, Limits, Policy
-from sentry_langchain_stream.record import Agent
-from sentry_langchain_stream.room import Room, spelled
+from sentry_langchain_stream._content import media, parts
+from sentry_langchain_stream._content.budget import Budget, spelled
+from sentry_langchain_stream._content.messages import (
+    agent_answer,
+    agent_question,
+    input_messages,
+    output_messages,
+    retrieved_documents,
+    system_instructions,
+    tool_arguments,
+    tool_result,
+)
+from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
+from sentry_langchain_stream._from_langchain import steps
+from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
+from sentry_langchain_stream._runs.run import Agent
 
 from .strategies import PLANTED, Thing, media_data, parsed, payloads, policies, quotes, texts, values
 
@@ -20,9 +31,9 @@ kinds = st.sampled_from(
     sorted(
         {
             *media.KINDS,
-            *blocks._THOUGHTS,
-            *blocks._CALLS,
-            *blocks._FRAGMENTS,
+            *parts._THOUGHTS,
+            *parts._CALLS,
+            *parts._FRAGMENTS,
             *("text", "refusal", "server_tool_use", "web_search_call", "tool_result", "executable_code", "citation"),
             *("mcp_list_tools", "non_standard", "computer_call_output", "code_execution_result", "unheard_of", ""),
         }
@@ -31,8 +42,8 @@ kinds = st.sampled_from(
 names = st.sampled_from(
     sorted(
         {
-            *blocks._RESULTS,
-            *blocks._UNTYPED,
+            *parts._RESULTS,
+            *parts._UNTYPED,
             *("type", "text", "refusal", "source", "data", "url", "image_url", "base64", "mime_type", "file", "id"),
             *("annotations", "citations", "title", "cited_text", "transcript", "summary", "reasoning", "thinking"),
             *("tool_calls", "invalid_tool_calls", "additional_kwargs", "function", "name", "args", "arguments"),
@@ -85,15 +96,15 @@ def fits(told: str | None, policy: Policy) -> Any:
 def test_whatever_is_said_is_recorded_in_the_conventional_shape(said: list[Any], policy: Policy) -> None:
     """Odd, deep, circular or broken: anything in place of messages becomes messages with a role and parts."""
     for told in (
-        fits(content.input_messages(said, policy), policy),
-        fits(content.output_messages([(each, "stop") for each in said], policy), policy),
-        fits(content.conversation(said, policy), policy),
-        fits(content.answer({"messages": said}, policy), policy),
+        fits(input_messages(said, policy), policy),
+        fits(output_messages([(each, "stop") for each in said], policy), policy),
+        fits(agent_question(said, policy), policy),
+        fits(agent_answer({"messages": said}, policy), policy),
     ):
         for message in told or []:
             assert message["role"] in ("user", "assistant", "tool", "system")
             assert all(isinstance(part["type"], str) for part in message["parts"])
-    instructions = content.system_instructions(said, policy) or ""
+    instructions = system_instructions(said, policy) or ""
     assert len(instructions) <= policy.limits.attribute
     instructions.encode("utf-8")
 
@@ -101,18 +112,18 @@ def test_whatever_is_said_is_recorded_in_the_conventional_shape(said: list[Any],
 @given(odd, policies)
 def test_whatever_a_tool_is_given_and_gives_is_recorded(value: Any, policy: Policy) -> None:
     """Anything that goes into a tool, or comes out of it, becomes a text within its limit that can be sent."""
-    for told in (content.tool_arguments(value, policy), content.tool_result(value, policy)):
+    for told in (tool_arguments(value, policy), tool_result(value, policy)):
         if told is not None:
             assert len(told) <= policy.limits.attribute
             told.encode("utf-8")
     if isinstance(value, dict):
-        fits(content.tool_arguments(value, policy), policy)
+        fits(tool_arguments(value, policy), policy)
 
 
 @given(st.lists(st.one_of(odd, st.builds(Thing, page_content=odd, metadata=odd, id=odd)), max_size=4), policies)
 def test_whatever_is_found_is_recorded(found: list[Any], policy: Policy) -> None:
     """Anything in place of documents becomes a list of contents."""
-    told = fits(content.documents(found, policy), policy)
+    told = fits(retrieved_documents(found, policy), policy)
     assert all(isinstance(each["content"], str) for each in told)
 
 
@@ -158,12 +169,12 @@ def test_media_leave_no_data(choose: st.DataObject, data: str, role: str) -> Non
     block = choose.draw(planted_media(data))
     said = [{"role": role, "content": [block, "words"], "tool_call_id": "1"}]
     told = [
-        content.input_messages(said, policy),
-        content.system_instructions(said, policy),
-        content.output_messages([(said[0], None)], policy),
-        content.tool_arguments({"value": block}, policy),
-        content.tool_result(Thing(content=[block], tool_call_id="1"), policy),
-        content.documents([str(block)], policy),
+        input_messages(said, policy),
+        system_instructions(said, policy),
+        output_messages([(said[0], None)], policy),
+        tool_arguments({"value": block}, policy),
+        tool_result(Thing(content=[block], tool_call_id="1"), policy),
+        retrieved_documents([str(block)], policy),
     ]
     assert not quotes(" ".join(filter(None, told)), data, 200)
 
@@ -185,12 +196,12 @@ planted = st.recursive(
 )
 
 TELL: dict[str, Callable[[Any, Policy], str | None]] = {
-    "arguments": lambda value, policy: content.tool_arguments(value, policy),
+    "arguments": lambda value, policy: tool_arguments(value, policy),
     "tools": lambda value, policy: tool_definitions({"tools": [{"name": "a", "description": str(value)}]}, policy),
-    "conversation": lambda value, policy: content.conversation([{"role": "user", "content": value}], policy),
-    "result": lambda value, policy: content.tool_result(value, policy),
-    "documents": lambda value, policy: content.documents([Thing(page_content=str(value))], policy),
-    "answer": lambda value, policy: content.answer([{"role": "assistant", "content": value}], policy),
+    "conversation": lambda value, policy: agent_question([{"role": "user", "content": value}], policy),
+    "result": lambda value, policy: tool_result(value, policy),
+    "documents": lambda value, policy: retrieved_documents([Thing(page_content=str(value))], policy),
+    "answer": lambda value, policy: agent_answer([{"role": "assistant", "content": value}], policy),
 }
 """What can be recorded of a value: first what needs inputs, then what needs outputs."""
 
@@ -203,12 +214,12 @@ def test_what_may_not_be_recorded_is_not(value: Any) -> None:
         for index, tell in enumerate(TELL.values()):
             if not (policy.inputs if index < 3 else policy.outputs):
                 assert tell(value, policy) is None
-    tool = details.tool_call("t", {"description": str(value)}, {"inputs": value}, str(value), NOTHING)
-    details.add_result(tool, value, NOTHING)
-    found = details.retrieval("r", None, str(value), NOTHING)
-    details.add_documents(found, [value], NOTHING)
-    asked = details.agent("a", {"messages": [value]}, NOTHING)
-    details.add_answer(asked, {"messages": [{"role": "assistant", "content": value}]}, NOTHING)
+    tool = steps.tool_call("t", {"description": str(value)}, {"inputs": value}, str(value), NOTHING)
+    steps.add_result(tool, value, NOTHING)
+    found = steps.retrieval("r", None, str(value), NOTHING)
+    steps.add_documents(found, [value], NOTHING)
+    asked = steps.agent("a", {"messages": [value]}, NOTHING)
+    steps.add_answer(asked, {"messages": [{"role": "assistant", "content": value}]}, NOTHING)
     assert PLANTED not in f"{tool.arguments}{tool.result}{tool.description}{found.query}{found.found}"
     assert PLANTED not in f"{asked.messages}{asked.answer}"
 
@@ -226,13 +237,13 @@ def test_whatever_langchain_tells_of_a_step_it_has_a_record(
     serialized: Any, told: Any, given_input: Any, output: Any, policy: Policy
 ) -> None:
     """Tools, retrievers and agents get a record whatever is told of them, and its texts keep to the limits."""
-    tool = details.tool_call(None, serialized, {"inputs": told, "tool_call_id": told}, "input", policy)
-    details.add_result(tool, output, policy)
-    retrieval = details.retrieval(None, serialized, "query", policy)
-    details.add_documents(retrieval, output, policy)
-    agent = details.agent(None, given_input, policy)
-    details.add_answer(agent, output, policy)
-    assert isinstance(details.is_failed(output), bool)
+    tool = steps.tool_call(None, serialized, {"inputs": told, "tool_call_id": told}, "input", policy)
+    steps.add_result(tool, output, policy)
+    retrieval = steps.retrieval(None, serialized, "query", policy)
+    steps.add_documents(retrieval, output, policy)
+    agent = steps.agent(None, given_input, policy)
+    steps.add_answer(agent, output, policy)
+    assert isinstance(steps.is_failed(output), bool)
     assert tool.name
     assert retrieval.name
     for text in (tool.description, tool.arguments, tool.result, retrieval.query, retrieval.found):
@@ -244,8 +255,8 @@ def test_whatever_langchain_tells_of_a_step_it_has_a_record(
 @given(st.integers(0, 30), st.integers(200, 3_000))
 def test_parts_keep_both_ends(count: int, left: int) -> None:
     """Of a list of parts as many as fit are told from both ends, and a mark says how many are missing."""
-    room = Room(Policy(True, True, limits=Limits(100, 2_000, 8_000)), left)
-    told = blocks.ends(count, lambda index, inside: [inside.frame(type="text", content=str(index))], room)
+    room = Budget(Policy(True, True, limits=Limits(100, 2_000, 8_000)), left)
+    told = parts.ends(count, lambda index, inside: [inside.frame(type="text", content=str(index))], room)
     assert len(spelled(told)) <= left
     shown = [part["content"] for part in told]
     marks = [index for index, text in enumerate(shown) if text.startswith("[... ")]
@@ -262,4 +273,4 @@ def test_parts_keep_both_ends(count: int, left: int) -> None:
 
 def test_an_agent_without_a_name_has_an_empty_one() -> None:
     """An agent that nobody named gets its name later."""
-    assert details.agent(None, None, NOTHING).name == Agent("").name
+    assert steps.agent(None, None, NOTHING).name == Agent("").name

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.attributes import describe
-from sentry_langchain_stream.call import Call, Request, Response
-from sentry_langchain_stream.pricing import Prices
-from sentry_langchain_stream.privacy import Gathered, Policy
-from sentry_langchain_stream.usage import _PATHS, Usage, approximate, count
+from sentry_langchain_stream._content.gathered import Gathered
+from sentry_langchain_stream._content.policy import Policy
+from sentry_langchain_stream._content.reading import count
+from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.call import Call, Request, Response
+from sentry_langchain_stream._runs.pricing import Prices
+from sentry_langchain_stream._runs.usage import _PATHS, Usage, approximate
 from tests.absent import needs
 from tests.helpers import Clock, run_of
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentry_langchain_stream.envelopes import CapturedSpan, read_spans
-from sentry_langchain_stream.timeline import MOST_ROWS, as_html, walk
+from sentry_langchain_stream.testing.envelopes import CapturedSpan, read_spans
+from sentry_langchain_stream.testing.timeline import MOST_ROWS, as_html, walk
 
 moments = st.one_of(st.floats(0, 2e9), st.integers(0, 2 * 10**9).map(float))
 attribute_names = st.sampled_from(

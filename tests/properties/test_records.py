@@ -12,23 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 
-from sentry_langchain_stream import containment, naming
-from sentry_langchain_stream.attributes import describe
-from sentry_langchain_stream.call import Call, Cost, Request, Response
-from sentry_langchain_stream.containment import contained
-from sentry_langchain_stream.conventions import Fact, spell
-from sentry_langchain_stream.record import Agent, Kind, Retrieval, Run, ToolCall, Tree
-from sentry_langchain_stream.settings import Dialect, Settings
-from sentry_langchain_stream.usage import Usage
+from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
+from sentry_langchain_stream._runs.run import Agent, Retrieval, Run, RunKind, ToolCall, Tree
+from sentry_langchain_stream._runs.settings import Settings
+from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._runtime import containment
+from sentry_langchain_stream._runtime.containment import contained
+from sentry_langchain_stream._vocabulary import names, providers
+from sentry_langchain_stream._vocabulary.keys import Dialect, Fact, spell
+from sentry_langchain_stream._vocabulary.names import SpanKind
+from sentry_langchain_stream._vocabulary.providers import Platform
 from tests.helpers import run_of
 
 from .strategies import can_be_sent, in_production, limits, texts, values
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
-KINDS: tuple[Kind, ...] = get_args(Kind)
-SPAN_KINDS: tuple[naming.Kind, ...] = get_args(naming.Kind)
+KINDS: tuple[RunKind, ...] = get_args(RunKind)
+SPAN_KINDS: tuple[SpanKind, ...] = get_args(SpanKind)
 dialects = st.sampled_from(DIALECTS)
-names = st.one_of(st.none(), st.text(max_size=8))
+optional_names = st.one_of(st.none(), st.text(max_size=8))
 
 
 # -- Names -----------------------------------------------------------------------------------------------------
@@ -37,17 +40,17 @@ names = st.one_of(st.none(), st.text(max_size=8))
 @given(values(), st.lists(values(leaves=3), max_size=2))
 def test_whatever_tells_a_provider_it_has_a_name_and_a_platform(told: Any, hints: list[Any]) -> None:
     """Of anything at all there is a provider with a name, or none; what states one has one."""
-    found = naming.provider(told, *hints)
-    assert naming.platform(found) in get_args(naming.Platform)
+    found = providers.find(told, *hints)
+    assert providers.platform_of(found) in get_args(Platform)
     if found is not None:
         assert found.name
     assert found is not None or not (isinstance(told, str) and told)
 
 
-@given(st.sampled_from(SPAN_KINDS), dialects, st.text(min_size=1, max_size=9), names)
-def test_a_span_has_a_name(kind: naming.Kind, dialect: Dialect, pipeline: str, what: str | None) -> None:
+@given(st.sampled_from(SPAN_KINDS), dialects, st.text(min_size=1, max_size=9), optional_names)
+def test_a_span_has_a_name(kind: SpanKind, dialect: Dialect, pipeline: str, what: str | None) -> None:
     """A span's name ends with what it is done to, or is the pipeline's; nothing is named "None"."""
-    name = naming.span_name(kind, dialect, pipeline, what)
+    name = names.span_name(kind, dialect, pipeline, what)
     if kind == "pipeline" or (dialect == "ai" and kind in ("chat", "text_completion")):
         assert name == pipeline
     else:
@@ -59,7 +62,7 @@ def test_a_span_has_a_name(kind: naming.Kind, dialect: Dialect, pipeline: str, w
 @given(values(leaves=3), values(leaves=3), values(leaves=3), values(leaves=3))
 def test_a_pipeline_always_has_a_name(configured: Any, metadata: Any, from_sentry: Any, run_name: Any) -> None:
     """The pipeline's name is the first that says something, of whatever there is."""
-    name = naming.pipeline(configured, {"pipeline_name": metadata}, from_sentry, run_name)
+    name = names.pipeline(configured, {"pipeline_name": metadata}, from_sentry, run_name)
     candidates = [each for each in (configured, metadata, from_sentry, run_name) if isinstance(each, str)]
     assert name == next((each for each in candidates if each.strip()), "langchain")
 
@@ -133,16 +136,18 @@ parameters = st.fixed_dictionaries(
 requests = st.builds(
     Request,
     st.sampled_from(["chat", "text_completion"]),
-    names,
-    names,
-    function=names,
+    optional_names,
+    optional_names,
+    function=optional_names,
     parameters=parameters,
-    messages=names,
-    system=names,
-    tools=names,
+    messages=optional_names,
+    system=optional_names,
+    tools=optional_names,
     estimated_input=tokens,
 )
-responses = st.builds(Response, names, names, st.lists(st.text(max_size=5), max_size=2).map(tuple), names)
+responses = st.builds(
+    Response, optional_names, optional_names, st.lists(st.text(max_size=5), max_size=2).map(tuple), optional_names
+)
 calls = st.builds(
     Call,
     requests,
@@ -160,19 +165,21 @@ runs = st.builds(
     run_of,
     st.one_of(st.none(), calls),
     st.sampled_from(KINDS),
-    agent=names,
+    agent=optional_names,
     attempt=st.one_of(st.none(), st.integers(1, 9)),
     fallback=st.one_of(st.none(), st.integers(1, 9)),
-    conversation=names,
+    conversation=optional_names,
     outcome=st.sampled_from(["completed", "cancelled", "abandoned", "failed"]),
     control=st.sampled_from([None, "interrupt", "handoff"]),
-    error_type=names,
+    error_type=optional_names,
     evicted=st.sampled_from([None, "idle", "limit", "exit"]),
     detail=st.one_of(
         st.none(),
-        st.builds(ToolCall, st.text(max_size=5), names, names, names, names),
-        st.builds(Retrieval, st.text(max_size=5), names, tokens, names),
-        st.builds(Agent, st.text(max_size=5), names, names, names, st.one_of(st.none(), usages)),
+        st.builds(ToolCall, st.text(max_size=5), optional_names, optional_names, optional_names, optional_names),
+        st.builds(Retrieval, st.text(max_size=5), optional_names, tokens, optional_names),
+        st.builds(
+            Agent, st.text(max_size=5), optional_names, optional_names, optional_names, st.one_of(st.none(), usages)
+        ),
     ),
 )
 

@@ -12,12 +12,14 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentry_langchain_stream import bookkeeping, events
-from sentry_langchain_stream.conventions import METADATA, TAGS
-from sentry_langchain_stream.parameters import _NESTED, PARAMETERS, as_text, request_parameters
-from sentry_langchain_stream.privacy import NOTHING, Policy
-from sentry_langchain_stream.record import Control, Outcome, Start
-from sentry_langchain_stream.usage import Usage
+from sentry_langchain_stream._content.labels import conversation_id, user_labels
+from sentry_langchain_stream._content.policy import NOTHING, Policy
+from sentry_langchain_stream._content.reading import as_text
+from sentry_langchain_stream._from_langchain import marks, stream_events
+from sentry_langchain_stream._from_langchain.parameters import _NESTED, PARAMETERS, request_parameters
+from sentry_langchain_stream._runs.run import Control, Outcome, Start
+from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._vocabulary.keys import METADATA, TAGS
 
 from .strategies import in_production, payloads, policies, scalars, texts, values
 
@@ -84,7 +86,7 @@ event_names = st.sampled_from(
 kinds = st.sampled_from(
     ["message-start", "content-block-start", "content-block-delta", "content-block-finish", "message-finish", "error"]
 )
-stream_events = st.one_of(
+v3_events = st.one_of(
     values(event_names, leaves=6),
     st.builds(lambda kind, event: {**event, "event": kind}, kinds, payloads(event_names)),
     st.builds(
@@ -95,24 +97,24 @@ stream_events = st.one_of(
 )
 
 
-@given(stream_events)
+@given(v3_events)
 def test_whatever_a_stream_brings_is_read(event: Any) -> None:
     """Of any stream event there is a text, whether it counts, and a usage or none; only a delta has text."""
-    text, brings, usage = events.read(event)
+    text, brings, usage = stream_events.read(event)
     assert isinstance(text, str)
     assert isinstance(brings, bool)
     assert usage is None or isinstance(usage, Usage)
     kind = event.get("event") if isinstance(event, dict) else None
     assert not text or (brings and kind == "content-block-delta")
     assert usage is None or kind == "message-finish"
-    assert events.failed(event) == (kind == "error")
+    assert stream_events.failed(event) == (kind == "error")
 
 
 @given(st.lists(st.text(max_size=5), max_size=8), st.sampled_from(["delta", "content_block"]))
 def test_the_pieces_make_the_text(pieces: list[str], name: str) -> None:
     """Of a stream of text deltas the pieces are the text, and those that are empty count for nothing."""
     stream = [{"event": "content-block-delta", name: {"type": "text-delta", "text": piece}} for piece in pieces]
-    read = [events.read(event) for event in stream]
+    read = [stream_events.read(event) for event in stream]
     assert "".join(text for text, _, _ in read) == "".join(pieces)
     assert [brings for _, brings, _ in read] == [bool(piece) for piece in pieces]
 
@@ -133,7 +135,7 @@ metadata_names = st.sampled_from(
 )
 starts = st.builds(
     lambda name, found, metadata: Start(UUID(int=1), None, "chain", name, tuple(found), metadata),
-    st.one_of(st.none(), texts, st.just(bookkeeping.GRAPH)),
+    st.one_of(st.none(), texts, st.just(marks.GRAPH)),
     st.lists(tags, max_size=30),
     st.one_of(payloads(metadata_names), st.dictionaries(metadata_names, texts, max_size=4)),
 )
@@ -142,11 +144,11 @@ starts = st.builds(
 @given(starts, st.one_of(st.none(), texts))
 def test_whatever_a_start_tells_it_is_read(start: Start, above: str | None) -> None:
     """Tags and metadata of any kind tell a node, a graph, an attempt and an agent's name, or nothing."""
-    assert isinstance(bookkeeping.is_node(start.tags), bool)
-    assert bookkeeping.is_graph(start) in (True, False)
-    assert not (bookkeeping.is_graph(start) and bookkeeping.is_node(start.tags))
-    assert isinstance(bookkeeping.agent_name(start, above), str)
-    attempt = bookkeeping.attempt(start.tags)
+    assert isinstance(marks.is_node(start.tags), bool)
+    assert marks.is_graph(start) in (True, False)
+    assert not (marks.is_graph(start) and marks.is_node(start.tags))
+    assert isinstance(marks.agent_name(start, above), str)
+    attempt = marks.attempt(start.tags)
     assert attempt is None or (type(attempt) is int and attempt >= 0)
 
 
@@ -154,14 +156,14 @@ def test_whatever_a_start_tells_it_is_read(start: Start, above: str | None) -> N
 def test_an_attempt_is_the_number_in_its_tag(number: int, others: list[str]) -> None:
     """The attempt is read from its own tag, whatever stands before it."""
     before = [tag for tag in others if not tag.startswith("retry:attempt:")]
-    assert bookkeeping.attempt([*before, f"retry:attempt:{number}"]) == number
+    assert marks.attempt([*before, f"retry:attempt:{number}"]) == number
 
 
 @given(starts)
 def test_a_conversation_is_opaque(start: Start) -> None:
     """The id of a conversation is at most 128 letters, digits, dots and dashes, else a hash of it."""
-    found = bookkeeping.conversation(start.metadata)
-    assert found == bookkeeping.conversation(dict(start.metadata))
+    found = conversation_id(start.metadata)
+    assert found == conversation_id(dict(start.metadata))
     if found is None:
         return
     assert re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", found)
@@ -175,8 +177,8 @@ def test_a_conversation_is_opaque(start: Start) -> None:
 @given(starts, st.lists(metadata_names, max_size=4), policies)
 def test_labels_are_short_texts_under_their_keys(start: Start, keys: list[str], policy: Policy) -> None:
     """The user's tags and chosen metadata become texts of 200 characters at most, none of LangChain's among them."""
-    assert bookkeeping.labels(start, keys, NOTHING) == {}
-    found = bookkeeping.labels(start, keys, policy)
+    assert user_labels(start.tags, start.metadata, keys, NOTHING) == {}
+    found = user_labels(start.tags, start.metadata, keys, policy)
     assert set(found) <= {TAGS, *(METADATA + key for key in start.metadata)} & {TAGS, *(METADATA + key for key in keys)}
     told = found.get(TAGS, [])
     assert isinstance(told, list)
@@ -212,7 +214,7 @@ errors = st.sampled_from(
 def test_every_ending_is_one_of_four(kind: type[BaseException]) -> None:
     """Any exception tells one of the outcomes; only one that hands control upwards tells how."""
     error = kind("x")
-    outcome, control = bookkeeping.outcome(error), bookkeeping.control(error)
+    outcome, control = marks.outcome(error), marks.control(error)
     assert outcome in get_args(Outcome)
     assert control is None or (control in get_args(Control) and outcome == "completed")
     assert (outcome == "failed") == (isinstance(error, Exception) and not isinstance(error, GraphBubbleUp))

@@ -9,9 +9,11 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from sentry_langchain_stream import media
-from sentry_langchain_stream.privacy import Gathered, Limits, Policy, cut, fitted
-from sentry_langchain_stream.room import Full, Room, spelled
+from sentry_langchain_stream._content import media
+from sentry_langchain_stream._content.budget import Budget, Full, spelled
+from sentry_langchain_stream._content.cutting import cut, fitted
+from sentry_langchain_stream._content.gathered import Gathered
+from sentry_langchain_stream._content.policy import Limits, Policy
 
 from .strategies import (
     can_be_sent,
@@ -209,13 +211,13 @@ def test_a_cut_keeps_to_its_limit(text: str, limit: int, missing: int) -> None:
     assert len(cut(text, limit, missing)) <= max(limit, 0)
 
 
-# -- Room ------------------------------------------------------------------------------------------------------
+# -- Budget ------------------------------------------------------------------------------------------------------
 
 
 @given(values(), st.integers(0, 1_500))
 def test_any_structure_fits_its_room(value: Any, left: int) -> None:
     """Anything at all becomes JSON that fits its room and can be sent, or is refused as too much."""
-    room = Room(Policy(True, True), left)
+    room = Budget(Policy(True, True), left)
     try:
         kept = room.value(value)
     except Full:
@@ -231,7 +233,7 @@ def test_any_structure_fits_its_room(value: Any, left: int) -> None:
 def test_every_text_in_a_structure_is_redacted(value: Any, policy: Policy) -> None:
     """Of the texts of a structure nothing is left but what `redact` makes of them."""
     redacting = Policy(True, True, lambda text: "#", policy.limits)
-    kept = Room(redacting, 10_000).value(value)
+    kept = Budget(redacting, 10_000).value(value)
     ours = ("[... ", "[Blob substitute", "[a number of", "[Broken]")
 
     def leaves(value: Any) -> None:
@@ -250,12 +252,12 @@ def test_every_text_in_a_structure_is_redacted(value: Any, policy: Policy) -> No
 @given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=400), st.none()), max_size=4))
 def test_a_frame_takes_what_it_is_long(structure: dict[str, Any]) -> None:
     """What is structure takes as much room as it is long in JSON, and is refused where nothing else would fit."""
-    room = Room(Policy(True, True), 2_000)
+    room = Budget(Policy(True, True), 2_000)
     told = room.frame(**structure)
     assert len(spelled(told)) + 2 == 2_000 - room.left
     assert told.keys() == structure.keys()
     assert all(len(each) <= 200 for each in told.values() if isinstance(each, str))
-    tight = Room(Policy(True, True), len(spelled(told)) + 2 + 47)
+    tight = Budget(Policy(True, True), len(spelled(told)) + 2 + 47)
     try:
         tight.frame(**structure)
     except Full:
@@ -272,7 +274,7 @@ def test_an_embedding_is_left_out(length: int, depth: int) -> None:
     value: Any = {"vector": vector, "short": short}
     for _ in range(depth):
         value = [value]
-    kept = Room(Policy(True, True)).value(value)
+    kept = Budget(Policy(True, True)).value(value)
     for _ in range(depth):
         [kept] = kept
     assert kept == {"vector": f"[{length} numbers left out]", "short": short}

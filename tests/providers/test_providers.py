@@ -15,7 +15,7 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream.backends.neighbours import traces_models
+from sentry_langchain_stream._to_sentry.other_integrations import traces_models
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.wire import WAYS, WIRE_SHAPES, Way, active_span, content_allowed
 

@@ -18,8 +18,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from sentry_langchain_stream.backends.spans import ORIGIN
-from sentry_langchain_stream.envelopes import read_spans
+from sentry_langchain_stream._to_sentry.span_models import ORIGIN
+from sentry_langchain_stream.testing.envelopes import read_spans
 
 NAME = "gen_ai.pipeline.name"
 

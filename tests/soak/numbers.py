@@ -12,8 +12,8 @@ from pathlib import Path
 import sentry_sdk
 from sentry_sdk.tracing import Span
 
-from sentry_langchain_stream.backends.spans import CAN_STREAM
-from sentry_langchain_stream.record import Run
+from sentry_langchain_stream._runs.run import Run
+from sentry_langchain_stream._to_sentry.span_models import CAN_STREAM
 
 from .ledger import Settled
 

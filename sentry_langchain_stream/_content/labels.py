@@ -1,0 +1,75 @@
+"""The user's tags and metadata, and the conversation's id, as attributes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from .._vocabulary.keys import METADATA, TAGS
+from .policy import Policy
+
+
+def conversation_id(metadata: Mapping[str, Any]) -> str | None:
+    """The id of the conversation that a run belongs to, made opaque if it is not.
+
+    A slash breaks Sentry's page, and an address or a name is nobody's business. The same id gives the same hash.
+    """
+    for name in ("conversation_id", "session_id", "thread_id"):
+        told = metadata.get(name)
+        if isinstance(told, (str, int, UUID)) and not isinstance(told, bool) and (found := _text(told)):
+            return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
+    return None
+
+
+def user_labels(
+    tags: Sequence[str], metadata: Mapping[str, Any], keys: Collection[str], policy: Policy
+) -> dict[str, str | list[str]]:
+    """The user's tags and chosen metadata as attributes, if inputs may be recorded.
+
+    Args:
+        tags: The run's tags, LangChain's own among them.
+        metadata: The run's metadata.
+        keys: Which metadata.
+        policy: What may be recorded.
+    """
+    if not policy.inputs:
+        return {}
+    found: dict[str, str | list[str]] = {}
+    own = [tag for tag in tags if isinstance(tag, str) and not _OWN_TAG.match(tag)][:_MOST_TAGS]
+    kept = [text for text in (_short(tag, policy) for tag in own) if text]
+    if kept:
+        found[TAGS] = kept
+    for key in keys:
+        if key in metadata and (text := _short(_text(metadata[key]), policy)):
+            found[METADATA + key] = text
+    return found
+
+
+def _short(text: str, policy: Policy) -> str | None:
+    kept = policy.text(text)
+    return kept if kept is None or len(kept) <= _LONGEST_LABEL else f"{kept[: _LONGEST_LABEL - 3]}..."
+
+
+def _text(value: object) -> str:
+    """A value as a text, an empty one if it has none to give: one tag or id must not cost the others."""
+    try:
+        return str(value)
+    except Exception:  # whatever a user's object does, it is not our failure
+        return ""
+
+
+_OWN_TAG = re.compile(
+    r"(seq:step|graph:step|map:key|retry:attempt|langsmith):|condition:\d+\Z|branch:(\d+|default)\Z|nostream\Z"
+)
+
+
+_OPAQUE = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
+
+
+_MOST_TAGS = 20
+
+
+_LONGEST_LABEL = 200

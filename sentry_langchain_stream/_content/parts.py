@@ -1,0 +1,296 @@
+"""What a message says, of whatever provider: its content blocks and its tool calls, as parts of the conventions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from . import media
+from .budget import Budget, Full, spelled
+from .reading import as_id, field
+
+Part = dict[str, Any]
+
+MARK = 140
+"""Characters that a mark in place of what was cut takes at most."""
+
+_THOUGHTS = frozenset({"reasoning", "thinking", "reasoning_content", "reasoningContent"})
+_THOUGHT_IN = ("reasoning", "thinking", "text", "summary", "content", *sorted(_THOUGHTS), "reasoningText")
+_CALLS = frozenset({"tool_call", "tool_use", "toolUse", "function_call", "custom_tool_call", "invalid_tool_call"})
+_FRAGMENTS = frozenset({"tool_call_chunk", "server_tool_call_chunk", "input_json_delta"})
+_RESULTS = ("output", "content", "result", "outputs", "results", "code_execution_result")
+# What a block that states no type may have as its one key: Bedrock's and Gemini's.
+_UNTYPED = (*media.KINDS, "toolUse", "toolResult", "reasoningContent", "function_call", "executable_code")
+
+
+def said(message: Any, budget: Budget) -> list[Part]:
+    """What a message says, as parts: its content, what providers put beside it, and its tool calls."""
+    content = body_of(message)
+    blocks = list(content) if isinstance(content, (list, tuple)) else [content]
+    calls = [*_list_of(message, "tool_calls"), *_list_of(message, "invalid_tool_calls")]
+    extra = field(message, "additional_kwargs")
+    if isinstance(extra, Mapping) and extra:
+        if not calls:
+            calls = _list_of(extra, "tool_calls") or [extra[name] for name in ("function_call",) if extra.get(name)]
+        blocks = [*_older_thoughts(extra, blocks), *blocks, *_older_answers(extra, blocks)]
+    calls = [call for call in calls if isinstance(call, Mapping)]
+    known = {name for call in calls for name in (_call_id(call), _call_name(call))}
+
+    def tell(index: int, budget: Budget) -> Iterable[Part]:
+        return (
+            _part(blocks[index], budget, known) if index < len(blocks) else [_call(calls[index - len(blocks)], budget)]
+        )
+
+    return ends(len(blocks) + len(calls), tell, budget)
+
+
+def response(call_id: Any, body: Any, status: Any, budget: Budget) -> Part:
+    """What came of a tool call, as a part."""
+    failed = {"status": "error"} if status == "error" else {}
+    told = budget.frame(type="tool_call_response", id=as_id(call_id), result="", **failed)
+    told["result"] = result_text(body, budget)
+    return told
+
+
+def result_text(body: Any, budget: Budget) -> str:
+    """What a tool answered, as a text: Sentry shows nothing else. A structure becomes JSON."""
+    if isinstance(body, str):
+        return budget.text(body) or ""
+    if not body:
+        return ""
+    if are_blocks(body):
+        return "".join(map(label, ends(len(body), lambda index, inside: _part(body[index], inside), budget)))
+    inside = Budget(budget.policy, budget.left // 2)  # as JSON in JSON it may become twice as long
+    told = spelled(inside.value(body))
+    budget.take(len(spelled(told)))
+    return told
+
+
+def label(part: Part) -> str:
+    """A part as a text."""
+    if "modality" in part:
+        return media.label(part)
+    told = next((part[name] for name in ("content", "result") if isinstance(part.get(name), str)), None)
+    return f"[{part['type']}]" if told is None else str(told)
+
+
+def ends(count: int, tell: Callable[[int, Budget], Iterable[Part]], budget: Budget) -> list[Part]:
+    """Parts from both ends of a list inwards, as long as there is room; a mark in place of those in the middle.
+
+    None but the last takes more than half of what is left, so that a long beginning leaves room for the end.
+    """
+    reserve = MARK if count > 1 else 0
+    budget.take(reserve)
+    told: dict[int, list[Part]] = {}
+    try:
+        for turn in range(count):
+            index = count - 1 - turn // 2 if turn % 2 else turn // 2
+            allowed = budget.left if turn == count - 1 else budget.left // 2
+            inner = Budget(budget.policy, allowed)
+            told[index] = list(tell(index, inner))
+            budget.left -= allowed - inner.left
+    except Full:
+        if count == 1:
+            raise
+    if len(told) == count:
+        budget.left += reserve
+        return [part for index in range(count) for part in told[index]]
+    begun = (len(told) + 1) // 2
+    mark = {"type": "text", "content": f"[... {count - len(told)} parts cut ...]"}
+    beginning = [part for index in range(begun) for part in told[index]]
+    return [*beginning, mark, *(part for index in sorted(told) if index >= begun for part in told[index])]
+
+
+def texts_in(body: object) -> Iterator[str]:
+    """The plain texts of a content, which may be a list of blocks."""
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, (list, tuple)):
+        for block in body:
+            if isinstance(block, str):
+                yield block
+            elif isinstance(block, Mapping) and isinstance(block.get("text"), str):
+                yield block["text"]
+
+
+def body_of(message: Any) -> Any:
+    """A message's content; a text is its own."""
+    return message if isinstance(message, str) else field(message, "content")
+
+
+def are_blocks(body: Any) -> bool:
+    """Whether a tool's answer is a list of texts and media: it may be any other list as well."""
+    return isinstance(body, (list, tuple)) and all(
+        isinstance(block, str)
+        or (isinstance(block, Mapping) and (isinstance(block.get("text"), str) or _kind(block) in media.KINDS))
+        for block in body
+    )
+
+
+# -- One block, whatever it is called ------------------------------------------------------------------------------
+
+
+def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[Part]:
+    """A content block as parts.
+
+    Args:
+        block: The block.
+        budget: What there is room for.
+        known: Ids and names of the tool calls that are told besides.
+    """
+    if isinstance(block, str):
+        yield from _text(block, budget)
+    if not isinstance(block, Mapping):
+        return
+    kind = _kind(block)
+    if kind == "non_standard" and isinstance(inner := block.get("value"), Mapping) and "type" in inner:
+        block, kind = inner, _kind(inner)
+    inner = block.get(kind)
+    body: Mapping[str, Any] = inner if isinstance(inner, Mapping) else block
+    if kind in _CALLS:
+        if (_call_id(body) or _call_name(body)) not in known:
+            yield _call(body, budget)
+    elif kind in _THOUGHTS:
+        yield from _text(_thought(block), budget, "reasoning")
+    elif kind in _FRAGMENTS:
+        return  # the whole of them is in the message's own `tool_calls`
+    elif (text := _text_in(block)) is not None:
+        yield from _text(text, budget, cited=_citations(block))
+    elif kind in media.KINDS:
+        yield _media(block, kind, budget)
+    elif kind.endswith(("_call", "_use")) or kind == "executable_code":
+        yield _call(body, budget, kind)
+        if (result := _first(block, _RESULTS)) is not None:
+            yield response(_call_id(block), result, None, budget)
+    elif kind.endswith(("tool_result", "toolResult", "_output", "_response", "execution_result")):
+        yield response(_call_id(body), _first(body, _RESULTS), body.get("status"), budget)
+    elif kind != "text":
+        told = budget.frame(type=kind)
+        content = block.get("content")
+        if isinstance(content, list) and any(texts_in(content)):
+            budget.take(len('"content": '))
+            told["content"] = result_text(content, budget)
+        yield told
+
+
+def _text(
+    text: str | None, budget: Budget, kind: str = "text", cited: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[Part]:
+    if not text:
+        return
+    part = budget.frame(type=kind, content="")
+    part["content"] = budget.text(text)
+    if cited and budget.left > 2 * MARK:
+        budget.take(len('"citations": '))
+        part["citations"] = budget.value(cited)
+    if part["content"]:
+        yield part
+
+
+def _media(block: Mapping[str, Any], kind: str, budget: Budget) -> Part:
+    described = media.described(block, kind)
+    uri = described.pop("uri", None)
+    part = budget.frame(**described)
+    if uri is not None:
+        budget.take(len('"uri": '))
+        part["uri"] = budget.text(uri) or ""
+    return part
+
+
+def _call(call: Mapping[str, Any], budget: Budget, kind: str = "tool_call") -> Part:
+    function = call.get("function")
+    told: Mapping[str, Any] = function if isinstance(function, Mapping) else call
+    name = _call_name(call) or (kind.removesuffix("_call") if kind != "tool_call" else "unknown")
+    part = budget.frame(type="tool_call", id=_call_id(call), name=name, arguments=None)
+    arguments = _first(told, ("args", "input", "arguments", "action"))
+    if arguments is None:  # of a provider's own tools
+        arguments = {name: told[name] for name in ("queries", "code", "executable_code", "language") if told.get(name)}
+    part["arguments"] = budget.value(_parsed(arguments, budget.policy.limits.part))
+    return part
+
+
+def _parsed(arguments: Any, limit: int) -> Any:
+    """The arguments themselves, where they come as their JSON and that is no larger than may be kept."""
+    if isinstance(arguments, str) and len(arguments) <= limit and arguments.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(arguments)
+        except (ValueError, RecursionError):
+            return arguments
+    return arguments
+
+
+def _older_thoughts(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
+    """Reasoning where it is beside the content: DeepSeek, Ollama, Groq; OpenAI's of LangChain before 1.0."""
+    if not any(isinstance(block, Mapping) and _kind(block) in _THOUGHTS for block in blocks):
+        yield from (
+            {"type": "reasoning", name: extra[name]} for name in ("reasoning_content", "reasoning") if extra.get(name)
+        )
+
+
+def _older_answers(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
+    """The rest of what OpenAI's models may answer with beside the content."""
+    if isinstance(extra.get("refusal"), str):
+        yield {"type": "refusal", "refusal": extra["refusal"]}
+    yield from _list_of(extra, "tool_outputs")
+    audio = extra.get("audio")
+    if isinstance(audio, Mapping):
+        yield {"type": "audio", **audio}
+        if not any(texts_in(blocks)):
+            yield audio.get("transcript")
+
+
+def _kind(block: Mapping[str, Any]) -> str:
+    kind = block.get("type")
+    return kind if isinstance(kind, str) else next((name for name in _UNTYPED if name in block), "unknown")
+
+
+def _text_in(block: Mapping[str, Any]) -> str | None:
+    """The text of a block: its own, a refusal, or a document's that is sent as text."""
+    source = (block["document"] if isinstance(block.get("document"), Mapping) else block).get("source")
+    within = source if isinstance(source, Mapping) else {}
+    found = [block.get("text"), block.get("refusal"), within.get("text")]
+    found.append(within.get("data") if within.get("type") == "text" else None)
+    return next((text for text in found if isinstance(text, str)), None)
+
+
+def _thought(value: Any, depth: int = 4) -> str | None:
+    """What a model thought: OpenAI sums it up in pieces, Mistral has blocks for it, Bedrock wraps it twice."""
+    if isinstance(value, str):
+        return value
+    if not depth:  # nobody wraps it as often, unless it holds itself
+        return None
+    if isinstance(value, Mapping):
+        return next((found for name in _THOUGHT_IN if (found := _thought(value.get(name), depth - 1))), None)
+    if isinstance(value, (list, tuple)):
+        return "\n".join(found for each in value if (found := _thought(each, depth - 1)))
+    return None
+
+
+def _citations(block: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What a text refers to: `{"title"?, "url"?, "cited_text"?}`, of the pages and documents that it names."""
+    cited = []
+    for each in [*_list_of(block, "annotations"), *_list_of(block, "citations")]:
+        if isinstance(each, Mapping):
+            titles, url, quote = ("title", "document_title", "filename"), each.get("url"), each.get("cited_text")
+            found = {"title": _first(each, titles), "url": url and media.address(str(url)), "cited_text": quote}
+            cited.append({name: text for name, text in found.items() if text and isinstance(text, str)})
+    return [each for each in cited if each]
+
+
+def _call_id(call: Mapping[str, Any]) -> str | None:
+    return as_id(_first(call, ("tool_call_id", "tool_use_id", "toolUseId", "call_id", "id")))
+
+
+def _call_name(call: Mapping[str, Any]) -> str | None:
+    function = call.get("function")
+    return as_id(_first(function if isinstance(function, Mapping) else call, ("name",)))
+
+
+def _list_of(thing: Any, name: str) -> list[Any]:
+    found = field(thing, name)
+    return list(found) if isinstance(found, (list, tuple)) else []
+
+
+def _first(block: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((block[name] for name in names if block.get(name) is not None), None)

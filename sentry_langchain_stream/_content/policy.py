@@ -1,0 +1,128 @@
+"""What of a run's content may be recorded and how much of it, decided once per run, before anything is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from .._runtime.containment import contained
+from . import media
+from .cutting import fitted
+
+_LEAST_ATTRIBUTE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much content is recorded, in characters.
+
+    A character is at most 4 bytes of UTF-8, so a span's content is at most 800 kB with the defaults. Relay trims a
+    span to 1 MiB and refuses one above 10 MiB (`max_span_size`, getsentry/relay#5780). An event, and with it a
+    transaction together with the spans in it, it refuses above 1 MiB (`max_event_size`): where model spans are part of
+    the transaction (`stream_gen_ai_spans=False`, sentry-sdk before 2.64), lower limits may be in place.
+
+    Args:
+        part: One text: a message's text block, a tool's argument, a document.
+        attribute: One attribute, as the string that is sent.
+        span: All attributes of a span that hold content.
+
+    Raises:
+        TypeError: A limit is no int.
+        ValueError: A limit is too small to say anything, or larger than the one around it.
+    """
+
+    part: int = 20_000
+    attribute: int = 100_000
+    span: int = 200_000
+
+    def __post_init__(self) -> None:
+        for name, least in (("part", 100), ("attribute", _LEAST_ATTRIBUTE), ("span", 4 * _LEAST_ATTRIBUTE)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be an int, a number of characters, not {type(value).__name__}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least} characters, not {value}")
+        for name, around in (("part", "attribute"), ("attribute", "span")):
+            if getattr(self, name) > getattr(self, around):
+                raise ValueError(
+                    f"{name} must be at most {around} ({getattr(self, around)} characters), not {getattr(self, name)}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What may be recorded of a run.
+
+    Args:
+        inputs: Prompts and whatever else goes into a run.
+        outputs: Answers and whatever else comes out of it.
+        redact: Called once with every whole piece of text that is recorded.
+        limits: How much is recorded.
+    """
+
+    inputs: bool = False
+    outputs: bool = False
+    redact: Callable[[str], str] | None = None
+    limits: Limits = Limits()
+
+    @classmethod
+    def decide(
+        cls,
+        *,
+        client_inputs: bool,
+        client_outputs: bool,
+        include_prompts: bool,
+        redact: Callable[[str], str] | None,
+        limits: Limits | None = None,
+    ) -> Policy:
+        """Content is recorded only if the client allows it and `include_prompts` does not veto it."""
+        if not include_prompts or not (client_inputs or client_outputs):
+            return NOTHING
+        return cls(client_inputs, client_outputs, redact, limits or NOTHING.limits)
+
+    def beside(self, *told: str | None, ahead: int = 0) -> Policy:
+        """The policy for one more attribute of a span, so that all of them together keep to the span's limit.
+
+        A model's span has up to four: system instructions, tools, the prompt and the answer. Each of those still to
+        come is sure of a quarter of the span's limit (or of an attribute's, if that is less).
+
+        Args:
+            told: The attributes that the span has already, `None` for those that say nothing.
+            ahead: How many are still to come.
+        """
+        if not (self.inputs or self.outputs):
+            return self
+        left = self.limits.span - sum(len(each) for each in told if each)
+        left -= ahead * min(self.limits.attribute, self.limits.span // 4)
+        attribute = max(min(self.limits.attribute, left), _LEAST_ATTRIBUTE)
+        if attribute == self.limits.attribute:
+            return self
+        limits = replace(self.limits, part=min(self.limits.part, attribute), attribute=attribute)
+        return replace(self, limits=limits)
+
+    def text(self, text: str) -> str | None:
+        """A piece of text as it may be kept: redacted, without binary data, then cut.
+
+        `redact` sees the whole text, however long: what it looks for may stand across the cut.
+
+        Returns:
+            The text, or `None` if `redact` failed: an unredacted text is dropped, not sent.
+        """
+        redacted = self.redacted(text)
+        return None if redacted is None else fitted(redacted, self.limits.part)
+
+    def redacted(self, text: str) -> str | None:
+        """A text as `redact` leaves it, or `None` if that failed. What is nothing but data is replaced unseen."""
+        data = media.substitute(text)
+        if data is not None or self.redact is None:
+            return data or text
+        redacted: object = None
+        with contained("redact"):
+            redacted = self.redact(text)
+            if not isinstance(redacted, str):
+                raise TypeError(f"redact must return a str, not {type(redacted).__name__}")
+        return redacted if isinstance(redacted, str) else None
+
+
+NOTHING = Policy()
+"""Nothing may be recorded."""

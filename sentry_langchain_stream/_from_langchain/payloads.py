@@ -1,0 +1,314 @@
+"""From what LangChain hands to a callback to plain values. Nothing of LangChain's is changed or kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from langchain_core.messages import BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from langchain_core.runnables.config import var_child_runnable_config
+
+from .._content.messages import input_messages, output_messages, prompt_messages, system_instructions, text_of
+from .._content.policy import Policy
+from .._content.reading import as_text, count
+from .._runs.call import Request, Response
+from .._runs.usage import Usage
+from .._runtime.containment import contain, contained
+from .._vocabulary import providers
+from .._vocabulary.providers import Provider
+from .offered_tools import tool_definitions
+from .parameters import request_parameters
+
+T = TypeVar("T")
+
+
+def request(
+    serialized: object,
+    *,
+    messages: Sequence[BaseMessage] | None = None,
+    prompts: Sequence[str] | None = None,
+    policy: Policy,
+    token_counter: Callable[[str], int] | None,
+    metadata: Mapping[str, Any],
+    options: Mapping[str, Any],
+    provider: Provider | None,
+    name: str | None,
+) -> Request:
+    """What is asked of a model.
+
+    Args:
+        serialized: LangChain's description of the model, if it gives one.
+        messages: The prompt of a chat model.
+        prompts: The prompts of any other model.
+        policy: What may be recorded.
+        token_counter: The user's, for an estimate of the prompt's tokens.
+        metadata: The run's; LangChain puts its `ls_*` facts there.
+        options: The invocation parameters and call options, merged.
+        provider: The model's provider, if it is known.
+        name: The run's name.
+    """
+    arguments = _arguments(serialized)
+    system = tools = said = None
+    if policy.inputs:
+        # Each of a span's contents has what those before it have left, and leaves some to those that come.
+        told = policy.beside(ahead=3)
+        system = _safely("system instructions", lambda: system_instructions(messages or (), told))
+        told = policy.beside(system, ahead=2)
+        tools = _safely("tool definitions", lambda: tool_definitions(options, told))
+        told = policy.beside(system, tools, ahead=1)
+        said = _safely("input messages", lambda: _input(messages, prompts, told))
+    model = estimate = None
+    try:
+        model = _model(arguments, metadata, options)
+    except Exception as error:
+        contain("extract.model", error)
+    try:
+        estimate = _estimate(messages if messages is not None else prompts or (), token_counter)
+    except Exception as error:
+        contain("extract.input estimate", error)
+    return Request(
+        operation="chat" if messages is not None else "text_completion",
+        model=model,
+        provider=provider.name if provider else None,
+        platform=providers.platform_of(provider),
+        function=name or None,
+        parameters=request_parameters((options, metadata, arguments)),
+        tools=tools,
+        messages=said,
+        system=system,
+        estimated_input=estimate,
+    )
+
+
+def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:
+    """The provider of a model, if LangChain tells it; the arguments are those of `request`."""
+    told = metadata.get("ls_provider")
+    path = None if told else _described(serialized).get("id")
+    return providers.find(
+        told, options.get("_type"), ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None
+    )
+
+
+def response(result: LLMResult, policy: Policy) -> Response:
+    """What a model answered.
+
+    Args:
+        result: LangChain's result; of an aborted stream, what had arrived.
+        policy: What may be recorded.
+    """
+    generations = [generation for prompt in result.generations for generation in prompt]
+    first = _metadata(generations[0]) if generations else {}
+    model = first.get("model_name") or first.get("model") or first.get("model_id")
+    if not model and isinstance(result.llm_output, Mapping):
+        model = result.llm_output.get("model_name")
+    messages = None
+    if policy.outputs:
+        messages = _safely("output messages", lambda: _output(generations, policy))
+    return Response(
+        as_text(model),
+        as_text(first.get("id")) or (_message_id(generations[0]) if generations else None),
+        tuple([reason for generation in generations if (reason := _finish_reason(generation))]),
+        messages,
+    )
+
+
+def usage(result: LLMResult) -> Usage | None:
+    """The usage in a result: the messages', else the response metadata's, else the run's `llm_output`.
+
+    Several answers to one prompt carry the same usage each, several prompts their own.
+    """
+    prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
+    if prompts:
+        return Usage.together(prompts)
+    return _usage_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
+
+
+def counted_elsewhere(result: LLMResult) -> bool:
+    """Whether the tokens of this prompt are in the usage of another one, that was sent in the same request.
+
+    LangChain leaves the whole usage with the first prompt, and an empty one with the others.
+    """
+    return isinstance(result.llm_output, Mapping) and result.llm_output.get("token_usage") == {}
+
+
+def from_cache(result: LLMResult) -> bool:
+    """Whether LangChain's cache answered: it then writes a cost of zero into the message's usage."""
+    for prompt in result.generations:
+        for generation in prompt:
+            usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+            if isinstance(usage, Mapping) and usage.get("total_cost") == 0:
+                return True
+    return False
+
+
+def answer_text(result: LLMResult) -> str:
+    """The plain text of a whole result."""
+    return "".join(generation.text for prompt in result.generations for generation in prompt)
+
+
+def chunk_usage(chunk: Any) -> Usage | None:
+    """The usage that a streamed chunk carries, if it is one that does."""
+    raw = getattr(getattr(chunk, "message", None), "usage_metadata", None)
+    return None if raw is None else Usage.reported(raw)
+
+
+def has_content(token: object, chunk: Any) -> bool:
+    """Whether a chunk brings something: text, tool-call data or a reasoning block, not just a role."""
+    if token:
+        return token.__class__ is str or _has_blocks(token)
+    message = getattr(chunk, "message", None)
+    if message is None:
+        return False
+    if getattr(message, "tool_call_chunks", None):
+        return True
+    extra = getattr(message, "additional_kwargs", None)
+    return bool(extra and extra.get("reasoning_content"))
+
+
+def _has_blocks(blocks: object) -> bool:
+    """Whether any content block holds something besides its type and its place."""
+    if not isinstance(blocks, (list, tuple)):
+        return True
+    return any(
+        (isinstance(block, str) and block)
+        or (
+            isinstance(block, Mapping)
+            and any(value for name, value in block.items() if name not in ("type", "index", "id"))
+        )
+        for block in blocks
+    )
+
+
+def enclosing_run() -> UUID | None:
+    """The run that LangChain's context names as the one we are in.
+
+    It stands in where a run arrives without a parent though it has one: `with_fallbacks().ainvoke` hands its
+    children a config without callbacks (langchain-core 1.7), and so does a user who passes `callbacks` by hand
+    inside a node or a lambda.
+    """
+    config = var_child_runnable_config.get()
+    parent = getattr(config.get("callbacks"), "parent_run_id", None) if config else None
+    return parent if isinstance(parent, UUID) else None
+
+
+def _described(serialized: object) -> Mapping[str, Any]:
+    return serialized if isinstance(serialized, Mapping) else {}
+
+
+def _arguments(serialized: object) -> Mapping[str, Any]:
+    """What the model was made with; some classes tell their parameters nowhere else. LangChain leaves secrets out."""
+    arguments = _described(serialized).get("kwargs")
+    return arguments if isinstance(arguments, Mapping) else {}
+
+
+def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    for source, names in (
+        (options, ("model", "model_name", "model_id", "deployment_name", "azure_deployment")),
+        (metadata, ("ls_model_name",)),
+        (arguments, ("model", "model_name", "model_id")),
+    ):
+        for name in names:
+            if found := as_text(source.get(name)):
+                return found
+    return None
+
+
+def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None, policy: Policy) -> str | None:
+    if messages is not None:
+        return input_messages(messages, policy)
+    return prompt_messages(prompts or (), policy)
+
+
+def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
+    answers: list[tuple[Any, str | None]] = [
+        (getattr(generation, "message", None) or generation.text, _finish_reason(generation))
+        for generation in generations
+        if _has_answer(generation)
+    ]
+    return output_messages(answers, policy) if answers else None
+
+
+def _has_answer(generation: Generation) -> bool:
+    # An HTTP error's stand-in generation is empty, and its metadata holds the response's headers and body.
+    message = getattr(generation, "message", None)
+    extra = getattr(message, "additional_kwargs", None)
+    return (
+        bool(generation.text)
+        or any(getattr(message, name, None) for name in ("content", "tool_calls", "invalid_tool_calls"))
+        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _ANSWERS_BESIDE))
+    )
+
+
+# Where a message holds an answer beside its content.
+_ANSWERS_BESIDE = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
+
+
+def _estimate(asked: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
+    if not asked:
+        return None
+    if token_counter is None:
+        return count_tokens_approximately(cast(Sequence[BaseMessage], asked))
+    texts = (each if isinstance(each, str) else text_of(each.content) for each in asked)
+    return count(sum(token_counter(text) for text in texts))
+
+
+def _metadata(generation: Generation) -> Mapping[str, Any]:
+    message = generation.message if isinstance(generation, ChatGeneration) else None
+    told = getattr(message, "response_metadata", None) or generation.generation_info
+    return told if isinstance(told, Mapping) else {}
+
+
+def _finish_reason(generation: Generation) -> str | None:
+    for told in (_metadata(generation), generation.generation_info or {}):
+        for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
+            if reason := as_text(told.get(name)):
+                # Streamed with n > 1, LangChain strings the reasons of all answers together: "stopstop".
+                return _once(reason)
+        if told.get("object") == "response" and told.get("status") in _RESPONSE_ENDED:  # OpenAI's Responses API
+            details = told.get("incomplete_details")
+            return as_text(details.get("reason") if isinstance(details, Mapping) else None) or as_text(told["status"])
+    return None
+
+
+@lru_cache(maxsize=128)
+def _once(reason: str) -> str:
+    return _REPEATED.sub(r"\1", reason)
+
+
+_REPEATED = re.compile(r"^(.+?)\1+$")
+_RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
+
+
+def _usage_of(generations: Sequence[Generation]) -> Usage | None:
+    """The usage of a prompt; several answers carry the same each."""
+    for generation in generations:
+        message = getattr(generation, "message", None)
+        found = Usage.reported(getattr(message, "usage_metadata", None)) or _usage_in(_metadata(generation))
+        if found is not None:
+            return found
+    return None
+
+
+def _usage_in(told: Mapping[str, Any]) -> Usage | None:
+    names = ("token_usage", "usage", "usage_metadata", "tokenUsage", "token_count", "amazon-bedrock-invocationMetrics")
+    shapes = (Usage.reported(told.get(name)) for name in names)
+    return next((shape for shape in shapes if shape is not None), None) or Usage.reported(told)
+
+
+def _message_id(generation: Generation) -> str | None:
+    message = getattr(generation, "message", None)
+    found = as_text(getattr(message, "id", None))
+    # LangChain makes up ids that start with "lc_" or "run-"; they are not the provider's.
+    return None if found is None or found.startswith(("lc_", "run-")) else found
+
+
+def _safely(what: str, work: Callable[[], T]) -> T | None:
+    """One fact that may fail on its own."""
+    with contained(f"extract.{what}"):
+        return work()
+    return None

@@ -1,0 +1,192 @@
+"""From the record of a run to the facts that its span states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+from .._runtime.containment import contain
+from .._vocabulary.keys import KEYS, AttributeValue, Dialect, Fact
+from .call import Call
+from .run import Agent, Detail, Retrieval, Run, ToolCall
+
+Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
+
+
+def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
+    """The attributes of a run's span.
+
+    Each group of facts is contained for itself: what cannot be worked out costs its own attributes only.
+    """
+    stated: dict[str, AttributeValue] = {**run.labels}
+    spelled = KEYS[dialect]
+    groups = [identity(run), ending(run), operation(run, dialect)]
+    if run.call is not None:
+        groups += [group(run.call) for group in _CALL]
+    elif run.detail is not None:
+        groups.append(_DETAIL[type(run.detail)](run.detail))
+    for facts in groups:
+        try:
+            for fact, value in facts:
+                if value is not None:
+                    for key in spelled[fact]:
+                        stated[key] = value
+        except Exception as error:
+            contain(f"attributes.{getattr(facts, '__name__', '?')}", error)
+    return stated
+
+
+def identity(run: Run) -> Facts:
+    """Which pipeline, agent and conversation a run belongs to."""
+    yield Fact.PIPELINE, run.pipeline
+    yield Fact.AGENT, run.agent
+    yield Fact.CONVERSATION, run.conversation
+    yield Fact.ATTEMPT, run.attempt
+    yield Fact.FALLBACK, run.fallback
+
+
+def operation(run: Run, dialect: Dialect) -> Facts:
+    """What kind of run it is, where Sentry knows the kind. Retrievers and chains must not be taken for model calls."""
+    if run.kind == "agent" or (run.kind == "pipeline" and dialect == "ai"):
+        # The op of the old monitoring's pipelines starts with "ai."; with this today's Sentry types it an agent's.
+        yield Fact.OPERATION, "invoke_agent"
+    elif run.kind == "tool":
+        yield Fact.OPERATION, "execute_tool"
+
+
+def ending(run: Run) -> Facts:
+    """How the run ended."""
+    yield Fact.OUTCOME, run.outcome
+    yield Fact.CONTROL, run.control
+    yield Fact.ERROR_TYPE, run.error_type
+    yield Fact.EVICTED, run.evicted
+
+
+def agent(of: Agent) -> Facts:
+    """What an agent was asked, had at hand and used in all. No model: Sentry would charge it for the tokens."""
+    yield Fact.TOOL_DEFINITIONS, of.tools
+    yield Fact.INPUT_MESSAGES, of.messages
+    yield Fact.OUTPUT_MESSAGES, of.answer
+    used = of.usage
+    if used is None:
+        return
+    yield Fact.AGENT_INPUT_TOKENS, used.input
+    yield Fact.AGENT_OUTPUT_TOKENS, used.output
+    yield Fact.AGENT_TOTAL_TOKENS, used.total
+    yield Fact.USAGE_SOURCE, used.source
+
+
+def tool(of: ToolCall) -> Facts:
+    """Which tool was called, with what, and what came of it."""
+    yield Fact.TOOL_NAME, of.name
+    yield Fact.TOOL_DESCRIPTION, of.description
+    yield Fact.TOOL_CALL_ID, of.id
+    yield Fact.TOOL_ARGUMENTS, of.arguments
+    yield Fact.TOOL_RESULT, of.result
+
+
+def retrieval(of: Retrieval) -> Facts:
+    """What was looked for, and found."""
+    yield Fact.RETRIEVER, of.name
+    yield Fact.QUERY, of.query
+    yield Fact.DOCUMENTS, of.documents
+    yield Fact.FOUND, of.found
+
+
+def request(call: Call) -> Facts:
+    """What was asked of the model."""
+    asked = call.request
+    yield Fact.OPERATION, asked.operation
+    yield Fact.REQUEST_MODEL, asked.model
+    yield Fact.PROVIDER, asked.provider
+    yield Fact.FUNCTION, asked.function
+    for name, value in asked.parameters.items():
+        yield _PARAMETERS[name], value
+
+
+def response(call: Call) -> Facts:
+    """What the model answered with."""
+    answered = call.finished or call.streamed
+    yield Fact.RESPONSE_MODEL, call.response.model or (call.request.model if answered else None)
+    yield Fact.RESPONSE_ID, call.response.id
+    yield Fact.CACHE_HIT, call.cached or None
+    yield Fact.FINISH_REASONS, ",".join(call.response.finish_reasons) or None
+    if answered:  # else there is no telling how it would have been
+        yield Fact.STREAMING, call.streamed
+
+
+def usage(call: Call) -> Facts:
+    """Tokens, and whether they are the provider's word or an estimate."""
+    used = call.usage()
+    if used is None:
+        return
+    yield from zip(_USAGE, used, strict=True)
+    seconds = call.ended - call.started
+    if used.output is not None and seconds > 0:
+        yield Fact.TOKENS_PER_SECOND, used.output / seconds
+    streaming = call.last_chunk_at - call.first_chunk_at
+    if used.output is not None and streaming > 0:
+        # The tokens after the first chunk, taking the chunks as equally long.
+        yield Fact.DECODE_RATE, used.output * (call.chunks - 1) / call.chunks / streaming
+
+
+def cost(call: Call) -> Facts:
+    """What the tokens cost, in USD."""
+    if call.cost is not None:
+        yield from zip(_COST, call.cost, strict=True)
+
+
+def timing(call: Call) -> Facts:
+    """Chunks and the time between them, in seconds."""
+    if not call.streamed:
+        return
+    yield Fact.CHUNKS, call.chunks
+    if call.chunks:
+        yield Fact.FIRST_CHUNK, call.first_chunk_at - call.started
+    if call.chunks > 1:
+        yield Fact.LONGEST_GAP, call.longest_gap
+        yield Fact.LONGEST_GAP_AT, call.longest_gap_at - call.started
+
+
+def content(call: Call) -> Facts:
+    """Prompt and answer, where they were kept at all."""
+    yield Fact.INPUT_MESSAGES, call.request.messages
+    yield Fact.SYSTEM_INSTRUCTIONS, call.request.system
+    yield Fact.TOOL_DEFINITIONS, call.request.tools
+    yield Fact.OUTPUT_MESSAGES, call.response.messages
+
+
+_CALL: tuple[Callable[[Call], Facts], ...] = (request, response, usage, cost, timing, content)
+_DETAIL: Mapping[type[Detail], Callable[[Any], Facts]] = {Agent: agent, ToolCall: tool, Retrieval: retrieval}
+
+# The facts of the fields of `Usage`, and those of `Cost`, in their order.
+_USAGE = (
+    Fact.INPUT_TOKENS,
+    Fact.OUTPUT_TOKENS,
+    Fact.TOTAL_TOKENS,
+    Fact.CACHE_READ,
+    Fact.CACHE_CREATION,
+    Fact.REASONING,
+    Fact.AUDIO_INPUT,
+    Fact.AUDIO_OUTPUT,
+    Fact.USAGE_SOURCE,
+)
+_COST = (
+    Fact.COST_INPUT,
+    Fact.COST_OUTPUT,
+    Fact.COST_TOTAL,
+    Fact.COST_CACHE_READ,
+    Fact.COST_CACHE_CREATION,
+    Fact.COST_REASONING,
+)
+
+_PARAMETERS: dict[str, Fact] = {
+    "temperature": Fact.TEMPERATURE,
+    "top_p": Fact.TOP_P,
+    "top_k": Fact.TOP_K,
+    "max_tokens": Fact.MAX_TOKENS,
+    "seed": Fact.SEED,
+    "stop": Fact.STOP,
+    "frequency_penalty": Fact.FREQUENCY_PENALTY,
+    "presence_penalty": Fact.PRESENCE_PENALTY,
+}

@@ -1,0 +1,51 @@
+"""Which numbers of a model call are metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._to_sentry import metrics
+from .._vocabulary.keys import AttributeValue, Fact
+from .call import Call
+from .run import Run
+
+# Names are those of OpenTelemetry's conventions for generative AI ("GenAI metrics" and "inference token metrics").
+DURATION = "gen_ai.client.operation.duration"
+FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
+TOKENS = {
+    "input": "gen_ai.client.inference.usage.input_tokens",
+    "output": "gen_ai.client.inference.usage.output_tokens",
+    "cache_read": "gen_ai.client.inference.usage.cache_read.input_tokens",
+    "cache_creation": "gen_ai.client.inference.usage.cache_write.input_tokens",
+    "reasoning": "gen_ai.client.inference.usage.reasoning.output_tokens",
+}
+"""A field of `Usage`, and the counter of it. As in `Usage`, the last three are parts of the first two."""
+
+
+def record_call(run: Run, call: Call) -> None:
+    """Record a model call that has ended, linked to its span if it has one."""
+    if not metrics.can_record():
+        return
+    seconds = {DURATION: call.ended - call.started}
+    if call.chunks:
+        seconds[FIRST_CHUNK] = call.first_chunk_at - call.started
+    attributes = {fact.value[0][0]: value for fact, value in _attributes(run, call) if value is not None}
+    metrics.record(seconds=seconds, counts={}, attributes=attributes, backend=run.backend, span=run.span)
+    usage = call.usage()
+    if usage is None or call.cached:
+        return
+    counts = {name: tokens for field, name in TOKENS.items() if (tokens := getattr(usage, field)) is not None}
+    attributes[Fact.USAGE_SOURCE.value[0][0]] = usage.source
+    metrics.record(seconds={}, counts=counts, attributes=attributes, backend=run.backend, span=run.span)
+
+
+def _attributes(run: Run, call: Call) -> Iterator[tuple[Fact, AttributeValue | None]]:
+    """What distinguishes calls: few values each, and none of them content."""
+    yield Fact.PIPELINE, run.pipeline
+    yield Fact.OUTCOME, run.outcome
+    yield Fact.ERROR_TYPE, run.error_type
+    yield Fact.CACHE_HIT, call.cached or None
+    yield Fact.OPERATION, call.request.operation
+    yield Fact.PROVIDER, call.request.provider
+    yield Fact.REQUEST_MODEL, call.request.model
+    yield Fact.RESPONSE_MODEL, call.response.model

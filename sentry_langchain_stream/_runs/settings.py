@@ -1,0 +1,69 @@
+"""What the user may set, checked once, when it is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import get_args
+
+from .._content.policy import Limits
+from .._vocabulary.keys import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The constructor arguments of `SentryStreamHandler`, which documents them.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has a value that is not allowed.
+    """
+
+    pipeline_name: str | None = None
+    dialect: Dialect = "gen_ai"
+    include_prompts: bool = True
+    redact: Callable[[str], str] | None = None
+    token_counter: Callable[[str], int] | None = None
+    capture_errors: bool = True
+    max_live_runs: int = 50_000
+    max_idle_seconds: float = 3_600.0
+    cost: bool = False
+    metrics: bool = False
+    chains: bool = False
+    nesting: bool = True
+    metadata_keys: Collection[str] = ()
+    limits: Limits | None = None
+
+    def __post_init__(self) -> None:
+        if self.pipeline_name is not None:
+            if not isinstance(self.pipeline_name, str):
+                raise TypeError(f"pipeline_name must be a str or None, not {_type(self.pipeline_name)}")
+            if not self.pipeline_name.strip():
+                raise ValueError("pipeline_name must not be empty; leave it out to name the pipeline after the run")
+        if self.dialect not in get_args(Dialect):
+            allowed = " or ".join(repr(each) for each in get_args(Dialect))
+            raise ValueError(f"dialect must be {allowed}, not {self.dialect!r}")
+        for name in ("include_prompts", "capture_errors", "cost", "metrics", "chains", "nesting"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {_type(getattr(self, name))}")
+        for name in ("redact", "token_counter"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise TypeError(f"{name} must be a callable that takes a str, or None, not {_type(value)}")
+        if isinstance(self.max_live_runs, bool) or not isinstance(self.max_live_runs, int):
+            raise TypeError(f"max_live_runs must be an int, not {_type(self.max_live_runs)}")
+        if self.max_live_runs < 1:
+            raise ValueError(f"max_live_runs must be at least 1, not {self.max_live_runs}")
+        if isinstance(self.max_idle_seconds, bool) or not isinstance(self.max_idle_seconds, (int, float)):
+            raise TypeError(f"max_idle_seconds must be a number of seconds, not {_type(self.max_idle_seconds)}")
+        if not self.max_idle_seconds > 0:
+            raise ValueError(f"max_idle_seconds must be above 0, not {self.max_idle_seconds}")
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise TypeError(f"limits must be a Limits or None, not {_type(self.limits)}")
+        keys = self.metadata_keys
+        if isinstance(keys, str) or not isinstance(keys, Collection) or not all(isinstance(key, str) for key in keys):
+            raise TypeError(f"metadata_keys must be a collection of str, not {keys!r}")
+
+
+def _type(value: object) -> str:
+    return type(value).__name__

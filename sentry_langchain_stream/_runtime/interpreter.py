@@ -1,0 +1,48 @@
+"""Whether garbage is being collected on this thread, where that forbids what is allowed at any other moment.
+
+Before Python 3.12 garbage collection may interrupt any allocation, those of `ContextVar.set` too. If a finalizer then
+sets a context variable itself, the interpreter goes on with memory that was freed, and crashes now and then. The end of
+a stream that nobody has closed is such a finalizer, and Sentry's scopes are context variables. Since Python 3.12
+garbage is collected between two instructions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Mapping
+from functools import cache
+from threading import get_ident
+from typing import Any
+
+MATTERS = sys.version_info < (3, 12)
+
+_collecting: set[int] = set()
+
+
+def is_collecting() -> bool:
+    """Whether we have been called in the midst of a collection, and must not set a context variable."""
+    return get_ident() in _collecting
+
+
+@cache
+def watch_collections() -> None:
+    """Note from now on when garbage is collected, if that matters."""
+    if MATTERS:
+        gc.callbacks.append(_note)
+
+
+def _note(phase: str, _: Mapping[str, Any]) -> None:
+    if phase == "start":
+        _collecting.add(get_ident())
+    else:
+        _collecting.discard(get_ident())
+
+
+def current_task() -> asyncio.Task[Any] | None:
+    """The current task, or `None` outside of any."""
+    # `current_task` raises without a running loop, which costs more than to ask first. And each question for the loop
+    # is a system call before Python 3.12.
+    loop = asyncio._get_running_loop()
+    return asyncio.current_task(loop) if loop is not None else None

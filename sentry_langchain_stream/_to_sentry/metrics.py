@@ -1,0 +1,53 @@
+"""Numbers as Sentry metrics, which arrive whether or not the trace is sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sentry_sdk
+
+from .._runtime.containment import warn_once
+from .._vocabulary.keys import AttributeValue
+from .span_models import SpanBackend
+
+try:  # sentry-sdk >= 2.44 has it, as a part that may still change
+    from sentry_sdk import metrics
+except ImportError:  # pragma: no cover
+    metrics = None  # type: ignore[assignment]
+
+
+def can_record() -> bool:
+    """Whether the SDK has metrics. If not, one log line says that `metrics=True` does nothing."""
+    found = all(hasattr(metrics, each) for each in ("count", "distribution"))
+    if not found:
+        warn_once(
+            "metrics", "This version of sentry-sdk has no metrics; SentryStreamHandler(metrics=True) does nothing."
+        )
+    return found
+
+
+def record(
+    *,
+    seconds: Mapping[str, float],
+    counts: Mapping[str, int],
+    attributes: Mapping[str, AttributeValue],
+    backend: SpanBackend,
+    span: Any | None,
+) -> None:
+    """Record durations and counts, linked to a span if there is one.
+
+    Args:
+        seconds: Durations, by the name of the distribution.
+        counts: Numbers to add, by the name of the counter.
+        attributes: The attributes of each of them.
+        backend: The model of the span.
+        span: The span.
+    """
+    with sentry_sdk.new_scope() as scope:
+        if span is not None:
+            backend.link(scope, span)
+        for name, duration in seconds.items():
+            metrics.distribution(name, duration, unit="second", attributes=dict(attributes))
+        for name, number in counts.items():
+            metrics.count(name, number, attributes=dict(attributes))

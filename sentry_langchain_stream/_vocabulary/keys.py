@@ -1,0 +1,128 @@
+"""The vocabulary: every fact that a span can state, and the keys that it is stated under.
+
+One row per fact. The first column holds the keys of both dialects: today's key, and those of the
+original recipe that are cheap to keep. The second holds the keys that dialect `"ai"` adds.
+
+Sources: the PyPI package `sentry-conventions` for every `gen_ai.*`, `error.*` and `cache.*` key; the
+LLM Monitoring recipe of 2024 for `ai.*` and `pipeline_name`; ours are `langchain_stream.*`, used only
+where the conventions have no key. None of ours may contain "token", "key", "auth", "secret",
+"password" or "session": Sentry's server-side scrubber removes unconventional keys with such words,
+which is also why `ai.total_tokens` (it is what the recipe asks for) is accompanied by two that survive.
+
+Messages have no older keys. The LLM Monitoring of 2024 read none: `ai.input_messages` and `ai.responses` were shown in
+the list of all attributes only, as today's are. The trace view of 2025 reads `ai.input_messages` as `{"system",
+"prompt"}`, and of a list of messages it would show an empty prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Literal
+
+Dialect = Literal["gen_ai", "ai"]
+"""`"gen_ai"`: today's Sentry. `"ai"`: the LLM Monitoring convention of 2024."""
+
+AttributeValue = str | int | float | bool | list[str]
+"""What an attribute may be: a scalar or a flat list. A dict would reach Sentry as its Python repr."""
+
+
+class Fact(Enum):
+    """A fact, as `(keys in both dialects, keys that dialect "ai" adds)`."""
+
+    # A fact is itself only, and `Enum` would call Python code for the hash of each that a span states.
+    __hash__ = object.__hash__
+
+    OPERATION = (("gen_ai.operation.name",), ())
+    PROVIDER = (("gen_ai.provider.name",), ())
+    PIPELINE = (("gen_ai.pipeline.name", "pipeline_name", "ai.pipeline.name"), ())
+    FUNCTION = (("gen_ai.function_id",), ())
+
+    REQUEST_MODEL = (("gen_ai.request.model", "ai.model_id"), ())
+    RESPONSE_MODEL = (("gen_ai.response.model",), ())
+    RESPONSE_ID = (("gen_ai.response.id",), ())
+    FINISH_REASONS = (("gen_ai.response.finish_reasons",), ())
+    STREAMING = (("gen_ai.response.streaming",), ("ai.streaming",))
+
+    TEMPERATURE = (("gen_ai.request.temperature",), ())
+    TOP_P = (("gen_ai.request.top_p",), ())
+    TOP_K = (("gen_ai.request.top_k",), ())
+    MAX_TOKENS = (("gen_ai.request.max_tokens",), ())
+    SEED = (("gen_ai.request.seed",), ())
+    STOP = (("gen_ai.request.stop_sequences",), ())
+    FREQUENCY_PENALTY = (("gen_ai.request.frequency_penalty",), ())
+    PRESENCE_PENALTY = (("gen_ai.request.presence_penalty",), ())
+
+    INPUT_TOKENS = (("gen_ai.usage.input_tokens",), ("ai.prompt_tokens.used",))
+    OUTPUT_TOKENS = (("gen_ai.usage.output_tokens",), ("ai.completion_tokens.used",))
+    TOTAL_TOKENS = (("gen_ai.usage.total_tokens", "ai.total_tokens", "ai.total_tokens.used"), ())
+    CACHE_READ = (("gen_ai.usage.cache_read.input_tokens",), ())
+    CACHE_CREATION = (("gen_ai.usage.cache_creation.input_tokens",), ())
+    REASONING = (("gen_ai.usage.reasoning.output_tokens",), ())
+    AUDIO_INPUT = (("langchain_stream.audio_input",), ())
+    AUDIO_OUTPUT = (("langchain_stream.audio_output",), ())
+    USAGE_SOURCE = (("langchain_stream.usage_source",), ())
+
+    CACHE_HIT = (("cache.hit",), ())
+    COST_INPUT = (("gen_ai.cost.input_tokens",), ())
+    COST_OUTPUT = (("gen_ai.cost.output_tokens",), ())
+    COST_TOTAL = (("gen_ai.cost.total_tokens",), ())
+    COST_CACHE_READ = (("gen_ai.cost.cache_read.input_tokens",), ())
+    COST_CACHE_CREATION = (("gen_ai.cost.cache_creation.input_tokens",), ())
+    COST_REASONING = (("gen_ai.cost.reasoning.output_tokens",), ())
+
+    FIRST_CHUNK = (("gen_ai.response.time_to_first_chunk",), ())
+    TOKENS_PER_SECOND = (("gen_ai.response.tokens_per_second",), ())
+    CHUNKS = (("langchain_stream.chunks",), ())
+    LONGEST_GAP = (("langchain_stream.longest_gap",), ())
+    LONGEST_GAP_AT = (("langchain_stream.longest_gap_at",), ())
+    DECODE_RATE = (("langchain_stream.decode_rate",), ())
+
+    AGENT = (("gen_ai.agent.name",), ())
+    CONVERSATION = (("gen_ai.conversation.id",), ())
+    ATTEMPT = (("langchain_stream.attempt",), ())
+    FALLBACK = (("langchain_stream.fallback",), ())
+    CONTROL = (("langchain_stream.control",), ())
+    # Without the keys of the old recipe, which would be added up with those of the model calls below.
+    AGENT_INPUT_TOKENS = (("gen_ai.usage.input_tokens",), ())
+    AGENT_OUTPUT_TOKENS = (("gen_ai.usage.output_tokens",), ())
+    AGENT_TOTAL_TOKENS = (("gen_ai.usage.total_tokens",), ())
+
+    TOOL_NAME = (("gen_ai.tool.name",), ())
+    TOOL_DESCRIPTION = (("gen_ai.tool.description",), ())
+    TOOL_CALL_ID = (("langchain_stream.tool_call_id",), ())
+    TOOL_ARGUMENTS = (("gen_ai.tool.call.arguments",), ())
+    TOOL_RESULT = (("gen_ai.tool.call.result",), ())
+
+    RETRIEVER = (("langchain_stream.retriever",), ())
+    DOCUMENTS = (("langchain_stream.documents",), ())
+    QUERY = (("langchain_stream.query",), ())
+    FOUND = (("langchain_stream.found",), ())
+
+    OUTCOME = (("langchain_stream.outcome",), ())
+    EVICTED = (("langchain_stream.evicted",), ())
+    ERROR_TYPE = (("error.type",), ())
+
+    INPUT_MESSAGES = (("gen_ai.input.messages",), ())
+    OUTPUT_MESSAGES = (("gen_ai.output.messages",), ())
+    SYSTEM_INSTRUCTIONS = (("gen_ai.system_instructions",), ())
+    TOOL_DEFINITIONS = (("gen_ai.tool.definitions",), ())
+
+
+TAGS = "langchain_stream.tags"
+"""The key of the user's tags."""
+
+METADATA = "langchain_stream.metadata."
+"""What precedes the user's own key of a piece of metadata."""
+
+KEYS: dict[Dialect, dict[Fact, tuple[str, ...]]] = {
+    "gen_ai": {fact: fact.value[0] for fact in Fact},
+    "ai": {fact: fact.value[0] + fact.value[1] for fact in Fact},
+}
+"""The keys of each fact, by dialect."""
+
+
+def spell(facts: Iterable[tuple[Fact, AttributeValue]], dialect: Dialect) -> dict[str, AttributeValue]:
+    """Span attributes: each fact under each of its keys in this dialect."""
+    keys = KEYS[dialect]
+    return {key: value for fact, value in facts for key in keys[fact]}
