@@ -11,10 +11,10 @@ from uuid import UUID
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
-from langchain_core.runnables.config import var_child_runnable_config
 
 from ._content.policy import Limits
-from ._from_langchain import marks, payloads
+from ._from_langchain import internals as langchain_internals
+from ._from_langchain import marks
 from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
 from ._from_langchain.model_calls import ModelRuns
 from ._from_langchain.steps import StepRuns
@@ -22,7 +22,8 @@ from ._runs.live_runs import LiveRuns
 from ._runs.run import RunKind, Start
 from ._runs.settings import Settings
 from ._runtime.containment import contain, contained
-from ._to_sentry.other_integrations import deduplicated, has_integration, quiet_langgraph
+from ._to_sentry import internals as sentry_internals
+from ._to_sentry import other_integrations
 from ._vocabulary.keys import Dialect
 
 
@@ -68,10 +69,8 @@ class SentryStreamHandler(InlineHandler):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
         """Make an instance that Sentry's LangchainIntegration takes for its own handler."""
-        made = cast(SentryStreamHandler, super().__new__(deduplicated(cast(Any, cls))))
+        made = cast(SentryStreamHandler, super().__new__(other_integrations.deduplicated(cast(Any, cls))))
         made._made_from = cls
-        with contained("langgraph"):
-            quiet_langgraph(_follows)
         return made
 
     def __init__(
@@ -93,24 +92,26 @@ class SentryStreamHandler(InlineHandler):
         limits: Limits | None = None,
     ) -> None:
         settings = Settings(
-            pipeline_name,
-            dialect,
-            include_prompts,
-            redact,
-            token_counter,
-            capture_errors,
-            max_live_runs,
-            max_idle_seconds,
-            cost,
-            metrics,
-            chains,
-            nesting,
-            metadata_keys,
-            limits,
+            pipeline_name=pipeline_name,
+            dialect=dialect,
+            include_prompts=include_prompts,
+            redact=redact,
+            token_counter=token_counter,
+            capture_errors=capture_errors,
+            max_live_runs=max_live_runs,
+            max_idle_seconds=max_idle_seconds,
+            cost=cost,
+            metrics=metrics,
+            chains=chains,
+            nesting=nesting,
+            metadata_keys=metadata_keys,
+            limits=limits,
         )
+        sentry_internals.report_missing()
+        langchain_internals.report_missing()
         clock = type(self).clock
         self._settings = settings
-        self._runs = LiveRuns(settings, clock)
+        self._runs = LiveRuns(settings, clock, langchain_internals.caller)
         self._models = ModelRuns(self._runs, settings, clock)
         self._gather = self._models.gather
         self._steps = StepRuns(self._runs)
@@ -150,17 +151,15 @@ class SentryStreamHandler(InlineHandler):
         **kwargs: Any,
     ) -> Hook:
         """A chat model starts: open its span."""
-        try:
+        with contained("on_chat_model_start"):
             flat = [message for prompt in messages for message in prompt]
             self._models.start(
-                _start("model", run_id, parent_run_id, metadata, kwargs),
+                _read_start("model", run_id, parent_run_id, metadata, kwargs),
                 serialized,
                 kwargs,
                 payload=messages[0] if messages else messages,
                 messages=flat,
             )
-        except Exception as error:
-            contain("on_chat_model_start", error)
         return DONE
 
     def on_llm_start(
@@ -176,7 +175,7 @@ class SentryStreamHandler(InlineHandler):
         """Any other model starts: open its span."""
         with contained("on_llm_start"):
             self._models.start(
-                _start("model", run_id, parent_run_id, metadata, kwargs),
+                _read_start("model", run_id, parent_run_id, metadata, kwargs),
                 serialized,
                 kwargs,
                 payload=prompts[0] if prompts else prompts,
@@ -209,10 +208,8 @@ class SentryStreamHandler(InlineHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model has answered: close its span."""
-        try:
+        with contained("on_llm_end"):
             self._models.end(run_id, "completed", response)
-        except Exception as error:
-            contain("on_llm_end", error)
         return DONE
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
@@ -236,18 +233,14 @@ class SentryStreamHandler(InlineHandler):
         **kwargs: Any,
     ) -> Hook:
         """A chain starts. At the top it is the pipeline; below, it links its runs to what is above."""
-        try:
-            self._steps.start_chain(_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
-        except Exception as error:
-            contain("on_chain_start", error)
+        with contained("on_chain_start"):
+            self._steps.start_chain(_read_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
         return DONE
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain ended."""
-        try:
+        with contained("on_chain_end"):
             self._steps.end_chain(run_id, outputs)
-        except Exception as error:
-            contain("on_chain_end", error)
         return DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
@@ -268,7 +261,7 @@ class SentryStreamHandler(InlineHandler):
     ) -> Hook:
         """A tool starts."""
         with contained("on_tool_start"):
-            start = _start("tool", run_id, parent_run_id, metadata, kwargs)
+            start = _read_start("tool", run_id, parent_run_id, metadata, kwargs)
             self._steps.start_tool(start, serialized, kwargs, input_str)
         return DONE
 
@@ -296,7 +289,9 @@ class SentryStreamHandler(InlineHandler):
     ) -> Hook:
         """A retriever starts."""
         with contained("on_retriever_start"):
-            self._steps.start_retriever(_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query)
+            self._steps.start_retriever(
+                _read_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query
+            )
         return DONE
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:
@@ -312,33 +307,18 @@ class SentryStreamHandler(InlineHandler):
         return DONE
 
 
-def _start(
-    kind: RunKind,
-    run_id: UUID,
-    parent_run_id: UUID | None,
-    metadata: Mapping[str, Any] | None,
-    told: Mapping[str, Any],
+def _read_start(
+    kind: RunKind, id: UUID, parent_id: UUID | None, metadata: Mapping[str, Any] | None, kwargs: Mapping[str, Any]
 ) -> Start:
-    name = told.get("name")
-    enclosing = payloads.enclosing_run()
-    return Start(
-        run_id,
-        parent_run_id or enclosing,
-        kind,
-        name if isinstance(name, str) else None,
-        tuple(told.get("tags") or ()),
-        metadata or {},
-        told.get("batch_size") or 1,
-        told.get("invocation_params"),
-        enclosing,
-    )
+    enclosing_id = langchain_internals.enclosing_run_id()
+    return marks.read_start(kind, id, parent_id, metadata, kwargs, enclosing_id=enclosing_id)
 
 
 def _follows(graph: Any, config: Any) -> bool:
     """Whether a handler of ours is going to follow the call of a graph with this config, which may be none."""
-    if has_integration():
+    if other_integrations.has_integration():
         return True
-    for source in (config, getattr(graph, "config", None), var_child_runnable_config.get()):
+    for source in (config, getattr(graph, "config", None), langchain_internals.enclosing_config()):
         callbacks = source.get("callbacks") if isinstance(source, Mapping) else None
         if callbacks is not None:
             handlers = callbacks if isinstance(callbacks, list) else callbacks.handlers
@@ -348,3 +328,7 @@ def _follows(graph: Any, config: Any) -> bool:
 
 def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:
     return cls(**settings)
+
+
+with contained("langgraph"):
+    other_integrations.install(_follows)

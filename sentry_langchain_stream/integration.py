@@ -10,6 +10,7 @@ import sentry_sdk
 from langchain_core.callbacks import BaseCallbackManager, manager
 from sentry_sdk.integrations import DidNotEnable, Integration
 
+from ._from_langchain import internals as langchain_internals
 from ._runtime.containment import contained
 from ._to_sentry.other_integrations import INTEGRATION, is_sentrys_handler
 from .handler import SentryStreamHandler
@@ -41,10 +42,9 @@ class SentryStreamIntegration(Integration):
     @staticmethod
     def setup_once() -> None:
         """Have LangChain's callback managers take the handler. Sentry calls this once in a process."""
-        configure = getattr(manager, "_configure", None)
-        if configure is None:
+        if langchain_internals.configure is None:
             raise DidNotEnable("this version of langchain-core makes its callback managers in another way")
-        manager._configure = _with_handler(configure)
+        manager._configure = _with_handler(manager._configure)
 
 
 def _with_handler(configure: Callable[..., Any]) -> Callable[..., Any]:

@@ -65,11 +65,11 @@ class _Tracked(Generic[T]):
         with contained("track_stream"):
             if self._id is None:
                 self._id = uuid4()
-                self._runs.start(Start(self._id, None, "model", self._name), self._record)
+                self._runs.start(Start(id=self._id, kind="model", name=self._name), self._record)
                 run = self._runs.get(self._id)
                 self._call = run.call if run is not None else None
                 if run is not None:
-                    self._activation, run.activation = run.activation, None  # ours to pause and to end
+                    self._activation, run.place.activation = run.place.activation, None  # ours to pause and to end
             elif self._activation is not None:
                 self._activation.resume()
 
@@ -281,11 +281,11 @@ def track_stream(
     if prompt is not None and not isinstance(prompt, str):
         raise TypeError(f"prompt must be a str or None, not {type(prompt).__name__}")
     settings = Settings(
-        pipeline_name,
-        dialect,
-        include_prompts,
-        redact,
-        token_counter,
+        pipeline_name=pipeline_name,
+        dialect=dialect,
+        include_prompts=include_prompts,
+        redact=redact,
+        token_counter=token_counter,
         capture_errors=False,
     )
     known = providers.find(provider)

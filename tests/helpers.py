@@ -12,8 +12,9 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
-from sentry_langchain_stream._runs.run import Agent, Retrieval, Run, RunKind, ToolCall
+from sentry_langchain_stream._runs.run import Agent, Ending, Place, Retrieval, Run, RunKind, ToolCall
 from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._to_sentry.span_models import NoSpans
 
 
 def collect() -> None:
@@ -159,14 +160,25 @@ def filled_agent() -> Agent:
     )
 
 
+ENDINGS = frozenset({"outcome", "control", "error_type", "evicted"})
+
+
 def run_of(call: Call | None = None, kind: RunKind | None = None, **fields: Any) -> Run:
-    """A run without any span: of a model if there is a call, else of a chain, unless told otherwise."""
+    """A run without any span: of a model if there is a call, else of a chain, unless said otherwise.
+
+    Args:
+        call: Its model call.
+        kind: What runs.
+        **fields: Fields of `Run` and of its `Ending`.
+    """
+    ending = Ending(**{name: fields.pop(name) for name in ENDINGS & fields.keys()})
     return Run(
         id=uuid4(),
         kind=kind or ("chain" if call is None else "model"),
         pipeline="support-bot",
-        backend=None,
         policy=Policy(inputs=True, outputs=True),
+        place=Place(backend=NoSpans()),
+        ending=ending,
         call=call,
         **fields,
     )

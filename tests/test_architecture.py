@@ -35,7 +35,7 @@ FINER: dict[str, list[set[str]]] = {
         {"usage", "settings"},
         {"call"},
         {"run", "pricing"},
-        {"attributes", "metrics", "silent_ends"},
+        {"attributes", "metrics", "silent_ends", "eviction"},
         {"run_spans", "roots"},
         {"live_runs"},
     ],

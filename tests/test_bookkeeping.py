@@ -13,13 +13,14 @@ from sentry_langchain_stream._content.labels import conversation_id, user_labels
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._from_langchain import marks
 from sentry_langchain_stream._runs.run import Control, Outcome, Start
+from sentry_langchain_stream._vocabulary import names
 
 OPEN = Policy(inputs=True, outputs=True)
 CLOSED = Policy(inputs=False, outputs=True)
 
 
 def start(name: str | None = None, *tags: str, **metadata: Any) -> Start:
-    return Start(uuid4(), None, "chain", name, tags, metadata)
+    return marks.read_start("chain", uuid4(), None, metadata, {"name": name, "tags": list(tags)})
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_node_is_told_by_its_tag(tags: tuple[str, ...], expected: bool) -> Non
 )
 def test_a_graph_is_told_by_its_start(begun: Start, expected: bool) -> None:
     """A graph is known by its name or by what LangGraph says of it, a chain or node inside of one is none."""
-    assert marks.is_graph(begun) is expected
+    assert begun.kind == ("agent" if expected else "chain")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_graph_is_told_by_its_start(begun: Start, expected: bool) -> None:
 )
 def test_an_agents_name(begun: Start, above: str | None, expected: str) -> None:
     """An agent is called by its own name, not by the one that it inherits, else as its run is."""
-    assert marks.agent_name(begun, above) == expected
+    assert names.agent(own=begun.agent_name, parent=above, run=begun.name) == expected
 
 
 @pytest.mark.parametrize(
@@ -200,3 +201,9 @@ def test_a_graph_hands_control_upwards() -> None:
     for error, control in ((GraphInterrupt(), "interrupt"), (ParentCommand(Command(goto="clerk")), "handoff")):
         assert marks.outcome(error) == "completed"
         assert marks.control(error) == control
+
+
+@pytest.mark.parametrize("value", [3, None, ["x"], {"name": "x"}, True], ids=repr)
+def test_a_pipeline_name_that_is_no_text_is_passed_over(value: object) -> None:
+    """Metadata is the user's: a `pipeline_name` there that is no text does not count."""
+    assert start("chain", pipeline_name=value).pipeline_name is None

@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import set_config_context
 
 from sentry_langchain_stream._content.policy import NOTHING, Policy
-from sentry_langchain_stream._from_langchain import payloads
+from sentry_langchain_stream._from_langchain import internals, payloads
 from sentry_langchain_stream._runs.call import Request
 from sentry_langchain_stream._runs.usage import Usage, approximate
 
@@ -785,14 +785,14 @@ def test_the_approximation_grows_with_the_text() -> None:
 
 def test_outside_of_any_run_no_run_encloses() -> None:
     """Where LangChain's context says nothing there is no enclosing run."""
-    assert payloads.enclosing_run() is None
+    assert internals.enclosing_run_id() is None
 
 
 @pytest.mark.parametrize("config", [{}, {"callbacks": None}, {"callbacks": []}], ids=repr)
 def test_a_context_without_a_manager_names_no_run(config: RunnableConfig) -> None:
     """A config that holds no callback manager names no run."""
     with set_config_context(config) as context:
-        assert context.run(payloads.enclosing_run) is None
+        assert context.run(internals.enclosing_run_id) is None
 
 
 def test_the_enclosing_run_is_the_one_that_the_context_names() -> None:
@@ -801,9 +801,9 @@ def test_the_enclosing_run_is_the_one_that_the_context_names() -> None:
     run_id = uuid4()
 
     def inside(text: str) -> str:
-        seen.append(payloads.enclosing_run())
+        seen.append(internals.enclosing_run_id())
         return text
 
     RunnableLambda(inside).invoke("Hello", config={"run_id": run_id, "callbacks": []})
     assert seen == [run_id]
-    assert payloads.enclosing_run() is None
+    assert internals.enclosing_run_id() is None

@@ -237,12 +237,5 @@ def test_the_pipelines_name_by_precedence(present: tuple[bool, ...], absent: str
     configured, in_metadata, from_sentry, run_name = (
         source if there else absent for source, there in zip(SOURCES, present, strict=True)
     )
-    metadata = {} if in_metadata is None else {"pipeline_name": in_metadata}
     expected = next((source for source, there in zip(SOURCES, present, strict=True) if there), "langchain")
-    assert names.pipeline(configured, metadata, from_sentry, run_name) == expected
-
-
-@pytest.mark.parametrize("value", [3, None, ["x"], {"name": "x"}, True], ids=repr)
-def test_a_pipeline_name_that_is_no_text_is_passed_over(value: object) -> None:
-    """Metadata is the user's: a `pipeline_name` there that is no text does not count."""
-    assert names.pipeline(None, {"pipeline_name": value}, None, "chain") == "chain"
+    assert names.pipeline(configured=configured, metadata=in_metadata, sentry=from_sentry, run=run_name) == expected

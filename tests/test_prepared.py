@@ -91,10 +91,13 @@ def test_whoever_wants_to_see_every_value_does() -> None:
 
     serializer.global_repr_processors.append(masked)
     try:
-        (told,) = serialize({"spans": [_Prepared(data={"said": "secret", "number": 1})]})["spans"]
+        span = prepared(Span(op="gen_ai.chat"))
+        span.set_data("said", "secret")
+        assert type(span.to_json()) is dict, "it would be looked at twice"
+        (told,) = serialize({"spans": [span.to_json()]})["spans"]
     finally:
         serializer.global_repr_processors.remove(masked)
-    assert told["data"] == {"said": "masked", "number": 1}
+    assert told["data"]["said"] == "masked"
 
 
 def test_only_the_sdks_own_class_of_spans_is_prepared() -> None:
@@ -155,5 +158,6 @@ class Odd(SentryStreamHandler):
 
     def on_llm_end(self, *args: Any, **kwargs: Any) -> Any:
         (run,) = self._runs._runs.values()
-        run.span.set_data("odd", 1j)
+        span: Any = run.place.span
+        span.set_data("odd", 1j)
         return super().on_llm_end(*args, **kwargs)

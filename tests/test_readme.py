@@ -15,7 +15,6 @@ import pytest
 import sentry_sdk
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
-import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._vocabulary import names
 from sentry_langchain_stream._vocabulary.keys import METADATA, TAGS, Dialect, Fact
@@ -23,7 +22,6 @@ from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.test_architecture import libraries, modules, neighbours
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -150,23 +148,6 @@ def test_the_table_of_settings_is_the_signature() -> None:
     parameters = list(inspect.signature(SentryStreamHandler.__init__).parameters.values())[1:]
     told = [(quoted(name)[0], ast.literal_eval(quoted(default)[0])) for name, default, _ in rows(section("Settings"))]
     assert told == [(parameter.name, parameter.default) for parameter in parameters]
-
-
-def test_every_module_has_its_row_in_the_architecture() -> None:
-    """Whoever looks for the room of a line finds its file in the table, with what it may import."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    table = {quoted(row[0])[0]: set(quoted(row[2])) for row in rows(text) if len(row) == 3 and quoted(row[0])}
-    sources = {name: path.read_text(encoding="utf-8") for name, path in modules().items()}
-    for name, source in sources.items():
-        folder = name.partition(".")[0]
-        file = f"{folder}/" if folder in ("demo", "doctor") else f"{name.replace('.', '/')}.py"
-        assert file in table, f"{file} has no row"
-        if file not in ("demo/", "doctor/", "cli.py", "__main__.py"):
-            imported = neighbours(source, name) | libraries(source, name)
-            beside = {each for each in imported if "/" in file and each == file.partition("/")[0]}
-            assert imported - beside <= table[file], f"{file} imports {imported - table[file]}"
-    package = Path(sentry_langchain_stream.__file__).parent
-    assert [name for name in table if not (package / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -131,15 +131,15 @@ def test_the_top_is_the_topmost_run() -> None:
     top = run_of()
     middle = run_of(parent=top)
     bottom = run_of(parent=middle)
-    assert bottom.top() is middle.top() is top.top() is top
+    assert bottom.root() is middle.root() is top.root() is top
 
 
 def test_runs_share_nothing() -> None:
     """Each run has children and failed spans of its own."""
     one, other = run_of(), run_of()
     one.children[other.id] = other
-    one.remember({one.id: "span"})
-    assert (other.children, other.failed) == ({}, {})
+    one.ending.remember({one.id: None})
+    assert (other.children, other.ending.failed) == ({}, {})
 
 
 def test_two_records_of_one_run_id_are_two() -> None:
@@ -199,10 +199,11 @@ def test_an_activation_is_ended_once() -> None:
             self.ended += 1
 
     activation = Counted()
-    run = run_of(activation=activation)
-    run.deactivate()
-    run.deactivate()
-    run_of().deactivate()
+    run = run_of()
+    run.place.activation = cast(Any, activation)
+    run.place.deactivate()
+    run.place.deactivate()
+    run_of().place.deactivate()
     assert activation.ended == 1
 
 
@@ -210,8 +211,8 @@ def test_a_run_remembers_the_last_failures_only() -> None:
     """Of many failures below the last eight are kept: one of those may yet be what the run fails with."""
     run, others = run_of(), [run_of() for _ in range(10)]
     for number, other in enumerate(others):
-        run.remember({other.id: number})
-    assert [*run.failed.values()] == [*range(2, 10)]
+        run.ending.remember({other.id: cast(Any, number)})
+    assert [*run.ending.failed.values()] == [*range(2, 10)]
 
 
 def test_an_answer_is_given_other_messages_in_a_copy() -> None:

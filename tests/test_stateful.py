@@ -575,7 +575,7 @@ class FaultyEvents(Events):
     )
     def begin_with(self, above: bool, sampled: bool, bounded: bool, dialect: Dialect, options: dict[str, bool]) -> None:
         self.spans = FakeSpans(self.check)
-        backend: SpanBackend = self.spans
+        backend: SpanBackend[Any] = self.spans
         self.spans.active = FakeSpan("http.server", None) if above else None
         self.spans.sampled = sampled
         self.owners: dict[FakeSpan, Seen] = {}

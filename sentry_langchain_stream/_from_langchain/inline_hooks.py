@@ -6,7 +6,9 @@ import sys
 from collections.abc import Coroutine, Generator
 from typing import Any, cast
 
-from langchain_core.callbacks import AsyncCallbackHandler, AsyncCallbackManager
+from langchain_core.callbacks import AsyncCallbackHandler
+
+from .internals import starts_completion_model
 
 Hook = Coroutine[Any, Any, None]
 """What a hook is declared to return, so that it may stand in for LangChain's `async def` hooks."""
@@ -40,7 +42,7 @@ class InlineHandler(AsyncCallbackHandler):
         But where its async manager starts a completion model, it leaves out all others if one handler says so
         (langchain-core 1.0 to 1.8), among them its own, without which `astream_events` has no events.
         """
-        return id(sys._getframe(1).f_code) not in _ASYNC_LLM_START
+        return not starts_completion_model(sys._getframe(1))
 
     def on_text(self, text: str, **kwargs: Any) -> Hook:
         """Nothing to do."""
@@ -61,8 +63,3 @@ class InlineHandler(AsyncCallbackHandler):
     def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> Hook:
         """Nothing to do."""
         return DONE
-
-
-_CODE = AsyncCallbackManager.on_llm_start.__code__
-_ASYNC_LLM_START = frozenset(map(id, (_CODE, *_CODE.co_consts)))
-"""The identities of its code and of the comprehensions in it: LangChain asks for each token, so this is quick."""

@@ -1,57 +1,91 @@
-"""What LangChain's and LangGraph's own bookkeeping tells of a run: where it belongs, and how it ended.
+"""LangChain's and LangGraph's own marks on a run: what it belongs to, and how it ended.
 
-The facts stand in tags, metadata and the classes of exceptions; what is the user's own there is told apart from it.
+The marks are in tags, metadata and the classes of exceptions. How LangGraph marks a node or an agent changes from
+version to version, so they are read here and nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
 
-from .._runs.run import Control, Outcome, Start
-
-GRAPH = "LangGraph"
-"""The name of a graph that was given none."""
+from .._content.labels import conversation_id
+from .._runs.run import Control, Outcome, RunKind, Start
+from .._vocabulary.names import DEFAULT_AGENT
 
 _NODE = "graph:step:"
 _ATTEMPT = "retry:attempt:"
+_WITH_FALLBACKS = "RunnableWithFallbacks"
+_GRAPHS = ("langgraph", "langchain_create_agent", "deepagents")
+"""How `ls_integration` begins for a graph."""
 
 
-def is_node(tags: Sequence[str]) -> bool:
+def read_start(
+    kind: RunKind,
+    id: UUID,
+    parent_id: UUID | None,
+    metadata: Mapping[str, Any] | None,
+    kwargs: Mapping[str, Any],
+    *,
+    enclosing_id: UUID | None = None,
+) -> Start:
+    """Read all that the start of a run says about it.
+
+    Args:
+        kind: What runs. A chain that is marked as a graph becomes an agent.
+        id: The run's id.
+        parent_id: The id of its parent, as LangChain gives it.
+        metadata: The run's metadata.
+        kwargs: What else LangChain hands to the start: name, tags, batch size, invocation parameters.
+        enclosing_id: The run that LangChain's context names. It stands in where a run arrives without its parent.
+    """
+    metadata = metadata or {}
+    name, tags = _text(kwargs.get("name")), tuple(kwargs.get("tags") or ())
+    node = is_node(tags)
+    if kind == "chain" and not node and is_graph(name, metadata):
+        kind = "agent"
+    return Start(
+        id=id,
+        parent_id=parent_id or enclosing_id,
+        kind=kind,
+        name=name,
+        tags=tags,
+        metadata=metadata,
+        batch_size=kwargs.get("batch_size") or 1,
+        shared=kwargs.get("invocation_params"),
+        enclosing_id=enclosing_id,
+        pipeline_name=_text(metadata.get("pipeline_name")),
+        agent_name=_text(metadata.get("lc_agent_name")),
+        conversation_id=conversation_id(metadata) if metadata else None,
+        attempt=attempt(tags),
+        is_node=node,
+        has_fallbacks=name is not None and name.startswith(_WITH_FALLBACKS),
+    )
+
+
+def is_node(tags: Sequence[Any]) -> bool:
     """Whether a run is a node of a graph."""
     return bool(tags) and any(isinstance(tag, str) and tag.startswith(_NODE) for tag in tags)
 
 
-def is_graph(start: Start) -> bool:
-    """Whether a chain is known, by its start alone, to be a graph of LangGraph and not a part of one.
+def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:
+    """Whether a chain that is no node is known, by its start alone, to be a graph of LangGraph.
 
-    A graph inside of a graph that has a name of its own shows itself only when its first node starts.
+    A graph with a name of its own inside another graph shows itself only when its first node starts.
     """
-    if is_node(start.tags):
+    if name == DEFAULT_AGENT:
+        return True
+    if not metadata:
         return False
-    told = start.metadata.get("ls_integration")
-    return (
-        start.name == GRAPH
-        or (isinstance(told, str) and told.startswith(_GRAPHS) and "langgraph_node" not in start.metadata)
-        or (start.name is not None and start.metadata.get("lc_agent_name") == start.name)
+    integration = metadata.get("ls_integration")
+    return (isinstance(integration, str) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata) or (
+        name is not None and metadata.get("lc_agent_name") == name
     )
 
 
-_GRAPHS = ("langgraph", "langchain_create_agent", "deepagents")
-
-
-def agent_name(start: Start, above: str | None) -> str:
-    """The name of an agent: its own, else the run's.
-
-    Args:
-        start: The start of the agent's run.
-        above: The name of the agent that it runs inside of, which its metadata inherits.
-    """
-    own = start.metadata.get("lc_agent_name")
-    return own if isinstance(own, str) and own and own != above else start.name or GRAPH
-
-
-def attempt(tags: Sequence[str]) -> int | None:
+def attempt(tags: Sequence[Any]) -> int | None:
     """Which attempt of `with_retry` a run is, from the second one on."""
     for tag in tags:
         if isinstance(tag, str) and tag.startswith(_ATTEMPT) and tag[len(_ATTEMPT) :].isdecimal():
@@ -62,9 +96,9 @@ def attempt(tags: Sequence[str]) -> int | None:
 def outcome(error: BaseException) -> Outcome:
     """How a run that got an error event ended: not every exception is an error.
 
-    `GeneratorExit` says that the consumer left; `CancelledError` (a cancelled task, a timeout) and an
+    `GeneratorExit` means that the consumer left; `CancelledError` (a cancelled task, a timeout) and an
     interrupted process that the run was cancelled; LangGraph's `GraphBubbleUp` family (interrupts, handoffs)
-    is how a graph hands control upwards.
+    passes control to the parent graph.
     """
     if isinstance(error, GeneratorExit):
         return "abandoned"
@@ -83,3 +117,7 @@ def control(error: BaseException) -> Control | None:
 def _is(name: str, error: BaseException) -> bool:
     # By name: LangGraph may not be installed.
     return any(kind.__name__ == name for kind in type(error).__mro__)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

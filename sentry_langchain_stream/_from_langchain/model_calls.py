@@ -39,7 +39,7 @@ class ModelRuns:
         self,
         start: Start,
         serialized: object,
-        told: Mapping[str, Any],
+        kwargs: Mapping[str, Any],
         *,
         payload: object,
         messages: Sequence[Any] | None = None,
@@ -50,7 +50,7 @@ class ModelRuns:
         Args:
             start: The run's start.
             serialized: LangChain's description of the model, if it gives one.
-            told: What else LangChain hands to the start: invocation parameters and call options.
+            kwargs: What else LangChain hands to the start: invocation parameters and call options.
             payload: What was handed over, once for all handlers: the messages or the prompt.
             messages: The messages of a chat model.
             prompts: The prompts of any other model.
@@ -63,7 +63,7 @@ class ModelRuns:
             return
 
         def call(policy: Policy) -> Call:
-            options = {**(told.get("options") or {}), **(told.get("invocation_params") or {})}
+            options = {**(kwargs.get("options") or {}), **(kwargs.get("invocation_params") or {})}
             request = Request(operation="chat" if messages is not None else "text_completion")
             provider = None
             try:
@@ -87,7 +87,7 @@ class ModelRuns:
             except Exception as error:
                 contain("extract.request", error)
             gathered = Gathered(policy) if policy.outputs else None
-            return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch)
+            return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch_size)
 
         self._runs.start(start, call)
 
@@ -99,7 +99,7 @@ class ModelRuns:
         now = self._now()
         if not call.streamed:
             call.streamed = True
-            run.deactivate()  # from now on the consumer is at work in between
+            run.place.deactivate()  # from now on the consumer is at work in between
         if call.echoes and self._echo(call):
             return
         if not call.by_events and ((token and token.__class__ is str) or payloads.has_content(token, chunk)):
@@ -119,7 +119,7 @@ class ModelRuns:
         now = self._now()
         if not call.streamed:
             call.streamed = True
-            run.deactivate()
+            run.place.deactivate()
         if call.echoes and self._echo(call):
             return
         if not call.by_events:
@@ -147,7 +147,7 @@ class ModelRuns:
         if run.call is not None and response is not None:
             try:
                 # A call that is not recorded is followed for its metrics, which hold no content.
-                self._answer(run.call, run.policy if run.recording else NOTHING, response, how)
+                self._answer(run.call, run.policy if run.place.recording else NOTHING, response, how)
             except Exception as failure:
                 contain("extract.response", failure)
         if error is not None:

@@ -6,12 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
-from uuid import UUID
 
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
-from langchain_core.runnables.config import var_child_runnable_config
 
 from .._content.messages import input_messages, output_messages, prompt_messages, system_instructions, text_of
 from .._content.policy import Policy
@@ -182,18 +180,6 @@ def _has_blocks(blocks: object) -> bool:
         )
         for block in blocks
     )
-
-
-def enclosing_run() -> UUID | None:
-    """The run that LangChain's context names as the one we are in.
-
-    It stands in where a run arrives without a parent though it has one: `with_fallbacks().ainvoke` hands its
-    children a config without callbacks (langchain-core 1.7), and so does a user who passes `callbacks` by hand
-    inside a node or a lambda.
-    """
-    config = var_child_runnable_config.get()
-    parent = getattr(config.get("callbacks"), "parent_run_id", None) if config else None
-    return parent if isinstance(parent, UUID) else None
 
 
 def _described(serialized: object) -> Mapping[str, Any]:

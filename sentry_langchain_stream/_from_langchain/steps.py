@@ -29,11 +29,11 @@ class StepRuns:
 
     def start_chain(self, start: Start, inputs: object) -> None:
         """A chain starts, which may be an agent."""
-        if not marks.is_graph(start):
+        if start.kind != "agent":
             self._runs.start(start)
             return
         read = _read("question of an agent", lambda policy: agent(start.name, inputs, policy))
-        self._runs.start(start._replace(kind="agent"), read)
+        self._runs.start(start, read)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """A chain has come to its end."""
@@ -69,7 +69,7 @@ class StepRuns:
             with contained("result of a tool"):
                 add_result(run.detail, output, run.policy)
         if is_failed(output):
-            run.error_type = "tool_error"
+            run.ending.error_type = "tool_error"
             self._runs.end(run_id, "failed")
         else:
             self._runs.end(run_id)
@@ -92,15 +92,15 @@ class StepRuns:
         run = self._runs.get(run_id)
         if run is None:
             return
-        run.control = marks.control(error)
-        if run.control == "interrupt":
+        run.ending.control = marks.control(error)
+        if run.ending.control == "interrupt":
             # The agent that waits ends as if all were well. One that hands over is told so itself, and the graph that
             # it hands over to catches that in the node above it: that graph just goes on.
             agent: Run | None = run
             while agent is not None and agent.kind != "agent":
                 agent = agent.parent
             if agent is not None:
-                agent.control = run.control
+                agent.ending.control = run.ending.control
         self._runs.end(run_id, marks.outcome(error), error)
 
 

@@ -56,10 +56,11 @@ def operation(run: Run, dialect: Dialect) -> Facts:
 
 def ending(run: Run) -> Facts:
     """How the run ended."""
-    yield Fact.OUTCOME, run.outcome
-    yield Fact.CONTROL, run.control
-    yield Fact.ERROR_TYPE, run.error_type
-    yield Fact.EVICTED, run.evicted
+    ending = run.ending
+    yield Fact.OUTCOME, ending.outcome
+    yield Fact.CONTROL, ending.control
+    yield Fact.ERROR_TYPE, ending.error_type
+    yield Fact.EVICTED, ending.evicted
 
 
 def agent(of: Agent) -> Facts:

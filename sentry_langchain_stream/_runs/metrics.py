@@ -30,20 +30,20 @@ def record_call(run: Run, call: Call) -> None:
     if call.chunks:
         seconds[FIRST_CHUNK] = call.first_chunk_at - call.started
     attributes = {fact.value[0][0]: value for fact, value in _attributes(run, call) if value is not None}
-    metrics.record(seconds=seconds, counts={}, attributes=attributes, backend=run.backend, span=run.span)
+    metrics.record(seconds=seconds, counts={}, attributes=attributes, backend=run.place.backend, span=run.place.span)
     usage = call.usage()
     if usage is None or call.cached:
         return
     counts = {name: tokens for field, name in TOKENS.items() if (tokens := getattr(usage, field)) is not None}
     attributes[Fact.USAGE_SOURCE.value[0][0]] = usage.source
-    metrics.record(seconds={}, counts=counts, attributes=attributes, backend=run.backend, span=run.span)
+    metrics.record(seconds={}, counts=counts, attributes=attributes, backend=run.place.backend, span=run.place.span)
 
 
 def _attributes(run: Run, call: Call) -> Iterator[tuple[Fact, AttributeValue | None]]:
     """What distinguishes calls: few values each, and none of them content."""
     yield Fact.PIPELINE, run.pipeline
-    yield Fact.OUTCOME, run.outcome
-    yield Fact.ERROR_TYPE, run.error_type
+    yield Fact.OUTCOME, run.ending.outcome
+    yield Fact.ERROR_TYPE, run.ending.error_type
     yield Fact.CACHE_HIT, call.cached or None
     yield Fact.OPERATION, call.request.operation
     yield Fact.PROVIDER, call.request.provider

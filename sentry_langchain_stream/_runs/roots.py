@@ -1,4 +1,4 @@
-"""What stands above a run without a live parent: whom it is told to, what of it may be recorded, where it hangs."""
+"""The parent of a run without a live parent: which client it is sent with, what may be recorded, its active span."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .._to_sentry.client import (
 )
 from .._vocabulary import names
 from . import silent_ends
-from .run import Run, Start
+from .run import Place, Run, Start
 from .settings import Settings
 
 
 class Roots:
-    """Makes what stands above a run without a live parent.
+    """Makes the pipeline that is the parent of a run without a live parent.
 
     Args:
         settings: The user's settings.
@@ -34,13 +34,13 @@ class Roots:
         self._settings = settings
         self._now = now
         # The calls of several prompts of which not all have started, each with what its runs share: kept, so that
-        # nothing else can come to have its identity.
+        # nothing else can get its identity.
         self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
         self._met: Callable[[], object | None] = _nobody
         """The Sentry client that was met last, by a weak reference."""
 
-    def above(self, start: Start, runs: silent_ends.Followed) -> Run | None:
-        """The pipeline that stands above a run, below the active span if there is one.
+    def parent(self, start: Start, runs: silent_ends.Followed) -> Run | None:
+        """The pipeline that becomes the parent of a run, and a child of the active span if there is one.
 
         Args:
             start: The start of the run.
@@ -50,9 +50,9 @@ class Roots:
             A run that is none of LangChain's, or `None` if there is no Sentry client that sends.
         """
         together = (get_ident(), id(start.shared))
-        if start.batch > 1 and together in self._batches:
+        if start.batch_size > 1 and together in self._batches:
             _, begun = self._batches[together]
-            if len(begun.children) == start.batch - 1:
+            if len(begun.children) == start.batch_size - 1:
                 del self._batches[together]
             return begun
         client = current_client()
@@ -71,30 +71,44 @@ class Roots:
             limits=settings.limits,
         )
         active = backend.current()
-        pipeline = names.pipeline(settings.pipeline_name, start.metadata, sentry_pipeline_name(), start.name)
-        # It has the id of what stands below it, as it is no run and not in the map.
-        top = Run(start.id, "pipeline", pipeline, backend, policy, anchor=active, inside=active, implicit=True)
-        top.tree.scopes = current_scopes()
-        top.tree.touched = self._now()  # before anybody can see it: another thread may be looking for idle trees
-        top.recording = active is None or backend.recording(active)
-        if start.batch > 1:
-            top.tree.batch = together
-            self._batches[together] = start.shared, top
-        return top
+        root = Run(
+            id=start.id,  # this placeholder is never registered, so it may borrow its child's id
+            kind="pipeline",
+            pipeline=names.pipeline(
+                configured=settings.pipeline_name,
+                metadata=start.pipeline_name,
+                sentry=sentry_pipeline_name(),
+                run=start.name,
+            ),
+            policy=policy,
+            place=Place(
+                backend=backend,
+                anchor=active,
+                inside=active,
+                recording=active is None or backend.recording(active),
+            ),
+            implicit=True,
+        )
+        root.tree.scopes = current_scopes()
+        root.tree.touched = self._now()  # before another thread can see it and look for idle trees
+        if start.batch_size > 1:
+            root.tree.batch = together
+            self._batches[together] = start.shared, root
+        return root
 
     def _meet(self, client: object, runs: silent_ends.Followed) -> None:
-        """Get ready for a client that was not met last."""
+        """Get ready for a client that is not the last one."""
         silent_ends.process(runs)
         with contained("start of the senders"):
             start_senders(client, metrics=self._settings.metrics)
             self._met = ref(client)
 
-    def complete(self, top: Run) -> None:
-        """Of a call of several prompts no further ones are going to start below what stands above them."""
-        self._batches.pop(top.tree.batch, None)
+    def complete(self, root: Run) -> None:
+        """No further prompts of this call are going to start."""
+        self._batches.pop(root.tree.batch, None)
 
     def forget(self) -> None:
-        """Forget whom we have met: in a forked process the client's threads are the parent's."""
+        """Forget the client: in a forked process its threads are the parent process's."""
         self._batches.clear()
         self._met = _nobody
 

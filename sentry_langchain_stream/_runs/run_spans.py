@@ -7,10 +7,10 @@ from uuid import UUID
 
 from .._content.messages import output_messages
 from .._content.policy import Policy
-from .._runtime.containment import contain, contained
-from .._to_sentry.active_span import Activation
+from .._runtime.containment import contained
+from .._to_sentry import internals
+from .._to_sentry.active_span import Activation, Caller
 from .._to_sentry.issues import capture_error, first_failed
-from .metrics import record_call
 from .._to_sentry.span_models import Status
 from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
@@ -18,9 +18,13 @@ from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
 from . import attributes, silent_ends
 from .call import Call, Request
+from .metrics import record_call
 from .pricing import Prices
 from .run import Agent, Outcome, Retrieval, Run, ToolCall
 from .settings import Settings
+
+FindCaller = Callable[[], Caller | None]
+"""Finds the call that starts a run, if one is on the stack."""
 
 _STATUS: Mapping[Outcome, Status] = {
     "completed": "ok",
@@ -36,79 +40,87 @@ class RunSpans:
     Args:
         settings: The user's settings.
         now: The monotonic clock, in seconds.
+        find_caller: Finds the call that starts a run.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], float], find_caller: FindCaller) -> None:
         self._settings = settings
         self._now = now
+        self._find_caller = find_caller
         self._prices = Prices() if settings.cost else None
 
+    # -- open -------------------------------------------------------------------------------------------------
+
     def open(self, run: Run) -> None:
-        """Open the span that stands for a run. Prompts, parsers and other chains have none, unless asked for."""
+        """Open the span of a run. Prompts, parsers and other chains have none, unless asked for."""
         if run.call is not None:
             request = run.call.request
             self._open(run, request.operation, request.model, request.platform)
         elif isinstance(run.detail, Agent):
-            # To the old monitoring, which knows pipelines and no agents, an agent at the top is the pipeline.
-            at_top = run.parent is None and self._settings.dialect == "ai"
-            self._open(run, "pipeline" if at_top else "agent", run.detail.name)
+            # The monitoring of 2024 knows pipelines and no agents: there, a root agent is the pipeline.
+            is_pipeline = run.parent is None and self._settings.dialect == "ai"
+            self._open(run, "pipeline" if is_pipeline else "agent", run.detail.name)
         elif isinstance(run.detail, (ToolCall, Retrieval)):
             self._open(run, "tool" if run.kind == "tool" else "retriever", run.detail.name)
         elif run.kind == "pipeline":
             self._open(run, "pipeline", None)
         elif run.kind == "chain" and self._settings.chains:
             self._open(run, "chain", run.name or "chain")
-        # A chain may be streamed: then what starts it goes on in between, in the same context. So what runs inside
-        # of a chain gets the span above the chain, which is right for both; only a node has a context of its own.
-        above = run.parent if run.kind == "chain" and not run.node else None
-        run.inside = run.anchor if above is None else above.inside
+        # A chain may be streamed: then what starts it goes on in between, in the same context. So the user's code in a
+        # chain gets the span of the chain's parent, which is right for both. A node has a context of its own.
+        parent = run.parent if run.kind == "chain" and not run.is_node else None
+        run.place.inside = run.place.anchor if parent is None else parent.place.inside
 
     def _open(self, run: Run, kind: SpanKind, what: str | None, platform: Platform = "langchain") -> None:
-        if not run.recording:
+        place = run.place
+        if not place.recording:
             return
         dialect = self._settings.dialect
         op = names.op(kind, dialect, platform)
         name = names.span_name(kind, dialect, run.pipeline, what)
-        try:
-            if run.span is not None:
-                run.backend.rename(run.span, op=op, name=name)
+        with contained("backend.start"):
+            if place.span is not None:
+                place.backend.rename(place.span, op=op, name=name)
                 return
-            run.span = run.backend.start(run.anchor, op=op, name=name)
-            if run.backend.recording(run.span):
-                run.anchor = run.span
-            elif run.anchor is None:
+            place.span = place.backend.start(place.anchor, op=op, name=name)
+            if place.backend.recording(place.span):
+                place.anchor = place.span
+            elif place.anchor is None:
                 # The root is not sampled. It is finished all the same, so that the SDK can count it.
-                run.recording = False
-            # A child that the user's `ignore_spans` left out: what is below it hangs on its parent.
-        except Exception as error:
-            contain("backend.start", error)
+                place.recording = False
+            # Else the user's `ignore_spans` left this child out: its children become its parent's.
 
-    def activate(self, run: Run, enclosing: UUID | None) -> None:
+    def activate(self, run: Run, enclosing_id: UUID | None) -> None:
         """Make a span the active one for what runs inside of a run. Call it where LangChain starts the run.
 
-        Not for what stands at the top, nor for a graph: either may be streamed, and its consumer is not inside. Nor
-        for what a consumer starts who may share the context: that of a chain that is not run in a context of its own
-        (on Python 3.10 no step of an async chain is), or of a model that does not tell of all its chunks.
+        Not for a root or a graph: either may be streamed, and its consumer is not inside. And not for what a consumer
+        starts who may share the context: that of a chain that does not run in a context of its own (on Python 3.10
+        no step of an async chain does), or of a model that does not report all its chunks.
 
         Args:
             run: The run, which has just started.
-            enclosing: The run that LangChain's context names as the one we are in.
+            enclosing_id: The run that LangChain's context names as the one that encloses this code.
         """
-        if not self._settings.nesting or not run.recording or run.kind in ("agent", "pipeline"):
+        if not self._settings.nesting or not run.place.recording or run.kind in ("agent", "pipeline"):
             return
-        above = run.parent
-        if above is None and run.kind == "chain":  # what it belonged to has ended meanwhile
+        parent = run.parent
+        if parent is None and run.kind == "chain":  # what it belonged to has ended meanwhile
             return
         spreads = run.call is None or run.call.request.operation == "chat"
-        if run.kind == "chain" and not run.node and above is not None and enclosing != above.id:
-            top = run.top()
-            spreads = top.task is None or not silent_ends.is_current(top)
-        if run.inside is not None:
+        if run.kind == "chain" and not run.is_node and parent is not None and enclosing_id != parent.id:
+            root = run.root()
+            spreads = root.task is None or not silent_ends.is_current(root)
+        if run.place.inside is not None and internals.can_nest:
             with run.tree.lock, contained("nesting"):
-                run.activation = Activation(run.inside, spreads=spreads)
+                run.place.activation = Activation(run.place.inside, self._find_caller(), spreads=spreads)
+
+    # -- close ------------------------------------------------------------------------------------------------
 
     def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
-        """Close a run's span with all that is known of it, and report its failure if nobody above can recover.
+        """Close a run's span with all that is known of it, and report its failure if no parent can recover.
+
+        The order of the steps matters: an answer counts towards its agents before their spans are finished, and an
+        issue is linked to a span that has its final attributes.
 
         Args:
             run: The run, which has ended.
@@ -116,50 +128,74 @@ class RunSpans:
             error: What it failed with.
             evicted: Why we ended it, if it was not LangChain.
         """
-        if run.unwatch is not None:
-            run.unwatch()
-            run.unwatch = None
-        run.deactivate()
-        run.outcome, run.evicted = outcome, evicted
+        self._detach(run)
         failure = error if outcome == "failed" else None
-        if failure is not None:
-            run.error_type = type(failure).__name__
-            first = first_failed(failure, run.id)
-            if first == run.id:
-                run.remember({first: run.span or run.anchor})
+        first = self._note_ending(run, outcome, failure, evicted)
         if run.call is not None:
-            self._complete(run, run.call)
-        if run.span is not None:
-            told: dict[str, AttributeValue] = {}
-            try:
-                told = attributes.describe(run, self._settings.dialect)
-            except Exception as fault:
-                contain("attributes", fault)
-            try:
-                run.backend.finish(run.span, told, _STATUS[outcome])
-            except Exception as fault:
-                contain("backend.finish", fault)
+            self._complete_call(run, run.call)
+            self._price(run, run.call)
+            self._add_to_agents(run, run.call)
+        self._finish_span(run)
         if run.call is not None and self._settings.metrics:
             with contained("metrics"):
                 record_call(run, run.call)
         if failure is not None and run.reports and self._settings.capture_errors:
             with contained("capture_errors"):
-                capture_error(failure, run.backend, run.failed.get(first, run.span), run.policy)
+                failed = run.ending.failed.get(first, run.place.span)
+                capture_error(failure, run.place.backend, failed, run.policy)
 
-    def _complete(self, run: Run, call: Call) -> None:
+    @staticmethod
+    def _detach(run: Run) -> None:
+        """Take the run out of its task and its context."""
+        if run.unwatch is not None:
+            run.unwatch()
+            run.unwatch = None
+        run.place.deactivate()
+
+    @staticmethod
+    def _note_ending(run: Run, outcome: Outcome, failure: BaseException | None, evicted: str | None) -> UUID:
+        """Note how it ended, and return the id of the run that first failed with the same exception."""
+        ending = run.ending
+        ending.outcome, ending.evicted = outcome, evicted
+        if failure is None:
+            return run.id
+        ending.error_type = type(failure).__name__
+        first = first_failed(failure, run.id)
+        if first == run.id:
+            ending.remember({first: run.place.span or run.place.anchor})
+        return first
+
+    def _complete_call(self, run: Run, call: Call) -> None:
+        """Note when the call ended; of an answer that was cut short, what had arrived is the answer."""
         call.ended = self._now()
-        call.finished = run.outcome == "completed"
+        call.finished = run.ending.outcome == "completed"
         if call.response.messages is None and call.text is not None and (arrived := call.text.text()):
             with contained("partial answer"):
                 call.response = call.response.saying(_partial(call.request, arrived, run.policy))
-        if run.span is not None and self._prices is not None:
+
+    def _price(self, run: Run, call: Call) -> None:
+        if run.place.span is not None and self._prices is not None:
             with contained("cost"):
                 call.cost = self._prices.cost(call)
-        for agent in run.agents():
-            with contained("usage of agents"):
+
+    @staticmethod
+    def _add_to_agents(run: Run, call: Call) -> None:
+        """Add the usage of a call to every agent that it belongs to."""
+        with contained("usage of agents"):
+            for agent in run.agents():
                 used = call.usage()
                 if used is not None:
                     agent.add(used)
+
+    def _finish_span(self, run: Run) -> None:
+        """Set the attributes and finish the span. It is finished even if no attribute can be worked out."""
+        if run.place.span is None:
+            return
+        described: dict[str, AttributeValue] = {}
+        with contained("attributes"):
+            described = attributes.describe(run, self._settings.dialect)
+        with contained("backend.finish"):
+            run.place.backend.finish(run.place.span, described, _STATUS[run.ending.outcome])
 
 
 def _partial(asked: Request, text: str, policy: Policy) -> str:

@@ -10,7 +10,7 @@ from .._content.policy import Limits
 from .._vocabulary.keys import Dialect
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The constructor arguments of `SentryStreamHandler`, which documents them.
 

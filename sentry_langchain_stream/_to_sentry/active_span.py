@@ -12,12 +12,28 @@ from collections.abc import Callable
 from copy import copy
 from threading import get_ident
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._runtime import interpreter
+from . import internals
+from .span_models import AnySpan
+
+
+class Caller(NamedTuple):
+    """The call that starts a run, which is on the stack while the run works.
+
+    Args:
+        frame: The identity of its frame. The frame itself must not be kept, as it holds whatever the call does.
+        code: Its code: another frame may get the same identity later.
+        alive: A weak reference to something that is gone when the call is over.
+    """
+
+    frame: int
+    code: CodeType
+    alive: Callable[[], object | None]
 
 
 class Activation:
@@ -25,6 +41,7 @@ class Activation:
 
     Args:
         span: The span.
+        caller: The call that starts the run, if there is one on the stack.
         spreads: Whether other threads and tasks that come to share the context are inside too. Not if the context may
             be that of a consumer, who starts some as well.
 
@@ -33,13 +50,13 @@ class Activation:
 
     __slots__ = ("_inner", "_inside", "_outer")
 
-    def __init__(self, span: Any, *, spreads: bool) -> None:
+    def __init__(self, span: AnySpan, caller: Caller | None, *, spreads: bool) -> None:
         # The SDK makes up a span's ids when they are first asked for, and does it twice if two threads ask at once.
         _ = span.trace_id, span.span_id
-        self._inside = _Inside(span, spreads)
+        self._inside = _Inside(span, caller, spreads)
         self._outer: Scope = _first_live(sentry_sdk.get_current_scope())
         self._inner: Scope = RunScope.over(self._outer, self._inside)
-        Scope.set_current_scope(self._inner)
+        internals.set_current_scope(self._inner)
 
     def pause(self) -> None:
         """What runs next in this context is outside. Whoever is inside gets back the scope that is left now.
@@ -49,12 +66,12 @@ class Activation:
         current = sentry_sdk.get_current_scope()
         if _stands_in(current, self._inside) and not interpreter.is_collecting():
             self._inner = current
-            Scope.set_current_scope(self._outer)
+            internals.set_current_scope(self._outer)
 
     def resume(self) -> None:
         """What runs next is inside again, perhaps in another context."""
         self._outer = sentry_sdk.get_current_scope()
-        Scope.set_current_scope(self._inner)
+        internals.set_current_scope(self._inner)
 
     def end(self) -> None:
         """Make active what would be without it. May be called from any context."""
@@ -62,7 +79,7 @@ class Activation:
         current = sentry_sdk.get_current_scope()
         live = _first_live(current)
         if live is not current and not interpreter.is_collecting():
-            Scope.set_current_scope(live)
+            internals.set_current_scope(live)
 
 
 class _Inside:
@@ -73,27 +90,28 @@ class _Inside:
     other thread or task that shares the scope it is inside if the run spreads, as the run must have started that.
     """
 
-    __slots__ = ("_call", "_code", "_frame", "_spreads", "_task", "_thread", "ended", "span")
+    __slots__ = ("_caller", "_spreads", "_task", "_thread", "ended", "span")
 
-    def __init__(self, span: Any, spreads: bool) -> None:
+    def __init__(self, span: AnySpan, caller: Caller | None, spreads: bool) -> None:
         self.span = span
         self.ended = False
         self._spreads = spreads
         self._thread = get_ident()
         task = interpreter.current_task()
         self._task = weakref.ref(task) if task is not None else None
-        self._frame, self._code, self._call = _langchain_call()
+        self._caller = caller
 
     def now(self) -> bool:
         """Whether the code that asks is inside."""
-        if self.ended or (self._call is not None and self._call() is None):
+        caller = self._caller
+        if self.ended or (caller is not None and caller.alive() is None):
             return False
-        if self._call is None:  # whoever started the run is not LangChain
+        if caller is None:  # the run was not started by LangChain
             return True
         if not self._started_here():
             return self._spreads
         frame = sys._getframe(1)
-        while frame is not None and not (id(frame) == self._frame and frame.f_code is self._code):
+        while frame is not None and not (id(frame) == caller.frame and frame.f_code is caller.code):
             frame = frame.f_back  # type: ignore[assignment]
         return frame is not None
 
@@ -184,34 +202,6 @@ def _share(name: str) -> property:
     return property(get, set_)
 
 
-for _name in Scope.__slots__:
+for _name in internals.scope_slots or ():
     if _name != "_span":
         setattr(RunScope, _name, _share(_name))
-
-
-def _langchain_call() -> tuple[int, CodeType | None, Callable[[], object | None] | None]:
-    """LangChain's call that starts a run: its frame's identity, its code, and a weak reference that dies with it.
-
-    The frame itself must not be kept, as it holds whatever the call does. It holds the callback manager that calls
-    us, which is made for the call, and is mostly gone when the frame is. Where it is not, as for sync v3 events, which
-    start the run in a call that is over at once, another frame may come to have the same identity: hence the code.
-    """
-    managers = vars(sys.modules[_MANAGERS]) if _MANAGERS in sys.modules else None
-    frame: Any = sys._getframe(1)
-    found: list[Any] = []
-    while frame is not None:
-        if frame.f_globals is managers:
-            found.append(frame)
-        elif found and frame.f_code.co_name != _COMPREHENSION:
-            # The outermost method: there are functions among them. To look at the variables of a frame costs.
-            manager = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
-            if manager is not None:
-                return id(frame), frame.f_code, weakref.ref(manager)
-            found.clear()  # somebody's wrapper around such a function: the manager is further up
-        frame = frame.f_back
-    return 0, None, None
-
-
-_MANAGERS = "langchain_core.callbacks.manager"
-_COMPREHENSION = "<listcomp>"
-"""Has a frame of its own before Python 3.12, which is over at once. LangChain starts completion models in one."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
 from typing import Any
 
 import sentry_sdk
-from sentry_sdk import utils
-from sentry_sdk.ai.monitoring import get_ai_pipeline_name
-from sentry_sdk.scope import Scope, use_isolation_scope, use_scope
-from sentry_sdk.tracing_utils import has_tracing_enabled
+from sentry_sdk.scope import Scope
 
+from . import internals
 from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
 
-_is_serializing: ContextVar[bool] | None = getattr(utils, "disable_capture_event", None)
+Scopes = tuple[Scope, Scope]
+"""The current scope and the isolation scope."""
 
 _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
@@ -23,37 +21,40 @@ _NO_SPANS = NoSpans()
 
 
 def current_client() -> Any:
-    """The Sentry client of whoever asks."""
+    """The Sentry client of the calling code."""
     return sentry_sdk.get_client()
 
 
-def choose_backend(client: Any) -> SpanBackend | None:
-    """The backend for a new root run, or `None` if the client is none that sends."""
+def choose_backend(client: Any) -> SpanBackend[Any] | None:
+    """The backend for a new root run, or `None` if this client does not send."""
     if not client.is_active():
         return None
     options = client.options
-    if not has_tracing_enabled(options):
+    if not _has_tracing(options):
         return _NO_SPANS
     lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
     return _STREAMED_SPANS if CAN_STREAM and lifecycle == "stream" else _TRANSACTION_SPANS
 
 
-def start_senders(client: Any, *, metrics: bool) -> None:
-    """Start the threads with which a client sends, once there is something to be sent some time.
+def _has_tracing(options: Mapping[str, Any]) -> bool:
+    """Whether tracing is on, by the options that `sentry_sdk.init` documents."""
+    sampled = options.get("traces_sample_rate") is not None or options.get("traces_sampler") is not None
+    return sampled and options.get("enable_tracing") is not False
 
-    Else the SDK starts each with the first thing to send. If that is a run that ends as the process exits, Python 3.12
-    has none to give any more, and it is lost. And what other threads finish meanwhile is dropped (sentry-sdk 2.75).
+
+def start_senders(client: Any, *, metrics: bool) -> None:
+    """Start the threads with which a client sends, before there is something to be sent.
+
+    The SDK starts these threads on first use (sentry-sdk 2.44 to 2.75). During interpreter shutdown Python 3.12+
+    refuses new threads, and a span that ends then would be lost. What other threads finish while one starts is
+    dropped, too.
 
     Args:
         client: The client.
         metrics: Whether metrics are going to be sent, too.
     """
-    worker = getattr(getattr(client, "transport", None), "_worker", None)
-    counts = getattr(client, "metrics_batcher", None) if metrics else None
-    for sender in (worker, getattr(client, "span_batcher", None), counts):
-        start = getattr(sender, "_ensure_thread", None)
-        if start is not None:
-            start()
+    for sender in internals.senders(client, metrics=metrics):
+        sender._ensure_thread()
 
 
 def allowed_content(client: Any) -> tuple[bool, bool]:
@@ -71,46 +72,44 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
     return pii, pii
 
 
-def current_scopes() -> tuple[Scope, Scope]:
+def current_scopes() -> Scopes:
     """The current scope and isolation scope: whose request this is."""
     return sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()
 
 
-def within_scopes(of: tuple[Scope, Scope] | None) -> AbstractContextManager[Any]:
+def within_scopes(scopes: Scopes | None) -> AbstractContextManager[None]:
     """Send what is finished here with the user, tags and request of these scopes.
 
-    A run may end in somebody else's request: swept up by it, or closed when garbage is collected there.
+    A run may end in another request: evicted by it, or closed when garbage is collected there.
     """
-    if of is None or of[1] is sentry_sdk.get_isolation_scope():
+    if scopes is None or scopes[1] is sentry_sdk.get_isolation_scope():
         return nullcontext()
-    return _within(*of)
+    return _within(*scopes)
 
 
 @contextmanager
 def _within(current: Scope, isolation: Scope) -> Iterator[None]:
-    with use_isolation_scope(isolation), use_scope(current):
+    if internals.use_isolation_scope is None or internals.use_scope is None:
+        yield
+        return
+    with internals.use_isolation_scope(isolation), internals.use_scope(current):
         yield
 
 
 def is_sending(*, queues: bool) -> bool:
-    """Whether the SDK is at work on what it sends, on this very thread. What is finished meanwhile, it drops.
+    """Whether the SDK is sending on this very thread. What is finished meanwhile, it drops.
 
-    It is so when garbage collection, which comes at any moment, ends the run of a stream that nobody has closed.
+    That happens when garbage collection, which comes at any moment, ends the run of a stream that was not closed.
 
     Args:
         queues: Whether anything is put into a queue, from which it is sent: streamed spans, metrics.
     """
-    if _is_serializing is not None and _is_serializing.get(False):
+    if internals.is_serializing is not None and internals.is_serializing.get(False):
         return True
-    if not queues:
-        return False
-    client = sentry_sdk.get_client()
-    for queue in (getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None)):
-        if queue is not None and getattr(getattr(queue, "_active", None), "flag", False):
-            return True
-    return False
+    return queues and internals.is_flushing(sentry_sdk.get_client())
 
 
 def sentry_pipeline_name() -> str | None:
     """The pipeline name in Sentry's own context (`sentry_sdk.ai.monitoring.set_ai_pipeline_name`)."""
-    return get_ai_pipeline_name()
+    name = internals.get_pipeline_name() if internals.get_pipeline_name is not None else None
+    return name if isinstance(name, str) else None

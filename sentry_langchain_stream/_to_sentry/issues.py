@@ -8,25 +8,25 @@ from typing import Any
 from uuid import UUID
 
 import sentry_sdk
-from sentry_sdk.scope import add_global_event_processor
 from sentry_sdk.types import Event, Hint
-from sentry_sdk.utils import event_from_exception, safe_str
 
 from .._content.policy import Policy
-from .span_models import SpanBackend
+from .._content.reading import spoken_text
+from . import internals
+from .span_models import AnySpan, SpanBackend
 
 
-def capture_error(error: BaseException, backend: SpanBackend, span: Any | None, policy: Policy) -> None:
+def capture_error(error: BaseException, backend: SpanBackend[Any], span: AnySpan | None, policy: Policy) -> None:
     """Report an exception as an issue, linked to the span that failed with it, unless it was reported already.
 
     The exception is marked, so that nobody reports it a second time: not we, and not an integration that sees it
     afterwards. Sentry's own de-duplication remembers the last exception in a context variable; LangChain signals
     errors from a copied context, so a web framework's integration would not know.
     """
-    if _marks(error).get(_REPORTED):
+    if internals.event_from_exception is None or _marks(error).get(_REPORTED):
         return
     _drop_reported()
-    event, hint = event_from_exception(
+    event, hint = internals.event_from_exception(
         error, client_options=sentry_sdk.get_client().options, mechanism={"type": "langchain_stream"}
     )
     _keep_private(event, error, policy)
@@ -69,7 +69,8 @@ def _drop_reported() -> None:
         reported = info is not None and isinstance(info[1], BaseException) and _marks(info[1]).get(_REPORTED)
         return None if reported else event
 
-    add_global_event_processor(process)
+    if internals.add_global_event_processor is not None:
+        internals.add_global_event_processor(process)
 
 
 # Exceptions whose message quotes content, by the name of the class, and whether a policy allows that.
@@ -89,7 +90,7 @@ def _keep_private(event: Event, error: BaseException, policy: Policy) -> None:
     """
     quoting = [each for each in _chain(error) if not _may_quote(each, policy)]
     classes = {type(each).__name__ for each in quoting}
-    quotes = [quote for quote in map(safe_str, quoting) if quote]
+    quotes = [quote for quote in map(spoken_text, quoting) if quote]
     for exception in event.get("exception", {}).get("values", ()):
         message = exception.get("value")
         if exception.get("type") in classes or any(quote in (message or "") for quote in quotes):

@@ -9,7 +9,7 @@ import sentry_sdk
 
 from .._runtime.containment import warn_once
 from .._vocabulary.keys import AttributeValue
-from .span_models import SpanBackend
+from .span_models import AnySpan, SpanBackend
 
 try:  # sentry-sdk >= 2.44 has it, as a part that may still change
     from sentry_sdk import metrics
@@ -32,8 +32,8 @@ def record(
     seconds: Mapping[str, float],
     counts: Mapping[str, int],
     attributes: Mapping[str, AttributeValue],
-    backend: SpanBackend,
-    span: Any | None,
+    backend: SpanBackend[Any],
+    span: AnySpan | None,
 ) -> None:
     """Record durations and counts, linked to a span if there is one.
 

@@ -1,17 +1,32 @@
-"""Living with Sentry's own integrations: exactly one model span per call."""
+"""Living with Sentry's own integrations: exactly one span per model call and per agent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from inspect import iscoroutinefunction
+from types import ModuleType
 from typing import Any
 
 import sentry_sdk
-from sentry_sdk.integrations import DidNotEnable
 
-from .._runtime.containment import warn_once
+from .._runtime.containment import contained, warn_once
+from . import internals
+
+INTEGRATION = "langchain_stream"
+"""The identifier of our own integration."""
+
+
+def has_integration() -> bool:
+    """Whether the client has our own integration, which follows every run."""
+    return INTEGRATION in sentry_sdk.get_client().integrations
+
+
+# -- Integrations of the providers ------------------------------------------------------------------------------------
 
 
 def warn_of_rival(integration: str | None) -> None:
@@ -42,33 +57,24 @@ def traces_models(integration: str | None) -> bool:
     return found is not None and found.submodule_search_locations is not None
 
 
+# -- LangchainIntegration ---------------------------------------------------------------------------------------------
+
+
 @cache
 def deduplication_base() -> type | None:
     """The class that makes Sentry's own LangchainIntegration leave a call to us.
 
     The integration adds its own handler to every LangChain call, and with it a second model span, unless an
-    instance of its handler class is there already. Ours is one, therefore. Importing it takes 0.4 to 1.4 s,
-    because it loads whatever provider packages are installed; `sentry_sdk.init` has done that by default.
+    instance of its handler class is there already. So ours is an instance of that class.
     """
-    try:
-        from sentry_sdk.integrations.langchain import SentryLangchainCallback
-    except (ImportError, DidNotEnable):
+    found = internals.langchain_handler_class()
+    if found is None:
         warn_once(
             "deduplication",
             "Sentry's LangChain handler class cannot be imported; if Sentry's LangchainIntegration is enabled, "
             "every model call appears twice in Sentry. Disable it in sentry_sdk.init.",
         )
-        return None
-    return SentryLangchainCallback
-
-
-INTEGRATION = "langchain_stream"
-"""The identifier of our own integration."""
-
-
-def has_integration() -> bool:
-    """Whether the client has our own integration, which follows every run."""
-    return INTEGRATION in sentry_sdk.get_client().integrations
+    return found
 
 
 def is_sentrys_handler(handler: object) -> bool:
@@ -86,47 +92,106 @@ def deduplicated(cls: type) -> type:
     return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
-@cache
-def quiet_langgraph(followed: Callable[[Any, Any], bool]) -> None:
+# -- LanggraphIntegration ---------------------------------------------------------------------------------------------
+
+Follows = Callable[[Any, Any], bool]
+"""Whether a handler of ours is going to follow the call of a graph with a config."""
+
+_MODULE = "sentry_sdk.integrations.langgraph"
+_WRAPPERS = {"invoke": "_wrap_pregel_invoke", "ainvoke": "_wrap_pregel_ainvoke"}
+_undo: list[Callable[[], None]] = []
+
+
+def install(follows: Follows) -> None:
     """Keep Sentry's LanggraphIntegration from opening a span of its own around graphs that a handler of ours follows.
 
-    It wraps `invoke` and `ainvoke` of every graph in a span that hangs on whatever is current: the agent would appear
-    twice, with messages that the user's `redact` never saw. Its wrapper is only called for graphs of others now.
+    The integration wraps `invoke` and `ainvoke` of every graph in a span that becomes a child of the active one: the
+    agent would appear twice, with messages that the user's `redact` never saw. From now on its wrapper is called only
+    for graphs that no handler of ours follows.
 
-    Args:
-        followed: Whether a handler of ours is going to follow the call of a graph with a config.
+    Called once, when our handler's module is imported. The integration's module may be imported later; then its
+    wrappers are replaced right after that import, before `sentry_sdk.init` uses them. `uninstall` takes all back.
     """
-    try:
-        from sentry_sdk.integrations import langgraph
-    except (ImportError, DidNotEnable):
-        return  # there are no graphs
-    pregel: Any = getattr(langgraph, "Pregel", None)  # the class of every graph
-    ways = {"invoke": "_wrap_pregel_invoke", "ainvoke": "_wrap_pregel_ainvoke"}
-    if pregel is None or not all(hasattr(langgraph, wrap) for wrap in ways.values()):
+    if _undo:
+        return
+    loaded = sys.modules.get(_MODULE)
+    if loaded is not None:
+        _replace_wrappers(loaded, follows)
+    else:
+        finder = _AfterImport(follows)
+        sys.meta_path.insert(0, finder)
+        _undo.append(finder.withdraw)
+
+
+def uninstall() -> None:
+    """Leave Sentry's LanggraphIntegration as it was before `install`."""
+    while _undo:
+        _undo.pop()()
+
+
+class _AfterImport(MetaPathFinder):
+    """Replaces the wrappers right after their module is imported, and is gone then."""
+
+    def __init__(self, follows: Follows) -> None:
+        self._follows = follows
+
+    def withdraw(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != _MODULE:
+            return None
+        self.withdraw()
+        spec = find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            with contained("langgraph"):
+                _replace_wrappers(module, self._follows)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this loader is of this module only
+        return spec
+
+
+def _replace_wrappers(module: ModuleType, follows: Follows) -> None:
+    pregel: Any = getattr(module, "Pregel", None)  # the class of every graph
+    if pregel is None or not all(hasattr(module, wrap) for wrap in _WRAPPERS.values()):
         warn_once(
             "langgraph",
             "This version of Sentry's LanggraphIntegration is unknown; agents may appear twice in Sentry. "
             "Pass it in disabled_integrations=[...] to sentry_sdk.init.",
         )
         return
-    for way, wrap in ways.items():
+    for way, wrap in _WRAPPERS.items():
         # The integration wraps when it is set up, which may have been or is yet to come.
-        setattr(langgraph, wrap, _choosing(getattr(langgraph, wrap), followed))
+        _set(module, wrap, _choosing(getattr(module, wrap), follows))
         present = getattr(pregel, way)
-        if present.__code__.co_filename == langgraph.__file__:
-            setattr(pregel, way, _either(present, present.__wrapped__, followed))
+        if getattr(getattr(present, "__code__", None), "co_filename", None) == module.__file__:
+            _set(pregel, way, _either(present, present.__wrapped__, follows))
 
 
-def _choosing(wrap: Callable[[Any], Any], followed: Callable[[Any, Any], bool]) -> Callable[[Any], Any]:
-    return lambda original: _either(wrap(original), original, followed)
+def _set(owner: Any, name: str, value: Any) -> None:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    _undo.append(lambda: setattr(owner, name, before))
 
 
-def _either(theirs: Any, original: Any, followed: Callable[[Any, Any], bool]) -> Any:
+def _choosing(wrap: Callable[[Any], Any], follows: Follows) -> Callable[[Any], Any]:
+    return lambda original: _either(wrap(original), original, follows)
+
+
+def _either(theirs: Any, original: Any, follows: Follows) -> Any:
     """A method that is the integration's for some graphs, and the original for those that we follow."""
 
     def chosen(graph: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         config = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else None
-        return original if followed(graph, config) else theirs
+        return original if follows(graph, config) else theirs
 
     if iscoroutinefunction(original):
 

@@ -1,9 +1,14 @@
-"""Spans of a transaction that are ready to be sent.
+"""Spans of a transaction that are prepared for sending.
 
-As a transaction ends, the SDK looks at each value of each span in it, lest there be one that cannot be sent (sentry-sdk
-2.75). At 2 µs a value that is more than all else a model's span costs, and it is the request that waits. What has a
-`__sentry_repr__` the SDK takes as that says. So our spans say it themselves while all they hold is plain, and leave it
-to the SDK where something is not. What it then cuts or leaves out, it does not annotate in the event's `_meta`.
+As a transaction ends, the SDK examines each value of each span in it, in the thread that ends the request, because
+some value might be one that cannot be sent. At 2 µs a value that costs more than all else that the handler does for a
+model call. The SDK leaves a value alone that has a `__sentry_repr__` of its own. So our spans have one. It copies them
+as they are while all their values are plain, and leaves them to the SDK otherwise. What the SDK then cuts or leaves out
+is not annotated in the event's `_meta`.
+
+Where a repr processor is registered (as soon as Django is installed) the SDK looks at every value in any case, so such
+spans are not prepared. Seen in sentry-sdk 2.44 to 2.75; can go when the SDK prepares envelopes outside the request's
+thread. The benchmark has both cases (`docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -14,16 +19,22 @@ from math import inf, isfinite
 from typing import Any
 
 import sentry_sdk
-from sentry_sdk import utils
-from sentry_sdk.consts import DEFAULT_MAX_VALUE_LENGTH
-from sentry_sdk.serializer import global_repr_processors, serialize
 from sentry_sdk.tracing import Span
+
+from . import internals
+
+_CAN_PREPARE = None not in (
+    internals.serialize,
+    internals.repr_processors,
+    internals.format_timestamp,
+    internals.is_serializing,
+)
 
 
 def prepared(span: Span) -> Span:
-    """The same span, which from now on says by itself how it is sent. Those of other classes stay as they are."""
-    if type(span) is Span:
-        span.__class__ = _PreparedSpan  # it is the SDK that makes spans, and only what they tell is to change
+    """The same span, which from now on prepares itself for sending. Spans of other classes stay as they are."""
+    if _CAN_PREPARE and type(span) is Span:
+        span.__class__ = _PreparedSpan  # the SDK makes the spans, and only `to_json` is to change
     return span
 
 
@@ -31,7 +42,8 @@ class _PreparedSpan(Span):
     __slots__ = ()
 
     def to_json(self) -> dict[str, Any]:
-        return _Prepared(super().to_json())
+        told = super().to_json()
+        return told if internals.repr_processors else _Prepared(told)
 
 
 class _Prepared(dict[str, Any]):
@@ -39,19 +51,17 @@ class _Prepared(dict[str, Any]):
 
     def __sentry_repr__(self) -> dict[str, Any]:
         options = sentry_sdk.get_client().options
-        if not global_repr_processors:  # they are asked about every value, so there is none that needs no look
-            try:
-                return _plain(self, options.get("max_value_length") or DEFAULT_MAX_VALUE_LENGTH or inf)
-            except Exception:  # it is not plain, or not even to be looked at
-                pass
-        limits = {name: options.get(name) for name in ("max_value_length", "custom_repr")}
-        told: dict[str, Any] = serialize({"spans": [{**self}]}, **limits)["spans"][0]
-        utils.disable_capture_event.set(True)  # as it was before: we are called by the SDK's own `serialize`
-        return told
+        try:
+            return _plain(self, options.get("max_value_length") or inf)
+        except Exception:  # it is not plain, or a value of it cannot even be looked at
+            limits = {name: options.get(name) for name in ("max_value_length", "custom_repr")}
+            told: dict[str, Any] = internals.serialize({"spans": [{**self}]}, **limits)["spans"][0]  # type: ignore[misc]
+            internals.is_serializing.set(True)  # type: ignore[union-attr]  # as it was: the SDK's `serialize` calls us
+            return told
 
 
 class _NotPlain(Exception):
-    """Something is not to be sent as it is."""
+    """The SDK would change something, or might."""
 
 
 _TEXTS = frozenset({str})
@@ -88,7 +98,7 @@ def _plain(told: Mapping[Any, Any], longest: float, *, holds: bool = True) -> di
             if not all(type(each) is str and len(each) * _LONGEST_CHARACTER <= longest for each in found[name]):
                 raise _NotPlain
         elif kind is datetime:
-            found[name] = utils.format_timestamp(value)
+            found[name] = internals.format_timestamp(value)  # type: ignore[misc]
         elif kind is dict and holds:
             found[name] = _plain(value, longest, holds=False)
         else:

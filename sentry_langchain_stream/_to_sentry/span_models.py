@@ -1,16 +1,16 @@
-"""Sentry's two span models behind one protocol. Newer parts of the SDK are feature-detected here and nowhere else."""
+"""Sentry's two span models behind one protocol. Newer parts of the SDK are detected here and nowhere else."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
-from sentry_sdk.tracing_utils import Baggage, PropagationContext
 
 from .._vocabulary.keys import AttributeValue
+from . import internals
 from .plain_spans import prepared
 
 try:  # sentry-sdk >= 2.55
@@ -27,29 +27,41 @@ ORIGIN = "auto.ai.langchain_stream"
 Status = Literal["ok", "cancelled", "internal_error"]
 
 
-class SpanBackend(Protocol):
-    """One of Sentry's span models. Spans are opaque to the callers; none is ever made the current one."""
+class AnySpan(Protocol):
+    """A span of either model. To everything but its model it is opaque, except for its ids."""
+
+    @property
+    def trace_id(self) -> str: ...
+    @property
+    def span_id(self) -> str: ...
+
+
+S = TypeVar("S")
+
+
+class SpanBackend(Protocol[S]):
+    """One of Sentry's span models. None of its methods makes a span the current one."""
 
     queues: bool
     """Whether a span that is finished waits in a queue of its own, rather than in its transaction."""
 
-    def current(self) -> Any | None:
-        """The active span that a run can hang below, or `None` if there is none that would be sent."""
+    def current(self) -> S | None:
+        """The active span that a run can be a child of, or `None` if there is none that would be sent."""
 
-    def start(self, parent: Any | None, *, op: str, name: str) -> Any:
-        """Start a span below `parent`; without one, a root that continues the current trace."""
+    def start(self, parent: S | None, *, op: str, name: str) -> S:
+        """Start a child of `parent`; without one, a root that continues the current trace."""
 
-    def recording(self, span: Any) -> bool:
+    def recording(self, span: S) -> bool:
         """Whether this span is going to be sent: it is not, if its root is not sampled."""
 
-    def rename(self, span: Any, *, op: str, name: str) -> None:
-        """Call a span that is open something else: by now more is known of what it stands for."""
+    def rename(self, span: S, *, op: str, name: str) -> None:
+        """Change op and name of a span that is open, because more is known of its run by now."""
 
-    def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
+    def finish(self, span: S, attributes: dict[str, AttributeValue], status: Status) -> None:
         """Set the attributes and the status, and end the span now, even if setting them fails."""
 
-    def link(self, scope: Scope, span: Any) -> None:
-        """Let events captured with this scope belong to this span."""
+    def link(self, scope: Scope, span: S) -> None:
+        """Link events that are captured with this scope to this span."""
 
 
 class TransactionSpans:
@@ -60,28 +72,28 @@ class TransactionSpans:
     def current(self) -> Span | None:
         span = sentry_sdk.get_current_span()
         transaction = span.containing_transaction if span is not None else None
-        # A span without a transaction, or of a finished one, is never sent, and nor are its children.
+        # A span without a transaction, or of a finished one, is never sent; its children are not sent either.
         return None if transaction is None or transaction.timestamp is not None else span
 
     def start(self, parent: Span | None, *, op: str, name: str) -> Span | NoOpSpan:
         if parent is not None:
             return prepared(parent.start_child(op=op, name=name, origin=ORIGIN))
-        scope = sentry_sdk.get_current_scope()
-        context = _context(scope)
-        above = sentry_sdk.get_current_span()
-        sent = above.containing_transaction if above is not None else None
-        if above is not None and sent is not None:
+        active = sentry_sdk.get_current_span()
+        sent = active.containing_transaction if active is not None else None
+        if active is not None and sent is not None:
             # The active span is of a transaction that was sent already: a task that outlives its request.
             return sentry_sdk.start_transaction(
                 op=op,
                 name=name,
                 origin=ORIGIN,
-                trace_id=above.trace_id,
-                parent_span_id=above.span_id,
+                trace_id=active.trace_id,
+                parent_span_id=active.span_id,
                 sampled=bool(sent.sampled),
                 baggage=sent.get_baggage(),
             )
-        if _wants_its_own_trace(context):
+        scope = sentry_sdk.get_current_scope()
+        context = _propagation_context(scope)
+        if context is None or _wants_its_own_trace(context):
             return sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN)
         transaction = Transaction(
             op=op,
@@ -123,16 +135,16 @@ class TransactionSpans:
     def _becomes_item(span: Span) -> bool:
         """Whether the SDK takes the span out of its transaction and sends it as a span item of its own.
 
-        A span item knows "ok" and "error" only, and the SDK makes an error of whatever is not "ok".
+        A span item knows "ok" and "error" only, and the SDK turns every status but "ok" into "error".
         """
         moved = sentry_sdk.get_client().options.get("stream_gen_ai_spans")  # sentry-sdk >= 2.60
         return bool(moved) and not isinstance(span, Transaction) and str(span.op).startswith("gen_ai.")
 
     @staticmethod
     def _finish_late(span: Span, sent: Transaction) -> None:
-        """Send a span whose transaction was sent before: the SDK would lose it.
+        """Send a span whose transaction was sent before. The SDK would lose it.
 
-        It goes out as a transaction of its own, with its own id, in the same trace and below the same parent.
+        It goes out as a transaction of its own, with its own id, in the same trace and with the same parent.
         """
         late = Transaction(
             op=span.op,
@@ -146,16 +158,16 @@ class TransactionSpans:
             start_timestamp=span.start_timestamp,
             status=span.status,
         )
-        late.update_data(span._data)
+        late.update_data(span.to_json().get("data") or {})
         sentry_sdk.start_transaction(late).finish(end_timestamp=datetime.now(timezone.utc))
 
 
 class StreamedSpans:
     """`trace_lifecycle="stream"`: every span is sent by itself; a root is a segment.
 
-    The SDK queues at most 2,000 spans per trace and drops what comes on top. A script that runs a chain in a
-    loop stays in one trace, because a script has one propagation context, and would lose spans. So when a trace
-    that began in this process has had `CROWDED` of our spans, the roots that follow get traces of their own.
+    The SDK queues at most 2,000 spans per trace and drops the rest. A script that runs a chain in a loop stays in
+    one trace, because a script has one propagation context, and would lose spans. So when a trace that began in
+    this process has had `CROWDED` of our spans, the roots that follow get traces of their own.
     """
 
     queues = True
@@ -174,11 +186,10 @@ class StreamedSpans:
         if parent is not None:
             self._crowd(parent.trace_id)
             return traces.start_span(name, attributes=attributes, parent_span=parent, active=False)
-        # An unsampled root makes itself current whatever `active` says; in a scope of its own that harms nobody.
+        # An unsampled root makes itself current whatever `active` is; in a scope of its own that harms nobody.
         with sentry_sdk.new_scope() as scope:
-            context = _context(scope)
-            crowded = self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None
-            if crowded or _wants_its_own_trace(context):
+            context = _propagation_context(scope)
+            if context is None or self._is_crowded(context) or _wants_its_own_trace(context):
                 scope.set_new_propagation_context()
             return traces.start_span(name, attributes=attributes, parent_span=None, active=False)
 
@@ -192,7 +203,7 @@ class StreamedSpans:
     def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
         try:
             span.set_attributes(dict(attributes))
-            # This model knows "ok" and "error"; that a run was cancelled is told by its outcome.
+            # This model knows "ok" and "error". That a run was cancelled is in its outcome.
             span.status = "error" if status == "internal_error" else "ok"
         finally:
             span.end()
@@ -200,8 +211,11 @@ class StreamedSpans:
     def link(self, scope: Scope, span: Any) -> None:
         scope.streamed_span = span
 
+    def _is_crowded(self, context: Any) -> bool:
+        return self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None
+
     def _crowd(self, trace_id: str) -> int:
-        """Count one more span of a trace, and say how many that makes."""
+        """Count one more span of a trace, and return how many that makes."""
         counts = self._spans_of_trace
         if trace_id not in counts and len(counts) >= self._MOST_TRACES:
             counts.clear()
@@ -217,27 +231,27 @@ class NoSpans:
     def current(self) -> None:
         return None
 
-    def start(self, parent: Any | None, *, op: str, name: str) -> None:
+    def start(self, parent: None, *, op: str, name: str) -> None:
         return None
 
-    def recording(self, span: Any) -> bool:
+    def recording(self, span: None) -> bool:
         return False
 
-    def rename(self, span: Any, *, op: str, name: str) -> None:
+    def rename(self, span: None, *, op: str, name: str) -> None:
         return None
 
-    def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
+    def finish(self, span: None, attributes: dict[str, AttributeValue], status: Status) -> None:
         return None
 
-    def link(self, scope: Scope, span: Any) -> None:
+    def link(self, scope: Scope, span: None) -> None:
         return None
 
 
-def _wants_its_own_trace(context: PropagationContext) -> bool:
+def _wants_its_own_trace(context: Any) -> bool:
     """Whether a root had better not join the current trace.
 
     The SDK samples by trace. A trace that came in from elsewhere is continued, as is the process's own while
-    everything is sampled. But where only a part is, one roll of the dice would decide for all the runs of a
+    everything is sampled. But where only a part is, one sampling decision would hold for all the runs of a
     script or a worker; there each root has a trace of its own.
     """
     options = sentry_sdk.get_client().options
@@ -245,18 +259,20 @@ def _wants_its_own_trace(context: PropagationContext) -> bool:
     return context.parent_span_id is None and not everything
 
 
-def _context(scope: Scope) -> PropagationContext:
-    """The trace that a root may join."""
-    context: PropagationContext | None = scope.get_active_propagation_context()
+def _propagation_context(scope: Scope) -> Any | None:
+    """The trace that a root may join, if the SDK shows it."""
+    if internals.get_propagation_context is None:
+        return None
+    context = internals.get_propagation_context(scope)
     if context is None:  # older versions of the SDK have none once the isolation scope was cleared
         sentry_sdk.get_isolation_scope().set_new_propagation_context()
-        context = scope.get_active_propagation_context()
+        context = internals.get_propagation_context(scope)
     return context
 
 
-def _baggage(context: PropagationContext) -> Baggage | None:
+def _baggage(context: Any) -> Any | None:
     """The baggage of an incoming trace."""
     if hasattr(context, "baggage"):
         return context.baggage
     incoming = context.dynamic_sampling_context  # sentry-sdk < 2.50
-    return Baggage(dict(incoming), mutable=False) if incoming else None
+    return internals.Baggage(dict(incoming), mutable=False) if incoming and internals.Baggage else None

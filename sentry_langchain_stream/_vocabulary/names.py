@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from .keys import Dialect
 from .providers import Platform
@@ -12,6 +11,8 @@ SpanKind = Literal["chat", "text_completion", "pipeline", "agent", "tool", "retr
 """What a span stands for."""
 
 DEFAULT_PIPELINE = "langchain"
+DEFAULT_AGENT = "LangGraph"
+"""The name that LangGraph gives a graph without one."""
 
 
 # The span op of a kind, a column per dialect. "function" is Sentry's predefined op of a plain function: of an
@@ -72,13 +73,24 @@ def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, what: str | None)
     return " ".join(part for part in (_VERBS.get(kind), what) if part)
 
 
-def pipeline(configured: str | None, metadata: Mapping[str, Any], from_sentry: str | None, run_name: str | None) -> str:
+def pipeline(*, configured: str | None, metadata: str | None, sentry: str | None, run: str | None) -> str:
     """The pipeline's name, by precedence.
 
     The constructor's argument, the run's metadata `pipeline_name`, Sentry's own pipeline-name
     context, the name of the root run, `"langchain"`.
     """
-    for candidate in (configured, metadata.get("pipeline_name"), from_sentry, run_name):
-        if isinstance(candidate, str) and candidate.strip():
+    for candidate in (configured, metadata, sentry, run):
+        if candidate is not None and candidate.strip():
             return candidate
     return DEFAULT_PIPELINE
+
+
+def agent(*, own: str | None, parent: str | None, run: str | None) -> str:
+    """The name of an agent: its own, else the run's, else LangGraph's default.
+
+    Args:
+        own: The name in its metadata, which a nested agent inherits.
+        parent: The name of the agent that it runs inside of.
+        run: The run's name.
+    """
+    return own if own and own != parent else run or DEFAULT_AGENT

@@ -31,7 +31,7 @@ DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 KINDS: tuple[RunKind, ...] = get_args(RunKind)
 SPAN_KINDS: tuple[SpanKind, ...] = get_args(SpanKind)
 dialects = st.sampled_from(DIALECTS)
-optional_names = st.one_of(st.none(), st.text(max_size=8))
+optional_texts = st.one_of(st.none(), st.text(max_size=8))
 
 
 # -- Names -----------------------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def test_whatever_tells_a_provider_it_has_a_name_and_a_platform(told: Any, hints
     assert found is not None or not (isinstance(told, str) and told)
 
 
-@given(st.sampled_from(SPAN_KINDS), dialects, st.text(min_size=1, max_size=9), optional_names)
+@given(st.sampled_from(SPAN_KINDS), dialects, st.text(min_size=1, max_size=9), optional_texts)
 def test_a_span_has_a_name(kind: SpanKind, dialect: Dialect, pipeline: str, what: str | None) -> None:
     """A span's name ends with what it is done to, or is the pipeline's; nothing is named "None"."""
     name = names.span_name(kind, dialect, pipeline, what)
@@ -59,10 +59,12 @@ def test_a_span_has_a_name(kind: SpanKind, dialect: Dialect, pipeline: str, what
         assert "None" not in name or "None" in (what or "")
 
 
-@given(values(leaves=3), values(leaves=3), values(leaves=3), values(leaves=3))
-def test_a_pipeline_always_has_a_name(configured: Any, metadata: Any, from_sentry: Any, run_name: Any) -> None:
+@given(optional_texts, optional_texts, optional_texts, optional_texts)
+def test_a_pipeline_always_has_a_name(
+    configured: str | None, metadata: str | None, from_sentry: str | None, run_name: str | None
+) -> None:
     """The pipeline's name is the first that says something, of whatever there is."""
-    name = names.pipeline(configured, {"pipeline_name": metadata}, from_sentry, run_name)
+    name = names.pipeline(configured=configured, metadata=metadata, sentry=from_sentry, run=run_name)
     candidates = [each for each in (configured, metadata, from_sentry, run_name) if isinstance(each, str)]
     assert name == next((each for each in candidates if each.strip()), "langchain")
 
@@ -136,17 +138,17 @@ parameters = st.fixed_dictionaries(
 requests = st.builds(
     Request,
     st.sampled_from(["chat", "text_completion"]),
-    optional_names,
-    optional_names,
-    function=optional_names,
+    optional_texts,
+    optional_texts,
+    function=optional_texts,
     parameters=parameters,
-    messages=optional_names,
-    system=optional_names,
-    tools=optional_names,
+    messages=optional_texts,
+    system=optional_texts,
+    tools=optional_texts,
     estimated_input=tokens,
 )
 responses = st.builds(
-    Response, optional_names, optional_names, st.lists(st.text(max_size=5), max_size=2).map(tuple), optional_names
+    Response, optional_texts, optional_texts, st.lists(st.text(max_size=5), max_size=2).map(tuple), optional_texts
 )
 calls = st.builds(
     Call,
@@ -165,20 +167,20 @@ runs = st.builds(
     run_of,
     st.one_of(st.none(), calls),
     st.sampled_from(KINDS),
-    agent=optional_names,
+    agent=optional_texts,
     attempt=st.one_of(st.none(), st.integers(1, 9)),
     fallback=st.one_of(st.none(), st.integers(1, 9)),
-    conversation=optional_names,
+    conversation=optional_texts,
     outcome=st.sampled_from(["completed", "cancelled", "abandoned", "failed"]),
     control=st.sampled_from([None, "interrupt", "handoff"]),
-    error_type=optional_names,
+    error_type=optional_texts,
     evicted=st.sampled_from([None, "idle", "limit", "exit"]),
     detail=st.one_of(
         st.none(),
-        st.builds(ToolCall, st.text(max_size=5), optional_names, optional_names, optional_names, optional_names),
-        st.builds(Retrieval, st.text(max_size=5), optional_names, tokens, optional_names),
+        st.builds(ToolCall, st.text(max_size=5), optional_texts, optional_texts, optional_texts, optional_texts),
+        st.builds(Retrieval, st.text(max_size=5), optional_texts, tokens, optional_texts),
         st.builds(
-            Agent, st.text(max_size=5), optional_names, optional_names, optional_names, st.one_of(st.none(), usages)
+            Agent, st.text(max_size=5), optional_texts, optional_texts, optional_texts, st.one_of(st.none(), usages)
         ),
     ),
 )
@@ -199,7 +201,7 @@ def test_whatever_is_known_of_a_run_can_be_sent(run: Run, dialect: Dialect, paus
             assert FITS[ATTRIBUTE_METADATA[key].type](value), (key, value)
         elif key.startswith("langchain_stream."):
             assert not any(word in key for word in SCRUBBED), key
-    assert stated["langchain_stream.outcome"] == run.outcome
+    assert stated["langchain_stream.outcome"] == run.ending.outcome
     assert stated == describe(run, dialect)
 
 
@@ -244,15 +246,15 @@ def trees(draw: st.DrawFn) -> list[Run]:
 def test_a_tree_of_runs_is_walked_as_it_is(made: list[Run]) -> None:
     """Every run below is found once and before what stands above it; the top is the top, whoever asks."""
     top = made[0]
-    below = top.below()
+    below = top.descendants()
     assert len(below) == len(made) - 1
     assert {run.id for run in below} == {run.id for run in made[1:]}
     place = {run.id: index for index, run in enumerate(below)}
     for run in made[1:]:
-        assert run.top() is top
+        assert run.root() is top
         assert run.parent is not None
         assert run.parent is top or place[run.id] < place[run.parent.id]
-        assert run in run.parent.below()
+        assert run in run.parent.descendants()
     chunks = [run.call.last_chunk_at for run in made if run.call is not None]
     assert top.active_at() == max([top.tree.touched, *chunks])
 
@@ -274,15 +276,15 @@ def test_a_run_belongs_to_the_agents_above_it(made: list[Run]) -> None:
 def test_a_run_remembers_the_newest_failures(told: list[list[int]]) -> None:
     """Of what failed below at most eight are kept, and no newer one is given up for an older."""
     run = run_of()
-    seen: dict[UUID, int] = {}
+    seen: dict[UUID, Any] = {}
     for numbers in told:
-        failures = {UUID(int=number): number for number in numbers}
-        run.remember(failures)
+        failures: dict[UUID, Any] = {UUID(int=number): number for number in numbers}
+        run.ending.remember(failures)
         seen.update(failures)
-    assert len(run.failed) <= 8
-    assert run.failed.items() <= seen.items()
+    assert len(run.ending.failed) <= 8
+    assert run.ending.failed.items() <= seen.items()
     if len(seen) <= 8:
-        assert run.failed == seen
+        assert run.ending.failed == seen
 
 
 # -- Containment -----------------------------------------------------------------------------------------------

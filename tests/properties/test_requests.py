@@ -20,6 +20,7 @@ from sentry_langchain_stream._from_langchain.parameters import _NESTED, PARAMETE
 from sentry_langchain_stream._runs.run import Control, Outcome, Start
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._vocabulary.keys import METADATA, TAGS
+from sentry_langchain_stream._vocabulary.names import DEFAULT_AGENT
 
 from .strategies import in_production, payloads, policies, scalars, texts, values
 
@@ -134,22 +135,19 @@ metadata_names = st.sampled_from(
     ["conversation_id", "session_id", "thread_id", "lc_agent_name", "langgraph_node", "ls_integration", "plan", "user"]
 )
 starts = st.builds(
-    lambda name, found, metadata: Start(UUID(int=1), None, "chain", name, tuple(found), metadata),
-    st.one_of(st.none(), texts, st.just(marks.GRAPH)),
+    lambda name, found, metadata: marks.read_start("chain", UUID(int=1), None, metadata, {"name": name, "tags": found}),
+    st.one_of(st.none(), texts, st.just(DEFAULT_AGENT)),
     st.lists(tags, max_size=30),
     st.one_of(payloads(metadata_names), st.dictionaries(metadata_names, texts, max_size=4)),
 )
 
 
-@given(starts, st.one_of(st.none(), texts))
-def test_whatever_a_start_tells_it_is_read(start: Start, above: str | None) -> None:
-    """Tags and metadata of any kind tell a node, a graph, an attempt and an agent's name, or nothing."""
-    assert isinstance(marks.is_node(start.tags), bool)
-    assert marks.is_graph(start) in (True, False)
-    assert not (marks.is_graph(start) and marks.is_node(start.tags))
-    assert isinstance(marks.agent_name(start, above), str)
-    attempt = marks.attempt(start.tags)
-    assert attempt is None or (type(attempt) is int and attempt >= 0)
+@given(starts)
+def test_whatever_a_start_says_it_is_read(start: Start) -> None:
+    """Tags and metadata of any kind mark a node, a graph, an attempt and an agent's name, or nothing."""
+    assert not (start.kind == "agent" and start.is_node)
+    assert start.agent_name is None or isinstance(start.agent_name, str)
+    assert start.attempt is None or (type(start.attempt) is int and start.attempt >= 0)
 
 
 @given(st.integers(0, 10**9), st.lists(st.text(max_size=5), max_size=4))

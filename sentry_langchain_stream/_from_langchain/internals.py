@@ -1,0 +1,96 @@
+"""Every name of langchain-core that is not documented for users, taken in this one module.
+
+A name that is missing switches its feature off. The import of this package never fails for it, and no span is lost.
+Seen in langchain-core 1.0 to 1.8. There is no upstream issue unless an entry links one.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from contextvars import ContextVar
+from types import CodeType
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import AsyncCallbackManager, manager
+
+from .._runtime.containment import warn_once
+from .._to_sentry.active_span import Caller
+
+try:
+    from langchain_core.runnables.config import var_child_runnable_config as _found
+
+    _enclosing_config: ContextVar[Any] | None = _found
+except ImportError:
+    _enclosing_config = None
+
+_start_code: CodeType | None = getattr(AsyncCallbackManager.on_llm_start, "__code__", None)
+configure: Any | None = getattr(manager, "_configure", None)
+"""Makes every callback manager. `SentryStreamIntegration` adds its handler there, and is off without it."""
+
+_OFF = {
+    "runnables.config.var_child_runnable_config": _enclosing_config,
+    "callbacks.AsyncCallbackManager.on_llm_start.__code__": _start_code,
+    "callbacks.manager._configure": configure,
+}
+
+
+def report_missing() -> None:
+    """Log, once per process, which names this version of langchain-core lacks."""
+    missing = [name for name, found in _OFF.items() if found is None]
+    if missing:
+        warn_once("internals of langchain-core", "langchain-core lacks names that this package uses: %s", missing)
+
+
+def enclosing_config() -> Any | None:
+    """The config of the run that encloses this code, if LangChain says so. Off without it: see `enclosing_run_id`."""
+    return _enclosing_config.get() if _enclosing_config is not None else None
+
+
+def enclosing_run_id() -> UUID | None:
+    """The id of the run that encloses this code, by LangChain's context.
+
+    It stands in where a run arrives without a parent though it has one: `with_fallbacks().ainvoke` hands its
+    children a config without callbacks (langchain-core 1.7), and so does a user who passes `callbacks` by hand
+    inside a node or a lambda. Without it, such a run is a root of its own.
+    """
+    config = enclosing_config()
+    parent = getattr(config.get("callbacks"), "parent_run_id", None) if config else None
+    return parent if isinstance(parent, UUID) else None
+
+
+_START_CODES = frozenset(map(id, (_start_code, *_start_code.co_consts))) if _start_code is not None else frozenset()
+"""The identities of that code and of the comprehensions in it: LangChain asks for each token, so this is quick."""
+
+
+def starts_completion_model(frame: Any) -> bool:
+    """Whether it is LangChain's async manager, about to start a completion model, that asks from this frame."""
+    return id(frame.f_code) in _START_CODES
+
+
+def caller() -> Caller | None:
+    """LangChain's call that starts a run, if one is on the stack.
+
+    Its frame holds the callback manager that calls us. That is made for the call and is mostly gone when the frame is.
+    Where it is not, as for sync v3 events, which start the run in a call that is over at once, another frame may get
+    the same identity; so the code is compared, too.
+    """
+    managers = vars(manager)
+    frame: Any = sys._getframe(1)
+    found: list[Any] = []
+    while frame is not None:
+        if frame.f_globals is managers:
+            found.append(frame)
+        elif found and frame.f_code.co_name != _COMPREHENSION:
+            # The outermost method: there are functions among them. Reading the variables of a frame is expensive.
+            owner = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
+            if owner is not None:
+                return Caller(id(frame), frame.f_code, weakref.ref(owner))
+            found.clear()  # somebody's wrapper around such a function: the manager is further up
+        frame = frame.f_back
+    return None
+
+
+_COMPREHENSION = "<listcomp>"
+"""Has a frame of its own before Python 3.12, which is over at once. LangChain starts completion models in one."""

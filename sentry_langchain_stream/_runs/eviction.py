@@ -1,0 +1,72 @@
+"""Ends runs whose end was never signalled: too many live ones, or too long without an event."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+from uuid import UUID
+
+from .run import Outcome, Run
+from .settings import Settings
+
+
+class End(Protocol):
+    """Ends a run."""
+
+    def __call__(self, run_id: UUID, outcome: Outcome, *, evicted: str) -> None: ...
+
+
+class Eviction:
+    """Keeps the live runs within `max_live_runs` and `max_idle_seconds`.
+
+    Args:
+        settings: The user's settings.
+        now: The monotonic clock, in seconds.
+        runs: The live runs by id, oldest first.
+        end: Ends one of them.
+    """
+
+    def __init__(self, settings: Settings, now: Callable[[], float], runs: dict[UUID, Run], end: End) -> None:
+        self._settings = settings
+        self._now = now
+        self._runs = runs
+        self._end = end
+        # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
+        self._roots: deque[UUID] = deque()
+
+    def add(self, run: Run) -> None:
+        """Watch a run that has no live parent."""
+        self._roots.append(run.id)
+
+    def make_room(self) -> None:
+        """End the oldest trees if there are too many live runs."""
+        while len(self._runs) >= self._settings.max_live_runs:
+            try:
+                oldest = next(iter(self._runs.values()))
+            except (StopIteration, RuntimeError):  # another thread was faster
+                return
+            root = oldest.root()
+            for run_id in list(root.children) if root.implicit else [root.id]:
+                self._end(run_id, "abandoned", evicted="limit")
+            self._end(oldest.id, "abandoned", evicted="limit")
+
+    def sweep(self) -> None:
+        """End what has been idle too long. Each call looks at two trees at most, and every tree gets its turn."""
+        for _ in range(min(2, len(self._roots))):
+            try:
+                run_id = self._roots.popleft()
+            except IndexError:  # another thread was faster
+                return
+            run = self._runs.get(run_id)
+            if run is None:
+                continue
+            longest = self._settings.max_idle_seconds
+            if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
+                self._end(run_id, "abandoned", evicted="idle")
+            else:
+                self._roots.append(run_id)
+
+    def forget(self) -> None:
+        """Forget all runs."""
+        self._roots.clear()

@@ -1,0 +1,151 @@
+"""Every name of sentry-sdk that is not documented for users, taken in this one module.
+
+A name that is missing switches its feature off. The import of this package never fails for it, and no span is lost.
+`report_missing` logs one line that says what is off. Seen in sentry-sdk 2.44 to 2.75; where a name came later or went
+earlier, its entry says so. There is no upstream issue unless an entry links one.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from sentry_sdk.consts import VERSION
+from sentry_sdk.integrations import DidNotEnable
+
+from .._runtime.containment import warn_once
+
+
+class Internal(NamedTuple):
+    """A private name of the SDK.
+
+    Args:
+        module: The module that it is in.
+        name: Its name there. A dot leads to the attribute of a class.
+        off: What is off without it.
+        since: The version that brought it, if that is later than the oldest supported one.
+    """
+
+    module: str
+    name: str
+    off: str
+    since: tuple[int, ...] = (2, 44)
+
+
+TABLE: list[Internal] = []
+"""Every name that is taken when this module is imported."""
+
+_missing: list[Internal] = []
+
+
+def _take(module: str, name: str, *, off: str, since: tuple[int, ...] = (2, 44)) -> Any | None:
+    """The value of a private name, or `None` if the SDK does not have it."""
+    entry = Internal(module, name, off, since)
+    TABLE.append(entry)
+    try:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, DidNotEnable):
+        if tuple(int(part) for part in VERSION.split(".")[:2]) >= since:
+            _missing.append(entry)
+        return None
+    return found
+
+
+def report_missing() -> None:
+    """Log, once per process, what is off because this version of the SDK lacks a name."""
+    if _missing:
+        lacking = ", ".join(f"{entry.module}.{entry.name} ({entry.off})" for entry in _missing)
+        warn_once("internals", "sentry-sdk %s lacks names that this package knows it by: %s", VERSION, lacking)
+
+
+# -- Spans that are prepared for sending (`plain_spans`) ---------------------------------------------------------------
+
+_OFF = "the SDK prepares our spans itself, which costs a little more"
+
+serialize = _take("sentry_sdk.serializer", "serialize", off=_OFF)
+repr_processors: list[Any] | None = _take("sentry_sdk.serializer", "global_repr_processors", off=_OFF)
+"""Asked about every value that is sent. Django's integration registers one, as soon as Django is installed."""
+format_timestamp = _take("sentry_sdk.utils", "format_timestamp", off=_OFF)
+
+# -- Whether the SDK is sending on this very thread (`client.is_sending`) ----------------------------------------------
+
+is_serializing: ContextVar[bool] | None = _take(
+    "sentry_sdk.utils", "disable_capture_event", off="a run that ends while the SDK serialises an event may be lost"
+)
+
+
+def senders(client: Any, *, metrics: bool) -> list[Any]:
+    """The parts of a client that send from a thread of their own and can start it.
+
+    Args:
+        client: The client.
+        metrics: Whether the one for metrics is wanted, too.
+    """
+    queues = [getattr(getattr(client, "transport", None), "_worker", None), getattr(client, "span_batcher", None)]
+    if metrics:
+        queues.append(getattr(client, "metrics_batcher", None))
+    return [each for each in queues if hasattr(each, "_ensure_thread")]
+
+
+def is_flushing(client: Any) -> bool:
+    """Whether a queue of this client is adding or sending on this thread; what is added meanwhile, it drops."""
+    queues = (getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None))
+    return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in queues if queue is not None)
+
+
+# -- Traces that a root may join (`span_models`) -----------------------------------------------------------------------
+
+_OFF = "root spans start traces of their own, also where an incoming trace could be continued"
+
+get_propagation_context = _take("sentry_sdk.scope", "Scope.get_active_propagation_context", off=_OFF)
+Baggage = _take("sentry_sdk.tracing_utils", "Baggage", off=_OFF)
+
+# -- Scopes (`client`, `active_span`) ----------------------------------------------------------------------------------
+
+_OFF = "a run that ends in another request is sent with that request's user and tags"
+
+use_scope = _take("sentry_sdk.scope", "use_scope", off=_OFF)
+use_isolation_scope = _take("sentry_sdk.scope", "use_isolation_scope", off=_OFF)
+
+_OFF = "spans of what runs inside a run are not its children"
+
+scope_slots: tuple[str, ...] | None = _take("sentry_sdk.scope", "Scope.__slots__", off=_OFF)
+_set_current_scope = _take("sentry_sdk.scope", "Scope.set_current_scope", off=_OFF)
+can_nest = _set_current_scope is not None and scope_slots is not None and "_span" in scope_slots
+"""Whether a scope of ours can stand in for the current one."""
+
+
+def set_current_scope(scope: Any) -> None:
+    """Make a scope the current one. Call it only if `can_nest`."""
+    if _set_current_scope is not None:
+        _set_current_scope(scope)
+
+
+# -- Pipelines and issues ----------------------------------------------------------------------------------------------
+
+get_pipeline_name = _take(
+    "sentry_sdk.ai.monitoring", "get_ai_pipeline_name", off="`set_ai_pipeline_name` does not name pipelines"
+)
+add_global_event_processor = _take(
+    "sentry_sdk.scope", "add_global_event_processor", off="a web framework may report a failure a second time"
+)
+event_from_exception = _take("sentry_sdk.utils", "event_from_exception", off="failed runs are not reported as issues")
+
+# -- Sentry's own LangChain and LangGraph integrations (`other_integrations`) ------------------------------------------
+
+
+def langchain_handler_class() -> type | None:
+    """The class of Sentry's own LangChain handler.
+
+    Its import takes 0.4 to 1.4 s, because it loads the provider packages that are installed. `sentry_sdk.init` has
+    done that by default, so it is imported when the first handler is made.
+    """
+    found = _take(
+        "sentry_sdk.integrations.langchain",
+        "SentryLangchainCallback",
+        off="every model call appears twice while Sentry's LangchainIntegration is enabled",
+    )
+    return found if isinstance(found, type) else None
