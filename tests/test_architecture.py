@@ -28,6 +28,7 @@ FINER: dict[str, list[set[str]]] = {
         {"cutting"},
         {"policy"},
         {"gathered", "labels", "budget"},
+        {"lists"},
         {"parts"},
         {"messages"},
     ],

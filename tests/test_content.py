@@ -25,6 +25,7 @@ from langchain_core.messages import (
     ToolMessageChunk,
 )
 
+from sentry_langchain_stream._content.lists import Part
 from sentry_langchain_stream._content.messages import (
     input_messages,
     output_messages,
@@ -34,7 +35,6 @@ from sentry_langchain_stream._content.messages import (
     system_instructions,
     text_of,
 )
-from sentry_langchain_stream._content.parts import Part
 from sentry_langchain_stream._content.policy import Limits, Policy
 
 OPEN = Policy(inputs=True, outputs=True)

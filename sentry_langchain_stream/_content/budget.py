@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from itertools import islice
 from math import isfinite
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from . import media
 from .cutting import fitted, mark
 from .policy import Policy
-from .reading import spoken_text
+from .reading import text_or_type
 
 _T = TypeVar("_T")
 
@@ -60,6 +61,16 @@ class Budget:
         if self.left < length + besides:
             raise Full
         self.left -= length
+
+    @contextmanager
+    def share(self, allowed: int) -> Iterator[Budget]:
+        """A part of the budget, of at most `allowed` characters. What is taken from it is taken from the whole.
+
+        If it does not suffice, and `Full` is raised, nothing has been taken.
+        """
+        part = Budget(self.policy, allowed)
+        yield part
+        self.left -= allowed - part.left
 
     def text(self, text: str, reserve: int = 0) -> str | None:
         """A piece of text as it may be kept, see `Policy.text`, cut to the room as well.
@@ -124,7 +135,7 @@ class Budget:
             return self._object(entries, path, spoken)
         if isinstance(value, (list, tuple, set, frozenset, deque)):
             return self._list(value, path, spoken)
-        return self.text(spoken_text(value), reserve)
+        return self.text(text_or_type(value), reserve)
 
     def _object(self, entries: Iterable[tuple[Any, Any]], path: Path, spoken: Callable[[Path], bool] | None) -> Any:
         found: dict[str, Any] = {}
@@ -132,7 +143,7 @@ class Budget:
         for key, each in _unbroken(entries):
             if isinstance(key, str) and key in _LEFT_OUT:
                 continue
-            name = self._name(spoken_text(key))
+            name = self._name(text_or_type(key))
             length = len(spelled(name)) + 4
             if len(found) >= _ITEMS or self.left < length + _LEAST * (len(path) + 3):
                 found["..."] = self._counted(_CUT)

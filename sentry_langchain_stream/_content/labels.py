@@ -10,6 +10,7 @@ from uuid import UUID
 
 from .._vocabulary.keys import METADATA, TAGS
 from .policy import Policy
+from .reading import str_of
 
 
 def conversation_id(metadata: Mapping[str, Any]) -> str | None:
@@ -19,7 +20,7 @@ def conversation_id(metadata: Mapping[str, Any]) -> str | None:
     """
     for name in ("conversation_id", "session_id", "thread_id"):
         told = metadata.get(name)
-        if isinstance(told, (str, int, UUID)) and not isinstance(told, bool) and (found := _text(told)):
+        if isinstance(told, (str, int, UUID)) and not isinstance(told, bool) and (found := str_of(told)):
             return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
     return None
 
@@ -43,7 +44,7 @@ def user_labels(
     if kept:
         found[TAGS] = kept
     for key in keys:
-        if key in metadata and (text := _short(_text(metadata[key]), policy)):
+        if key in metadata and (text := _short(str_of(metadata[key]) or "", policy)):
             found[METADATA + key] = text
     return found
 
@@ -51,14 +52,6 @@ def user_labels(
 def _short(text: str, policy: Policy) -> str | None:
     kept = policy.text(text)
     return kept if kept is None or len(kept) <= _LONGEST_LABEL else f"{kept[: _LONGEST_LABEL - 3]}..."
-
-
-def _text(value: object) -> str:
-    """A value as a text, an empty one if it has none to give: one tag or id must not cost the others."""
-    try:
-        return str(value)
-    except Exception:  # whatever a user's object does, it is not our failure
-        return ""
 
 
 _OWN_TAG = re.compile(

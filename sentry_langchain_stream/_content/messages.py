@@ -9,12 +9,12 @@ a whole image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import parts
-from .budget import Budget, Full, spelled
-from .parts import Part
+from .budget import Budget, spelled
+from .lists import Part, both_ends, json_list
 from .policy import Policy
 from .reading import as_id, field
 
@@ -38,33 +38,27 @@ def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
     said = [(message, said_by) for message, said_by in _said(messages) if said_by not in ("system", None)]
     if not said:
         return None
-    latest = range(len(said) - 1, -1, -1)
-    return _listed(
-        len(said),
-        lambda index, budget: _message(*said[index], budget),
-        lambda missing: _cut_messages([said[index][0] for index in missing]),
-        latest,
+    return json_list(
+        said,
+        lambda each, budget: _message(*each, budget),
+        lambda missing: _cut_messages([message for message, _ in missing]),
         policy,
-        first=next((index for index in latest if said[index][1] == "user"), None),
+        latest_first=True,
+        always=max((index for index, (_, role) in enumerate(said) if role == "user"), default=None),
     )
 
 
 def system_instructions(messages: Iterable[Any], policy: Policy) -> str | None:
     """The text of the system messages, or `None` if there are none."""
     found = [message for message, said_by in _said(messages) if said_by == "system"]
-    told = parts.ends(len(found), lambda index, budget: _parts(found[index], budget), Budget(policy))
-    texts = [part["content"] for part in told if part["type"] == "text"]
+    texts = [part["content"] for part in both_ends(found, _parts, Budget(policy)) if part["type"] == "text"]
     return "\n".join(texts) if texts else None
 
 
 def prompt_messages(prompts: Sequence[str], policy: Policy) -> str:
     """The prompts of a non-chat model, as JSON."""
-    return _listed(
-        len(prompts),
-        lambda index, budget: _message(prompts[index], "user", budget),
-        lambda missing: _cut_messages([prompts[index] for index in missing]),
-        range(len(prompts) - 1, -1, -1),
-        policy,
+    return json_list(
+        prompts, lambda prompt, budget: _message(prompt, "user", budget), _cut_messages, policy, latest_first=True
     )
 
 
@@ -75,12 +69,10 @@ def output_messages(answers: Iterable[tuple[Any, str | None]], policy: Policy) -
         answers: `(message or text, finish reason)`, one per generation.
         policy: What may be recorded.
     """
-    said = list(answers)
-    return _listed(
-        len(said),
-        lambda index, budget: _message(said[index][0], "assistant", budget, said[index][1]),
-        lambda missing: _cut_messages([said[index][0] for index in missing]),
-        range(len(said)),
+    return json_list(
+        list(answers),
+        lambda answer, budget: _message(answer[0], "assistant", budget, answer[1]),
+        lambda missing: _cut_messages([message for message, _ in missing]),
         policy,
     )
 
@@ -127,8 +119,7 @@ def tool_result(output: Any, policy: Policy) -> str | None:
     if not bodies and parts.are_blocks(output) and any(isinstance(block, Mapping) for block in output):
         bodies = [output]
     if bodies:
-        told = parts.ends(len(bodies), lambda index, budget: _result(bodies[index], budget), Budget(policy))
-        return "\n".join(map(parts.label, told))
+        return "\n".join(map(parts.label, both_ends(bodies, _result, Budget(policy))))
     return _told(field(output, "update") or {} if _is_command(output) else output, policy)
 
 
@@ -139,13 +130,8 @@ def retrieved_documents(found: Iterable[Any], policy: Policy) -> str | None:
     """
     if not policy.outputs:
         return None
-    ranked = list(found)
-    return _listed(
-        len(ranked),
-        lambda index, budget: _document(ranked[index], budget),
-        lambda missing: {"content": f"[... {len(missing)} documents cut ...]"},
-        range(len(ranked)),
-        policy,
+    return json_list(
+        list(found), _document, lambda missing: {"content": f"[... {len(missing)} documents cut ...]"}, policy
     )
 
 
@@ -162,48 +148,6 @@ def parts_of(message: Any, policy: Policy) -> Iterator[Part]:
 def text_of(value: object) -> str:
     """The plain text of a token or a message's content, which may be a list of blocks."""
     return value if isinstance(value, str) else "".join(parts.texts_in(value))
-
-
-# -- Lists that keep to a limit --------------------------------------------------------------------------------
-
-
-def _listed(
-    count: int,
-    tell: Callable[[int, Budget], dict[str, Any]],
-    mark: Callable[[Sequence[int]], dict[str, Any]],
-    order: Iterable[int],
-    policy: Policy,
-    first: int | None = None,
-) -> str:
-    """A JSON list no longer than an attribute's limit. What does not fit any more is not looked at.
-
-    Args:
-        count: How many entries there are.
-        tell: Makes one of them.
-        mark: Makes what stands in place of some that were cut.
-        order: Which to tell as long as there is room.
-        policy: What may be recorded.
-        first: The one to tell in any case. It leaves half of the room to the others.
-    """
-    left = policy.limits.attribute - 2 - 2 * parts.MARK
-    told: dict[int, str] = {}
-    try:
-        for index in order if first is None else (first, *order):
-            if index not in told:
-                budget = Budget(policy, left // 2 if index == first and count > 1 else left)
-                told[index] = spelled(tell(index, budget))
-                left -= len(told[index]) + 2
-    except Full:
-        pass
-    listed: list[str] = []
-    above = -1
-    for index in (*sorted(told), count):
-        if index > above + 1:
-            listed.append(spelled(mark(range(above + 1, index))))
-        if index < count:
-            listed.append(told[index])
-        above = index
-    return f"[{', '.join(listed)}]"
 
 
 def _cut_messages(messages: Sequence[Any]) -> dict[str, Any]:
@@ -309,10 +253,8 @@ def _document(document: Any, budget: Budget) -> dict[str, Any]:
         shown = {name: each for name, each in metadata.items() if isinstance(each, (str, int, float))}
     content = document if isinstance(document, str) else field(document, "page_content")
     if isinstance(content, str):
-        inside = Budget(budget.policy, budget.left // 2 if shown else budget.left)
-        before = inside.left
-        told["content"] = inside.text(content) or ""
-        budget.left -= before - inside.left
+        with budget.share(budget.left // 2 if shown else budget.left) as share:
+            told["content"] = share.text(content) or ""
     if shown:
         budget.take(len('"metadata": '))
         told["metadata"] = budget.value(shown)

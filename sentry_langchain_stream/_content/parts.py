@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import media
-from .budget import Budget, Full, spelled
+from .budget import Budget, spelled
+from .lists import MARK, Part, both_ends
 from .reading import as_id, field
-
-Part = dict[str, Any]
-
-MARK = 140
-"""Characters that a mark in place of what was cut takes at most."""
 
 _THOUGHTS = frozenset({"reasoning", "thinking", "reasoning_content", "reasoningContent"})
 _THOUGHT_IN = ("reasoning", "thinking", "text", "summary", "content", *sorted(_THOUGHTS), "reasoningText")
@@ -37,12 +33,13 @@ def said(message: Any, budget: Budget) -> list[Part]:
     calls = [call for call in calls if isinstance(call, Mapping)]
     known = {name for call in calls for name in (_call_id(call), _call_name(call))}
 
-    def tell(index: int, budget: Budget) -> Iterable[Part]:
-        return (
-            _part(blocks[index], budget, known) if index < len(blocks) else [_call(calls[index - len(blocks)], budget)]
-        )
+    said_things: list[tuple[Any, bool]] = [*((block, False) for block in blocks), *((call, True) for call in calls)]
 
-    return ends(len(blocks) + len(calls), tell, budget)
+    def parts_of(thing: tuple[Any, bool], budget: Budget) -> Iterable[Part]:
+        body, is_call = thing
+        return [_call(body, budget)] if is_call else _part(body, budget, known)
+
+    return both_ends(said_things, parts_of, budget)
 
 
 def response(call_id: Any, body: Any, status: Any, budget: Budget) -> Part:
@@ -60,7 +57,7 @@ def result_text(body: Any, budget: Budget) -> str:
     if not body:
         return ""
     if are_blocks(body):
-        return "".join(map(label, ends(len(body), lambda index, inside: _part(body[index], inside), budget)))
+        return "".join(map(label, both_ends(body, _part, budget)))
     inside = Budget(budget.policy, budget.left // 2)  # as JSON in JSON it may become twice as long
     told = spelled(inside.value(body))
     budget.take(len(spelled(told)))
@@ -73,33 +70,6 @@ def label(part: Part) -> str:
         return media.label(part)
     told = next((part[name] for name in ("content", "result") if isinstance(part.get(name), str)), None)
     return f"[{part['type']}]" if told is None else str(told)
-
-
-def ends(count: int, tell: Callable[[int, Budget], Iterable[Part]], budget: Budget) -> list[Part]:
-    """Parts from both ends of a list inwards, as long as there is room; a mark in place of those in the middle.
-
-    None but the last takes more than half of what is left, so that a long beginning leaves room for the end.
-    """
-    reserve = MARK if count > 1 else 0
-    budget.take(reserve)
-    told: dict[int, list[Part]] = {}
-    try:
-        for turn in range(count):
-            index = count - 1 - turn // 2 if turn % 2 else turn // 2
-            allowed = budget.left if turn == count - 1 else budget.left // 2
-            inner = Budget(budget.policy, allowed)
-            told[index] = list(tell(index, inner))
-            budget.left -= allowed - inner.left
-    except Full:
-        if count == 1:
-            raise
-    if len(told) == count:
-        budget.left += reserve
-        return [part for index in range(count) for part in told[index]]
-    begun = (len(told) + 1) // 2
-    mark = {"type": "text", "content": f"[... {count - len(told)} parts cut ...]"}
-    beginning = [part for index in range(begun) for part in told[index]]
-    return [*beginning, mark, *(part for index in sorted(told) if index >= begun for part in told[index])]
 
 
 def texts_in(body: object) -> Iterator[str]:
@@ -126,6 +96,17 @@ def are_blocks(body: Any) -> bool:
         or (isinstance(block, Mapping) and (isinstance(block.get("text"), str) or _kind(block) in media.KINDS))
         for block in body
     )
+
+
+def has_answer(block: object) -> bool:
+    """Whether a content block has a piece of an answer in it: text, data, arguments, not just its own description."""
+    if isinstance(block, Mapping):
+        return any(value for name, value in block.items() if name not in _DESCRIPTION)
+    return isinstance(block, str) and bool(block)
+
+
+_DESCRIPTION = frozenset({"type", "index", "id", "extras", "annotations", "mime_type", "encoding"})
+"""What describes a block, rather than being a part of the answer."""
 
 
 # -- One block, whatever it is called ------------------------------------------------------------------------------

@@ -42,9 +42,15 @@ def count(value: object) -> int | None:
     return int(value) if value >= 0 and value != inf and value == int(value) else None
 
 
-def spoken_text(value: object) -> str:
-    """The text of an object, or its type if it has none to give."""
+def str_of(value: object) -> str | None:
+    """The text of an object, or `None` if it fails to give one."""
     try:
         return str(value)
     except Exception:  # whatever a user's object does, it is not our failure
-        return f"[{type(value).__name__}]"
+        return None
+
+
+def text_or_type(value: object) -> str:
+    """The text of an object, or its type if it fails to give one."""
+    text = str_of(value)
+    return f"[{type(value).__name__}]" if text is None else text

@@ -15,7 +15,7 @@ from .._runs.live_runs import LiveRuns
 from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
 from .._runs.usage import approximate
-from .._runtime.containment import contain, contained, warn_once
+from .._runtime.containment import contained, warn_once
 from .._to_sentry.other_integrations import warn_of_rival
 from . import payloads, stream_events
 
@@ -66,13 +66,11 @@ class ModelRuns:
             options = {**(kwargs.get("options") or {}), **(kwargs.get("invocation_params") or {})}
             request = Request(operation="chat" if messages is not None else "text_completion")
             provider = None
-            try:
+            with contained("extract.provider"):
                 provider = payloads.provider(serialized, start.metadata, options)
                 if provider is not None:
                     warn_of_rival(provider.integration)
-            except Exception as error:
-                contain("extract.provider", error)
-            try:
+            with contained("extract.request"):
                 request = payloads.request(
                     serialized,
                     messages=messages,
@@ -84,8 +82,6 @@ class ModelRuns:
                     provider=provider,
                     name=start.name,
                 )
-            except Exception as error:
-                contain("extract.request", error)
             gathered = Gathered(policy) if policy.outputs else None
             return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch_size)
 
@@ -93,14 +89,9 @@ class ModelRuns:
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
         """A chunk has arrived. This runs once per token, so it does no more than it must."""
-        run = self._live(run_id)
-        if run is None or (call := run.call) is None:
-            return
         now = self._now()
-        if not call.streamed:
-            call.streamed = True
-            run.place.deactivate()  # from now on the consumer is at work in between
-        if call.echoes and self._echo(call):
+        call = self._receiving(run_id)
+        if call is None:
             return
         if not call.by_events and ((token and token.__class__ is str) or payloads.has_content(token, chunk)):
             call.add_chunk(now)
@@ -113,14 +104,9 @@ class ModelRuns:
 
     def gather_event(self, run_id: UUID, event: object) -> None:
         """A v3 stream event has arrived, see `Call.follow_events`. This runs once per token, too."""
-        run = self._live(run_id)
-        if run is None or (call := run.call) is None:
-            return
         now = self._now()
-        if not call.streamed:
-            call.streamed = True
-            run.place.deactivate()
-        if call.echoes and self._echo(call):
+        call = self._receiving(run_id)
+        if call is None:
             return
         if not call.by_events:
             call.follow_events()
@@ -132,12 +118,21 @@ class ModelRuns:
         if usage is not None and not call.repeats:
             call.reported = usage
         if stream_events.failed(event):
-            self.end(run.id, "failed", None)
+            self.end(run_id, "failed", None)
 
-    @staticmethod
-    def _echo(call: Call) -> bool:
-        call.events += 1
-        return call.events % (call.echoes + 1) != 1
+    def _receiving(self, run_id: UUID) -> Call | None:
+        """The call that a chunk or event belongs to, unless it repeats one that was counted."""
+        run = self._live(run_id)
+        if run is None or (call := run.call) is None:
+            return None
+        if not call.streamed:
+            call.streamed = True
+            run.place.deactivate()  # from now on the consumer's code runs in between
+        if call.echoes:
+            call.events += 1
+            if call.events % (call.echoes + 1) != 1:
+                return None
+        return call
 
     def end(self, run_id: UUID, how: Outcome, response: Any, error: BaseException | None = None) -> None:
         """A model's run ends, with its answer or what had arrived of it."""
@@ -145,11 +140,9 @@ class ModelRuns:
         if run is None:
             return
         if run.call is not None and response is not None:
-            try:
+            with contained("extract.response"):
                 # A call that is not recorded is followed for its metrics, which hold no content.
                 self._answer(run.call, run.policy if run.place.recording else NOTHING, response, how)
-            except Exception as failure:
-                contain("extract.response", failure)
         if error is not None:
             self._runs.end_batch(run_id)
         self._runs.end(run_id, how, error)

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from .._content.reading import as_text, count
-from .._runtime.containment import contain
+from .._runtime.containment import contained
 
 # Our name of a request parameter -> the names that providers give it, and what its value must be.
 PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
@@ -80,12 +80,10 @@ def _read(place: Mapping[str, Any], found: dict[str, Any]) -> None:
         value = place[spelling]
         if value is None or name in found:
             continue
-        try:
+        with contained(f"request parameter {name}"):
             accepted = accept(value)
             if accepted is not None:
                 found[name] = accepted
-        except Exception as error:
-            contain(f"request parameter {name}", error)
 
 
 def _texts(value: object) -> list[str] | None:

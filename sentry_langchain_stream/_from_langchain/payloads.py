@@ -12,11 +12,12 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from .._content.messages import input_messages, output_messages, prompt_messages, system_instructions, text_of
+from .._content.parts import has_answer
 from .._content.policy import Policy
 from .._content.reading import as_text, count
 from .._runs.call import Request, Response
 from .._runs.usage import Usage
-from .._runtime.containment import contain, contained
+from .._runtime.containment import contained
 from .._vocabulary import providers
 from .._vocabulary.providers import Provider
 from .offered_tools import tool_definitions
@@ -61,14 +62,10 @@ def request(
         told = policy.beside(system, tools, ahead=1)
         said = _safely("input messages", lambda: _input(messages, prompts, told))
     model = estimate = None
-    try:
+    with contained("extract.model"):
         model = _model(arguments, metadata, options)
-    except Exception as error:
-        contain("extract.model", error)
-    try:
+    with contained("extract.input estimate"):
         estimate = _estimate(messages if messages is not None else prompts or (), token_counter)
-    except Exception as error:
-        contain("extract.input estimate", error)
     return Request(
         operation="chat" if messages is not None else "text_completion",
         model=model,
@@ -156,9 +153,9 @@ def chunk_usage(chunk: Any) -> Usage | None:
 
 
 def has_content(token: object, chunk: Any) -> bool:
-    """Whether a chunk brings something: text, tool-call data or a reasoning block, not just a role."""
+    """Whether a chunk has content: text, tool-call data or a reasoning block, not just a role."""
     if token:
-        return token.__class__ is str or _has_blocks(token)
+        return any(map(has_answer, token)) if isinstance(token, (list, tuple)) else True
     message = getattr(chunk, "message", None)
     if message is None:
         return False
@@ -166,20 +163,6 @@ def has_content(token: object, chunk: Any) -> bool:
         return True
     extra = getattr(message, "additional_kwargs", None)
     return bool(extra and extra.get("reasoning_content"))
-
-
-def _has_blocks(blocks: object) -> bool:
-    """Whether any content block holds something besides its type and its place."""
-    if not isinstance(blocks, (list, tuple)):
-        return True
-    return any(
-        (isinstance(block, str) and block)
-        or (
-            isinstance(block, Mapping)
-            and any(value for name, value in block.items() if name not in ("type", "index", "id"))
-        )
-        for block in blocks
-    )
 
 
 def _described(serialized: object) -> Mapping[str, Any]:

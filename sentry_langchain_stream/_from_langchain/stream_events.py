@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._content.parts import has_answer
 from .._runs.usage import Usage
 
 
@@ -31,9 +32,9 @@ def read(event: object) -> tuple[str, bool, Usage | None]:
     if kind == "content-block-delta":
         delta = _block(event, "delta")
         text = delta.get("text") if delta.get("type") in ("text-delta", "text") else None
-        return text if isinstance(text, str) else "", _brings(delta), None
+        return text if isinstance(text, str) else "", has_answer(delta), None
     if kind == "content-block-start":
-        return "", _brings(_block(event, "content")), None
+        return "", has_answer(_block(event, "content")), None
     return "", False, Usage.reported(event.get("usage")) if kind == "message-finish" else None
 
 
@@ -42,16 +43,8 @@ def failed(event: object) -> bool:
     return isinstance(event, Mapping) and event.get("event") == "error"
 
 
-# What a block tells of itself, rather than of the answer.
-_ABOUT = frozenset({"type", "index", "id", "extras", "annotations", "mime_type", "encoding"})
-
-
 def _block(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     block = event.get(name) or event.get("content_block")
     if isinstance(block, Mapping) and block.get("type") == "block-delta":
         block = block.get("fields")
     return block if isinstance(block, Mapping) else {}
-
-
-def _brings(block: Mapping[str, Any]) -> bool:
-    return any(value for name, value in block.items() if name not in _ABOUT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from .._runtime.containment import contain
-from .._vocabulary.keys import KEYS, AttributeValue, Dialect, Fact
+from .._runtime.containment import contained
+from .._vocabulary.keys import AttributeValue, Dialect, Fact, spell
 from .call import Call
 from .run import Agent, Detail, Retrieval, Run, ToolCall
 
@@ -18,22 +18,22 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
 
     Each group of facts is contained for itself: what cannot be worked out costs its own attributes only.
     """
-    stated: dict[str, AttributeValue] = {**run.labels}
-    spelled = KEYS[dialect]
-    groups = [identity(run), ending(run), operation(run, dialect)]
+    attributes: dict[str, AttributeValue] = {**run.labels}
+    with _IDENTITY:
+        spell(identity(run), dialect, attributes)
+    with _ENDING:
+        spell(ending(run), dialect, attributes)
+    with _OPERATION:
+        spell(operation(run, dialect), dialect, attributes)
     if run.call is not None:
-        groups += [group(run.call) for group in _CALL]
+        for of_call, group in _CALL:
+            with group:
+                spell(of_call(run.call), dialect, attributes)
     elif run.detail is not None:
-        groups.append(_DETAIL[type(run.detail)](run.detail))
-    for facts in groups:
-        try:
-            for fact, value in facts:
-                if value is not None:
-                    for key in spelled[fact]:
-                        stated[key] = value
-        except Exception as error:
-            contain(f"attributes.{getattr(facts, '__name__', '?')}", error)
-    return stated
+        of_detail, group = _DETAIL[type(run.detail)]
+        with group:
+            spell(of_detail(run.detail), dialect, attributes)
+    return attributes
 
 
 def identity(run: Run) -> Facts:
@@ -157,8 +157,15 @@ def content(call: Call) -> Facts:
     yield Fact.OUTPUT_MESSAGES, call.response.messages
 
 
-_CALL: tuple[Callable[[Call], Facts], ...] = (request, response, usage, cost, timing, content)
-_DETAIL: Mapping[type[Detail], Callable[[Any], Facts]] = {Agent: agent, ToolCall: tool, Retrieval: retrieval}
+# The groups of facts, each with what contains its failure.
+_IDENTITY, _ENDING, _OPERATION = (contained(f"attributes.{each.__name__}") for each in (identity, ending, operation))
+_CALL: tuple[tuple[Callable[[Call], Facts], contained], ...] = tuple(
+    (group, contained(f"attributes.{group.__name__}")) for group in (request, response, usage, cost, timing, content)
+)
+_DETAIL: Mapping[type[Detail], tuple[Callable[[Any], Facts], contained]] = {
+    kind: (group, contained(f"attributes.{group.__name__}"))
+    for kind, group in ((Agent, agent), (ToolCall, tool), (Retrieval, retrieval))
+}
 
 # The facts of the fields of `Usage`, and those of `Cost`, in their order.
 _USAGE = (

@@ -11,7 +11,7 @@ import sentry_sdk
 from sentry_sdk.types import Event, Hint
 
 from .._content.policy import Policy
-from .._content.reading import spoken_text
+from .._content.reading import text_or_type
 from . import internals
 from .span_models import AnySpan, SpanBackend
 
@@ -90,7 +90,7 @@ def _keep_private(event: Event, error: BaseException, policy: Policy) -> None:
     """
     quoting = [each for each in _chain(error) if not _may_quote(each, policy)]
     classes = {type(each).__name__ for each in quoting}
-    quotes = [quote for quote in map(spoken_text, quoting) if quote]
+    quotes = [quote for quote in map(text_or_type, quoting) if quote]
     for exception in event.get("exception", {}).get("values", ()):
         message = exception.get("value")
         if exception.get("type") in classes or any(quote in (message or "") for quote in quotes):

@@ -122,7 +122,22 @@ KEYS: dict[Dialect, dict[Fact, tuple[str, ...]]] = {
 """The keys of each fact, by dialect."""
 
 
-def spell(facts: Iterable[tuple[Fact, AttributeValue]], dialect: Dialect) -> dict[str, AttributeValue]:
-    """Span attributes: each fact under each of its keys in this dialect."""
+def spell(
+    facts: Iterable[tuple[Fact, AttributeValue | None]],
+    dialect: Dialect,
+    into: dict[str, AttributeValue] | None = None,
+) -> dict[str, AttributeValue]:
+    """Span attributes: each fact under each of its keys in this dialect. A fact that is `None` is left out.
+
+    Args:
+        facts: The facts. If they fail halfway, those before have been spelled.
+        dialect: The dialect.
+        into: Attributes to add to, and to return; new ones if left out.
+    """
+    attributes = {} if into is None else into
     keys = KEYS[dialect]
-    return {key: value for fact, value in facts for key in keys[fact]}
+    for fact, value in facts:
+        if value is not None:
+            for key in keys[fact]:
+                attributes[key] = value
+    return attributes

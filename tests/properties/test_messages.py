@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sentry_langchain_stream._content import media, parts
 from sentry_langchain_stream._content.budget import Budget, spelled
+from sentry_langchain_stream._content.lists import both_ends
 from sentry_langchain_stream._content.messages import (
     agent_answer,
     agent_question,
@@ -256,7 +257,7 @@ def test_whatever_langchain_tells_of_a_step_it_has_a_record(
 def test_parts_keep_both_ends(count: int, left: int) -> None:
     """Of a list of parts as many as fit are told from both ends, and a mark says how many are missing."""
     room = Budget(Policy(True, True, limits=Limits(100, 2_000, 8_000)), left)
-    told = parts.ends(count, lambda index, inside: [inside.frame(type="text", content=str(index))], room)
+    told = both_ends(range(count), lambda index, inside: [inside.frame(type="text", content=str(index))], room)
     assert len(spelled(told)) <= left
     shown = [part["content"] for part in told]
     marks = [index for index, text in enumerate(shown) if text.startswith("[... ")]

@@ -1,0 +1,91 @@
+"""Lists that keep to a limit. What does not fit any more is not looked at, and a mark says how much is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from .budget import Budget, Full, spelled
+from .policy import Policy
+
+T = TypeVar("T")
+Part = dict[str, Any]
+"""A part of a message, as the conventions have it."""
+
+MARK = 140
+"""Characters that a mark in place of what was cut takes at most."""
+
+
+def json_list(
+    items: Sequence[T],
+    entry: Callable[[T, Budget], dict[str, Any]],
+    mark: Callable[[Sequence[T]], dict[str, Any]],
+    policy: Policy,
+    *,
+    latest_first: bool = False,
+    always: int | None = None,
+) -> str:
+    """A JSON list no longer than an attribute's limit.
+
+    Args:
+        items: What to list.
+        entry: Makes an entry of an item.
+        mark: Makes the entry that stands in place of items that were cut.
+        policy: What may be recorded.
+        latest_first: Keep the last items rather than the first.
+        always: The place of an item that is kept in any case. It leaves half of the budget to the others.
+    """
+    left = policy.limits.attribute - 2 - 2 * MARK
+    order: Iterable[int] = range(len(items) - 1, -1, -1) if latest_first else range(len(items))
+    kept: dict[int, str] = {}
+    try:
+        for index in order if always is None else (always, *order):
+            if index not in kept:
+                budget = Budget(policy, left // 2 if index == always and len(items) > 1 else left)
+                kept[index] = spelled(entry(items[index], budget))
+                left -= len(kept[index]) + 2
+    except Full:
+        pass
+    entries: list[str] = []
+    previous = -1
+    for index in (*sorted(kept), len(items)):
+        if index > previous + 1:
+            entries.append(spelled(mark(items[previous + 1 : index])))
+        if index < len(items):
+            entries.append(kept[index])
+        previous = index
+    return f"[{', '.join(entries)}]"
+
+
+def both_ends(items: Sequence[T], parts: Callable[[T, Budget], Iterable[Part]], budget: Budget) -> list[Part]:
+    """Parts from both ends of a list inwards, as long as the budget lasts; a mark in place of those in the middle.
+
+    No item but the last takes more than half of what is left, so that a long beginning leaves some for the end.
+
+    Args:
+        items: What to make parts of.
+        parts: Makes the parts of an item.
+        budget: What may be used.
+
+    Raises:
+        Full: The budget does not suffice for the only item.
+    """
+    count = len(items)
+    reserve = MARK if count > 1 else 0
+    budget.take(reserve)
+    kept: dict[int, list[Part]] = {}
+    try:
+        for turn in range(count):
+            index = count - 1 - turn // 2 if turn % 2 else turn // 2
+            with budget.share(budget.left if turn == count - 1 else budget.left // 2) as share:
+                kept[index] = list(parts(items[index], share))
+    except Full:
+        if count == 1:
+            raise
+    if len(kept) == count:
+        budget.left += reserve
+        return [part for index in range(count) for part in kept[index]]
+    begun = (len(kept) + 1) // 2
+    mark = {"type": "text", "content": f"[... {count - len(kept)} parts cut ...]"}
+    beginning = [part for index in range(begun) for part in kept[index]]
+    return [*beginning, mark, *(part for index in sorted(kept) if index >= begun for part in kept[index])]
