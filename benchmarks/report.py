@@ -12,49 +12,50 @@ from .targets import targets
 
 HEAD = """# Performance
 
-What the handler costs, beside doing nothing and beside its peers. This page is written by `make bench`, which needs
-no network once the environments are there. The samples are in `benchmarks/results.json`.
+This page shows what the handler costs, compared with no handler and with its peers. `make bench` measures again and
+writes this page. It needs no network once the environments are installed. The samples are in `benchmarks/results.json`.
 """
 
 WHY = """### Why some targets are missed
 
-- **Tokens.** Next to the peers there is no target: OpenLLMetry and ddtrace do nothing for a token, so they tell no
-  chunks, no gaps and no partial answer. A handler that is called for each token and does nothing is behind them, too.
-- **Calls.** The bare span is what Sentry's SDK takes for a span that says nothing. What a span says costs the SDK more,
-  in the thread that ends the request; the libraries of OpenTelemetry and Datadog leave that to a thread of their own.
-  The rest is the handler's: to find out model, provider, parameters, tokens and where the run belongs, and to make its
-  span the active one.
-- **Calls alone.** Each is a transaction of its own, which the SDK prepares and sends at once.
-- **ddtrace APM** records provider and model. Tokens are a matter of its LLM Observability, which was not measured.
-- **Unsampled** runs are followed all the same, because their failures become issues. A bare span that is only
-  started and finished there, and never sent, takes about all that the target allows, and for `ainvoke` more.
-- **The import of the handler** needs LangChain's messages and documents, which whoever has a chat model has loaded; the
-  rest is the reading of some thirty files.
+- **Tokens.** There is no target against the peers, because OpenLLMetry and ddtrace do nothing per token. So they record
+  no chunks, no gaps and no partial answer. Even a handler that is called for each token and does nothing is slower than
+  they are.
+- **Calls.** The bare span shows the time that Sentry's SDK needs for a span without attributes. Each attribute costs
+  the SDK more time, in the thread that ends the request. The libraries of OpenTelemetry and Datadog do that work in a
+  separate thread. The rest is the handler's own work: it finds the model, provider, parameters, tokens and the parent
+  of the run, and makes the run's span the active one.
+- **Calls alone.** Each is a separate transaction, which the SDK prepares and sends at once.
+- **ddtrace APM** records provider and model. Its LLM Observability records tokens, and was not measured.
+- **Unsampled** runs are followed too, because their failures become issues. A bare span that is started and finished
+  there and never sent takes about all the time that the target allows, and more for `ainvoke`.
+- **The import of the handler** needs LangChain's messages and documents, which an application with a chat model has
+  already imported. The rest is loading this package's own modules.
 """
 
 METHOD = """## How it is measured
 
-- Every contestant has an environment and a process of its own, set up as its documentation advises for production:
-  batches, its default limits, and in place of the network a sink that swallows. All have the same LangChain.
-- The model answers at once, so what is measured is all that stands around it. Real models take 10 to 50 ms per token.
-- A workload is run once and the spans looked at before it is timed: one per model call, with the model's name, and
-  with the prompt if and only if content is on. Whoever fails that is listed at the end and not timed.
-- Contestants take turns, one sample each in an order that is shuffled for every round. Differences and ratios are taken
-  within a round; the tables have their medians, with the quartiles in brackets.
-- *Per token* is the time from the first chunk's arrival at the consumer to the last one's, by the number of chunks;
-  for v3 events, which are gathered ahead of the consumer, the time of the whole stream. What a contestant does at a
-  stream's start and end is in the whole answers under "How cost grows".
+- Every contestant has its own environment and process, set up as its documentation recommends for production: batches,
+  its default limits, and a sink that discards everything in place of the network. All use the same LangChain.
+- The model answers at once, so the figures show everything around it. Real models take 10 to 50 ms per token.
+- Before a workload is timed, it runs once and its spans are checked: one per model call, with the model's name, and
+  with the prompt if and only if content is on. A contestant that fails this check is listed under "Not timed".
+- Contestants take turns, one sample each, in an order that is shuffled for every round. Differences and ratios are
+  calculated within a round. The tables show their medians, with the quartiles in brackets.
+- *Per token* is the time from the arrival of the first chunk at the consumer to the arrival of the last one, divided by
+  the number of chunks. For v3 events, which are gathered ahead of the consumer, it is the time of the whole stream. The
+  whole answers under "How cost grows" include the work at the start and the end of a stream.
 - *Per call* and *per tree* include the end of a request around 30, 20 or 10 of them, which is when Sentry's SDK
-  prepares what it sends. The one with no request around it does without.
-- *Added* is the time above the same without a handler. *Times the empty inline handler* is of the whole time,
+  prepares what it sends. The case with no request around it does not include that.
+- *Added* is the time above the same workload without a handler. *Times the empty inline handler* compares total times,
   LangChain's own work included, which is what an application sees.
 - *CPU* is the time of all threads until everything has been sent to the sink.
-- Garbage is collected before each sample; the collector stays on, as in production.
-- "No handler" and the baselines have Sentry's LangchainIntegration disabled, as it would add a handler.
-- The bare span is a handler that starts and finishes a Sentry span for each model call, with nothing in it. The one
-  with 22 attributes says as much of each call as this package does, without finding anything out: the SDK prepares
-  every attribute before it sends it, and does so in the thread that ends the request. Most others leave that to a
-  thread of their own.
+- Garbage is collected before each sample. The collector stays on, as in production.
+- "No handler" and the baselines have Sentry's LangchainIntegration disabled, because it would add a handler.
+- The bare span is a handler that starts and finishes a Sentry span without attributes for each model call. The bare
+  span with 22 attributes has as many attributes as this package sets on each call, but does not work out their values.
+  The SDK prepares every attribute before it sends it, in the thread that ends the request. Most peers do that in a
+  separate thread.
 """
 
 
@@ -142,7 +143,7 @@ def _without_tokens(found: Results) -> Iterator[str]:
         if not found.tells_tokens("call", "call_ainvoke/8", name, variant)
     ]
     if silent:
-        yield f"Spans that do not tell the tokens of a call: {', '.join(silent)}.\n"
+        yield f"Spans that do not record the tokens of a call: {', '.join(silent)}.\n"
 
 
 def _short(seconds: float) -> str:
@@ -174,7 +175,7 @@ def _section(found: Results, section: str, cases: Sequence[Case]) -> Iterator[st
     def cpu(name: str, variant: str, case: Case) -> str:
         return figure(Figure.of([each / case.times for each in found.values(section, case.key, name, variant, "cpu")]))
 
-    yield "The whole time, µs:\n"
+    yield "Total time, µs:\n"
     yield table(head, rows(whole))
     yield "Added above no handler, µs:\n"
     yield table(head, rows(added, without=("none",)))
@@ -203,7 +204,10 @@ def _crowd(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         head = ("chunks/s", "peak RSS, MB", "bytes per live stream", "left when finished", "left when abandoned")
         yield table(("", *head, "runs left"), lines)
     if groups:
-        yield "Bytes are Python's allocations (`tracemalloc`) per stream; those of live streams are above no handler.\n"
+        yield (
+            "Bytes are Python's allocations (`tracemalloc`) per stream. Those of live streams are the difference to\n"
+            "no handler.\n"
+        )
 
 
 def _of_crowd(fast: Sequence[Mapping[str, Any]], held: Mapping[str, Any], none: Mapping[str, Any]) -> list[str]:
@@ -235,11 +239,11 @@ def _imports(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if rows:
         yield "## Import time\n"
         yield (
-            "What an import adds for a program that has imported what is beside it, ms. This package\n"
-            "loads its rooms when they are asked for, so the line with the handler is the one that a user pays.\n"
+            "The time that an import takes in a program that has already imported other modules, ms. This package\n"
+            "loads its modules on first access, so an application pays the time in the lines with the handler.\n"
         )
         yield table(
-            ("", "import", "beside", "ms"),
+            ("", "import", "already imported", "ms"),
             [
                 (
                     BY_NAME[row["contestant"]].label,
@@ -261,5 +265,5 @@ def _problems(found: Results, results: Mapping[str, Any]) -> Iterator[str]:
     lines += [[name, "not installed", why] for name, why in results.get("missing", {}).items()]
     if lines:
         yield "## Not timed\n"
-        yield "Contestants that could not be installed, and cases in which the spans were not right.\n"
+        yield "Contestants that could not be installed, and cases in which the spans were wrong.\n"
         yield table(("", "case", "why"), [[each.replace("|", "/") for each in line] for line in lines])

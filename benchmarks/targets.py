@@ -60,7 +60,7 @@ def _adds(results: Results, section: str, case: str, name: str, variant: str, ba
     if own is None or other is None:
         return ""
     times = f", {own.median / other.median:.1f} times" if other.median > 0 else ""
-    return f"; adds {own.median * 1e6:,.1f} µs, the other {other.median * 1e6:,.1f} µs{times}"
+    return f"; adds {own.median * 1e6:,.1f} µs, the baseline {other.median * 1e6:,.1f} µs{times}"
 
 
 def _below_peers(results: Results, section: str, case: str, what: str) -> Iterator[Target]:
@@ -89,7 +89,7 @@ def _below(results: Results, section: str, case: str, what: str, *, tokens: bool
     if own is None or not found:
         return what, "not measured", "", None
     best = min(found, key=lambda name: found[name].median)
-    told = f"the least of a peer: {found[best].median * 1e6:,.0f} µs ({BY_NAME[best].label})"
+    told = f"lowest peer: {found[best].median * 1e6:,.0f} µs ({BY_NAME[best].label})"
     return what, f"{own.median * 1e6:,.0f} µs", told, own.median < found[best].median
 
 

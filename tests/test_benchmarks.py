@@ -136,7 +136,7 @@ def test_a_peer_that_records_no_tokens_is_named_and_compared_for_itself() -> Non
     assert ("ddtrace" in told, met) == (True, False)
     told, met = found["Per call, `ainvoke`: adds less than every peer that records tokens"]
     assert ("OpenTelemetry" in told, met) == (True, True)
-    assert "do not tell the tokens of a call: ddtrace APM, no content." in render(results(*rows))
+    assert "do not record the tokens of a call: ddtrace APM, no content." in render(results(*rows))
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
