@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, overload
 from uuid import UUID, uuid4
 
 from ._content.gathered import Gathered
@@ -20,6 +20,9 @@ from ._runs.usage import Usage, approximate
 from ._runtime.containment import contained
 from ._vocabulary import providers
 from ._vocabulary.keys import Dialect
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -201,35 +204,27 @@ class AsyncTrackedStream(_Tracked[T], AsyncIterator[T]):
             self._end("abandoned")
 
 
+class StreamOptions(TypedDict, total=False):
+    """The options of `track_stream` whose types do not depend on the stream. `track_stream` documents them."""
+
+    pipeline_name: str | None
+    provider: str
+    dialect: Dialect
+    token_counter: Callable[[str], int] | None
+    prompt: str | None
+    include_prompts: bool
+    redact: Callable[[str], str] | None
+
+
 @overload
 def track_stream(
-    stream: AsyncIterable[T],
-    *,
-    model: str,
-    pipeline_name: str | None = None,
-    provider: str = "openai",
-    dialect: Dialect = "gen_ai",
-    text: Callable[[T], str] = str,
-    token_counter: Callable[[str], int] | None = None,
-    prompt: str | None = None,
-    include_prompts: bool = True,
-    redact: Callable[[str], str] | None = None,
+    stream: AsyncIterable[T], *, model: str, text: Callable[[T], str] = ..., **options: Unpack[StreamOptions]
 ) -> AsyncTrackedStream[T]: ...
 
 
 @overload
 def track_stream(
-    stream: Iterable[T],
-    *,
-    model: str,
-    pipeline_name: str | None = None,
-    provider: str = "openai",
-    dialect: Dialect = "gen_ai",
-    text: Callable[[T], str] = str,
-    token_counter: Callable[[str], int] | None = None,
-    prompt: str | None = None,
-    include_prompts: bool = True,
-    redact: Callable[[str], str] | None = None,
+    stream: Iterable[T], *, model: str, text: Callable[[T], str] = ..., **options: Unpack[StreamOptions]
 ) -> TrackedStream[T]: ...
 
 

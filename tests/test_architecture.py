@@ -16,8 +16,8 @@ PACKAGE = "sentry_langchain_stream"
 ROOT = Path(sentry_langchain_stream.__file__).parent
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 
-OPTIONAL = {"_runs": {"genai_prices"}, "pytest_plugin": {"pytest"}}
-"""Libraries of the extras, and where each may be imported. The command line's tools are free to use theirs."""
+OPTIONAL = {"_runs": {"genai_prices"}, "tracking": {"typing_extensions"}}
+"""Libraries of the extras, or for types only, and where each may be imported."""
 
 FREE = {"cli", "demo", "doctor", "__main__"}
 """Tools for people: they may use any extra."""

@@ -42,7 +42,7 @@ def _note(phase: str, _: Mapping[str, Any]) -> None:
 
 def current_task() -> asyncio.Task[Any] | None:
     """The current task, or `None` outside of any."""
-    # `current_task` raises without a running loop, which costs more than to ask first. And each question for the loop
-    # is a system call before Python 3.12.
-    loop = asyncio._get_running_loop()
-    return asyncio.current_task(loop) if loop is not None else None
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # there is no running event loop
+        return None

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import sentry_sdk
-from sentry_sdk.envelope import Envelope
-from sentry_sdk.transport import HttpTransport
 from sentry_sdk.utils import Dsn
 
 from ..testing import Captured, capture_spans
+from ..testing.keeper import SendingKeeper
 
 
 @dataclass(slots=True)
@@ -42,28 +41,20 @@ def recording(dsn: str | None, **options: Any) -> Iterator[Delivery]:
             yield Delivery(captured)
         return
 
-    kept: list[bytes] = []
-    lost: list[str] = []
-
-    class KeepAndSend(HttpTransport):
-        def capture_envelope(self, envelope: Envelope) -> None:
-            kept.append(envelope.serialize())
-            super().capture_envelope(envelope)
-
-        def on_dropped_event(self, reason: str) -> None:
-            lost.append(reason)
-
     everywhere = sentry_sdk.get_global_scope()
     before = everywhere.client
-    sentry_sdk.init(**{"traces_sample_rate": 1.0, **options, "dsn": dsn, "transport": KeepAndSend})
+    sentry_sdk.init(**{"traces_sample_rate": 1.0, **options, "dsn": dsn, "transport": SendingKeeper})
     client = sentry_sdk.get_client()
-    delivery = Delivery(Captured(client, kept), sent_to=Dsn(dsn).host)
+    keeper = client.transport
+    if not isinstance(keeper, SendingKeeper):
+        raise RuntimeError("sentry_sdk.init did not take the transport that keeps envelopes")
+    delivery = Delivery(Captured(client, keeper.envelopes), sent_to=Dsn(dsn).host)
     try:
         yield delivery
     finally:
         client.flush(timeout=10.0)
         # A flush that gave up says so only to one that comes after it.
-        client.flush(timeout=0.1, callback=lambda pending, timeout: lost.append(f"{pending} still pending"))
+        client.flush(timeout=0.1, callback=lambda pending, timeout: keeper.lost.append(f"{pending} still pending"))
         client.close(timeout=0.1)
-        delivery.lost = tuple(dict.fromkeys(lost))
+        delivery.lost = tuple(dict.fromkeys(keeper.lost))
         everywhere.set_client(before)

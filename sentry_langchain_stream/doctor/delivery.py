@@ -6,8 +6,7 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,15 +87,14 @@ def deliver(client: Any, probe: Probe | None, seconds: float) -> Finding:
     if transport is None:
         return Finding(NAME, "fail", "not sent: there is no DSN", "Set SENTRY_DSN, or pass dsn=... to sentry_sdk.init.")
     where = f"trace {probe.trace_id}"
-    if not hasattr(transport, "_send_envelope"):
+    listening = _listening(client)
+    if listening is None:
         for envelope in probe.envelopes:
             transport.capture_envelope(envelope)
         transport.flush(timeout=seconds)
         kind = type(transport).__name__
         return Finding(NAME, "warning", f"handed to {kind}, which does not show the server's answer; {where}", _LOOK)
-    if inspect.iscoroutinefunction(transport._send_envelope):
-        transport = HttpTransport(client.options)  # the async one needs the event loop that it was made in
-    answers = _answers(transport, probe.envelopes, seconds)
+    answers = _answers(listening, probe.envelopes, seconds)
     if len(answers) < len(probe.envelopes):
         answers.append(Answer(detail=f"no answer within {seconds:g} s"))
     worst = max(answers, key=lambda answer: _LEVELS.index(answer.level))
@@ -109,54 +107,60 @@ _LEVELS: tuple[Level, ...] = ("ok", "warning", "fail")
 _LOOK = "Look in Sentry under Explore > Traces for that trace id, a minute from now."
 
 
-def _answers(transport: Any, envelopes: Sequence[Envelope], seconds: float) -> list[Answer]:
-    """Send envelopes, and wait for what becomes of each of them."""
-    with _listening(transport, envelopes) as (answers, arrived):
-        for envelope in envelopes:
-            transport.capture_envelope(envelope)
-        deadline = time.monotonic() + seconds
-        for _ in envelopes:
-            if not arrived.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                break
-        return list(answers)
+class _Listening:
+    """What a transport of the SDK gets as a subclass, to note what the server answers.
 
+    It overrides two methods of `HttpTransport` that are not documented (sentry-sdk 2.44 to 2.75). Where one of them is
+    missing, envelopes are handed to the application's own transport, and the answer is not shown.
+    """
 
-@contextmanager
-def _listening(transport: Any, envelopes: Sequence[Envelope]) -> Iterator[tuple[list[Answer], threading.Semaphore]]:
-    """Note what becomes of these envelopes; what else the transport sends meanwhile is none of ours."""
-    answers: list[Answer] = []
-    arrived = threading.Semaphore(0)
-    send, request = transport._send_envelope, transport._request
-    ours = {id(envelope) for envelope in envelopes}
-    sending = threading.local()
+    NEEDED = ("_send_envelope", "_request")
 
-    def send_noting(envelope: Envelope) -> None:
-        if id(envelope) not in ours:
-            send(envelope)
-            return
-        sending.answer = Answer(detail="held back by the SDK, which has been rate limited before")
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)  # type: ignore[call-arg]  # of the transport that it is mixed with
+        self.answers: list[Answer] = []
+        self.arrived = threading.Semaphore(0)
+        self._answer = Answer()
+
+    def _send_envelope(self, envelope: Envelope) -> None:
+        self._answer = Answer(detail="held back by the SDK, which has been rate limited before")
         try:
-            send(envelope)
+            super()._send_envelope(envelope)  # type: ignore[misc]
         finally:
-            answers.append(sending.answer)
-            sending.answer = None
-            arrived.release()
+            self.answers.append(self._answer)
+            self.arrived.release()
 
-    def request_noting(*args: Any, **kwargs: Any) -> Any:
+    def _request(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            response = request(*args, **kwargs)
+            response = super()._request(*args, **kwargs)  # type: ignore[misc]
         except Exception as error:
-            sending.answer = Answer(detail=f"no answer: {said(error)}")
+            self._answer = Answer(detail=f"no answer: {said(error)}")
             raise
-        sending.answer = _read(response)
+        self._answer = _read(response)
         return response
 
-    transport._send_envelope, transport._request = send_noting, request_noting
-    try:
-        yield answers, arrived
-    finally:
-        # A request that is still under way goes on with what it has; the next finds the transport as it was.
-        del transport._send_envelope, transport._request
+
+def _listening(client: Any) -> Any | None:
+    """A transport like the client's own, made of the same options, that notes what the server answers."""
+    kind: Any = type(client.transport)
+    if inspect.iscoroutinefunction(getattr(kind, "_send_envelope", None)):
+        kind = HttpTransport  # the async one needs the event loop that it was made in
+    if not all(hasattr(kind, name) for name in _Listening.NEEDED):
+        return None
+    return type("ListeningTransport", (_Listening, kind), {})(client.options)
+
+
+def _answers(transport: Any, envelopes: Sequence[Envelope], seconds: float) -> list[Answer]:
+    """Send envelopes, and wait for what becomes of each of them."""
+    for envelope in envelopes:
+        transport.capture_envelope(envelope)
+    deadline = time.monotonic() + seconds
+    for _ in envelopes:
+        if not transport.arrived.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            break
+    answers = list(transport.answers)
+    transport.kill()
+    return answers
 
 
 def _read(response: Any) -> Answer:

@@ -18,11 +18,11 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langsmith import tracing_context
 from sentry_sdk.envelope import Envelope
-from sentry_sdk.transport import Transport
 
 from .._runtime.containment import logger
 from ..handler import SentryStreamHandler
 from ..testing.envelopes import CapturedSpan, read_spans
+from ..testing.keeper import Keeper
 from .findings import said
 
 PIPELINE = "sentry-langchain-stream doctor"
@@ -71,7 +71,7 @@ def run(client: Any) -> Probe:
         except Exception as error:  # a callback that the application has registered for all runs may raise
             failure = said(error)
         client.flush(timeout=2.0)
-    sent = [(envelope, list(_spans(raw))) for envelope, raw in kept.envelopes]
+    sent = [(envelope, list(_spans(envelope))) for envelope in map(Envelope.deserialize, kept.envelopes)]
     trace = next((span.trace_id for _, spans in sent for span in spans if _is_ours(span)), None)
     ours = [(envelope, spans) for envelope, spans in sent if any(span.trace_id == trace for span in spans)]
     return Probe(
@@ -138,9 +138,9 @@ class ChatProbe(BaseChatModel):
         return generate_from_stream(self._stream(messages, stop, run_manager, **kwargs))
 
 
-def _spans(raw: bytes) -> Iterator[CapturedSpan]:
-    """The spans in the bytes of an envelope."""
-    for item in Envelope.deserialize(raw).items:
+def _spans(envelope: Envelope) -> Iterator[CapturedSpan]:
+    """The spans in an envelope that was read back from its bytes."""
+    for item in envelope.items:
         if item.type in ("transaction", "span"):
             yield from read_spans(str(item.type), json.loads(item.payload.get_bytes()))
 
@@ -150,26 +150,10 @@ def _is_ours(span: CapturedSpan) -> bool:
     return PIPELINE in (span.name, span.attributes.get("gen_ai.pipeline.name")) or MODEL in span.name
 
 
-class _Keep(Transport):
-    """Keeps what it is to send."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.envelopes: list[tuple[Envelope, bytes]] = []
-        self.lost: list[str] = []
-
-    def capture_envelope(self, envelope: Envelope) -> None:
-        self.envelopes.append((envelope, envelope.serialize()))
-
-    def record_lost_event(self, reason: str, data_category: Any = None, item: Any = None, *, quantity: int = 1) -> None:
-        category = item.data_category if item is not None else data_category
-        self.lost.append(f"{category}: {reason}")
-
-
 @contextmanager
-def _kept(client: Any) -> Iterator[_Keep]:
+def _kept(client: Any) -> Iterator[Keeper]:
     """Nothing leaves the process by this client, not to Sentry and not to Spotlight."""
-    keep = _Keep()
+    keep = Keeper()
     before = client.transport, getattr(client, "spotlight", None)
     client.transport, client.spotlight = keep, None
     try:

@@ -16,7 +16,6 @@ of a cell draws a timeline. What is shown is read back from the bytes of the env
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,10 +23,11 @@ from typing import Any
 
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
-from sentry_sdk.transport import Transport
 
 from . import timeline
 from .envelopes import CapturedSpan, read_spans
+from .internals import steady
+from .keeper import Keeper
 
 __all__ = ["Captured", "CapturedSpan", "capture_spans"]
 
@@ -107,13 +107,9 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
         **options: Options of `sentry_sdk.init`; by default everything is sampled. No DSN is needed, and
             none is used.
     """
-    captured = Captured(client=None)
-
-    class Keep(Transport):
-        def capture_envelope(self, envelope: Envelope) -> None:
-            captured.envelopes.append(envelope.serialize())
-
-    chosen = {"traces_sample_rate": 1.0, **options, "dsn": _NOWHERE, "transport": Keep}
+    keeper = Keeper()
+    captured = Captured(None, keeper.envelopes)
+    chosen = {"traces_sample_rate": 1.0, **options, "dsn": _NOWHERE, "transport": keeper}
     everywhere = sentry_sdk.get_global_scope()
     before = everywhere.client
     try:
@@ -125,32 +121,13 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
             current.span = None  # what is active belongs to the client from before
             # Not before: making a client makes spans, as it asks git for the release.
             captured.client = sentry_sdk.Client(**chosen)
-            _steady(captured.client)
+            steady(captured.client)
             everywhere.set_client(captured.client)
             yield captured
     finally:
         everywhere.set_client(before)
         if captured.client is not None:
             captured.client.close(timeout=2.0)
-
-
-def _steady(client: Any) -> None:
-    """Make the SDK's queue of streamed spans (as of 2.75) safe for a reader, and for threads that begin at once.
-
-    It drops what other threads add while the first one is making its sender thread, so that is made beforehand. And
-    its `flush` does not wait for what the sender has taken out and not sent yet, so the two take turns.
-    """
-    queue: Any = getattr(client, "span_batcher", None)
-    if not (hasattr(queue, "_ensure_thread") and hasattr(queue, "_flush")):
-        return
-    flush, turn = queue._flush, threading.RLock()
-
-    def flush_in_turn(*args: Any, **kwargs: Any) -> Any:
-        with turn:
-            return flush(*args, **kwargs)
-
-    queue._flush = flush_in_turn
-    queue._ensure_thread()
 
 
 def _line(depth: int, span: CapturedSpan) -> str:
