@@ -14,33 +14,35 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackManager, manager
+from langchain_core.runnables import config
 
 from .._runtime.containment import warn_once
 from .._to_sentry.active_span import Caller
 
-try:
-    from langchain_core.runnables.config import var_child_runnable_config as _found
-
-    _enclosing_config: ContextVar[Any] | None = _found
-except ImportError:
-    _enclosing_config = None
-
+_enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_config", None)
 _start_code: CodeType | None = getattr(AsyncCallbackManager.on_llm_start, "__code__", None)
 configure: Any | None = getattr(manager, "_configure", None)
 """Makes every callback manager. `SentryStreamIntegration` adds its handler there, and is off without it."""
 
-_OFF = {
-    "runnables.config.var_child_runnable_config": _enclosing_config,
-    "callbacks.AsyncCallbackManager.on_llm_start.__code__": _start_code,
-    "callbacks.manager._configure": configure,
+TABLE = {
+    ("langchain_core.runnables.config", "var_child_runnable_config"): (
+        _enclosing_config,
+        "runs that LangChain starts without naming their parent are roots of their own",
+    ),
+    ("langchain_core.callbacks.manager", "AsyncCallbackManager.on_llm_start.__code__"): (
+        _start_code,
+        "an async completion model may hide from handlers that are not inline",
+    ),
+    ("langchain_core.callbacks.manager", "_configure"): (configure, "SentryStreamIntegration cannot be enabled"),
 }
+"""A module and a name in it: the value, and what is off without it."""
 
 
 def report_missing() -> None:
-    """Log, once per process, which names this version of langchain-core lacks."""
-    missing = [name for name, found in _OFF.items() if found is None]
+    """Log, once per process, what is off because this version of langchain-core lacks a name."""
+    missing = [f"{module}.{name} ({off})" for (module, name), (found, off) in TABLE.items() if found is None]
     if missing:
-        warn_once("internals of langchain-core", "langchain-core lacks names that this package uses: %s", missing)
+        warn_once("internals of langchain-core", "langchain-core lacks names that we use: %s", ", ".join(missing))
 
 
 def enclosing_config() -> Any | None:
@@ -55,8 +57,8 @@ def enclosing_run_id() -> UUID | None:
     children a config without callbacks (langchain-core 1.7), and so does a user who passes `callbacks` by hand
     inside a node or a lambda. Without it, such a run is a root of its own.
     """
-    config = enclosing_config()
-    parent = getattr(config.get("callbacks"), "parent_run_id", None) if config else None
+    enclosing = enclosing_config()
+    parent = getattr(enclosing.get("callbacks"), "parent_run_id", None) if enclosing else None
     return parent if isinstance(parent, UUID) else None
 
 

@@ -47,7 +47,9 @@ def _take(module: str, name: str, *, off: str, since: tuple[int, ...] = (2, 44))
         found: Any = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, DidNotEnable):
+    except DidNotEnable:  # an integration whose library is not installed, so nothing is off
+        return None
+    except (ImportError, AttributeError):
         if tuple(int(part) for part in VERSION.split(".")[:2]) >= since:
             _missing.append(entry)
         return None
@@ -58,7 +60,7 @@ def report_missing() -> None:
     """Log, once per process, what is off because this version of the SDK lacks a name."""
     if _missing:
         lacking = ", ".join(f"{entry.module}.{entry.name} ({entry.off})" for entry in _missing)
-        warn_once("internals", "sentry-sdk %s lacks names that this package knows it by: %s", VERSION, lacking)
+        warn_once("internals", "sentry-sdk %s lacks names that we use: %s", VERSION, lacking)
 
 
 # -- Spans that are prepared for sending (`plain_spans`) ---------------------------------------------------------------
@@ -146,6 +148,6 @@ def langchain_handler_class() -> type | None:
     found = _take(
         "sentry_sdk.integrations.langchain",
         "SentryLangchainCallback",
-        off="every model call appears twice while Sentry's LangchainIntegration is enabled",
+        off="model calls appear twice unless Sentry's LangchainIntegration is in `disabled_integrations`",
     )
     return found if isinstance(found, type) else None

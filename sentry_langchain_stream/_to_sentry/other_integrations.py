@@ -67,14 +67,7 @@ def deduplication_base() -> type | None:
     The integration adds its own handler to every LangChain call, and with it a second model span, unless an
     instance of its handler class is there already. So ours is an instance of that class.
     """
-    found = internals.langchain_handler_class()
-    if found is None:
-        warn_once(
-            "deduplication",
-            "Sentry's LangChain handler class cannot be imported; if Sentry's LangchainIntegration is enabled, "
-            "every model call appears twice in Sentry. Disable it in sentry_sdk.init.",
-        )
-    return found
+    return internals.langchain_handler_class()
 
 
 def is_sentrys_handler(handler: object) -> bool:
