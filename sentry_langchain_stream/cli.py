@@ -49,7 +49,6 @@ def demo(
     set, the spans are really sent. The exit code is 1 if a check fails.
     """
     from rich.console import Console
-    from sentry_sdk.utils import BadDsn
 
     from .demo import spotlight as viewer
     from .demo import story
@@ -68,7 +67,7 @@ def demo(
             pipeline_name=pipeline_name,
             viewer=url,
         )
-    except BadDsn as error:
+    except ValueError as error:
         raise typer.BadParameter(f"SENTRY_DSN is not a DSN: {error}") from None
     if not holds:
         raise typer.Exit(1)

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from langchain_core.documents import Document
-from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
-
-from ._content.policy import Limits
 from ._from_langchain import internals as langchain_internals
-from ._from_langchain import marks
 from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
-from ._from_langchain.model_calls import ModelRuns
-from ._from_langchain.steps import StepRuns
-from ._runs.live_runs import LiveRuns
-from ._runs.run import RunKind, Start
-from ._runs.settings import Settings
 from ._runtime.containment import contain, contained
 from ._to_sentry import internals as sentry_internals
 from ._to_sentry import other_integrations
-from ._vocabulary.keys import Dialect
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
+
+    from ._content.policy import Limits
+    from ._vocabulary.keys import Dialect
 
 
 class SentryStreamHandler(InlineHandler):
@@ -91,6 +86,10 @@ class SentryStreamHandler(InlineHandler):
         metadata_keys: Collection[str] = (),
         limits: Limits | None = None,
     ) -> None:
+        # Most modules of this package are imported here, with the first handler: see "Import" in docs/performance.md.
+        from ._from_langchain.engine import Engine
+        from ._runs.settings import Settings
+
         settings = Settings(
             pipeline_name=pipeline_name,
             dialect=dialect,
@@ -109,12 +108,13 @@ class SentryStreamHandler(InlineHandler):
         )
         sentry_internals.report_missing()
         langchain_internals.report_missing()
-        clock = type(self).clock
+        engine = Engine(settings, type(self).clock)
         self._settings = settings
-        self._runs = LiveRuns(settings, clock, langchain_internals.caller)
-        self._models = ModelRuns(self._runs, settings, clock)
-        self._gather = self._models.gather
-        self._steps = StepRuns(self._runs)
+        self._read_start = engine.read_start
+        self._runs = engine.runs
+        self._models = engine.models
+        self._steps = engine.steps
+        self._gather = engine.models.gather
         # What Sentry's integration reads of its own handler class, whose __init__ is not called.
         self.span_map: dict[UUID, Any] = {}
         self.max_span_map_size: int | None = None
@@ -130,8 +130,7 @@ class SentryStreamHandler(InlineHandler):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A handler with the same settings, without live runs: what another process may get."""
-        settings = {each.name: getattr(self._settings, each.name) for each in fields(self._settings)}
-        return _remake, (self._made_from, settings)
+        return _remake, (self._made_from, self._settings.as_arguments())
 
     @property
     def live_runs(self) -> int:
@@ -154,7 +153,7 @@ class SentryStreamHandler(InlineHandler):
         with contained("on_chat_model_start"):
             flat = [message for prompt in messages for message in prompt]
             self._models.start(
-                _read_start("model", run_id, parent_run_id, metadata, kwargs),
+                self._read_start("model", run_id, parent_run_id, metadata, kwargs),
                 serialized,
                 kwargs,
                 payload=messages[0] if messages else messages,
@@ -175,7 +174,7 @@ class SentryStreamHandler(InlineHandler):
         """Any other model starts: open its span."""
         with contained("on_llm_start"):
             self._models.start(
-                _read_start("model", run_id, parent_run_id, metadata, kwargs),
+                self._read_start("model", run_id, parent_run_id, metadata, kwargs),
                 serialized,
                 kwargs,
                 payload=prompts[0] if prompts else prompts,
@@ -215,9 +214,7 @@ class SentryStreamHandler(InlineHandler):
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model failed, or the stream was left early: close its span with what had arrived."""
         with contained("on_llm_error"):
-            response = kwargs.get("response")
-            answer = response if isinstance(response, LLMResult) else None
-            self._models.end(run_id, marks.outcome(error), answer, error)
+            self._models.fail(run_id, error, kwargs.get("response"))
         return DONE
 
     # -- chains, tools and retrievers -----------------------------------------------------------------------
@@ -234,7 +231,7 @@ class SentryStreamHandler(InlineHandler):
     ) -> Hook:
         """A chain starts. At the top it is the pipeline; below, it links its runs to what is above."""
         with contained("on_chain_start"):
-            self._steps.start_chain(_read_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
+            self._steps.start_chain(self._read_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
         return DONE
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
@@ -261,7 +258,7 @@ class SentryStreamHandler(InlineHandler):
     ) -> Hook:
         """A tool starts."""
         with contained("on_tool_start"):
-            start = _read_start("tool", run_id, parent_run_id, metadata, kwargs)
+            start = self._read_start("tool", run_id, parent_run_id, metadata, kwargs)
             self._steps.start_tool(start, serialized, kwargs, input_str)
         return DONE
 
@@ -290,7 +287,7 @@ class SentryStreamHandler(InlineHandler):
         """A retriever starts."""
         with contained("on_retriever_start"):
             self._steps.start_retriever(
-                _read_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query
+                self._read_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query
             )
         return DONE
 
@@ -305,13 +302,6 @@ class SentryStreamHandler(InlineHandler):
         with contained("on_retriever_error"):
             self._steps.fail(run_id, error)
         return DONE
-
-
-def _read_start(
-    kind: RunKind, id: UUID, parent_id: UUID | None, metadata: Mapping[str, Any] | None, kwargs: Mapping[str, Any]
-) -> Start:
-    enclosing_id = langchain_internals.enclosing_run_id()
-    return marks.read_start(kind, id, parent_id, metadata, kwargs, enclosing_id=enclosing_id)
 
 
 def _follows(graph: Any, config: Any) -> bool:

@@ -17,7 +17,7 @@ from langchain_core.callbacks import AsyncCallbackManager, manager
 from langchain_core.runnables import config
 
 from .._runtime.containment import warn_once
-from .._to_sentry.active_span import Caller
+from .._runtime.interpreter import Caller
 
 _enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_config", None)
 _start_code: CodeType | None = getattr(AsyncCallbackManager.on_llm_start, "__code__", None)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from langchain_core.outputs import LLMResult
+
 from .._content.gathered import Gathered
 from .._content.messages import text_of
 from .._content.policy import NOTHING, Policy
@@ -17,7 +19,7 @@ from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained, warn_once
 from .._to_sentry.other_integrations import warn_of_rival
-from . import payloads, stream_events
+from . import marks, payloads, stream_events
 
 
 class ModelRuns:
@@ -146,6 +148,11 @@ class ModelRuns:
         if error is not None:
             self._runs.end_batch(run_id)
         self._runs.end(run_id, how, error)
+
+    def fail(self, run_id: UUID, error: BaseException, response: object) -> None:
+        """A model's run got an error event: it failed, was left or cancelled. There may be a partial answer."""
+        answer = response if isinstance(response, LLMResult) else None
+        self.end(run_id, marks.outcome(error), answer, error)
 
     def _answer(self, call: Call, policy: Policy, response: Any, how: Outcome) -> None:
         asked = call.request

@@ -35,7 +35,7 @@ Control = Literal["interrupt", "handoff"]
 """How a part of a graph passed control to its parent: it waits for a human, or another agent goes on."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Start:
     """A run that starts, with all that its signal says about it.
 
@@ -119,7 +119,7 @@ class Agent:
 Detail = ToolCall | Retrieval | Agent
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Tree:
     """What the runs of one tree share.
 
@@ -136,7 +136,7 @@ class Tree:
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Place:
     """Where a run is in Sentry.
 
@@ -163,7 +163,7 @@ class Place:
             activation.end()
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Ending:
     """How a run ended, or what is known of that while it runs.
 
@@ -192,7 +192,7 @@ class Ending:
             del self.failed[next(iter(self.failed))]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Run:
     """A run of LangChain: what it is. `place` says where it is in Sentry, `ending` how it ended.
 

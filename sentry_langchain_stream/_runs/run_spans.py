@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from .._content.messages import output_messages
 from .._content.policy import Policy
 from .._runtime.containment import contained
+from .._runtime.interpreter import Caller
 from .._to_sentry import internals
-from .._to_sentry.active_span import Activation, Caller
+from .._to_sentry.active_span import Activation
 from .._to_sentry.issues import capture_error, first_failed
 from .._to_sentry.span_models import Status
 from .._vocabulary import names
@@ -18,10 +20,11 @@ from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
 from . import attributes, silent_ends
 from .call import Call, Request
-from .metrics import record_call
-from .pricing import Prices
 from .run import Agent, Outcome, Retrieval, Run, ToolCall
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .pricing import Prices
 
 FindCaller = Callable[[], Caller | None]
 """Finds the call that starts a run, if one is on the stack."""
@@ -47,7 +50,11 @@ class RunSpans:
         self._settings = settings
         self._now = now
         self._find_caller = find_caller
-        self._prices = Prices() if settings.cost else None
+        self._prices: Prices | None = None
+        if settings.cost:
+            from .pricing import Prices
+
+            self._prices = Prices()
 
     # -- open -------------------------------------------------------------------------------------------------
 
@@ -138,6 +145,8 @@ class RunSpans:
         self._finish_span(run)
         if run.call is not None and self._settings.metrics:
             with contained("metrics"):
+                from .metrics import record_call  # needed by few, so not imported by all
+
                 record_call(run, run.call)
         if failure is not None and run.reports and self._settings.capture_errors:
             with contained("capture_errors"):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import dataclass, fields
+from typing import Any, get_args
 
 from .._content.policy import Limits
 from .._vocabulary.keys import Dialect
@@ -33,6 +33,10 @@ class Settings:
     nesting: bool = True
     metadata_keys: Collection[str] = ()
     limits: Limits | None = None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The arguments that make a handler with these settings."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __post_init__(self) -> None:
         if self.pipeline_name is not None:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from threading import get_ident
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 MATTERS = sys.version_info < (3, 12)
 
@@ -46,3 +47,17 @@ def current_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:  # there is no running event loop
         return None
+
+
+class Caller(NamedTuple):
+    """The call that starts a run, which is on the stack while the run works.
+
+    Args:
+        frame: The identity of its frame. The frame itself must not be kept, as it holds whatever the call does.
+        code: Its code: another frame may get the same identity later.
+        alive: A weak reference to something that is gone when the call is over.
+    """
+
+    frame: int
+    code: CodeType
+    alive: Callable[[], object | None]

@@ -8,32 +8,17 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
 from copy import copy
 from threading import get_ident
-from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._runtime import interpreter
+from .._runtime.interpreter import Caller
 from . import internals
 from .span_models import AnySpan
-
-
-class Caller(NamedTuple):
-    """The call that starts a run, which is on the stack while the run works.
-
-    Args:
-        frame: The identity of its frame. The frame itself must not be kept, as it holds whatever the call does.
-        code: Its code: another frame may get the same identity later.
-        alive: A weak reference to something that is gone when the call is over.
-    """
-
-    frame: int
-    code: CodeType
-    alive: Callable[[], object | None]
 
 
 class Activation:

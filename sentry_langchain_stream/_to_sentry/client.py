@@ -30,13 +30,13 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
     if not client.is_active():
         return None
     options = client.options
-    if not _has_tracing(options):
+    if not has_tracing(options):
         return _NO_SPANS
     lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
     return _STREAMED_SPANS if CAN_STREAM and lifecycle == "stream" else _TRANSACTION_SPANS
 
 
-def _has_tracing(options: Mapping[str, Any]) -> bool:
+def has_tracing(options: Mapping[str, Any]) -> bool:
     """Whether tracing is on, by the options that `sentry_sdk.init` documents."""
     sampled = options.get("traces_sample_rate") is not None or options.get("traces_sampler") is not None
     return sampled and options.get("enable_tracing") is not False

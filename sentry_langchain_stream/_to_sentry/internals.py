@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from sentry_sdk.consts import VERSION
+from sentry_sdk import VERSION
 from sentry_sdk.integrations import DidNotEnable
 
 from .._runtime.containment import warn_once

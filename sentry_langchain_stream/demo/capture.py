@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import sentry_sdk
-from sentry_sdk.utils import Dsn
 
 from ..testing import Captured, capture_spans
 from ..testing.keeper import SendingKeeper
@@ -34,7 +34,7 @@ def recording(dsn: str | None, **options: Any) -> Iterator[Delivery]:
         **options: More options of `sentry_sdk.init`.
 
     Raises:
-        sentry_sdk.utils.BadDsn: It is not a DSN.
+        ValueError: It is not a DSN.
     """
     if dsn is None:
         with capture_spans(**options) as captured:
@@ -48,7 +48,7 @@ def recording(dsn: str | None, **options: Any) -> Iterator[Delivery]:
     keeper = client.transport
     if not isinstance(keeper, SendingKeeper):
         raise RuntimeError("sentry_sdk.init did not take the transport that keeps envelopes")
-    delivery = Delivery(Captured(client, keeper.envelopes), sent_to=Dsn(dsn).host)
+    delivery = Delivery(Captured(client, keeper.envelopes), sent_to=urlsplit(dsn).hostname)
     try:
         yield delivery
     finally:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import sentry_sdk
 from httpx_sse import connect_sse
-from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from ..testing.envelopes import CapturedSpan, read_spans
 
@@ -38,8 +38,12 @@ def is_running(url: str) -> bool:
 def options(url: str) -> dict[str, Any]:
     """The options of `sentry_sdk.init` with which Spotlight shows AI spans."""
     # It looks for them inside of their transaction. Older SDKs know no other place.
-    inside = {"stream_gen_ai_spans": False} if "stream_gen_ai_spans" in DEFAULT_OPTIONS else {}
+    inside = {"stream_gen_ai_spans": False} if _version() >= (2, 60) else {}
     return {"spotlight": url, **inside}
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in sentry_sdk.VERSION.split(".")[:2])
 
 
 def received(url: str) -> Iterator[CapturedSpan]:

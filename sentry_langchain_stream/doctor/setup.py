@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sentry_sdk.tracing_utils import has_tracing_enabled
-from sentry_sdk.utils import BadDsn, Dsn, is_valid_sample_rate
+from decimal import Decimal
 
-from .._to_sentry.client import allowed_content, choose_backend, current_client
+from .._to_sentry.client import allowed_content, choose_backend, current_client, has_tracing
 from .._to_sentry.other_integrations import traces_models
 from .._to_sentry.span_models import StreamedSpans
 from .._vocabulary.providers import PROVIDERS
+from ..testing.keeper import Keeper
 from .case import Case
 from .findings import Finding, said
 
@@ -60,12 +60,12 @@ def dsn(case: Case) -> Finding:
             return Finding(name, "warning", "there is none: spans go to Spotlight only", mend)
         return Finding(name, "fail", "there is none, so nothing is sent", mend)
     try:
-        parsed = Dsn(text)
-    except BadDsn as error:
+        parsed = Keeper({"dsn": text}).parsed_dsn
+    except ValueError as error:
         return Finding(
             name, "fail", f"it is none: {said(error)}", "Copy it from the project's settings, Client Keys (DSN)."
         )
-    return Finding(name, "ok", f"project {parsed.project_id} at {parsed.netloc}")
+    return Finding(name, "ok", f"project {parsed.project_id} at {parsed.netloc}" if parsed is not None else text)
 
 
 def sampling(case: Case) -> Finding:
@@ -75,7 +75,7 @@ def sampling(case: Case) -> Finding:
         return _no_client(name)
     options = case.client.options
     mend = "Pass traces_sample_rate=1.0, or another rate up to that, to sentry_sdk.init."
-    if not has_tracing_enabled(options):
+    if not has_tracing(options):
         why = (
             "enable_tracing is False"
             if options.get("enable_tracing") is False
@@ -85,12 +85,17 @@ def sampling(case: Case) -> Finding:
     if callable(options.get("traces_sampler")):
         return _sampler(name, case)
     rate = options.get("traces_sample_rate")
-    if not is_valid_sample_rate(rate, source="Tracing"):
+    if not _is_rate(rate):
         return Finding(name, "fail", f"traces_sample_rate is {rate!r}, with which the SDK records nothing", mend)
     if not rate:
         told = "traces_sample_rate is 0: no trace that starts here is recorded, only what continues a sampled one"
         return Finding(name, "fail", told, mend)
     return Finding(name, "ok", _share(float(rate)))
+
+
+def _is_rate(value: object) -> bool:
+    """Whether the SDK takes it for a sample rate: a number from 0 to 1."""
+    return isinstance(value, (int, float, Decimal)) and 0 <= value <= 1  # NaN is not
 
 
 def _sampler(name: str, case: Case) -> Finding:
@@ -101,7 +106,7 @@ def _sampler(name: str, case: Case) -> Finding:
         told = f"traces_sampler raised on the probe, and so drops the trace: {probe.sampler_error}"
         return Finding(name, "fail", told, "Let it return a rate for every trace, also outside of a request.")
     rate = probe.sample_rate
-    if not is_valid_sample_rate(rate, source="Tracing"):
+    if not _is_rate(rate):
         told = f"traces_sampler returned {rate!r} for the probe, which is no rate, and so drops the trace"
         return Finding(name, "fail", told, "Let it return a number from 0 to 1 for every trace.")
     if not rate:

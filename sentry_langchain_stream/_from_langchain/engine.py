@@ -1,0 +1,35 @@
+"""All that a handler works with: the live runs, and what LangChain's events mean for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from .._runs.live_runs import LiveRuns
+from .._runs.run import RunKind, Start
+from .._runs.settings import Settings
+from . import internals, marks
+from .model_calls import ModelRuns
+from .steps import StepRuns
+
+
+class Engine:
+    """The parts behind one handler.
+
+    Args:
+        settings: The user's settings.
+        now: The monotonic clock, in seconds.
+    """
+
+    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
+        self.runs = LiveRuns(settings, now, internals.caller)
+        self.models = ModelRuns(self.runs, settings, now)
+        self.steps = StepRuns(self.runs)
+
+    @staticmethod
+    def read_start(
+        kind: RunKind, id: UUID, parent_id: UUID | None, metadata: Mapping[str, Any] | None, kwargs: Mapping[str, Any]
+    ) -> Start:
+        """Read all that the start of a run says about it, see `marks.read_start`."""
+        return marks.read_start(kind, id, parent_id, metadata, kwargs, enclosing_id=internals.enclosing_run_id())
