@@ -20,7 +20,7 @@ from .report import render
 from .sections import CROWD_SECTIONS, NAMES, SECTIONS
 from .summary import Results
 
-_ALWAYS = frozenset({"none", "empty", "bare", "full", "own"})
+_ALWAYS = frozenset({"none", "empty", "bare", "full", "own", "unprepared"})
 
 
 def main() -> None:

@@ -18,9 +18,11 @@ class Contestant:
         environment: Names its environment; contestants may share one.
         requirements: What to install there. `"."` is this package.
         variants: What it offers, the first of them being what is compared with the others: `content` (prompts and
-            answers are recorded), `no content`, `unsampled`, `no client`, `streamed` (Sentry's streamed spans).
+            answers are recorded), `no content`, `unsampled`, `no client`, `streamed` (Sentry's streamed spans),
+            `repr processor` (one is registered with Sentry's SDK, as by Django's integration).
         imports: What a program has imported anyway, and how it then imports this; each way is timed.
         crowd: Whether it takes part in the section of many streams at a time.
+        only_in: The one section that it takes part in, if it is there for that section's sake.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Contestant:
     variants: tuple[str, ...]
     imports: tuple[tuple[str, str], ...] = ()
     crowd: bool = False
+    only_in: str | None = None
 
 
 _OWN = ("--editable", ".")
@@ -47,13 +50,21 @@ CONTESTANTS: tuple[Contestant, ...] = (
         "sentry-langchain-stream",
         "own",
         _OWN,
-        ("no content", "content", "streamed", "unsampled", "no client"),
+        ("no content", "content", "streamed", "unsampled", "no client", "repr processor"),
         (
             (_SENTRY_TOO, "import sentry_langchain_stream"),
             (_SENTRY_TOO, "from sentry_langchain_stream import SentryStreamHandler"),
             (_AN_APPLICATION, "from sentry_langchain_stream import SentryStreamHandler"),
         ),
         crowd=True,
+    ),
+    Contestant(
+        "unprepared",
+        "sentry-langchain-stream, spans not prepared",
+        "own",
+        _OWN,
+        ("no content", "repr processor"),
+        only_in="prepared",
     ),
     Contestant(
         "sentry",

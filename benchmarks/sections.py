@@ -42,6 +42,7 @@ class Section:
         cases: The cases.
         variants: Which variants of the contestants take part.
         only_first: Whether a peer takes part with the first of those that it offers only.
+        with_peers: Whether peers take part.
     """
 
     name: str
@@ -49,11 +50,14 @@ class Section:
     cases: tuple[Case, ...]
     variants: tuple[str, ...] = ("no content", "content", "streamed")
     only_first: bool = False
+    with_peers: bool = True
 
     def contestants(self, chosen: frozenset[str], few: bool = False) -> Iterator[tuple[Contestant, str]]:
         """Who takes part, in which variant; `few` leaves the peers out of all but the main sections."""
         for each in CONTESTANTS:
-            if each.name not in chosen:
+            if each.name not in chosen or each.only_in not in (None, self.name):
+                continue
+            if not self.with_peers and each.name not in {*BASELINES, "own"} and each.only_in is None:
                 continue
             if each.name in BASELINES:
                 yield from ((each, variant) for variant in each.variants if variant in {"no content", *self.variants})
@@ -61,7 +65,7 @@ class Section:
             if few and self.name in ("growth", "unsampled") and each.name != "own":
                 continue
             offered = [variant for variant in self.variants if variant in each.variants]
-            first = (few or self.only_first) and each.name != "own"
+            first = (few or self.only_first) and each.name != "own" and each.only_in is None
             yield from ((each, variant) for variant in (offered[:1] if first else offered))
 
 
@@ -93,6 +97,17 @@ SECTIONS: tuple[Section, ...] = (
             Case("chain", 5, 20, "5-deep chain", check=5),
             Case("agent", 1, 10, "agent with one tool call", check=1),
         ),
+    ),
+    Section(
+        "prepared",
+        "Prepared spans",
+        (
+            Case("call_invoke", 8, 30, "`invoke`"),
+            Case("chain", 5, 20, "5-deep chain", check=5),
+            Case("agent", 1, 10, "agent with one tool call", check=1),
+        ),
+        ("no content", "repr processor"),
+        with_peers=False,
     ),
     Section(
         "growth",
