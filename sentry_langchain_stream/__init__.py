@@ -1,4 +1,4 @@
-"""Sentry spans for LangChain runs that stay right when answers are streamed.
+"""Sentry spans for LangChain runs, correct for streamed answers too.
 
 ```python
 from sentry_langchain_stream import SentryStreamHandler
@@ -31,7 +31,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Each name is imported on first access: pytest loads our plugin, and with it this package, in every run.
+# Each name is imported on first access, because pytest loads our plugin, and with it this package, in every run.
 _MODULE_OF = {
     "AsyncTrackedStream": "tracking",
     "Dialect": "_vocabulary.keys",

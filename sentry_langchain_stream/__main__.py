@@ -19,7 +19,7 @@ _OF_EXTRA = frozenset(
 
 
 def main() -> None:
-    """Run the command line, or say which extra it lacks (exit code 2). `doctor` needs none."""
+    """Run the command line. If its extra is missing, say how to install it (exit code 2). `doctor` needs none."""
     if sys.argv[1:2] == ["doctor"]:
         from .doctor.command import main as doctor
 

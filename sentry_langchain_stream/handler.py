@@ -1,4 +1,4 @@
-"""`SentryStreamHandler`: LangChain's callbacks, each of them thin."""
+"""`SentryStreamHandler`: one short method per LangChain callback."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
 class SentryStreamHandler(InlineHandler):
     """Turns the runs of LangChain chains, agents and models into Sentry spans.
 
-    Pass one instance, made once for the whole process, as `config={"callbacks": [handler]}` to any
-    runnable, sync or async, or to a model's constructor. Without a Sentry client it does nothing.
+    Make one instance for the whole process. Pass it as `config={"callbacks": [handler]}` to any runnable, sync or
+    async, or to a model's constructor. Without a Sentry client the handler does nothing.
 
     Args:
-        pipeline_name: Name of the pipeline. Else the run metadata's `pipeline_name`; else Sentry's own
-            pipeline-name context; else the root run's name; else `"langchain"`.
-        dialect: `"gen_ai"` for today's Sentry, `"ai"` for the LLM Monitoring convention of 2024 and
-            older self-hosted Sentry. It decides span op and name; most attributes of both are always sent.
-        include_prompts: A veto, as in Sentry's own AI integrations. Prompts and answers are recorded only
-            if the client allows it too (`data_collection`, or `send_default_pii`).
-        redact: Called with every whole piece of text that is recorded; returns what is recorded instead.
-            If it raises, the text is dropped.
-        token_counter: Counts the tokens of a text, for the estimate that stands in where the provider
-            reports no usage. It sees the answer chunk by chunk.
+        pipeline_name: Name of the pipeline. If it is left out, the name is the first of these that is set: the run
+            metadata's `pipeline_name`, Sentry's own pipeline name, the name of the root run, `"langchain"`.
+        dialect: `"gen_ai"` for current Sentry, `"ai"` for the LLM Monitoring convention of 2024 and older self-hosted
+            Sentry. It selects the span ops and names. Most attributes of both dialects are always sent.
+        include_prompts: `False` turns off the recording of prompts and answers. With `True` they are recorded only if
+            the Sentry client allows it too (`data_collection` or `send_default_pii`).
+        redact: Called with each whole text before it is recorded. The text that it returns is recorded instead. If it
+            raises, the text is dropped.
+        token_counter: Counts the tokens of a text. It is used for the estimate if the provider reports no usage, and is
+            called with the answer chunk by chunk.
         capture_errors: Report an exception as an issue, once, when the root run fails with it.
-        max_live_runs: Bound on the runs that are followed at a time; beyond it the oldest are ended.
-        max_idle_seconds: A run in which nothing happens for so long is ended, as LangChain does not signal
-            every end.
-        cost: State what each call cost, in USD, where Sentry does not work that out itself. Needs the extra `cost`.
-        metrics: Record each call as metrics too, also where its trace is not sampled.
-        chains: Give every chain a span, not just the topmost one: prompts, parsers, lambdas, the nodes of a graph.
-        nesting: Make a run's span the active one for what runs inside of it, so that Sentry's http and db spans, and
-            your own, hang below it.
-        metadata_keys: Which of a run's metadata to record, as `langchain_stream.metadata.<key>`, if inputs may be.
-        limits: How many characters of content are recorded; `Limits()` if left out.
+        max_live_runs: The maximum number of live runs. When it is reached, the oldest ones are ended.
+        max_idle_seconds: A run without an event for this long is ended, because LangChain does not signal every end.
+        cost: Record the cost of each call in USD, for a Sentry that does not compute costs. Needs the extra `cost`.
+        metrics: Record each call as metrics too, even if its trace is not sampled.
+        chains: Give every chain a span, not only the root: prompts, parsers, lambdas, the nodes of a graph.
+        nesting: Make a run's span the active one for the code inside the run, so that Sentry's http and db spans, and
+            your own spans, become its children.
+        metadata_keys: The keys of a run's metadata to record, as `langchain_stream.metadata.<key>`. They are recorded
+            only if inputs may be.
+        limits: How many characters of content are recorded. The default is `Limits()`.
 
     Raises:
-        ImportError: `cost` is set and its extra is not installed.
+        ImportError: `cost` is set, and its extra is not installed.
         TypeError: An argument has the wrong type.
         ValueError: An argument has a value that is not allowed.
     """
@@ -60,10 +60,10 @@ class SentryStreamHandler(InlineHandler):
     _made_from: type[SentryStreamHandler]
 
     clock: Callable[[], float] = staticmethod(time.perf_counter)
-    """The monotonic clock, in seconds, that all durations are measured with."""
+    """The monotonic clock for all durations, in seconds."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
-        """Make an instance that Sentry's LangchainIntegration takes for its own handler."""
+        """Make an instance that Sentry's LangchainIntegration treats as its own handler."""
         made = cast(SentryStreamHandler, super().__new__(other_integrations.deduplicated(cast(Any, cls))))
         made._made_from = cls
         return made
@@ -115,26 +115,26 @@ class SentryStreamHandler(InlineHandler):
         self._models = engine.models
         self._steps = engine.steps
         self._gather = engine.models.gather
-        # What Sentry's integration reads of its own handler class, whose __init__ is not called.
+        # Attributes that Sentry's integration reads from its own handler class, whose __init__ is not called here.
         self.span_map: dict[UUID, Any] = {}
         self.max_span_map_size: int | None = None
         self.include_prompts = include_prompts
 
     def __copy__(self) -> SentryStreamHandler:
-        """The handler itself: there is one for the whole process, and a copy would not know its live runs."""
+        """Return the handler itself, because a copy would not know the live runs."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SentryStreamHandler:
-        """The handler itself, see `__copy__`."""
+        """Return the handler itself, see `__copy__`."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A handler with the same settings, without live runs: what another process may get."""
+        """Pickle the settings only. Another process gets a handler without live runs."""
         return _remake, (self._made_from, self._settings.as_arguments())
 
     @property
     def live_runs(self) -> int:
-        """How many runs have started and not ended."""
+        """The number of runs that have started and not ended."""
         return len(self._runs)
 
     # -- models ---------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class SentryStreamHandler(InlineHandler):
         run_id: UUID,
         **kwargs: Any,
     ) -> Hook:
-        """A chunk has arrived: count it, and keep its text if that is allowed."""
+        """A chunk has arrived: count it, and keep its text if it may be recorded."""
         try:
             self._gather(run_id, token, chunk)
         except Exception as error:
@@ -198,7 +198,7 @@ class SentryStreamHandler(InlineHandler):
         return DONE
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
-        """A v3 stream event has arrived: as a chunk, but it tells more."""
+        """A v3 stream event has arrived: count it as a chunk, and keep its content if that may be recorded."""
         try:
             self._models.gather_event(run_id, event)
         except Exception as error:
@@ -212,7 +212,7 @@ class SentryStreamHandler(InlineHandler):
         return DONE
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
-        """The model failed, or the stream was left early: close its span with what had arrived."""
+        """The model failed, or the consumer left the stream: close its span with what has arrived."""
         with contained("on_llm_error"):
             self._models.fail(run_id, error, kwargs.get("response"))
         return DONE
@@ -229,7 +229,7 @@ class SentryStreamHandler(InlineHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Hook:
-        """A chain starts. At the top it is the pipeline; below, it links its runs to what is above."""
+        """A chain starts. A root chain is the pipeline. Any other chain links its children to its parent."""
         with contained("on_chain_start"):
             self._steps.start_chain(self._read_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
         return DONE
@@ -241,7 +241,7 @@ class SentryStreamHandler(InlineHandler):
         return DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
-        """The chain failed or was left early."""
+        """The chain failed, or its consumer left."""
         with contained("on_chain_error"):
             self._steps.fail(run_id, error)
         return DONE
@@ -305,7 +305,7 @@ class SentryStreamHandler(InlineHandler):
 
 
 def _follows(graph: Any, config: Any) -> bool:
-    """Whether a handler of ours is going to follow the call of a graph with this config, which may be none."""
+    """Whether a `SentryStreamHandler` will follow a call of this graph. The config may be `None`."""
     if other_integrations.has_integration():
         return True
     for source in (config, getattr(graph, "config", None), langchain_internals.enclosing_config()):

@@ -1,4 +1,4 @@
-"""`SentryStreamIntegration`: every LangChain run of the process is covered, without callbacks to pass."""
+"""`SentryStreamIntegration`: traces every LangChain run of the process, without passing callbacks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .handler import SentryStreamHandler
 
 
 class SentryStreamIntegration(Integration):
-    """A `SentryStreamHandler` for every LangChain and LangGraph run, also in code that one does not own.
+    """Adds a `SentryStreamHandler` to every LangChain and LangGraph run, including runs in third-party code.
 
-    Pass it in `sentry_sdk.init(integrations=[SentryStreamIntegration(pipeline_name=...)])`, and leave Sentry's own
-    LangchainIntegration enabled, which keeps the integrations of the providers off. A handler that is passed by hand
-    wins over it, and a client without the integration is left alone.
+    Pass it in `sentry_sdk.init(integrations=[SentryStreamIntegration(pipeline_name=...)])`. Leave Sentry's own
+    LangchainIntegration enabled, because it keeps the integrations of the providers off. A handler in a run's callbacks
+    takes precedence. Runs under a client without this integration are not changed.
 
     Args:
         pipeline_name: As for `SentryStreamHandler`.
@@ -29,7 +29,7 @@ class SentryStreamIntegration(Integration):
 
     Raises:
         ImportError: As for `SentryStreamHandler`.
-        TypeError: An argument has the wrong type, or is none of the handler's.
+        TypeError: An argument has the wrong type or is unknown.
         ValueError: An argument has a value that is not allowed.
     """
 
@@ -41,15 +41,15 @@ class SentryStreamIntegration(Integration):
 
     @staticmethod
     def setup_once() -> None:
-        """Have LangChain's callback managers take the handler. Sentry calls this once in a process."""
+        """Add the handler to LangChain's callback managers from now on. Sentry calls this once per process."""
         if langchain_internals.configure is None:
             raise DidNotEnable("this version of langchain-core makes its callback managers in another way")
         manager._configure = _with_handler(manager._configure)
 
 
 def _with_handler(configure: Callable[..., Any]) -> Callable[..., Any]:
-    # Sentry's LangchainIntegration wraps the same function, to add a handler of its own. Which of the two is outside
-    # depends on the order of `init`; what has been made is the same, so that is where ours takes the place of theirs.
+    # Sentry's LangchainIntegration wraps the same function to add its own handler. Which wrapper is the outer one
+    # depends on the order of `init`. Both return the same callback manager, so ours replaces Sentry's handler there.
     @wraps(configure)
     def configured(*args: Any, **kwargs: Any) -> Any:
         made = configure(*args, **kwargs)
@@ -63,7 +63,7 @@ def _with_handler(configure: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _take(callbacks: BaseCallbackManager, handler: SentryStreamHandler) -> None:
-    """Have a callback manager, which was just made, take the handler, unless there is one that was passed by hand."""
+    """Add the handler to a new callback manager, unless the application has passed another one."""
     for theirs in [each for each in callbacks.handlers if is_sentrys_handler(each)]:
         if not isinstance(theirs, SentryStreamHandler):
             callbacks.remove_handler(theirs)
@@ -71,4 +71,4 @@ def _take(callbacks: BaseCallbackManager, handler: SentryStreamHandler) -> None:
     if not present:
         callbacks.add_handler(handler, inherit=True)
     elif any(each is not handler for each in present) and handler in present:
-        callbacks.remove_handler(handler)  # it came from a run above, and here somebody has passed another one
+        callbacks.remove_handler(handler)  # inherited from a parent run, but the application passed another one here

@@ -1,4 +1,4 @@
-"""`track_stream`: a model span around any stream of an answer, LangChain or not."""
+"""`track_stream`: a model span for any stream of an answer, with or without LangChain."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 class _Tracked(Generic[T]):
-    """What the sync and the async stream share: one model run, from the first pull on."""
+    """The common base of the sync and the async stream: one model run, which starts with the first item requested."""
 
     clock: Callable[[], float] = staticmethod(time.perf_counter)
-    """The monotonic clock, in seconds, that all durations are measured with."""
+    """The monotonic clock for all durations, in seconds."""
 
     def __init__(self, name: str | None, request: Request, prompt: str | None, text: Any, settings: Settings) -> None:
         self._name = name
@@ -46,25 +46,25 @@ class _Tracked(Generic[T]):
         self._usage: tuple[int | None, int | None] | None = None
 
     def set_usage(self, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
-        """State what the provider says that the call used. The last word counts.
+        """Set the usage that the provider reported. The last call wins. A number that is left out is estimated.
 
         Args:
             input_tokens: Tokens of the prompt.
             output_tokens: Tokens of the answer.
 
         Raises:
-            TypeError: A number is none.
+            TypeError: An argument is neither an `int` nor `None`.
             ValueError: A number is negative.
         """
         for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
             if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int)):
                 raise TypeError(f"{name} must be an int or None, not {type(tokens).__name__}")
             if tokens is not None and tokens < 0:
-                raise ValueError(f"{name} must not be negative, and is {tokens}")
+                raise ValueError(f"{name} must not be negative, but is {tokens}")
         self._usage = (input_tokens, output_tokens)
 
     def _pull(self) -> None:
-        """The consumer wants the next item: from here on the source is at work."""
+        """The consumer requests the next item: from now on the source is running."""
         with contained("track_stream"):
             if self._id is None:
                 self._id = uuid4()
@@ -72,7 +72,8 @@ class _Tracked(Generic[T]):
                 run = self._runs.get(self._id)
                 self._call = run.call if run is not None else None
                 if run is not None:
-                    self._activation, run.place.activation = run.place.activation, None  # ours to pause and to end
+                    # The stream pauses and ends the activation, not the run.
+                    self._activation, run.place.activation = run.place.activation, None
             elif self._activation is not None:
                 self._activation.resume()
 
@@ -81,14 +82,14 @@ class _Tracked(Generic[T]):
         if self._prompt is not None:
             counter = self._settings.token_counter or approximate
             with contained("token_counter"):
-                request = request.estimating(count(counter(self._prompt)))
+                request = request.with_estimated_input(count(counter(self._prompt)))
             if policy.inputs:
                 with contained("prompt"):
-                    request = request.asking(prompt_messages([self._prompt], policy))
+                    request = request.with_messages(prompt_messages([self._prompt], policy))
         return Call(request, type(self).clock(), Gathered(policy) if policy.outputs else None)
 
     def _arrived(self, item: T) -> None:
-        """The source has an item, and the consumer is at work again."""
+        """The source has returned an item: from now on the consumer is running."""
         self._pause()
         call = self._call
         if call is None:
@@ -105,7 +106,7 @@ class _Tracked(Generic[T]):
                 self._activation.pause()
 
     def _end(self, outcome: Outcome, error: BaseException | None = None) -> None:
-        """The stream has ended. Only the first word counts."""
+        """End the run. Only the first call has an effect."""
         self._pause()
         activation, self._activation = self._activation, None
         if activation is not None:
@@ -116,10 +117,11 @@ class _Tracked(Generic[T]):
             return
         with contained("track_stream"):
             if self._usage is not None:
-                asked, answered = self._usage
+                input_tokens, output_tokens = self._usage
                 arrived = call.chunks if call.counted is None else call.counted
                 call.reported = Usage.stated(
-                    call.request.estimated_input if asked is None else asked, arrived if answered is None else answered
+                    call.request.estimated_input if input_tokens is None else input_tokens,
+                    arrived if output_tokens is None else output_tokens,
                 )
             self._runs.end(self._id, outcome, error)
 
@@ -127,13 +129,13 @@ class _Tracked(Generic[T]):
         self._end(marks.outcome(error), error)
 
     def __del__(self) -> None:
-        # The consumer has left, and nobody has closed the stream.
+        # The consumer left without closing the stream.
         if getattr(self, "_call", None) is not None:
             self._end("abandoned")
 
 
 class TrackedStream(_Tracked[T], Iterator[T]):
-    """A sync stream with a model span, as `track_stream` makes it."""
+    """A sync stream with a model span, made by `track_stream`."""
 
     def __init__(self, source: Iterable[T], *args: Any) -> None:
         super().__init__(*args)
@@ -159,7 +161,7 @@ class TrackedStream(_Tracked[T], Iterator[T]):
         return item
 
     def close(self) -> None:
-        """Leave the stream: close its source, and its span."""
+        """Close the source of the stream, and the span."""
         try:
             close = getattr(self._items, "close", None)
             if close is not None:
@@ -169,7 +171,7 @@ class TrackedStream(_Tracked[T], Iterator[T]):
 
 
 class AsyncTrackedStream(_Tracked[T], AsyncIterator[T]):
-    """An async stream with a model span, as `track_stream` makes it."""
+    """An async stream with a model span, made by `track_stream`."""
 
     def __init__(self, source: AsyncIterable[T], *args: Any) -> None:
         super().__init__(*args)
@@ -195,7 +197,7 @@ class AsyncTrackedStream(_Tracked[T], AsyncIterator[T]):
         return item
 
     async def aclose(self) -> None:
-        """Leave the stream: close its source, and its span."""
+        """Close the source of the stream, and the span."""
         try:
             close = getattr(self._items, "aclose", None)
             if close is not None:
@@ -241,26 +243,28 @@ def track_stream(
     include_prompts: bool = True,
     redact: Callable[[str], str] | None = None,
 ) -> Any:
-    """Give any stream of an answer a model span that is open from the first pull to the last item.
+    """Give any stream of an answer a model span, open from the first request for an item to the end of the stream.
 
-    The items come out unchanged. What the stream's own code does hangs below the span, what the consumer does between
-    two items does not. Each item counts as one output token, unless `token_counter` or `set_usage(...)` of what is
-    returned know better. If the source fails, the span says so, and the exception is the application's to report.
+    The items are passed on unchanged. Spans that the stream's own code makes become children of the model span; spans
+    that the consumer makes between two items do not. Each item counts as one output token, unless there is a
+    `token_counter` or the application calls `set_usage(...)` of the returned stream. If the source fails, the span
+    records the error and the exception is raised to the consumer. It is not reported as an issue.
 
     Args:
-        stream: An async or sync iterable, a generator say. It is pulled only when the result is.
-        model: The model's name, which the cost goes by.
-        pipeline_name: Name of the pipeline. Else that of `sentry_sdk.ai.monitoring`, else the generator's name.
+        stream: An async or sync iterable, for example a generator. An item is requested only when the consumer asks.
+        model: The model's name, from which Sentry computes the cost.
+        pipeline_name: Name of the pipeline. If it is left out: Sentry's own pipeline name, else the generator's name.
         provider: LangChain's or OpenTelemetry's name of the provider.
         dialect: `"gen_ai"` or `"ai"`, as for `SentryStreamHandler`.
-        text: Gives the text of an item. Called only if answers may be recorded, or there is a `token_counter`.
-        token_counter: Counts the tokens of a text. It sees the answer item by item.
-        prompt: What the model was asked: recorded if inputs may be, and the ground for an estimate of its tokens.
-        include_prompts: `False` vetoes the recording of prompt and answer.
-        redact: Called with the whole prompt and the whole answer, if they are recorded.
+        text: Returns the text of an item. Called only if answers may be recorded or there is a `token_counter`.
+        token_counter: Counts the tokens of a text. It is called with the prompt, and with the answer item by item.
+        prompt: The prompt. It is recorded if inputs may be, and its tokens are estimated.
+        include_prompts: `False` turns off the recording of the prompt and the answer.
+        redact: Called with the whole prompt and the whole answer before they are recorded.
 
     Returns:
-        An async iterator for an async iterable, else an iterator; each with `set_usage`, and `aclose` or `close`.
+        An async iterator for an async iterable, otherwise an iterator. Both have `set_usage`; the first has `aclose`,
+        the second `close`.
 
     Raises:
         TypeError: An argument has the wrong type.

@@ -216,9 +216,9 @@ def test_a_run_remembers_the_last_failures_only() -> None:
 
 
 def test_an_answer_is_given_other_messages_in_a_copy() -> None:
-    """`saying` leaves the response as it was, and keeps everything but the messages."""
+    """`with_messages` leaves the response as it was, and keeps everything but the messages."""
     response = Response("m", "1", ("stop",), None)
-    assert response.saying("[]") == Response("m", "1", ("stop",), "[]")
+    assert response.with_messages("[]") == Response("m", "1", ("stop",), "[]")
     assert response.messages is None
 
 

@@ -418,7 +418,7 @@ def test_a_report_that_counts_the_prompt_again_repeats_the_one_before(
 )
 def test_an_answer_to_nothing_is_mended_with_an_estimate(reported: Usage, prompt: int | None, expected: Usage) -> None:
     """Where output is reported but an input of zero, the input is estimated, and the whole is labelled so."""
-    assert reported.mended(prompt) == expected
+    assert reported.with_estimated_input(prompt) == expected
 
 
 def test_what_several_calls_used_is_added_up() -> None:

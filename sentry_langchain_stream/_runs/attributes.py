@@ -1,4 +1,4 @@
-"""From the record of a run to the facts that its span states."""
+"""Turns the record of a run into the attributes of its span."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
 
 
 def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
-    """The attributes of a run's span.
+    """Return the attributes of a run's span.
 
-    Each group of facts is contained for itself: what cannot be worked out costs its own attributes only.
+    Each group of facts is contained separately. If one fails, only the attributes of that group are missing.
     """
     attributes: dict[str, AttributeValue] = {**run.labels}
     with _IDENTITY:
@@ -26,18 +26,18 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     with _OPERATION:
         spell(operation(run, dialect), dialect, attributes)
     if run.call is not None:
-        for of_call, group in _CALL:
-            with group:
-                spell(of_call(run.call), dialect, attributes)
+        for call_facts, guard in _CALL:
+            with guard:
+                spell(call_facts(run.call), dialect, attributes)
     elif run.detail is not None:
-        of_detail, group = _DETAIL[type(run.detail)]
-        with group:
-            spell(of_detail(run.detail), dialect, attributes)
+        detail_facts, guard = _DETAIL[type(run.detail)]
+        with guard:
+            spell(detail_facts(run.detail), dialect, attributes)
     return attributes
 
 
 def identity(run: Run) -> Facts:
-    """Which pipeline, agent and conversation a run belongs to."""
+    """Which pipeline, agent, conversation and attempt a run belongs to."""
     yield Fact.PIPELINE, run.pipeline
     yield Fact.AGENT, run.agent
     yield Fact.CONVERSATION, run.conversation
@@ -46,9 +46,12 @@ def identity(run: Run) -> Facts:
 
 
 def operation(run: Run, dialect: Dialect) -> Facts:
-    """What kind of run it is, where Sentry knows the kind. Retrievers and chains must not be taken for model calls."""
+    """The operation of agents and tools.
+
+    Retrievers and chains have no operation, because Sentry would count them as model calls.
+    """
     if run.kind == "agent" or (run.kind == "pipeline" and dialect == "ai"):
-        # The op of the old monitoring's pipelines starts with "ai."; with this today's Sentry types it an agent's.
+        # In dialect "ai" the op of a pipeline starts with "ai.". This makes current Sentry treat the span as an agent.
         yield Fact.OPERATION, "invoke_agent"
     elif run.kind == "tool":
         yield Fact.OPERATION, "execute_tool"
@@ -64,7 +67,10 @@ def ending(run: Run) -> Facts:
 
 
 def agent(of: Agent) -> Facts:
-    """What an agent was asked, had at hand and used in all. No model: Sentry would charge it for the tokens."""
+    """An agent's input, tools, answer and token totals.
+
+    There is no model attribute: with one, Sentry would compute a cost for the agent on top of its model calls' costs.
+    """
     yield Fact.TOOL_DEFINITIONS, of.tools
     yield Fact.INPUT_MESSAGES, of.messages
     yield Fact.OUTPUT_MESSAGES, of.answer
@@ -78,7 +84,7 @@ def agent(of: Agent) -> Facts:
 
 
 def tool(of: ToolCall) -> Facts:
-    """Which tool was called, with what, and what came of it."""
+    """A tool's name, description, arguments and result."""
     yield Fact.TOOL_NAME, of.name
     yield Fact.TOOL_DESCRIPTION, of.description
     yield Fact.TOOL_CALL_ID, of.id
@@ -87,7 +93,7 @@ def tool(of: ToolCall) -> Facts:
 
 
 def retrieval(of: Retrieval) -> Facts:
-    """What was looked for, and found."""
+    """A retriever's query and the documents that it found."""
     yield Fact.RETRIEVER, of.name
     yield Fact.QUERY, of.query
     yield Fact.DOCUMENTS, of.documents
@@ -95,29 +101,29 @@ def retrieval(of: Retrieval) -> Facts:
 
 
 def request(call: Call) -> Facts:
-    """What was asked of the model."""
-    asked = call.request
-    yield Fact.OPERATION, asked.operation
-    yield Fact.REQUEST_MODEL, asked.model
-    yield Fact.PROVIDER, asked.provider
-    yield Fact.FUNCTION, asked.function
-    for name, value in asked.parameters.items():
+    """The model, the provider and the parameters of the request."""
+    sent = call.request
+    yield Fact.OPERATION, sent.operation
+    yield Fact.REQUEST_MODEL, sent.model
+    yield Fact.PROVIDER, sent.provider
+    yield Fact.FUNCTION, sent.function
+    for name, value in sent.parameters.items():
         yield _PARAMETERS[name], value
 
 
 def response(call: Call) -> Facts:
-    """What the model answered with."""
+    """The model, the id and the finish reasons of the response."""
     answered = call.finished or call.streamed
     yield Fact.RESPONSE_MODEL, call.response.model or (call.request.model if answered else None)
     yield Fact.RESPONSE_ID, call.response.id
     yield Fact.CACHE_HIT, call.cached or None
     yield Fact.FINISH_REASONS, ",".join(call.response.finish_reasons) or None
-    if answered:  # else there is no telling how it would have been
+    if answered:  # otherwise it is unknown whether the answer would have been streamed
         yield Fact.STREAMING, call.streamed
 
 
 def usage(call: Call) -> Facts:
-    """Tokens, and whether they are the provider's word or an estimate."""
+    """Token counts and rates, and whether the provider reported the tokens or they are estimated."""
     used = call.usage()
     if used is None:
         return
@@ -127,7 +133,7 @@ def usage(call: Call) -> Facts:
         yield Fact.TOKENS_PER_SECOND, used.output / seconds
     streaming = call.last_chunk_at - call.first_chunk_at
     if used.output is not None and streaming > 0:
-        # The tokens after the first chunk, taking the chunks as equally long.
+        # The tokens after the first chunk, assuming that all chunks have the same number of tokens.
         yield Fact.DECODE_RATE, used.output * (call.chunks - 1) / call.chunks / streaming
 
 
@@ -150,24 +156,24 @@ def timing(call: Call) -> Facts:
 
 
 def content(call: Call) -> Facts:
-    """Prompt and answer, where they were kept at all."""
+    """Prompt, tools and answer, if they were kept."""
     yield Fact.INPUT_MESSAGES, call.request.messages
     yield Fact.SYSTEM_INSTRUCTIONS, call.request.system
     yield Fact.TOOL_DEFINITIONS, call.request.tools
     yield Fact.OUTPUT_MESSAGES, call.response.messages
 
 
-# The groups of facts, each with what contains its failure.
+# The groups of facts, each with the `contained` that guards it.
 _IDENTITY, _ENDING, _OPERATION = (contained(f"attributes.{each.__name__}") for each in (identity, ending, operation))
 _CALL: tuple[tuple[Callable[[Call], Facts], contained], ...] = tuple(
-    (group, contained(f"attributes.{group.__name__}")) for group in (request, response, usage, cost, timing, content)
+    (facts, contained(f"attributes.{facts.__name__}")) for facts in (request, response, usage, cost, timing, content)
 )
 _DETAIL: Mapping[type[Detail], tuple[Callable[[Any], Facts], contained]] = {
-    kind: (group, contained(f"attributes.{group.__name__}"))
-    for kind, group in ((Agent, agent), (ToolCall, tool), (Retrieval, retrieval))
+    kind: (facts, contained(f"attributes.{facts.__name__}"))
+    for kind, facts in ((Agent, agent), (ToolCall, tool), (Retrieval, retrieval))
 }
 
-# The facts of the fields of `Usage`, and those of `Cost`, in their order.
+# One fact per field of `Usage` and of `Cost`, in the order of the fields.
 _USAGE = (
     Fact.INPUT_TOKENS,
     Fact.OUTPUT_TOKENS,

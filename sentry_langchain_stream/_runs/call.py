@@ -1,4 +1,4 @@
-"""The record of a model call: what was asked, what arrived and when, and what was answered. Plain values only."""
+"""The record of a model call: the request, when chunks arrived, and the response. Plain values only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .usage import Usage
 
 
 class Request(NamedTuple):
-    """What was asked of a model."""
+    """The request to a model."""
 
     operation: Literal["chat", "text_completion"] = "chat"
     model: str | None = None
@@ -24,27 +24,27 @@ class Request(NamedTuple):
     function: str | None = None
     """The run's name."""
     parameters: Mapping[str, Any] = MappingProxyType({})
-    """Request parameters by the names of `parameters.PARAMETERS`."""
+    """Request parameters by the names in `_from_langchain.parameters.PARAMETERS`."""
     messages: str | None = None
     """The input messages as JSON, if they may be recorded."""
     system: str | None = None
     """The system instructions, if they may be recorded."""
     tools: str | None = None
-    """The tools that are offered, as JSON, if they may be recorded."""
+    """The tools offered to the model, as JSON, if they may be recorded."""
     estimated_input: int | None = None
-    """Tokens of the prompt, for when the provider reports none."""
+    """Estimated tokens of the prompt, used if the provider reports none."""
 
-    def asking(self, messages: str) -> Request:
-        """The same request with these messages."""
+    def with_messages(self, messages: str) -> Request:
+        """Return the same request with these messages."""
         return self._replace(messages=messages)
 
-    def estimating(self, tokens: int | None) -> Request:
-        """The same request with this estimate of the prompt's tokens."""
+    def with_estimated_input(self, tokens: int | None) -> Request:
+        """Return the same request with this estimate of the prompt's tokens."""
         return self._replace(estimated_input=tokens)
 
 
 class Response(NamedTuple):
-    """What a model answered."""
+    """The response of a model."""
 
     model: str | None = None
     id: str | None = None
@@ -52,8 +52,8 @@ class Response(NamedTuple):
     messages: str | None = None
     """The output messages as JSON, if they may be recorded."""
 
-    def saying(self, messages: str) -> Response:
-        """The same answer with these messages."""
+    def with_messages(self, messages: str) -> Response:
+        """Return the same response with these messages."""
         return self._replace(messages=messages)
 
 
@@ -61,7 +61,7 @@ _NO_ANSWER = Response()
 
 
 class Cost(NamedTuple):
-    """What a call cost, in USD. The details are parts of the input and of the output."""
+    """The cost of a call in USD. The details are included in `input` and `output`."""
 
     input: float
     output: float
@@ -76,9 +76,9 @@ class Call:
     """One model call while it streams. Times are seconds on a monotonic clock.
 
     Args:
-        request: What was asked.
-        started: When.
-        text: Gathers the answer's text, or is `None` if that may not be kept.
+        request: The request.
+        started: When it was sent.
+        text: Collects the text of the answer; `None` if that text may not be kept.
     """
 
     request: Request
@@ -86,16 +86,16 @@ class Call:
     text: Gathered | None = None
 
     batch: int = 1
-    """How many prompts the model was called with at once; each of them is a run."""
+    """How many prompts the model was called with. Each prompt is a run."""
     payload: int = 0
-    """The identity of what the start was called with; tells a start that fired twice from another one."""
+    """The `id()` of the prompt in the start event. It shows whether a second start event repeats the first one."""
     echoes: int = 0
-    """How often more than once every event fires, because the handler is in the callback list repeatedly."""
+    """How many extra times each event fires, because the handler is in the callback list more than once."""
     events: int = 0
-    """Token and stream events, counted only while there are echoes."""
+    """The number of token and stream events, counted only if `echoes` is not 0."""
     streamed: bool = False
     by_events: bool = False
-    """Whether v3 stream events are what is counted, see `follow_events`."""
+    """Whether v3 stream events are counted rather than token events, see `follow_events`."""
     chunks: int = 0
     first_chunk_at: float = 0.0
     last_chunk_at: float = 0.0
@@ -103,21 +103,21 @@ class Call:
     longest_gap_at: float = 0.0
     """When the longest gap began."""
     counted: int | None = None
-    """Output tokens as counted, chunk by chunk by the user's `token_counter` or from a whole answer's text."""
+    """Output tokens, counted by the user's `token_counter` chunk by chunk, or from the text of a whole answer."""
     reported: Usage | None = None
     """The last usage that the provider reported."""
     repeats: bool = False
-    """Whether it reports usage again and again, each time from the start of the stream."""
+    """Whether the provider reports usage repeatedly, each time counted from the start of the stream."""
     cached: bool = False
-    """Whether LangChain's own cache answered, and no model. Then no tokens are stated: none were billed."""
+    """Whether LangChain's cache answered rather than the model. The span then has no tokens: none were billed."""
     cost: Cost | None = None
     response: Response = _NO_ANSWER
     finished: bool = False
-    """Whether the call came to its end; of one that did not, the provider's numbers are not the last word."""
+    """Whether the call completed. If it did not, the usage that the provider reported may be incomplete."""
     ended: float = 0.0
 
     def add_chunk(self, now: float) -> None:
-        """Count a chunk that has content. This runs once per token, so it does no more than it must."""
+        """Count a chunk that has content. This runs once per token, so keep it cheap."""
         if self.chunks:
             gap = now - self.last_chunk_at
             if gap > self.longest_gap:
@@ -129,7 +129,7 @@ class Call:
         self.last_chunk_at = now
 
     def read(self, text: str, token_counter: Callable[[str], int] | None) -> None:
-        """Keep the text of a chunk, if it may be kept, and count its tokens, if there is something to count with."""
+        """Keep the text of a chunk if that is allowed, and count its tokens if there is a `token_counter`."""
         if self.text is not None:
             self.text.add(text)
         if token_counter is not None and text:
@@ -137,10 +137,11 @@ class Call:
                 self.counted = (self.counted or 0) + (count(token_counter(text)) or 0)
 
     def follow_events(self) -> None:
-        """Count v3 stream events from now on, and forget what token events had brought: it was the same chunk.
+        """Count v3 stream events from now on, and discard what was counted from token events.
 
-        Every v3 call has stream events, and they bring everything. Many models fire token events too, with less in
-        them: one ahead of the first stream event, for they fire while they make the chunk that is then converted.
+        Every v3 call has stream events, and they are complete. Many models fire token events too, with less in them.
+        Such a model fires the token event while it makes a chunk, and the stream event is made from that chunk
+        afterwards. So one token event comes before the first stream event, and both are the same chunk.
         """
         self.by_events = True
         self.chunks = 0
@@ -150,21 +151,21 @@ class Call:
             self.text.clear()
 
     def from_cache(self) -> None:
-        """LangChain's cache has answered: no tokens were used, and what looked like a stream was a replay."""
+        """Record that LangChain's cache answered: no tokens were used, and any stream was a replay."""
         self.cached = True
         self.streamed = False
         self.chunks = 0
         self.counted = self.reported = None
 
     def usage(self) -> Usage | None:
-        """The call's usage: the provider's, else an estimate, else (if nothing arrived) none.
+        """Return the usage that the provider reported, else an estimate, else (if nothing arrived) `None`.
 
-        Some providers report the prompt's tokens first and the answer's last. Of a call that ended early the
-        first count is kept, and the second estimated, unless the model had said why it stopped.
+        Some providers report the prompt's tokens first and the answer's tokens last. If such a call ends early, the
+        reported input is kept and the output is estimated, unless the model had already sent a finish reason.
         """
         reported = self.reported
         if reported is not None and (self.finished or self.response.finish_reasons):
-            return reported.mended(self.request.estimated_input)
+            return reported.with_estimated_input(self.request.estimated_input)
         arrived = self.chunks if self.counted is None else self.counted
         if reported is None:
             something = self.chunks or self.counted is not None

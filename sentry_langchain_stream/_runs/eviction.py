@@ -1,4 +1,4 @@
-"""Ends runs whose end was never signalled: too many live ones, or too long without an event."""
+"""Ends runs whose end LangChain never signals: when too many are live, or when one is idle for too long."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class End(Protocol):
 
 
 class Eviction:
-    """Keeps the live runs within `max_live_runs` and `max_idle_seconds`.
+    """Enforces `max_live_runs` and `max_idle_seconds`.
 
     Args:
         settings: The user's settings.
         now: The monotonic clock, in seconds.
         runs: The live runs by id, oldest first.
-        end: Ends one of them.
+        end: Ends a run.
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float], runs: dict[UUID, Run], end: End) -> None:
@@ -32,19 +32,19 @@ class Eviction:
         self._now = now
         self._runs = runs
         self._end = end
-        # The ids of runs without a live parent, those looked at longest ago first; ended ones drop out when met.
+        # The ids of runs without a live parent, those checked longest ago first. Ended runs are removed by `sweep`.
         self._roots: deque[UUID] = deque()
 
     def add(self, run: Run) -> None:
-        """Watch a run that has no live parent."""
+        """Add a run that has no live parent."""
         self._roots.append(run.id)
 
     def make_room(self) -> None:
-        """End the oldest trees if there are too many live runs."""
+        """End the oldest trees if `max_live_runs` is reached."""
         while len(self._runs) >= self._settings.max_live_runs:
             try:
                 oldest = next(iter(self._runs.values()))
-            except (StopIteration, RuntimeError):  # another thread was faster
+            except (StopIteration, RuntimeError):  # another thread changed it first
                 return
             root = oldest.root()
             for run_id in list(root.children) if root.implicit else [root.id]:
@@ -52,11 +52,11 @@ class Eviction:
             self._end(oldest.id, "abandoned", evicted="limit")
 
     def sweep(self) -> None:
-        """End what has been idle too long. Each call looks at two trees at most, and every tree gets its turn."""
+        """End trees that have been idle for too long. Each call checks two trees at most, in rotation."""
         for _ in range(min(2, len(self._roots))):
             try:
                 run_id = self._roots.popleft()
-            except IndexError:  # another thread was faster
+            except IndexError:  # another thread changed it first
                 return
             run = self._runs.get(run_id)
             if run is None:

@@ -1,4 +1,4 @@
-"""The live runs: opens a span when a run starts, and closes it when the run ends, once and always."""
+"""The live runs: each run's span is opened when the run starts, and closed exactly once when it ends."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .run_spans import FindCaller, RunSpans
 from .settings import Settings
 
 MakeRecord = Callable[[Policy], Call | Detail]
-"""Makes the record of what a run is asked, under the run's policy."""
+"""Makes the record of a run's input, under the run's policy."""
 
-# How a run ends that is still open when its parent ends so.
+# The outcome of a parent -> the outcome of its children that are still open.
 _INHERITED: dict[Outcome, Outcome] = {
     "completed": "abandoned",
     "cancelled": "cancelled",
@@ -36,14 +36,14 @@ _SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed
 class LiveRuns:
     """The runs that have started and not ended, by run id.
 
-    A run's parent is the live run that LangChain names, never the span that happens to be current: many
-    streams share one event loop, and each is pulled at its own time. Only a root looks at the current span.
+    A run's parent is the live run that LangChain names, never the current span: many streams share one event loop,
+    and each is consumed at its own pace. Only a root becomes a child of the current span.
 
     LangChain does not signal every end. A run also ends with its parent, with the task that it ran in, after
     some time without an event, when there are too many live runs, and when the process exits.
 
-    Safe for threads: a run ends by being taken out of the map, which one caller alone can do, and starts and ends
-    within one tree take turns.
+    Thread-safe. Ending a run starts with taking it out of the map, which only one caller can do. Within a tree, a
+    lock allows one start or end at a time.
 
     Args:
         settings: The user's settings.
@@ -57,7 +57,7 @@ class LiveRuns:
         self._spans = RunSpans(settings, now, find_caller)
         self._runs: dict[UUID, Run] = {}
         self.get = self._runs.get
-        """The live run of an id, or `None`. The dict's own method, because it is called once per token."""
+        """Returns the live run of an id, or `None`. The dict's own method, because it is called once per token."""
         self._roots = Roots(settings, now)
         self._eviction = Eviction(settings, now, self._runs, self.end)
 
@@ -67,11 +67,11 @@ class LiveRuns:
     # -- start ------------------------------------------------------------------------------------------------
 
     def start(self, start: Start, record: MakeRecord | None = None) -> None:
-        """Start a run, unless it is live already or there is no Sentry client.
+        """Start a run, unless it is already live or there is no Sentry client.
 
         Args:
             start: The start of the run.
-            record: Makes the record of what it is asked.
+            record: Makes the record of the run's input.
         """
         if start.id in self._runs:
             return
@@ -83,15 +83,15 @@ class LiveRuns:
             if parent is None:
                 return
             if start.kind in CHAINS or (parent.place.anchor is not None and start.batch_size == 1):
-                # A chain without a parent is the pipeline itself, or an agent. A lone call needs no pipeline around it
-                # if there is a span that it can be a child of.
+                # A chain without a parent is the pipeline itself, or an agent. A single call needs no pipeline around
+                # it if there is an active span that can be its parent.
                 self._start_root(parent, start, record)
                 return
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
             self._become_graph(parent)
         detail = self._record(parent, record) if record is not None else None
         with parent.tree.lock:
-            # Another thread may have ended the parent meanwhile. Its span is still the right one to hang on.
+            # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.
             ended = not parent.implicit and parent.id not in self._runs
             run = Run(
                 id=start.id,
@@ -118,16 +118,17 @@ class LiveRuns:
                     parent.fallbacks.append(run)
             self._open(run, start, detail)
         if start.batch_size == 1:
-            # Of several prompts that start together, each would take itself for the one that is running.
+            # Of several prompts that start together none is activated: each would appear to be the one that is running.
             self._spans.activate(run, start.enclosing_id)
         if run.kind not in CHAINS:
             silent_ends.task(run, self._task_ended)
 
     def _parent(self, start: Start) -> Run | None:
-        """The live parent: the run that LangChain names, or the tool among its children that encloses this code.
+        """Return the live parent: the run that LangChain names, or the tool among its children that calls this code.
 
-        LangChain gives a tool the config that it was itself called with (langchain-core 1.0 to 1.8). What the tool
-        passes that on to would become its sibling.
+        The second case is a workaround: LangChain gives a tool the config of the tool's caller, so a run that the tool
+        starts with this config would become the tool's sibling (langchain-core 1.0 to 1.8). It can go when LangChain
+        gives tools a config of their own.
         """
         named = self._runs.get(start.parent_id) if start.parent_id is not None else None
         inside = self._runs.get(start.enclosing_id) if start.enclosing_id is not None else None
@@ -149,23 +150,23 @@ class LiveRuns:
         silent_ends.task(run, self._task_ended)
 
     def _record(self, parent: Run, record: MakeRecord) -> Call | Detail | None:
-        """The record of a run. Made outside of the lock: the user's `redact` and `token_counter` are called."""
+        """Make the record of a run. Call it without the lock: it calls the user's `redact` and `token_counter`."""
         if parent.implicit and parent.place.span is None and parent.place.anchor is None:
-            # A bare call without an active span: the pipeline gets a span that ends with the call.
+            # A call without a parent run and without an active span: the pipeline gets a span that ends with the call.
             self._spans.open(parent)
         if not parent.place.recording and not self._settings.metrics:
             return None
         try:
             return record(parent.policy if parent.place.recording else NOTHING)  # the metrics hold no content
         except BaseException:
-            # Ctrl-C in the middle of our work: LangChain will not end what it has not started.
+            # Ctrl-C while the record is made: LangChain does not end a run whose start has failed.
             if parent.implicit and not parent.children:
                 self._roots.complete(parent)
                 self._spans.close(parent, "cancelled", None, None)
             raise
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
-        """Open the span of a run that is in the map now, with all that is known from its start."""
+        """Set what is known from the start of a run, and open its span. The run is already in the map."""
         if isinstance(detail, Call):
             run.call = detail
         else:
@@ -184,7 +185,7 @@ class LiveRuns:
         run.tree.touched = self._now()
 
     def _become_graph(self, run: Run) -> None:
-        """A chain has turned out to be a graph, because a node of it starts."""
+        """Turn a chain into an agent: a node has started in it, so it is a graph."""
         with run.tree.lock, contained("graph"):
             run.kind = "agent"
             run.agent = names.agent(own=None, parent=None, run=run.name)
@@ -201,13 +202,13 @@ class LiveRuns:
         *,
         evicted: str | None = None,
     ) -> None:
-        """End a run, and before it every descendant that is still open. Late and repeated ends are ignored.
+        """End a run, and first every descendant that is still open. Late and repeated ends are ignored.
 
         Args:
-            run_id: LangChain's id of it.
-            outcome: How it ended.
-            error: What it failed with.
-            evicted: Why we end it, if it is not LangChain that does.
+            run_id: LangChain's run id.
+            outcome: How the run ended.
+            error: The exception that it failed with.
+            evicted: Why this package ends it, if LangChain does not: `"idle"`, `"limit"` or `"exit"`.
         """
         run = self._runs.get(run_id)
         if run is None:
@@ -216,11 +217,11 @@ class LiveRuns:
         def later() -> None:
             self.end(run_id, outcome, error, evicted=evicted)
 
-        if interpreter.is_collecting() and silent_ends.elsewhere(later):
+        if interpreter.is_collecting() and silent_ends.run_in_thread(later):
             return
         with within_scopes(run.tree.scopes):
             queues = run.place.backend.queues or self._settings.metrics
-            if is_sending(queues=queues) and silent_ends.elsewhere(later):
+            if is_sending(queues=queues) and silent_ends.run_in_thread(later):
                 return
             self._end(run, outcome, error, evicted)
 
@@ -240,7 +241,7 @@ class LiveRuns:
                 self._leave(run, outcome, evicted)
 
     def _leave(self, run: Run, outcome: Outcome, evicted: str | None) -> None:
-        """Take a run that has ended out of its tree, and end what ends with it."""
+        """Remove an ended run from its tree, and end the runs that end with it."""
         parent, run.parent = run.parent, None
         run.children.clear()
         run.fallbacks.clear()
@@ -252,16 +253,17 @@ class LiveRuns:
         if run.has_fallbacks and run in parent.fallbacks:
             parent.fallbacks.remove(run)
         if outcome == "failed":
-            for each in (parent, *parent.fallbacks):  # calls with fallbacks, whose attempts may be their siblings
+            for each in (parent, *parent.fallbacks):  # in a chain, attempts are siblings of their call with fallbacks
                 each.ending.failures += 1
         if parent.implicit:
             self._leave_pipeline(parent, run.ending, evicted)
         elif outcome == "abandoned" and parent.has_fallbacks:
-            # Left at its first chunk, it gets no end (langchain-core 1.7 to 1.8).
+            # Workaround: if the consumer leaves at the first chunk, a call with fallbacks gets no end event
+            # (langchain-core 1.7 to 1.8). Can go when it gets one.
             self.end(parent.id, "abandoned", evicted=evicted)
 
     def _leave_pipeline(self, pipeline: Run, ending: Ending, evicted: str | None) -> None:
-        """The pipeline around bare calls takes over the worst outcome, and ends with the last of them."""
+        """Give the pipeline around calls without a parent the worst of their outcomes, and end it with the last one."""
         if _SEVERITY.index(ending.outcome) >= _SEVERITY.index(pipeline.ending.outcome):
             pipeline.ending.outcome, pipeline.ending.error_type = ending.outcome, ending.error_type
         if not pipeline.children:
@@ -269,9 +271,9 @@ class LiveRuns:
             self._spans.close(pipeline, pipeline.ending.outcome, None, evicted)
 
     def end_batch(self, run_id: UUID) -> None:
-        """End what started together with a run that has just failed, where LangChain never will.
+        """End the runs that started together with a run that has just failed, if LangChain will not end them.
 
-        The sync `generate` of several prompts stops at the first that fails and forgets the others.
+        The sync `generate` with several prompts stops at the first one that fails and never ends the others.
         """
         run = self._runs.get(run_id)
         if run is not None and run.parent is not None and run.parent.implicit and silent_ends.is_current(run):
@@ -286,17 +288,17 @@ class LiveRuns:
                 self.end(run_id, "abandoned", evicted=evicted)
 
     def forget(self) -> None:
-        """Forget every live run without ending it: in a forked process they are the parent process's to end."""
+        """Forget every live run without ending it. In a forked process, the parent process ends these runs."""
         self._runs.clear()
         self._eviction.forget()
         self._roots.forget()
 
     def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
-        """The task that started a run has ended, though the run has not.
+        """End a run whose task has ended, unless the run may go on without the task.
 
-        Inside chains each chunk of a stream is fetched by a task of its own. So for a chain, or a stream that has
-        begun, the end of a task means nothing, unless it was cancelled. The same is true of a text model:
-        `agenerate` starts each of its runs in a task that does nothing else.
+        Inside chains each chunk of a stream is fetched in a separate task. So the end of a task does not end a chain or
+        a stream that has begun, unless the task was cancelled. The same holds for a text model: `agenerate` starts each
+        run in a task that ends right after the start.
         """
         run = self._runs.get(run_id)
         if run is None:
@@ -311,18 +313,19 @@ class LiveRuns:
 
 
 def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
-    """Whether the consumer left a run that reports that it completed.
+    """Whether the consumer left a run that LangChain reports as completed.
 
-    A sync chain whose consumer left does so, while its model still streams (langchain-core 1.0 to 1.8).
+    Workaround: if the consumer of a sync chain leaves, LangChain reports the chain as completed while its model is
+    still streaming (langchain-core 1.0 to 1.8). Can go when LangChain reports such a chain as closed early.
     """
     is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
     return is_streaming and run.kind in CHAINS and silent_ends.is_current(run)
 
 
 def _fallback(parent: Run) -> int | None:
-    """How many attempts before this one have failed, if it is one of `with_fallbacks`, or inside of one.
+    """Return how many attempts failed before this run, if it is an attempt of `with_fallbacks` or inside one.
 
-    In a chain LangChain makes those attempts siblings of the run of the fallbacks, not its children.
+    In a chain LangChain makes these attempts siblings of the run of `with_fallbacks`, not its children.
     """
     for run in (parent, *parent.fallbacks):
         if run.has_fallbacks:

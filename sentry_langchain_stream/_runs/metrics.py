@@ -1,4 +1,4 @@
-"""Which numbers of a model call are metrics."""
+"""Selects the numbers of a model call that are recorded as metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .._vocabulary.keys import AttributeValue, Fact
 from .call import Call
 from .run import Run
 
-# Names are those of OpenTelemetry's conventions for generative AI ("GenAI metrics" and "inference token metrics").
+# The names come from OpenTelemetry's conventions for generative AI ("GenAI metrics", "inference token metrics").
 DURATION = "gen_ai.client.operation.duration"
 FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 TOKENS = {
@@ -19,11 +19,11 @@ TOKENS = {
     "cache_creation": "gen_ai.client.inference.usage.cache_write.input_tokens",
     "reasoning": "gen_ai.client.inference.usage.reasoning.output_tokens",
 }
-"""A field of `Usage`, and the counter of it. As in `Usage`, the last three are parts of the first two."""
+"""Field of `Usage` -> name of its counter. As in `Usage`, the last three are included in the first two."""
 
 
 def record_call(run: Run, call: Call) -> None:
-    """Record a model call that has ended, linked to its span if it has one."""
+    """Record the metrics of a model call that has ended, linked to its span if it has one."""
     if not metrics.can_record():
         return
     seconds = {DURATION: call.ended - call.started}
@@ -40,7 +40,7 @@ def record_call(run: Run, call: Call) -> None:
 
 
 def _attributes(run: Run, call: Call) -> Iterator[tuple[Fact, AttributeValue | None]]:
-    """What distinguishes calls: few values each, and none of them content."""
+    """The attributes of the metrics. Each has few distinct values, and no content."""
     yield Fact.PIPELINE, run.pipeline
     yield Fact.OUTCOME, run.ending.outcome
     yield Fact.ERROR_TYPE, run.ending.error_type

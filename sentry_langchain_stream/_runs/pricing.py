@@ -1,4 +1,4 @@
-"""What a call cost, by the public prices that the package `genai-prices` collects (extra `cost`)."""
+"""Computes the cost of a call from the public prices in the package `genai-prices` (extra `cost`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from .call import Call, Cost
 from .usage import Usage
 
-# Our name of a provider -> that of genai-prices, where it would not find it, or find another one.
+# Our name of a provider -> the name in genai-prices, where it does not know ours or takes it for another provider.
 _PROVIDERS = {"azure.ai.openai": "azure", "x_ai": "x-ai"}
 
-# Tokens in `Usage` -> in genai-prices.
+# Field of `Usage` -> field of `Usage` in genai-prices.
 _TOKENS = {
     "input": "input_tokens",
     "output": "output_tokens",
@@ -21,7 +21,7 @@ _TOKENS = {
     "audio_output": "output_audio_tokens",
 }
 
-# A detail, and the prices that may apply to it in genai-prices; the first that a model has does.
+# Detail -> the prices in genai-prices that may apply to it. The first one that the model has applies.
 _DETAILS = {
     "cache_read": ("cache_read_mtok", "input_mtok"),
     "cache_creation": ("cache_write_mtok", "input_mtok"),
@@ -30,7 +30,7 @@ _DETAILS = {
 
 
 class Prices:
-    """The price list. Making one takes about a second, pricing a call about 0.1 ms.
+    """The price list. Loading it takes about a second, pricing a call about 0.1 ms.
 
     Raises:
         ImportError: The extra is not installed.
@@ -43,16 +43,16 @@ class Prices:
             raise ImportError(
                 'cost=True needs the package genai-prices: pip install "sentry-langchain-stream[cost]"'
             ) from error
-        data_snapshot.get_snapshot()  # loads the prices, which the first call had better not wait for
+        data_snapshot.get_snapshot()  # load the prices now, so that the first call does not wait
         self._snapshot = data_snapshot.get_snapshot
         self._types = types
 
     def cost(self, call: Call) -> Cost | None:
-        """What a call cost, by its usage, which may be an estimate; nothing, if LangChain's cache answered.
+        """Return the cost of a call by its usage, which may be an estimate. It is 0 if LangChain's cache answered.
 
         Returns:
-            The cost, or `None` where it would be a guess: provider, model or tokens are unknown, or contradict
-            each other, or the model has no price per token.
+            The cost, or `None` if it would be a guess: the provider, the model or the tokens are unknown, the numbers
+            contradict each other, or the model has no price per token.
         """
         if call.cached:
             return Cost(0.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""The parent of a run without a live parent: which client it is sent with, what may be recorded, its active span."""
+"""Makes the parent of a run without a live parent: its client, its policy and its position in the current trace."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class Roots:
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         self._settings = settings
         self._now = now
-        # The calls of several prompts of which not all have started, each with what its runs share: kept, so that
-        # nothing else can get its identity.
+        # Calls with several prompts that have not all started yet. The object that their runs share is kept alive, so
+        # that no other object gets its `id()`.
         self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
-        self._met: Callable[[], object | None] = _nobody
-        """The Sentry client that was met last, by a weak reference."""
+        self._last_client: Callable[[], object | None] = _no_client
+        """A weak reference to the last Sentry client."""
 
     def parent(self, start: Start, runs: silent_ends.Followed) -> Run | None:
-        """The pipeline that becomes the parent of a run, and a child of the active span if there is one.
+        """Make the pipeline that becomes the parent of a run. It is a child of the active span if there is one.
 
         Args:
             start: The start of the run.
-            runs: What it belongs to, and is to end with when the process exits.
+            runs: The live runs that the run belongs to. They are ended when the process exits.
 
         Returns:
-            A run that is none of LangChain's, or `None` if there is no Sentry client that sends.
+            A run that LangChain does not know, or `None` if no Sentry client would send its span.
         """
         together = (get_ident(), id(start.shared))
         if start.batch_size > 1 and together in self._batches:
@@ -59,8 +59,8 @@ class Roots:
         backend = choose_backend(client)
         if backend is None:
             return None
-        if self._met() is not client:
-            self._meet(client, runs)
+        if self._last_client() is not client:
+            self._prepare(client, runs)
         settings = self._settings
         inputs, outputs = allowed_content(client)
         policy = Policy.decide(
@@ -90,28 +90,28 @@ class Roots:
             implicit=True,
         )
         root.tree.scopes = current_scopes()
-        root.tree.touched = self._now()  # before another thread can see it and look for idle trees
+        root.tree.touched = self._now()  # before another thread sees the run and checks whether it is idle
         if start.batch_size > 1:
             root.tree.batch = together
             self._batches[together] = start.shared, root
         return root
 
-    def _meet(self, client: object, runs: silent_ends.Followed) -> None:
-        """Get ready for a client that is not the last one."""
+    def _prepare(self, client: object, runs: silent_ends.Followed) -> None:
+        """Prepare for a client that differs from the last one."""
         silent_ends.process(runs)
         with contained("start of the senders"):
             start_senders(client, metrics=self._settings.metrics)
-            self._met = ref(client)
+            self._last_client = ref(client)
 
     def complete(self, root: Run) -> None:
-        """No further prompts of this call are going to start."""
+        """Record that no further prompt of this call will start."""
         self._batches.pop(root.tree.batch, None)
 
     def forget(self) -> None:
-        """Forget the client: in a forked process its threads are the parent process's."""
+        """Forget the client. Its threads do not exist in a forked process."""
         self._batches.clear()
-        self._met = _nobody
+        self._last_client = _no_client
 
 
-def _nobody() -> None:
-    """A reference to no client."""
+def _no_client() -> None:
+    """Stands for a weak reference whose client is gone."""

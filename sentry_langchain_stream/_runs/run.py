@@ -1,7 +1,7 @@
 """The record of a run: what it is, where its span is, and how it ended.
 
-Plain values only. A record never holds LangChain's chunks, an exception or a traceback: an exception
-pins the generator that raised it, and with it everything that the stream holds.
+Plain values only. A record never holds LangChain's chunks, an exception or a traceback: an exception keeps the
+generator that raised it alive, and everything that the stream refers to.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ from .call import Call
 from .usage import Usage
 
 RunKind = Literal["model", "pipeline", "agent", "chain", "tool", "retriever"]
-"""What runs. LangChain calls pipelines (the topmost run) and agents (graphs of LangGraph) chains too."""
+"""The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too."""
 
 CHAINS: frozenset[RunKind] = frozenset({"pipeline", "agent", "chain"})
-"""What LangChain calls a chain."""
+"""The kinds that LangChain calls a chain."""
 
 Outcome = Literal["completed", "cancelled", "abandoned", "failed"]
-"""How a run ended: it completed, its task was cancelled, its consumer left, or it failed."""
+"""How a run ended. `"cancelled"`: its task was cancelled. `"abandoned"`: its consumer left, or no end was signalled."""
 
 Control = Literal["interrupt", "handoff"]
-"""How a part of a graph passed control to its parent: it waits for a human, or another agent goes on."""
+"""How a run in a graph gave up control: it waits for a human (interrupt), or another agent continues (handoff)."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Start:
-    """A run that starts, with all that its signal says about it.
+    """The start event of a run.
 
     Args:
         id: The run's id.
-        parent_id: The id of its parent. We may never have seen that run.
-        kind: What runs.
+        parent_id: The id of its parent, which may be a run that this handler never saw.
+        kind: The kind of the run.
         name: The run's name.
-        tags: Its tags, LangChain's own among them.
-        metadata: Its metadata, likewise.
+        tags: Its tags, including LangChain's own.
+        metadata: Its metadata, including LangChain's own.
         batch_size: How many model runs start together in one call.
         shared: An object that those runs share.
-        enclosing_id: The id of the run that LangChain's context names as the one that encloses this code.
-        pipeline_name: The pipeline's name that the metadata give.
-        agent_name: The agent's name that the metadata give, which may be inherited from the agent around it.
-        conversation_id: The id of the conversation, made opaque.
-        attempt: Which attempt of a call that is retried, from the second on.
-        is_node: It is a node of a graph.
-        has_fallbacks: It is a call with fallbacks.
+        enclosing_id: The id of the run that encloses this code, from LangChain's context.
+        pipeline_name: The pipeline's name from the metadata.
+        agent_name: The agent's name from the metadata. It may be inherited from the enclosing agent.
+        conversation_id: The id of the conversation, hashed unless it is opaque already.
+        attempt: The number of the attempt, if this is a retry (2 or more).
+        is_node: Whether it is a node of a graph.
+        has_fallbacks: Whether it is a call with fallbacks.
     """
 
     id: UUID
@@ -76,40 +76,42 @@ class Start:
 
 @dataclass(slots=True, eq=False)
 class ToolCall:
-    """One call of a tool. The contents are there if they may be recorded."""
+    """A tool call. Content is present only if it may be recorded."""
 
     name: str
     description: str | None = None
-    """The tool's own description."""
+    """The description of the tool."""
     id: str | None = None
-    """The id that the model gave the call."""
+    """The id of the tool call, from the model."""
     arguments: str | None = None
     result: str | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Retrieval:
-    """One call of a retriever. The contents are there if they may be recorded."""
+    """A retriever call. Content is present only if it may be recorded."""
 
     name: str
     query: str | None = None
     documents: int | None = None
-    """How many were found."""
+    """The number of documents found."""
     found: str | None = None
+    """The documents as JSON."""
 
 
 @dataclass(slots=True, eq=False)
 class Agent:
-    """One run of an agent. The contents are there if they may be recorded."""
+    """A run of an agent. Content is present only if it may be recorded."""
 
     name: str
     tools: str | None = None
-    """The tools that its model was offered first, as JSON."""
+    """The tools offered in its first model call that has any, as JSON."""
     messages: str | None = None
-    """What it was asked, as JSON."""
+    """The input messages, as JSON."""
     answer: str | None = None
+    """The output messages, as JSON."""
     usage: Usage | None = None
-    """What its model calls used, as far as they have ended."""
+    """The summed usage of its model calls that have ended."""
 
     def add(self, usage: Usage) -> None:
         """Add the usage of a model call that has ended."""
@@ -124,10 +126,10 @@ class Tree:
     """What the runs of one tree share.
 
     Args:
-        scopes: The scopes that it started in. They say whose request it is, wherever it ends.
-        touched: When a run of it last started or ended.
-        batch: Identifies the call of several prompts that is its root, while there are prompts to come.
-        lock: Held while a run of it starts or ends. Reentrant: garbage collection may end a run at any point.
+        scopes: The Sentry scopes in which the tree started. They belong to its request, wherever the tree ends.
+        touched: When a run of the tree last started or ended.
+        batch: Identifies the call with several prompts at its root, while more prompts are expected.
+        lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
     """
 
     scopes: Scopes | None = None
@@ -138,15 +140,15 @@ class Tree:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Place:
-    """Where a run is in Sentry.
+    """The position of a run in Sentry's trace.
 
     Args:
-        backend: The span model that serves the tree.
-        anchor: The span that its children hang on: its own, else its parent's, else the one that was active.
-        recording: Whether anything of it is sent; it is not, if the trace is not sampled.
-        span: Its own span, if it has one.
-        inside: The span that the user's code inside of it hangs on.
-        activation: Makes that span the active one for the code inside.
+        backend: The span model of the tree.
+        anchor: The parent span for the run's children: its own span, else its parent's, else the one that was active.
+        recording: Whether anything of the run is sent. It is `False` if the trace is not sampled.
+        span: The run's own span, if it has one.
+        inside: The parent span for the user's code inside the run.
+        activation: Makes `inside` the active span for that code.
     """
 
     backend: SpanBackend[Any]
@@ -157,7 +159,7 @@ class Place:
     activation: Activation | None = None
 
     def deactivate(self) -> None:
-        """Let the span be active again that was before the run."""
+        """Restore the span that was active before the run."""
         activation, self.activation = self.activation, None
         if activation is not None:
             activation.end()
@@ -165,15 +167,15 @@ class Place:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Ending:
-    """How a run ended, or what is known of that while it runs.
+    """How a run ended. While the run is live: what is known so far.
 
     Args:
-        outcome: How it ended.
-        control: How it passed control to its parent.
-        error_type: The class of the exception that it failed with.
-        evicted: Why we ended it rather than LangChain: `"idle"`, `"limit"` or `"exit"`.
-        failures: Of a call with fallbacks, how many of its attempts have failed.
-        failed: The failures last seen in it and its descendants: the run that failed first, and its span.
+        outcome: How the run ended.
+        control: How it gave up control, if it did.
+        error_type: The class name of the exception that it failed with.
+        evicted: Why this package ended the run, if LangChain did not: `"idle"`, `"limit"` or `"exit"`.
+        failures: For a call with fallbacks, the number of failed attempts.
+        failed: The latest failures in the run and its descendants: id of the run that failed first -> its span.
     """
 
     outcome: Outcome = "completed"
@@ -186,7 +188,7 @@ class Ending:
     _MOST_FAILED = 8
 
     def remember(self, failures: Mapping[UUID, AnySpan | None]) -> None:
-        """Keep what failed among the descendants. Only the last few: the run may yet fail with one of them."""
+        """Remember failed descendants, because the run may fail with the same exception. Only the last few are kept."""
         self.failed.update(failures)
         while len(self.failed) > self._MOST_FAILED:
             del self.failed[next(iter(self.failed))]
@@ -194,33 +196,34 @@ class Ending:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Run:
-    """A run of LangChain: what it is. `place` says where it is in Sentry, `ending` how it ended.
+    """A run of LangChain.
 
     Args:
         id: LangChain's run id.
-        kind: What runs.
-        pipeline: The pipeline's name, the same for a whole tree.
+        kind: The kind of the run.
+        pipeline: The pipeline's name, the same for the whole tree.
         policy: What may be recorded.
-        place: Where it is in Sentry.
+        place: Its position in Sentry's trace.
         ending: How it ended.
         tree: What it shares with the other runs of its tree.
-        parent: Its parent, if we know one.
-        children: Its children that are live.
+        parent: Its parent, if that is known.
+        children: Its live children.
         name: The run's name, if LangChain gave one.
-        implicit: It is no run of LangChain but the pipeline around a bare call, and ends with it.
-        reports: Whether its failure is the application's: no parent in LangChain can recover.
-        is_node: It is a node of a graph.
-        has_fallbacks: It is a call with fallbacks.
+        implicit: Whether it is not a run of LangChain but the pipeline around a call without a parent run. Such a
+            pipeline ends with the last of its calls.
+        reports: Whether its failure is reported as an issue: it has no parent in LangChain that could recover.
+        is_node: Whether it is a node of a graph.
+        has_fallbacks: Whether it is a call with fallbacks.
         fallbacks: Its live children that are calls with fallbacks.
-        agent: Name of the agent that it is, or that it belongs to.
-        attempt: Of a call that is retried, which attempt it belongs to; the first is 1.
-        fallback: Of a call with fallbacks, how many attempts have failed before the one that it belongs to.
+        agent: The name of the agent that it is or belongs to.
+        attempt: For a retried call, the number of the attempt it belongs to. The first attempt is 1.
+        fallback: For a call with fallbacks, the number of attempts that failed before the one it belongs to.
         conversation: The id of the conversation that it belongs to.
         labels: Tags and metadata, by attribute key.
-        call: The model call that it is.
-        detail: The tool call, retrieval or agent that it is.
+        call: The record of the model call, if it is one.
+        detail: The record of the tool call, retrieval or agent, if it is one.
         task: The asyncio task that it started in.
-        unwatch: Takes back the watch on that task.
+        unwatch: Removes the callback on that task.
     """
 
     id: UUID
@@ -249,7 +252,7 @@ class Run:
     unwatch: Callable[[], object] | None = None
 
     def agents(self) -> Iterator[Agent]:
-        """The agents that this run belongs to, the nearest first, itself among them if it is one."""
+        """Yield the agents that this run belongs to, the nearest first. If the run is an agent, it is the first one."""
         run: Run | None = self
         while run is not None:
             if isinstance(run.detail, Agent):
@@ -257,24 +260,24 @@ class Run:
             run = run.parent
 
     def root(self) -> Run:
-        """The topmost live ancestor of this run, or itself."""
+        """Return the topmost live ancestor of this run, or the run itself."""
         run = self
         while (parent := run.parent) is not None:
             run = parent
         return run
 
     def descendants(self) -> list[Run]:
-        """Every live descendant of this run, children after their own children."""
+        """Return every live descendant of this run, each after its own children."""
         found: list[Run] = []
-        ahead = list(self.children.values())
-        while ahead:
-            run = ahead.pop()
+        pending = list(self.children.values())
+        while pending:
+            run = pending.pop()
             found.append(run)
-            ahead.extend(list(run.children.values()))
+            pending.extend(list(run.children.values()))
         found.reverse()
         return found
 
     def active_at(self) -> float:
-        """When something last happened in the tree that this run is the root of."""
+        """Return when the last event or chunk arrived in the tree of which this run is the root."""
         calls = [run.call.last_chunk_at for run in (self, *self.descendants()) if run.call is not None]
         return max([self.tree.touched, *calls])

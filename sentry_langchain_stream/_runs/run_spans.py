@@ -1,4 +1,4 @@
-"""The span of a run: opened, made active for what runs inside, and closed with all that is known."""
+"""Opens the span of a run, makes it active for the code inside the run, and closes it with its attributes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .pricing import Prices
 
 FindCaller = Callable[[], Caller | None]
-"""Finds the call that starts a run, if one is on the stack."""
+"""Finds LangChain's call that starts a run, if it is on the stack."""
 
 _STATUS: Mapping[Outcome, Status] = {
     "completed": "ok",
@@ -59,12 +59,12 @@ class RunSpans:
     # -- open -------------------------------------------------------------------------------------------------
 
     def open(self, run: Run) -> None:
-        """Open the span of a run. Prompts, parsers and other chains have none, unless asked for."""
+        """Open the span of a run. Prompts, parsers and other chains get one only with `chains=True`."""
         if run.call is not None:
             request = run.call.request
             self._open(run, request.operation, request.model, request.platform)
         elif isinstance(run.detail, Agent):
-            # The monitoring of 2024 knows pipelines and no agents: there, a root agent is the pipeline.
+            # The LLM Monitoring of 2024 has pipelines but no agents, so in dialect "ai" a root agent is a pipeline.
             is_pipeline = run.parent is None and self._settings.dialect == "ai"
             self._open(run, "pipeline" if is_pipeline else "agent", run.detail.name)
         elif isinstance(run.detail, (ToolCall, Retrieval)):
@@ -73,18 +73,18 @@ class RunSpans:
             self._open(run, "pipeline", None)
         elif run.kind == "chain" and self._settings.chains:
             self._open(run, "chain", run.name or "chain")
-        # A chain may be streamed: then what starts it goes on in between, in the same context. So the user's code in a
-        # chain gets the span of the chain's parent, which is right for both. A node has a context of its own.
+        # A chain may be streamed. Then the code that consumes it runs between the chunks, in the same context. So user
+        # code in a chain gets the span of the chain's parent, which is right for both. A node has a separate context.
         parent = run.parent if run.kind == "chain" and not run.is_node else None
         run.place.inside = run.place.anchor if parent is None else parent.place.inside
 
-    def _open(self, run: Run, kind: SpanKind, what: str | None, platform: Platform = "langchain") -> None:
+    def _open(self, run: Run, kind: SpanKind, subject: str | None, platform: Platform = "langchain") -> None:
         place = run.place
         if not place.recording:
             return
         dialect = self._settings.dialect
         op = names.op(kind, dialect, platform)
-        name = names.span_name(kind, dialect, run.pipeline, what)
+        name = names.span_name(kind, dialect, run.pipeline, subject)
         with contained("backend.start"):
             if place.span is not None:
                 place.backend.rename(place.span, op=op, name=name)
@@ -93,25 +93,27 @@ class RunSpans:
             if place.backend.recording(place.span):
                 place.anchor = place.span
             elif place.anchor is None:
-                # The root is not sampled. It is finished all the same, so that the SDK can count it.
+                # The root is not sampled. It is still finished, so that the SDK counts it in its client reports.
                 place.recording = False
-            # Else the user's `ignore_spans` left this child out: its children become its parent's.
+            # Otherwise the user's `ignore_spans` dropped this span: its children become children of its parent.
 
     def activate(self, run: Run, enclosing_id: UUID | None) -> None:
-        """Make a span the active one for what runs inside of a run. Call it where LangChain starts the run.
+        """Make the run's span the active one for the code inside the run. Call this where LangChain starts the run.
 
-        Not for a root or a graph: either may be streamed, and its consumer is not inside. And not for what a consumer
-        starts who may share the context: that of a chain that does not run in a context of its own (on Python 3.10
-        no step of an async chain does), or of a model that does not report all its chunks.
+        The span of a root or a graph is never activated: such a run may be streamed, and its consumer is not inside.
+
+        The span is not active in other tasks and threads if they may belong to the consumer, because the consumer may
+        share the run's context. This applies to a chain without a context of its own (on Python 3.10 every step of an
+        async chain), and to a model that does not report all its chunks.
 
         Args:
             run: The run, which has just started.
-            enclosing_id: The run that LangChain's context names as the one that encloses this code.
+            enclosing_id: The id of the run that encloses this code, from LangChain's context.
         """
         if not self._settings.nesting or not run.place.recording or run.kind in ("agent", "pipeline"):
             return
         parent = run.parent
-        if parent is None and run.kind == "chain":  # what it belonged to has ended meanwhile
+        if parent is None and run.kind == "chain":  # its parent has ended meanwhile
             return
         spreads = run.call is None or run.call.request.operation == "chat"
         if run.kind == "chain" and not run.is_node and parent is not None and enclosing_id != parent.id:
@@ -124,16 +126,16 @@ class RunSpans:
     # -- close ------------------------------------------------------------------------------------------------
 
     def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
-        """Close a run's span with all that is known of it, and report its failure if no parent can recover.
+        """Set the attributes of a run's span, close it, and report the run's failure if no parent can recover.
 
-        The order of the steps matters: an answer counts towards its agents before their spans are finished, and an
-        issue is linked to a span that has its final attributes.
+        The order of the steps matters: usage is added to the agents before their spans are finished, and an issue is
+        linked to a span that has its final attributes.
 
         Args:
             run: The run, which has ended.
-            outcome: How.
-            error: What it failed with.
-            evicted: Why we ended it, if it was not LangChain.
+            outcome: How it ended.
+            error: The exception that it failed with.
+            evicted: Why this package ended the run, if LangChain did not.
         """
         self._detach(run)
         failure = error if outcome == "failed" else None
@@ -145,7 +147,7 @@ class RunSpans:
         self._finish_span(run)
         if run.call is not None and self._settings.metrics:
             with contained("metrics"):
-                from .metrics import record_call  # needed by few, so not imported by all
+                from .metrics import record_call  # imported only if metrics are on
 
                 record_call(run, run.call)
         if failure is not None and run.reports and self._settings.capture_errors:
@@ -155,7 +157,7 @@ class RunSpans:
 
     @staticmethod
     def _detach(run: Run) -> None:
-        """Take the run out of its task and its context."""
+        """Remove the callback on the run's task, and restore the span that was active before the run."""
         if run.unwatch is not None:
             run.unwatch()
             run.unwatch = None
@@ -163,7 +165,7 @@ class RunSpans:
 
     @staticmethod
     def _note_ending(run: Run, outcome: Outcome, failure: BaseException | None, evicted: str | None) -> UUID:
-        """Note how it ended, and return the id of the run that first failed with the same exception."""
+        """Record how the run ended. Return the id of the run that failed first with the same exception."""
         ending = run.ending
         ending.outcome, ending.evicted = outcome, evicted
         if failure is None:
@@ -175,12 +177,12 @@ class RunSpans:
         return first
 
     def _complete_call(self, run: Run, call: Call) -> None:
-        """Note when the call ended; of an answer that was cut short, what had arrived is the answer."""
+        """Record when the call ended. If it was cut short, the text that arrived becomes the answer."""
         call.ended = self._now()
         call.finished = run.ending.outcome == "completed"
         if call.response.messages is None and call.text is not None and (arrived := call.text.text()):
             with contained("partial answer"):
-                call.response = call.response.saying(_partial(call.request, arrived, run.policy))
+                call.response = call.response.with_messages(_partial(call.request, arrived, run.policy))
 
     def _price(self, run: Run, call: Call) -> None:
         if run.place.span is not None and self._prices is not None:
@@ -189,7 +191,7 @@ class RunSpans:
 
     @staticmethod
     def _add_to_agents(run: Run, call: Call) -> None:
-        """Add the usage of a call to every agent that it belongs to."""
+        """Add the usage of a call to every agent that the call belongs to."""
         with contained("usage of agents"):
             for agent in run.agents():
                 used = call.usage()
@@ -197,7 +199,7 @@ class RunSpans:
                     agent.add(used)
 
     def _finish_span(self, run: Run) -> None:
-        """Set the attributes and finish the span. It is finished even if no attribute can be worked out."""
+        """Set the attributes and finish the span. The span is finished even if `describe` fails."""
         if run.place.span is None:
             return
         described: dict[str, AttributeValue] = {}
@@ -207,5 +209,5 @@ class RunSpans:
             run.place.backend.finish(run.place.span, described, _STATUS[run.ending.outcome])
 
 
-def _partial(asked: Request, text: str, policy: Policy) -> str:
-    return output_messages([(text, None)], policy.beside(asked.system, asked.tools, asked.messages))
+def _partial(request: Request, text: str, policy: Policy) -> str:
+    return output_messages([(text, None)], policy.beside(request.system, request.tools, request.messages))

@@ -1,4 +1,4 @@
-"""What the user may set, checked once, when it is set."""
+"""The settings of a handler, checked once when the handler is made."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Settings:
     limits: Limits | None = None
 
     def as_arguments(self) -> dict[str, Any]:
-        """The arguments that make a handler with these settings."""
+        """Return the arguments that make a handler with these settings."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __post_init__(self) -> None:

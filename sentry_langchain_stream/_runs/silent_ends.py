@@ -1,4 +1,4 @@
-"""Notice the ends that LangChain does not signal: a task that is done, a process that exits."""
+"""Ends runs where LangChain signals no end: when their task has ended, and when the process exits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .run import Run
 
 
 def task(run: Run, ended: Callable[[UUID, bool], None]) -> None:
-    """Call `ended(run id, whether it was cancelled)` when the current task is done. Without one, do nothing.
+    """Call `ended(run id, whether the task was cancelled)` when the current task ends. Without a task, do nothing.
 
-    The watch is taken back with `run.unwatch()`, so that a task that makes many calls gathers none of them.
+    `run.unwatch()` removes the callback, so that callbacks do not accumulate in a task that makes many calls.
     """
     current = interpreter.current_task()
     if current is None:
         return
 
     def done(task: asyncio.Task[Any], run_id: UUID = run.id) -> None:
-        # Not `task.exception()`: asking for it would silence asyncio's "exception was never retrieved".
+        # Do not call `task.exception()`: it would silence asyncio's "exception was never retrieved".
         ended(run_id, task.cancelled())
 
     current.add_done_callback(done)
@@ -36,9 +36,10 @@ def task(run: Run, ended: Callable[[UUID, bool], None]) -> None:
 
 
 def is_current(run: Run) -> bool:
-    """Whether we are in the task that started the run, or in none, as then.
+    """Whether the current task is the one that started the run. If it started outside of a task: whether there is none.
 
-    LangChain's async manager signals ends from a task of its own; the sync one from where the run started.
+    LangChain's async callback manager signals ends from a task of its own. The sync one signals them where the run
+    started.
     """
     started_in = run.task() if run.task is not None else None
     return started_in is interpreter.current_task()
@@ -50,10 +51,10 @@ def _unwatch(task: Callable[[], asyncio.Task[Any] | None], done: Callable[[async
         found.remove_done_callback(done)
 
 
-def elsewhere(work: Callable[[], object]) -> bool:
-    """Do it in a thread and a context of its own.
+def run_in_thread(work: Callable[[], object]) -> bool:
+    """Call `work` in a new thread with an empty context.
 
-    Returns whether there could be a thread: not while the interpreter shuts down.
+    Returns `False` if no thread can be started, as during interpreter shutdown.
     """
     try:
         threading.Thread(target=Context().run, args=(work,), name="sentry-langchain-stream").start()
@@ -63,10 +64,10 @@ def elsewhere(work: Callable[[], object]) -> bool:
 
 
 class Followed(Protocol):
-    """What follows runs."""
+    """An object that has live runs."""
 
     def end_all(self, evicted: str) -> None:
-        """End every live run, and say why."""
+        """End every live run, and record why."""
 
     def forget(self) -> None:
         """Forget every live run."""
@@ -78,8 +79,8 @@ _all: weakref.WeakSet[Followed] = weakref.WeakSet()
 def process(runs: Followed) -> None:
     """End these runs when the process exits, and forget them in its forks.
 
-    Call it once there is a Sentry client. Exit functions run in reverse order, and Sentry's, which sends what is left
-    and closes the client, is registered by `sentry_sdk.init` and must run after ours.
+    Call this after `sentry_sdk.init`. Exit functions run in reverse order, and Sentry's must run after ours: it sends
+    what is left and closes the client.
     """
     if runs not in _all:
         _all.add(runs)

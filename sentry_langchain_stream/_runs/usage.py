@@ -1,4 +1,4 @@
-"""Token usage: what a provider reports, in one shape, or an estimate that says it is one."""
+"""Token usage in one shape, either reported by the provider or estimated and marked as an estimate."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Path = tuple[str, ...]
 
 
 class Usage(NamedTuple):
-    """Tokens of one model call. `None` is unknown, `0` is none.
+    """The tokens of one model call. `None` means unknown, `0` means zero.
 
-    `input` includes the cached and the audio tokens, `output` the reasoning and the audio tokens
-    (LangChain's and Sentry's convention: the details are subsets).
+    `input` includes the cached and the audio tokens, `output` the reasoning and the audio tokens. This is the
+    convention of LangChain and Sentry: the details are subsets.
     """
 
     input: int | None = None
@@ -31,13 +31,13 @@ class Usage(NamedTuple):
 
     @classmethod
     def reported(cls, raw: object) -> Usage | None:
-        """Read what a provider reported.
+        """Read the usage that a provider reported.
 
         Args:
-            raw: A mapping in one of the shapes of `_PATHS`; anything else is no usage.
+            raw: A mapping in one of the shapes of `_PATHS`. Anything else is not usage.
 
         Returns:
-            The usage, or `None` if nothing in it is a usable number.
+            The usage, or `None` if the input, the output and the total are all missing or unusable.
         """
         if not isinstance(raw, Mapping) or _WHOLES.isdisjoint(raw):
             return None
@@ -45,10 +45,10 @@ class Usage(NamedTuple):
         input, output, total = found.get("input"), found.get("output"), found.get("total")
         if input is None and output is None and total is None:
             return None
-        room = (total or 0) - (input or 0) - (output or 0)
+        remainder = (total or 0) - (input or 0) - (output or 0)
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
         input = _whole(input, cached, _CACHE_BESIDE, raw)
-        output = _whole(output, found.get("reasoning"), _REASONING_BESIDE, raw, room)
+        output = _whole(output, found.get("reasoning"), _REASONING_BESIDE, raw, remainder)
         return cls(
             input,
             output,
@@ -61,24 +61,24 @@ class Usage(NamedTuple):
         )
 
     def repeats(self, earlier: Usage | None) -> bool:
-        """Whether two reports of one stream each count it from its start, rather than what came since.
+        """Whether this report and the earlier one of the same stream both count from the start of the stream.
 
-        Some servers report so in every chunk. LangChain adds all reports up, which then counts the prompt once
-        per chunk; the last report is right.
+        Some servers send such a report with every chunk. LangChain adds up all reports, which counts the prompt once
+        per chunk. The last report alone is right.
 
         Args:
-            earlier: The report before this one, if there was one.
+            earlier: The previous report, if there is one.
         """
         return earlier is not None and bool(earlier.input) and (self.input or 0) >= (earlier.input or 0)
 
-    def mended(self, prompt: int | None) -> Usage:
-        """The same, unless it says that no prompt was read: then with an estimate of it, and labelled as one.
+    def with_estimated_input(self, prompt: int | None) -> Usage:
+        """Return this usage. If it reports 0 input tokens, fill in the estimate and mark the usage as an estimate.
 
-        No model answers nothing. LangChain writes a zero where a provider leaves the number out: Anthropic's
-        protocol at the end of a stream, Ollama for a prompt that it remembers.
+        A model that answers has read a prompt, so 0 is wrong. LangChain writes 0 where a provider leaves the number
+        out: Anthropic's protocol at the end of a stream, and Ollama for a prompt that it has cached.
 
         Args:
-            prompt: Tokens of the prompt as estimated, if there is anything to go by.
+            prompt: The estimated tokens of the prompt, or `None` if there is no estimate.
         """
         if self.input != 0 or not self.output or not prompt:
             return self
@@ -86,9 +86,9 @@ class Usage(NamedTuple):
 
     @classmethod
     def together(cls, usages: Iterable[Usage]) -> Usage | None:
-        """What several calls used in all, or `None` if there is none. What none of them knows is unknown.
+        """Return the sum of several usages, or `None` if there are no usages.
 
-        The sum is an estimate if any of them is one.
+        A field that is unknown in all of them is unknown in the sum. The sum is an estimate if any of them is one.
         """
         each = list(usages)
         if len(each) < 2:
@@ -98,7 +98,7 @@ class Usage(NamedTuple):
 
     @classmethod
     def stated(cls, input: int | None, output: int | None) -> Usage:
-        """What the application says on the provider's word.
+        """Make a usage from numbers that the application took from the provider.
 
         Args:
             input: Tokens of the prompt.
@@ -108,17 +108,17 @@ class Usage(NamedTuple):
 
     @classmethod
     def estimated(cls, input: int | None, output: int) -> Usage:
-        """An estimate, labelled as one.
+        """Make a usage that is marked as an estimate.
 
         Args:
-            input: Tokens of the prompt, if there is anything to go by.
+            input: Tokens of the prompt, or `None` if there is no estimate of them.
             output: Tokens of the answer.
         """
         return cls(input=input, output=output, total=_total(input, output, None), source="estimate")
 
 
-# Where each number is found. LangChain's `usage_metadata` first, then the providers' own shapes that
-# LangChain hands through in `llm_output`, `generation_info` and `response_metadata`.
+# Where each number is found: first LangChain's `usage_metadata`, then the providers' own shapes that LangChain passes
+# on in `llm_output`, `generation_info` and `response_metadata`.
 _PATHS: dict[str, tuple[Path, ...]] = {
     "input": (
         ("input_tokens",),
@@ -182,16 +182,16 @@ _PATHS: dict[str, tuple[Path, ...]] = {
 _FIELD_OF = {path: (field, rank) for field, paths in _PATHS.items() for rank, path in enumerate(paths)}
 
 _WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in _PATHS[field])
-"""A mapping with none of these keys reports no usage. Most of those that are looked at have none."""
+"""A mapping without any of these keys is not usage. Most of the mappings that are checked have none of them."""
 
-# Where what was written to the cache is told by time to live. LangChain then sets the general number to zero.
+# Tokens written to the cache, reported per time to live. If these are present, LangChain sets the general number to 0.
 _CREATED_FOR = frozenset(
     (place, f"ephemeral_{time}_input_tokens")
     for place in ("input_token_details", "cache_creation")
     for time in ("5m", "1h")
 )
 
-# Keys by which a provider's own shape is known to count a part beside its whole rather than in it.
+# Keys of provider shapes in which a detail is not included in its total.
 _CACHE_BESIDE = (  # Anthropic, Bedrock
     "cache_read_input_tokens",
     "cache_creation_input_tokens",
@@ -205,16 +205,16 @@ _REASONING_BESIDE = ("thoughts_token_count", "thoughtsTokenCount")  # Gemini
 
 
 def _whole(
-    whole: int | None, part: int | None, beside: tuple[str, ...], raw: Mapping[str, Any], room: int | None = None
+    whole: int | None, part: int | None, beside: tuple[str, ...], raw: Mapping[str, Any], remainder: int | None = None
 ) -> int | None:
-    """A number that includes its part: a part larger than its whole would make Sentry's cost negative.
+    """Return a total that includes its detail. If it did not, Sentry's cost could become negative.
 
-    The part is beside its whole where the provider is known for it, where it is the larger of the two, and where the
-    reported total has `room` for just this part (xAI's reasoning).
+    The detail is added in three cases: the provider is known not to include it, it is larger than the total, or it is
+    exactly the `remainder` of the reported sum (xAI's reasoning tokens).
     """
     if whole is None or not part:
         return whole
-    return whole + part if part == room or part > whole or any(key in raw for key in beside) else whole
+    return whole + part if part == remainder or part > whole or any(key in raw for key in beside) else whole
 
 
 def _sum(*numbers: int | None) -> int | None:
@@ -223,7 +223,7 @@ def _sum(*numbers: int | None) -> int | None:
 
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, int]:
-    """The numbers that are reported, by the fields of `Usage`: of the paths of one field the first counts."""
+    """Return the reported numbers by field of `Usage`. If several paths of a field are present, the first one wins."""
     found: dict[str, int] = {}
     ranks: dict[str, int] = {}
     created = 0
@@ -242,11 +242,11 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, int]:
 
 
 def approximate(text: str) -> int:
-    """Tokens of a text by LangChain's rule of thumb: four characters each."""
+    """Estimate the tokens of a text by LangChain's rule of thumb: four characters per token."""
     return ceil(len(text) / 4)
 
 
 def _total(input: int | None, output: int | None, reported: int | None) -> int | None:
     parts = None if input is None and output is None else (input or 0) + (output or 0)
-    # A total below its own parts would show as a negative remainder.
+    # A reported total that is smaller than input plus output is wrong, so the sum is used.
     return parts if reported is None else max(reported, parts or 0)

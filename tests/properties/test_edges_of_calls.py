@@ -157,8 +157,8 @@ def test_what_the_cache_answers_was_no_stream() -> None:
 def test_a_request_is_changed_in_a_copy() -> None:
     """Other messages and another estimate are given to a copy, which has all else."""
     request = Request(model="m", messages="[]", estimated_input=1)
-    assert request.asking("[1]") == Request(model="m", messages="[1]", estimated_input=1)
-    assert request.estimating(2) == Request(model="m", messages="[]", estimated_input=2)
+    assert request.with_messages("[1]") == Request(model="m", messages="[1]", estimated_input=1)
+    assert request.with_estimated_input(2) == Request(model="m", messages="[]", estimated_input=2)
     assert request == Request(model="m", messages="[]", estimated_input=1)
 
 

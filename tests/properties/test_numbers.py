@@ -104,7 +104,7 @@ def test_a_total_is_the_sum_of_what_is_known(given_input: int | None, given_outp
 @given(usages, token_counts)
 def test_only_a_prompt_that_cannot_be_is_mended(usage: Usage, prompt: int | None) -> None:
     """A usage stays as it is, unless it has an answer to no prompt and there is something to go by."""
-    mended = usage.mended(prompt)
+    mended = usage.with_estimated_input(prompt)
     if usage.input == 0 and usage.output and prompt:
         assert mended.source == "estimate"
         assert (mended.input, mended.output, mended.total) == (prompt, usage.output, prompt + usage.output)
@@ -229,7 +229,7 @@ def test_a_call_has_one_usage(
     call.response, call.chunks = response, chunks
     used = call.usage()
     if reported is not None and (finished or stopped):
-        assert used == reported.mended(prompt)
+        assert used == reported.with_estimated_input(prompt)
     elif reported is None and not chunks and counted is None:
         assert used is None
     else:
