@@ -209,12 +209,12 @@ def _has_answer(generation: Generation) -> bool:
     return (
         bool(generation.text)
         or any(getattr(message, name, None) for name in ("content", "tool_calls", "invalid_tool_calls"))
-        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _ANSWERS_BESIDE))
+        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _OTHER_ANSWERS))
     )
 
 
 # The keys of `additional_kwargs` under which a message may have an answer outside of its content.
-_ANSWERS_BESIDE = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
+_OTHER_ANSWERS = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
 
 
 def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
