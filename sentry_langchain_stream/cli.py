@@ -1,7 +1,7 @@
-"""The command line. Needs the extra `demo`; each command imports what it needs when it runs.
+"""The command line. Needs the extra `demo`. Each command imports its modules when it runs.
 
-`doctor` needs no extra, for it is asked in production, so it has a parser of its own and `__main__` goes straight to
-it. Here it stands only to be found in the list of commands.
+`doctor` needs no extra, because it runs in production. So it has its own parser, and `__main__` calls it directly. The
+command here only makes it appear in the list of commands.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Sentry spans for LangChain runs that stay right when answers are streamed.",
+    help="Sentry spans for LangChain runs, correct for streamed answers too.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -27,7 +27,7 @@ def _not_empty(value: str) -> str:
 
 
 class _Dialect(str, Enum):
-    """`settings.Dialect`, as typer reads it."""
+    """`Dialect` as an enum, which typer needs."""
 
     gen_ai = "gen_ai"
     ai = "ai"
@@ -35,18 +35,18 @@ class _Dialect(str, Enum):
 
 @app.command()
 def demo(
-    question: Annotated[str | None, typer.Option(help="What to ask.")] = None,
-    model: Annotated[str, typer.Option(help="The model to ask for.")] = "gpt-4o-mini",
+    question: Annotated[str | None, typer.Option(help="The question.")] = None,
+    model: Annotated[str, typer.Option(help="The name of the model.")] = "gpt-4o-mini",
     dialect: Annotated[
-        _Dialect, typer.Option(help="gen_ai: today's Sentry. ai: the LLM Monitoring convention of 2024.")
+        _Dialect, typer.Option(help="gen_ai: current Sentry. ai: the LLM Monitoring convention of 2024.")
     ] = _Dialect.gen_ai,
-    pipeline_name: Annotated[str, typer.Option(help="Name of the pipeline.", callback=_not_empty)] = "support-bot",
+    pipeline_name: Annotated[str, typer.Option(help="The name of the pipeline.", callback=_not_empty)] = "support-bot",
     spotlight: Annotated[bool, typer.Option("--spotlight", help="Send the spans to a running Spotlight too.")] = False,
 ) -> None:
     """Stream an answer through FastAPI, and show and check the spans that Sentry receives.
 
-    Needs no key and no network. With OPENAI_API_KEY set, the answer comes from OpenAI; with SENTRY_DSN
-    set, the spans are really sent. The exit code is 1 if a check fails.
+    Needs no key and no network. If OPENAI_API_KEY is set, the answer comes from OpenAI. If SENTRY_DSN is set, the spans
+    are sent to Sentry. The exit code is 1 if a check fails.
     """
     from rich.console import Console
 
@@ -55,11 +55,11 @@ def demo(
 
     url = viewer.address() if spotlight else None
     if url is not None and not viewer.is_running(url):
-        raise typer.BadParameter(f"no Spotlight answers at {url}: start it, see docs/spotlight.md")
+        raise typer.BadParameter(f"Spotlight does not answer at {url}. Start it, see docs/spotlight.md")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal has a ✓
+        sys.stdout.reconfigure(errors="replace")  # not every terminal can show ✓
     try:
-        holds = story.tell(
+        passed = story.run(
             Console(),
             question=question or story.QUESTION,
             model=model,
@@ -69,7 +69,7 @@ def demo(
         )
     except ValueError as error:
         raise typer.BadParameter(f"SENTRY_DSN is not a DSN: {error}") from None
-    if not holds:
+    if not passed:
         raise typer.Exit(1)
 
 
@@ -78,7 +78,7 @@ def demo(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def doctor(context: typer.Context) -> None:
-    """Check whether Sentry is set up so that AI spans arrive and are right. Needs no extra."""
+    """Check whether Sentry is set up so that AI spans arrive and are correct. Needs no extra."""
     from .doctor.command import main
 
     raise typer.Exit(main(context.args))

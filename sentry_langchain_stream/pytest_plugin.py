@@ -1,4 +1,4 @@
-"""For pytest: the fixture `captured_spans`, wherever this package is installed.
+"""A pytest plugin with the fixture `captured_spans`, active wherever this package is installed.
 
 ```python
 def test_the_answer_has_a_span(captured_spans):
@@ -6,7 +6,7 @@ def test_the_answer_has_a_span(captured_spans):
     assert captured_spans.find(op="gen_ai.chat").attributes["ai.total_tokens"] > 0
 ```
 
-pytest loads this with every run, so whatever takes time to import waits for the fixture.
+pytest loads this module in every run, so slow imports are done in the fixture.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def captured_spans(request: pytest.FixtureRequest) -> Iterator[Captured]:
-    """What Sentry's SDK would send during the test; it needs no DSN, and nothing leaves the process.
+    """Capture what Sentry's SDK would send during the test. No DSN is needed, and nothing is sent.
 
-    The marker `sentry_options` sets options of the client. Of several the one nearest to the test wins.
+    The marker `sentry_options` sets options of the client. If there are several, the one nearest to the test wins.
     """
     from .testing import capture_spans
 
     options: dict[str, Any] = {}
     for marker in request.node.iter_markers("sentry_options"):
-        options = {**marker.kwargs, **options}  # the nearest comes first
+        options = {**marker.kwargs, **options}  # the nearest marker comes first
     with capture_spans(**options) as captured:
         yield captured

@@ -144,7 +144,9 @@ def test_forgetting_makes_a_cause_new(caplog: pytest.LogCaptureFixture) -> None:
 def test_an_error_that_was_never_raised_can_be_reported(caplog: pytest.LogCaptureFixture) -> None:
     """`report` copes with an exception without a traceback."""
     report("place", ValueError("the prompt"))
-    assert messages(caplog) == ["place failed with ValueError at ?; the run goes on without it. Said once per cause."]
+    assert messages(caplog) == [
+        "place failed with ValueError at ?; the run continues without it. Logged once per cause."
+    ]
 
 
 def test_what_is_said_is_bounded(caplog: pytest.LogCaptureFixture) -> None:

@@ -59,7 +59,7 @@ def test_demo_shows_a_right_span(demo: Any, dialect: str, op: str) -> None:
     assert re.search(r"★ +pipeline_name +support-bot\b", result.output)
     assert "✗" not in result.output
     assert result.output.count("✓") == 8
-    assert "The span is right." in result.output
+    assert "The span is correct." in result.output
 
 
 def test_demo_takes_question_model_and_name(demo: Any) -> None:
@@ -221,7 +221,7 @@ def test_verdict_accepts_what_is_right(spans: list[CapturedSpan]) -> None:
         (replace(CALL, parent_id=None), "parent is the transaction"),
         (replace(CALL, parent_id="c" * 16), "parent is the transaction"),
         (replace(CALL, attributes={**CALL.attributes, "ai.total_tokens": 126}), "ai.total_tokens is as reported"),
-        (replace(CALL, attributes={**CALL.attributes, "ai.model_id": "gpt-4o"}), "ai.model_id is as asked for"),
+        (replace(CALL, attributes={**CALL.attributes, "ai.model_id": "gpt-4o"}), "ai.model_id is as requested"),
         (replace(CALL, attributes={**CALL.attributes, "pipeline_name": "langchain"}), "pipeline_name is as given"),
     ],
     ids=[
@@ -361,7 +361,10 @@ def test_endpoint_calls_tools(streamed: bool) -> None:
 )
 def test_endpoint_fails_with_a_status(status: int, error: type[openai.APIStatusError]) -> None:
     """An error status is raised by the client as the error of that status, with the body's message."""
-    with serving(create_endpoint(Answer(status=status))) as url, pytest.raises(error, match=f"told to answer {status}"):
+    with (
+        serving(create_endpoint(Answer(status=status))) as url,
+        pytest.raises(error, match=f"configured to answer {status}"),
+    ):
         chat(url).invoke("Hello?")
 
 

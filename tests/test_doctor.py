@@ -105,7 +105,7 @@ def test_versions_must_be_supported(check: Check, distribution: str, version: st
     """A version out of the supported range fails, one that is not known is a warning, and a package may be absent."""
     finding = check(Case(None, installed={distribution: version}.get))
     assert (finding.name, finding.level) == (distribution, level)
-    assert (version or "not") in finding.told
+    assert (version or "not") in finding.found
 
 
 def test_the_supported_range_is_the_one_of_the_package() -> None:
@@ -127,7 +127,7 @@ def test_stream_usage_knows_what_chat_openai_does(monkeypatch: pytest.MonkeyPatc
     finding = environment.stream_usage(Case(None))
     assert finding.level == ("ok" if asks else "warning")
     assert asks == (variable is None)
-    assert variable is None or (variable in finding.told and "stream_usage=True" in str(finding.remedy))
+    assert variable is None or (variable in finding.found and "stream_usage=True" in str(finding.remedy))
 
 
 def test_stream_usage_matters_only_with_openai() -> None:
@@ -142,7 +142,7 @@ def test_stream_usage_matters_only_with_openai() -> None:
 def test_there_must_be_a_client() -> None:
     """An active client is fine; without one the checks of it fail instead of breaking."""
     assert (
-        found(setup.client, environment="staging", release="shop@3").told
+        found(setup.client, environment="staging", release="shop@3").found
         == "active (environment staging, release shop@3)"
     )
     missing = without_client(setup.client)
@@ -155,7 +155,7 @@ def test_there_must_be_a_client() -> None:
 def test_there_must_be_a_dsn() -> None:
     """A DSN is told without its key; without one nothing is sent, except to Spotlight."""
     finding = found(setup.dsn)
-    assert (finding.level, finding.told) == ("ok", "project 42 at 127.0.0.1:9")
+    assert (finding.level, finding.found) == ("ok", "project 42 at 127.0.0.1:9")
     missing = found(setup.dsn, dsn="")
     assert (missing.level, "SENTRY_DSN" in str(missing.remedy)) == ("fail", True)
     assert found(setup.dsn, dsn="", spotlight="http://127.0.0.1:9/stream").level == "warning"
@@ -179,7 +179,7 @@ def test_there_must_be_a_dsn() -> None:
 def test_traces_must_be_sampled(shape: str, options: dict[str, Any], level: str, told: str) -> None:
     """A rate of 0, none at all, and a sampler that drops, breaks or talks nonsense are told apart."""
     finding = found(setup.sampling, **WIRE_SHAPES[shape], **options)
-    assert (finding.level, told in finding.told) == (level, True), finding
+    assert (finding.level, told in finding.found) == (level, True), finding
     assert (finding.remedy is None) == (level == "ok")
 
 
@@ -223,7 +223,7 @@ TOLD = {"transaction": "inside of their transaction", "transaction and spans": "
 def test_the_tracing_mode_is_told(options: dict[str, Any], level: str, told: str) -> None:
     """Each wire shape is named; what does not go with it is a warning, and another instrumenter a failure."""
     finding = found(setup.tracing_mode, **options)
-    assert (finding.level, told in finding.told) == (level, True), finding
+    assert (finding.level, told in finding.found) == (level, True), finding
 
 
 def no_messages(event: Any, hint: Any) -> Any:
@@ -251,13 +251,13 @@ def no_messages(event: Any, hint: Any) -> Any:
             "warning",
             "although send_default_pii is True",
         ),
-        ({**content_allowed(True), "before_send_transaction": no_messages}, "fail", "the other way round for inputs"),
+        ({**content_allowed(True), "before_send_transaction": no_messages}, "fail", "the opposite for inputs"),
     ],
 )
 def test_data_collection_is_told(options: dict[str, Any], level: str, told: str) -> None:
     """It says what is recorded, warns of options that contradict, and fails if the probe shows the contrary."""
     finding = found(setup.data_collection, **options)
-    assert (finding.level, told in finding.told) == (level, True), finding
+    assert (finding.level, told in finding.found) == (level, True), finding
 
 
 BEDROCK = pytest.mark.skipif(
@@ -268,9 +268,9 @@ BEDROCK = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("active", "packages", "level", "told"),
     [
-        ("langchain boto3", "langchain-openai", "ok", "LangchainIntegration leaves them to us"),
-        ("", "langchain-openai", "ok", "nobody else makes spans of model calls None"),
-        ("langchain openai", "", "ok", "nobody else"),
+        ("langchain boto3", "langchain-openai", "ok", "LangchainIntegration leaves them to this package"),
+        ("", "langchain-openai", "ok", "nothing else makes spans of model calls None"),
+        ("langchain openai", "", "ok", "nothing else"),
         ("langchain openai", "langchain-openai", "fail", "Do not pass OpenAIIntegration"),
         ("openai", "langchain-openai", "fail", "Leave Sentry's LangchainIntegration enabled"),
         pytest.param(
@@ -279,8 +279,8 @@ BEDROCK = pytest.mark.skipif(
         pytest.param(
             "langchain boto3 openai", "langchain-aws langchain-openai", "fail", "openai, boto3", marks=BEDROCK
         ),
-        ("langchain", "langchain-aws", "ok", "nobody else"),
-        ("langchain", "openinference-instrumentation-langchain", "ok", "nobody else"),
+        ("langchain", "langchain-aws", "ok", "nothing else"),
+        ("langchain", "openinference-instrumentation-langchain", "ok", "nothing else"),
         (
             "opentelemetry",
             "openinference-instrumentation-langchain",
@@ -296,7 +296,7 @@ def test_rivals_are_named(monkeypatch: pytest.MonkeyPatch, active: str, packages
         pass  # from now on everything is set up, and the SDK goes by this set alone
     monkeypatch.setattr(integrations, "_installed_integrations", set(active.split()))
     finding = found(setup.integrations, packages=packages.split(), integrations=[OpenTelemetry()])
-    assert (finding.level, told in f"{finding.told} {finding.remedy}") == (level, True), finding
+    assert (finding.level, told in f"{finding.found} {finding.remedy}") == (level, True), finding
 
 
 def test_an_integration_that_makes_no_ai_spans_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +317,7 @@ def test_an_integration_of_ours_is_no_rival() -> None:
     with application(integrations=[SentryStreamIntegration()]) as client:
         case = Case(client, probe.run(client), installed=lambda name: None)
         assert received.probe(case).level == "ok"
-        assert "SentryStreamIntegration gives every run a handler" in setup.integrations(case).told
+        assert "SentryStreamIntegration adds a handler to every run" in setup.integrations(case).found
 
 
 def test_langsmith_is_no_conflict() -> None:
@@ -325,7 +325,7 @@ def test_langsmith_is_no_conflict() -> None:
     with application() as client:
         case = Case(client, environ={"LANGSMITH_TRACING": "true"}, installed=lambda name: None)
         finding = setup.integrations(case)
-    assert (finding.level, "LangSmith" in finding.told) == ("ok", True)
+    assert (finding.level, "LangSmith" in finding.found) == ("ok", True)
 
 
 # -- what the probe would have sent -----------------------------------------------------------------------------
@@ -372,7 +372,7 @@ def doubled(event: Any, hint: Any) -> Any:
         ({"before_send_transaction": renamed}, "'job'"),
         (tampering(lambda span: span.update(op="ai.chat")), "'ai.chat'"),
         (tampering(lambda span: span.update(description="x")), "'x'"),
-        (tampering(lambda span: span.update(parent_span_id="a" * 16)), "not below"),
+        (tampering(lambda span: span.update(parent_span_id="a" * 16)), "not a child"),
         ({"trace_lifecycle": "stream", "ignore_spans": [probe.PIPELINE]}, "span: ignored"),
     ],
     ids=["dropped", "doubled", "root renamed", "other op", "other name", "other parent", "ignored"],
@@ -380,14 +380,14 @@ def doubled(event: Any, hint: Any) -> Any:
 def test_the_probe_shows_what_an_application_does_to_spans(options: dict[str, Any], told: str) -> None:
     """A hook that drops, doubles, renames or moves the spans is found, with what the SDK or the span says."""
     finding = found(received.probe, **options)
-    assert (finding.level, told in f"{finding.told} {finding.remedy}") == ("fail", True), finding
+    assert (finding.level, told in f"{finding.found} {finding.remedy}") == ("fail", True), finding
 
 
 def test_without_a_model_span_nothing_else_is_judged() -> None:
     """What cannot be checked is neither fine nor wrong."""
     for check in OF_PROBE[1:]:
         finding = found(check, before_send_transaction=lambda event, hint: None)
-        assert (finding.level, "not checked" in finding.told) == ("warning", True)
+        assert (finding.level, "not checked" in finding.found) == ("warning", True)
 
 
 def test_a_stream_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +398,7 @@ def test_a_stream_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(probe.ChatProbe, "_stream", broken)
     finding = found(received.probe)
-    assert (finding.level, "RuntimeError: no such luck" in finding.told) == ("fail", True)
+    assert (finding.level, "RuntimeError: no such luck" in finding.found) == ("fail", True)
 
 
 def test_what_the_handler_warns_of_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +411,7 @@ def test_what_the_handler_warns_of_is_a_finding(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(probe, "_stream", warning)
     finding = found(received.probe)
-    assert (finding.level, "'x' integration is active too" in finding.told) == ("warning", True)
+    assert (finding.level, "'x' integration is active too" in finding.found) == ("warning", True)
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_what_the_handler_warns_of_is_a_finding(monkeypatch: pytest.MonkeyPatch)
 def test_attributes_must_be_there_and_right(change: Callable[[Any], None], told: str) -> None:
     """What is missing, other than it was, or of another type, is named."""
     finding = found(received.attributes, **tampering(change))
-    assert (finding.level, told in finding.told) == ("fail", True), finding
+    assert (finding.level, told in finding.found) == ("fail", True), finding
 
 
 UNKNOWN = "gen_ai.shoe_size"
@@ -452,8 +452,8 @@ def test_attributes_must_be_conventional(
         monkeypatch.setitem(sys.modules, "sentry_conventions.attributes", None)
     finding = found(received.conventions, **tampering(lambda span: span["data"].update(added)))
     assert finding.level == level, finding
-    assert level == "ok" or all(key in finding.told for key in added)
-    assert level != "ok" or ("own table" in finding.told) != package
+    assert level == "ok" or all(key in finding.found for key in added)
+    assert level != "ok" or ("own table" in finding.found) != package
 
 
 @needs("sentry_conventions")
@@ -462,7 +462,7 @@ def test_types_are_those_of_the_conventions() -> None:
     finding = found(
         received.conventions, **tampering(lambda span: span["data"].update({"gen_ai.request.top_p": "high"}))
     )
-    assert finding.told == "gen_ai.request.top_p is of type string, not double"
+    assert finding.found == "gen_ai.request.top_p is of type string, not double"
 
 
 @pytest.mark.parametrize("package", [True, False], ids=["sentry-relay", "own rule"])
@@ -482,8 +482,8 @@ def test_what_the_scrubber_removes_is_told(
     if not package:
         monkeypatch.setitem(sys.modules, "sentry_relay.processing", None)
     finding = found(received.scrubber, **tampering(lambda span: span["data"].update(added)))
-    assert (finding.level, told in finding.told) == (level, True), finding
-    assert ("real scrubber" in finding.told) == package
+    assert (finding.level, told in finding.found) == (level, True), finding
+    assert ("real scrubber" in finding.found) == package
 
 
 @needs("sentry_relay")

@@ -46,7 +46,7 @@ def test_a_probe_is_delivered(shape: str) -> None:
             _experiments={"transport_compression_level": 0, "transport_compression_algo": "gzip"},
         )
     assert finding.level == "ok", finding
-    assert finding.told == f"HTTP 200; trace {trace}"
+    assert finding.found == f"HTTP 200; trace {trace}"
     assert "Explore > Traces" in str(finding.remedy)
     assert set(sentry.paths) == {"api/42/envelope"}
     assert all(str(trace).encode() in body for body in sentry.bodies)
@@ -93,8 +93,8 @@ def test_a_server_that_refuses_is_told(status: int, headers: dict[str, str], bod
     """Status, rate limits and what the server says stand in the finding, with what to do about it."""
     with playing_sentry(status, headers, body) as sentry:
         finding, trace = delivered(sentry)
-    assert (finding.level, finding.told.startswith(told)) == (level, True), finding
-    assert f"trace {trace}" in finding.told
+    assert (finding.level, finding.found.startswith(told)) == (level, True), finding
+    assert f"trace {trace}" in finding.found
     assert finding.remedy
 
 
@@ -102,7 +102,7 @@ def test_a_server_that_does_not_answer_is_told() -> None:
     """After the time-out the doctor goes on, and says for how long it has waited."""
     with playing_sentry(gate=threading.Event()) as sentry:
         finding, _ = delivered(sentry, seconds=0.2)
-    assert (finding.level, finding.told.startswith("no answer within 0.2 s")) == ("fail", True)
+    assert (finding.level, finding.found.startswith("no answer within 0.2 s")) == ("fail", True)
 
 
 def test_a_server_that_is_not_there_is_told() -> None:
@@ -110,14 +110,14 @@ def test_a_server_that_is_not_there_is_told() -> None:
     with playing_sentry() as sentry:
         pass
     finding, _ = delivered(sentry)
-    assert (finding.level, finding.told.startswith("no answer: MaxRetryError")) == ("fail", True), finding
+    assert (finding.level, finding.found.startswith("no answer: MaxRetryError")) == ("fail", True), finding
 
 
 def test_a_rate_limit_is_asked_about_again() -> None:
     """The server's own answer counts, whether or not the application's transport was told to wait before."""
     with playing_sentry(429, {"retry-after": "60"}) as sentry, application(dsn=sentry.dsn) as client:
         findings = [deliver(client, probe.run(client), 20.0) for _ in range(2)]
-    assert [(finding.level, finding.told[:8]) for finding in findings] == [("fail", "HTTP 429")] * 2
+    assert [(finding.level, finding.found[:8]) for finding in findings] == [("fail", "HTTP 429")] * 2
 
 
 def test_envelopes_after_a_rate_limit_are_held_back() -> None:
@@ -132,9 +132,9 @@ def test_envelopes_after_a_rate_limit_are_held_back() -> None:
 def test_what_cannot_be_sent_is_told() -> None:
     """Without a DSN, or without anything to send, nothing is tried."""
     with application(dsn="") as client:
-        assert "no DSN" in deliver(client, probe.run(client), 1.0).told
+        assert "no DSN" in deliver(client, probe.run(client), 1.0).found
     with application(before_send_transaction=lambda event, hint: None) as client:
-        assert "nothing to send" in deliver(client, probe.run(client), 1.0).told
+        assert "nothing to send" in deliver(client, probe.run(client), 1.0).found
 
 
 def test_a_transport_of_the_applications_own_is_used() -> None:
@@ -147,7 +147,7 @@ def test_a_transport_of_the_applications_own_is_used() -> None:
 
     with application(transport=Own) as client:
         finding = deliver(client, probe.run(client), 1.0)
-    assert (finding.level, "Own" in finding.told, len(sent)) == ("warning", True, 1)
+    assert (finding.level, "Own" in finding.found, len(sent)) == ("warning", True, 1)
 
 
 def test_answers_to_others_are_not_counted() -> None:
@@ -258,8 +258,8 @@ def test_the_applications_own_initialisation_is_checked(
     write("shop", HEALTHY.format(dsn=NOWHERE))
     assert main(["--app", target, "--json", "--strict"]) == 0
     findings = told(capsys)
-    assert findings["app"]["told"] == how
-    assert findings["dsn"]["told"] == "project 42 at 127.0.0.1:9"
+    assert findings["app"]["found"] == how
+    assert findings["dsn"]["found"] == "project 42 at 127.0.0.1:9"
     assert {finding["level"] for finding in findings.values()} == {"ok"}
     assert "delivery" not in findings
 
@@ -272,7 +272,7 @@ def test_what_takes_arguments_is_not_called(write: Any, capsys: pytest.CaptureFi
     assert main(["--app", target, "--json"]) == 1
     findings = told(capsys)
     assert findings["app"]["level"] == "ok"
-    assert findings["app"]["told"].startswith("shop was imported")
+    assert findings["app"]["found"].startswith("shop was imported")
     assert findings["client"]["level"] == "fail"
 
 
@@ -293,7 +293,7 @@ def test_an_application_that_raises_is_a_finding(
     write("shop", source)
     assert main(["--app", target, "--json", "--send"]) == 1
     findings = told(capsys)
-    assert (findings["app"]["level"], reason in findings["app"]["told"]) == ("fail", True), findings["app"]
+    assert (findings["app"]["level"], reason in findings["app"]["found"]) == ("fail", True), findings["app"]
     assert set(findings) == {"app", *(each for each in findings if each in NAMES[1:7])}
 
 
@@ -327,7 +327,7 @@ def test_names_and_fields_are_stable(write: Any, capsys: pytest.CaptureFixture[s
     assert main(["--app", "shop:setup", "--json", "--send"]) == 1
     findings = json.loads(capsys.readouterr().out)
     assert [finding["name"] for finding in findings] == NAMES
-    assert all(list(finding) == ["name", "level", "told", "remedy"] for finding in findings)
+    assert all(list(finding) == ["name", "level", "found", "remedy"] for finding in findings)
 
 
 @without_warnings
@@ -353,11 +353,11 @@ def test_without_an_application_the_set_up_is_plain(
     monkeypatch.setenv("SENTRY_DSN", NOWHERE)
     assert main(["--json"]) == 0
     findings = told(capsys)
-    assert "sentry_sdk.init(traces_sample_rate=1.0)" in findings["app"]["told"]
+    assert "sentry_sdk.init(traces_sample_rate=1.0)" in findings["app"]["found"]
     assert findings["dsn"]["level"] == "ok"
     monkeypatch.setenv("SENTRY_DSN", "nonsense")
     assert main(["--json"]) == 1
-    assert "BadDsn" in told(capsys)["app"]["told"]
+    assert "BadDsn" in told(capsys)["app"]["found"]
 
 
 def test_the_command_sends(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -365,11 +365,11 @@ def test_the_command_sends(write: Any, capsys: pytest.CaptureFixture[str]) -> No
     with playing_sentry() as sentry:
         write("shop", HEALTHY.format(dsn=sentry.dsn))
         assert main(["--app", "shop:setup", "--json", "--send"]) == 0
-    assert told(capsys)["delivery"]["told"].startswith("HTTP 200; trace ")
+    assert told(capsys)["delivery"]["found"].startswith("HTTP 200; trace ")
     with playing_sentry(gate=threading.Event()) as sentry:
         write("slow", HEALTHY.format(dsn=sentry.dsn))
         assert main(["--app", "slow:setup", "--json", "--send", "--timeout", "0.2"]) == 1
-    assert told(capsys)["delivery"]["told"].startswith("no answer within 0.2 s")
+    assert told(capsys)["delivery"]["found"].startswith("no answer within 0.2 s")
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_a_check_that_breaks_does_not_hide_the_others(
     write("shop", HEALTHY.format(dsn=NOWHERE))
     assert main(["--app", "shop:setup", "--json"]) == 0
     findings = told(capsys)
-    assert (findings["tracing-mode"]["level"], "surprise" in findings["tracing-mode"]["told"]) == ("warning", True)
+    assert (findings["tracing-mode"]["level"], "surprise" in findings["tracing-mode"]["found"]) == ("warning", True)
     assert findings["client"]["level"] == "ok"
 
 

@@ -1,4 +1,4 @@
-"""The room for a piece of JSON: whatever is recorded gets into it through here, and so keeps to its limit."""
+"""The budget of a JSON attribute: every value is added through it, so the attribute cannot exceed its limit."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .reading import text_or_type
 _T = TypeVar("_T")
 
 Path = tuple[str, ...]
-"""The names above a value in a structure; a place in a list is an empty one."""
+"""The keys that lead to a value in a structure. A position in a list is an empty string."""
 
 
 class Full(Exception):
-    """There is no room for what was to be recorded."""
+    """The budget does not suffice for a value."""
 
 
 class Budget:
-    """The characters that are left for a piece of JSON, and the only way for anything to get into it.
+    """The number of characters left for a piece of JSON.
 
-    What is taken is counted as it will be spelled in JSON, so what went through here always fits.
+    Every value is counted by its length in JSON, so the JSON of everything that was added fits.
 
     Args:
         policy: What may be recorded.
-        left: How many characters there are; an attribute's limit if not told.
+        left: The number of characters. The default is an attribute's limit.
     """
 
     __slots__ = ("left", "policy")
@@ -43,40 +43,40 @@ class Budget:
         self.left = policy.limits.attribute if left is None else left
 
     def frame(self, /, **structure: Any) -> dict[str, Any]:
-        """A JSON object of what is structure, not content: types, ids, names. They are not redacted.
+        """Make a JSON object from structure, not content: types, ids, names. They are not redacted.
 
         Raises:
-            Full: It does not fit, or nothing else would.
+            Full: The object does not fit, or would leave too little for anything else.
         """
-        told = {name: self._name(value) if isinstance(value, str) else value for name, value in structure.items()}
-        self.take(len(spelled(told)) + 2, _LEAST)
-        return told
+        framed = {name: self._name(value) if isinstance(value, str) else value for name, value in structure.items()}
+        self.take(len(spelled(framed)) + 2, _LEAST)
+        return framed
 
-    def take(self, length: int, besides: int = 0) -> None:
-        """Use up so many characters.
+    def take(self, length: int, reserve: int = 0) -> None:
+        """Use up `length` characters.
 
         Raises:
-            Full: There are not as many left, and those that are needed besides.
+            Full: Fewer than `length + reserve` characters are left.
         """
-        if self.left < length + besides:
+        if self.left < length + reserve:
             raise Full
         self.left -= length
 
     @contextmanager
     def share(self, allowed: int) -> Iterator[Budget]:
-        """A part of the budget, of at most `allowed` characters. What is taken from it is taken from the whole.
+        """Lend out a part of the budget, at most `allowed` characters. What the part uses is taken from this budget.
 
-        If it does not suffice, and `Full` is raised, nothing has been taken.
+        If `Full` is raised inside, nothing is taken from this budget.
         """
         part = Budget(self.policy, allowed)
         yield part
         self.left -= allowed - part.left
 
     def text(self, text: str, reserve: int = 0) -> str | None:
-        """A piece of text as it may be kept, see `Policy.text`, cut to the room as well.
+        """Return a text as it may be recorded (see `Policy.text`), also cut to the budget.
 
         Raises:
-            Full: There is no room worth speaking of. Then the text was not looked at.
+            Full: Too few characters are left. The text has not been read then.
         """
         available = self.left - reserve
         if available < _LEAST:
@@ -87,40 +87,41 @@ class Budget:
             return None
         limit = min(self.policy.limits.part, available - 2)
         kept = fitted(redacted, limit)
-        while (length := len(spelled(kept))) > available:  # quotes and line ends take two characters
+        while (length := len(spelled(kept))) > available:  # in JSON a quote or a line end takes two characters
             limit = min(limit * available // length, limit - 1)
             kept = fitted(redacted, limit)
         self.left -= length
         return kept
 
-    def value(self, value: Any, spoken: Callable[[Path], bool] | None = None) -> Any:
-        """Any value as plain JSON: bounded in depth, in items and in size, and every text in it as it may be kept.
+    def value(self, value: Any, is_content: Callable[[Path], bool] | None = None) -> Any:
+        """Convert any value to plain JSON, bounded in depth, items and size. Texts in it become what may be recorded.
 
-        Embeddings are left out, bytes become a placeholder, an object that JSON has no type for becomes its fields
-        or its text. What would not fit is cut, and that is said in place of it.
+        Embeddings are left out, bytes become a placeholder, and an object without a JSON type becomes its fields or
+        its text. What does not fit is replaced with a mark.
 
         Args:
-            value: Whatever a user's tool takes or returns.
-            spoken: Whether the texts at a path are content; those that are not are not redacted. All are, if not told.
+            value: Any value that a user's tool takes or returns.
+            is_content: Whether the texts at a path are content. Texts that are not content are not redacted. By default
+                all texts are content.
 
         Raises:
-            Full: There is no room worth speaking of.
+            Full: Too few characters are left.
         """
-        return self._value(value, (), spoken)
+        return self._value(value, (), is_content)
 
-    def _value(self, value: Any, path: Path, spoken: Callable[[Path], bool] | None) -> Any:
-        # What is around this value may still have to say that the rest of it was cut.
+    def _value(self, value: Any, path: Path, is_content: Callable[[Path], bool] | None) -> Any:
+        # Each enclosing object or list may still need a mark for the rest of it that was cut.
         reserve = _LEAST * (len(path) + 1)
         if self.left < reserve + _LEAST:
             raise Full
         if isinstance(value, str):
-            if spoken is not None and not spoken(path):
+            if is_content is not None and not is_content(path):
                 return self._counted(self._name(value))
             return self.text(value, reserve)
         if value is None or isinstance(value, bool):
             return self._counted(value)
         if isinstance(value, int):
-            # Python refuses to spell very large numbers.
+            # Python refuses to convert very large numbers to a string.
             return self._counted(
                 int(value) if value.bit_length() <= 128 else f"[a number of {value.bit_length()} bits]"
             )
@@ -132,12 +133,12 @@ class Budget:
             return self._counted(_CUT)
         entries = _entries(value)
         if entries is not None:
-            return self._object(entries, path, spoken)
+            return self._object(entries, path, is_content)
         if isinstance(value, (list, tuple, set, frozenset, deque)):
-            return self._list(value, path, spoken)
+            return self._list(value, path, is_content)
         return self.text(text_or_type(value), reserve)
 
-    def _object(self, entries: Iterable[tuple[Any, Any]], path: Path, spoken: Callable[[Path], bool] | None) -> Any:
+    def _object(self, entries: Iterable[tuple[Any, Any]], path: Path, is_content: Callable[[Path], bool] | None) -> Any:
         found: dict[str, Any] = {}
         self.left -= 4
         for key, each in _unbroken(entries):
@@ -150,10 +151,10 @@ class Budget:
                 self.left -= 8
                 break
             self.left -= length
-            found[name] = self._value(each, (*path, name), spoken)
+            found[name] = self._value(each, (*path, name), is_content)
         return found
 
-    def _list(self, items: Collection[Any], path: Path, spoken: Callable[[Path], bool] | None) -> Any:
+    def _list(self, items: Collection[Any], path: Path, is_content: Callable[[Path], bool] | None) -> Any:
         count = len(items)
         if count >= _EMBEDDING and all(isinstance(each, float) for each in islice(items, 8)):
             return self._counted(f"[{count} numbers left out]")
@@ -164,7 +165,7 @@ class Budget:
                 found.append(self._counted(mark(count - len(found), "items")))
                 break
             self.left -= 2
-            found.append(self._value(each, (*path, ""), spoken))
+            found.append(self._value(each, (*path, ""), is_content))
         return found
 
     def _counted(self, scalar: Any) -> Any:
@@ -176,28 +177,28 @@ class Budget:
         return text if len(text) <= _NAME and text.isascii() else fitted(text, _NAME)
 
 
-_NAME = 200  # characters of an id, a name or a type
+_NAME = 200  # maximum length of an id, a name or a type
 _DEPTH = 16
 _ITEMS = 200
-_EMBEDDING = 64  # as many floats are no argument, but an embedding
-_LEAST = 48  # characters below which there is no use in going on; a mark is shorter
+_EMBEDDING = 64  # a list of at least this many floats is treated as an embedding
+_LEAST = 48  # with fewer characters left, nothing more is added; a mark is shorter than this
 _CUT = "[... cut ...]"
-# What may be large and is nothing to read: embeddings, and what a provider has encrypted for itself.
+# Large values without use for a human: embeddings, and data that a provider encrypted for itself.
 _LEFT_OUT = frozenset({"embedding", "embeddings", "encrypted_content", "thought_signature", "thoughtSignature"})
-# Fields of LangChain's messages that are not what anybody said.
-_UNSAID = frozenset({"additional_kwargs", "response_metadata", "artifact", "usage_metadata"})
+# Fields of LangChain's messages that are not content.
+_NO_CONTENT = frozenset({"additional_kwargs", "response_metadata", "artifact", "usage_metadata"})
 
 
 def spelled(value: object) -> str:
-    """A plain value as JSON, in its own script."""
+    """Return a plain value as JSON, without escaping non-ASCII characters."""
     return _JSON.encode(value)
 
 
-_JSON = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` would make one per call
+_JSON = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` with this option makes an encoder per call
 
 
 def _entries(value: Any) -> Iterable[tuple[Any, Any]] | None:
-    """The entries of a mapping, or the fields of a dataclass or a pydantic model that it shows itself."""
+    """Return the entries of a mapping, or the fields in the repr of a dataclass or pydantic model, else `None`."""
     if isinstance(value, Mapping):
         return _items(value)
     if isinstance(value, type):
@@ -206,7 +207,7 @@ def _entries(value: Any) -> Iterable[tuple[Any, Any]] | None:
         return _fields(value, [field.name for field in fields(value) if field.repr])
     models = getattr(type(value), "model_fields", None)
     if isinstance(models, Mapping):
-        shown = [name for name, field in models.items() if not field.exclude and field.repr and name not in _UNSAID]
+        shown = [name for name, field in models.items() if not field.exclude and field.repr and name not in _NO_CONTENT]
         return _fields(value, shown)
     return None
 
@@ -221,8 +222,8 @@ def _fields(value: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _unbroken(items: Iterable[_T]) -> Iterator[_T]:
-    """The items up to where they cannot be read any further: another thread may be changing them."""
+    """Yield the items until reading them fails. Another thread may be changing the collection."""
     try:
         yield from items
-    except Exception:  # as above
+    except Exception:  # for example "changed size during iteration"
         return

@@ -1,4 +1,4 @@
-"""Texts that are cut to a limit, and what stands in place of what was cut."""
+"""Cuts texts to a limit, and puts a mark in place of the part that was cut."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from . import media
 
 
 def cut(text: str, limit: int, missing: int = 0) -> str:
-    """Cut the middle out of a text longer than `limit` characters, and say how much is missing.
+    """Replace the middle of a text longer than `limit` characters with a mark. The mark states how much is missing.
 
-    What is left is no longer than `limit`, the mark included.
+    The result, including the mark, is no longer than `limit`.
 
     Args:
         text: The text.
-        limit: How long it may be.
-        missing: How much of its middle has been cut already.
+        limit: The maximum length.
+        missing: How many characters of its middle have been cut already.
     """
     if len(text) <= limit:
         return text
@@ -24,16 +24,16 @@ def cut(text: str, limit: int, missing: int = 0) -> str:
 
 
 def fitted(text: str, limit: int) -> str:
-    """A text without binary data and lone surrogates, cut to `limit` characters. Costs no more than a few limits."""
+    """Cut a text to `limit` characters, without binary data and lone surrogates. The time depends on `limit` only."""
     if len(text) <= 4 * limit:
         kept = cut(media.scrubbed(text), limit)
-    else:  # only what is left of it is looked at, and data in that is counted as it was cut
-        room = limit
-        while len(kept := media.scrubbed(cut(text, room))) > limit:  # what stands in place of little data is longer
-            room = max(room - (len(kept) - limit), 0)
+    else:  # cut first, then scrub only what is left; the size in a placeholder is that of the data after the cut
+        allowed = limit
+        while len(kept := media.scrubbed(cut(text, allowed))) > limit:  # a placeholder can be longer than its data
+            allowed = max(allowed - (len(kept) - limit), 0)
     return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
 
 
 def mark(count: int, what: str) -> str:
-    """What stands in place of so many characters, items or parts that were cut."""
+    """Return the mark for `count` characters, items or parts that were cut."""
     return f"[... {count} {what} cut ...]"

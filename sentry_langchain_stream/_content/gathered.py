@@ -1,4 +1,4 @@
-"""The text of a streamed answer, gathered piece by piece."""
+"""Collects the text of a streamed answer piece by piece."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from .policy import Policy
 
 @dataclass(slots=True)
 class Gathered:
-    """A text that arrives in pieces; no more of it is held than may be sent.
+    """Collects a text that arrives in pieces, in bounded memory.
 
-    That is both its ends, as of any text that is too long. But `redact` has to see a text as a whole: with it all is
-    held, up to `MOST` characters, and of a text that is longer only the length is told: a part of it might hold a part
-    of what is to be redacted.
+    Without `redact`, only the beginning and the end are kept, as much as may be sent. With `redact`, the whole text is
+    kept, because `redact` must see all of it. A text longer than `MOST` characters is then replaced with a mark that
+    states its length: the part that was kept might contain half of a secret, which `redact` would not recognise.
 
     Args:
         policy: What may be recorded.
     """
 
     MOST: ClassVar[int] = 1_000_000
-    """Characters that are held for `redact` at most."""
+    """The maximum number of characters kept for `redact`."""
 
     policy: Policy
     beginning: str = ""
     missing: int = 0
-    """Characters that have been dropped after the beginning."""
+    """The number of characters dropped after the beginning."""
     pieces: list[str] = field(default_factory=list)
     held: int = 0
-    """Characters in the pieces."""
+    """The number of characters in the pieces."""
     most: int = field(init=False)
-    """How many there may be."""
+    """The maximum of `held`."""
 
     def __post_init__(self) -> None:
         self.most = self.MOST if self.policy.redact is not None else 2 * self.policy.limits.part
 
     def add(self, text: str) -> None:
-        """One more piece. This runs once per token, so it does no more than it must."""
+        """Add a piece. This runs once per token, so keep it cheap."""
         self.pieces.append(text)
         self.held += len(text)
         if self.held > self.most:
             self._shorten()
 
     def text(self) -> str:
-        """What has arrived, or what is left of it."""
+        """Return the text that has arrived, cut if it was too long."""
         arrived = self.beginning + "".join(self.pieces)
         if not self.missing:
             return arrived
@@ -54,7 +54,7 @@ class Gathered:
         return cut(arrived, self.policy.limits.part, self.missing)
 
     def clear(self) -> None:
-        """Forget what has arrived."""
+        """Discard what has arrived."""
         self.beginning, self.missing, self.held = "", 0, 0
         self.pieces.clear()
 

@@ -1,4 +1,4 @@
-"""The user's tags and metadata, and the conversation's id, as attributes."""
+"""The user's tags and metadata as attributes, and the conversation id."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .reading import str_of
 
 
 def conversation_id(metadata: Mapping[str, Any]) -> str | None:
-    """The id of the conversation that a run belongs to, made opaque if it is not.
+    """Return the id of the conversation that a run belongs to, hashed unless it is opaque already.
 
-    A slash breaks Sentry's page, and an address or a name is nobody's business. The same id gives the same hash.
+    A slash in the id breaks Sentry's page, and an email address or a name is personal data. The same id always gives
+    the same hash.
     """
     for name in ("conversation_id", "session_id", "thread_id"):
-        told = metadata.get(name)
-        if isinstance(told, (str, int, UUID)) and not isinstance(told, bool) and (found := str_of(told)):
+        value = metadata.get(name)
+        if isinstance(value, (str, int, UUID)) and not isinstance(value, bool) and (found := str_of(value)):
             return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
     return None
 
@@ -28,12 +29,12 @@ def conversation_id(metadata: Mapping[str, Any]) -> str | None:
 def user_labels(
     tags: Sequence[str], metadata: Mapping[str, Any], keys: Collection[str], policy: Policy
 ) -> dict[str, str | list[str]]:
-    """The user's tags and chosen metadata as attributes, if inputs may be recorded.
+    """Return the user's tags and selected metadata as attributes, if inputs may be recorded.
 
     Args:
-        tags: The run's tags, LangChain's own among them.
+        tags: The run's tags, including LangChain's own.
         metadata: The run's metadata.
-        keys: Which metadata.
+        keys: The keys of the metadata to record.
         policy: What may be recorded.
     """
     if not policy.inputs:

@@ -1,4 +1,4 @@
-"""Lists that keep to a limit. What does not fit any more is not looked at, and a mark says how much is missing."""
+"""Makes lists within a limit. Items that do not fit are not read; a mark states how many are missing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .policy import Policy
 
 T = TypeVar("T")
 Part = dict[str, Any]
-"""A part of a message, as the conventions have it."""
+"""A part of a message, as defined by the conventions."""
 
 MARK = 140
-"""Characters that a mark in place of what was cut takes at most."""
+"""The maximum length of a mark in place of what was cut."""
 
 
 def json_list(
@@ -25,15 +25,15 @@ def json_list(
     latest_first: bool = False,
     always: int | None = None,
 ) -> str:
-    """A JSON list no longer than an attribute's limit.
+    """Return a JSON list no longer than an attribute's limit.
 
     Args:
-        items: What to list.
-        entry: Makes an entry of an item.
-        mark: Makes the entry that stands in place of items that were cut.
+        items: The items to list.
+        entry: Converts an item to an entry.
+        mark: Makes the entry that replaces items that were cut.
         policy: What may be recorded.
-        latest_first: Keep the last items rather than the first.
-        always: The place of an item that is kept in any case. It leaves half of the budget to the others.
+        latest_first: Keep the last items rather than the first ones.
+        always: The index of an item that is always kept. It gets at most half of the budget.
     """
     left = policy.limits.attribute - 2 - 2 * MARK
     order: Iterable[int] = range(len(items) - 1, -1, -1) if latest_first else range(len(items))
@@ -58,17 +58,18 @@ def json_list(
 
 
 def both_ends(items: Sequence[T], parts: Callable[[T, Budget], Iterable[Part]], budget: Budget) -> list[Part]:
-    """Parts from both ends of a list inwards, as long as the budget lasts; a mark in place of those in the middle.
+    """Return the parts of the items, added from both ends inwards while the budget lasts. A mark replaces the middle.
 
-    No item but the last takes more than half of what is left, so that a long beginning leaves some for the end.
+    Each item gets at most half of what is left, except the last one to be added. So a long beginning leaves some of the
+    budget for the end.
 
     Args:
-        items: What to make parts of.
+        items: The items to convert to parts.
         parts: Makes the parts of an item.
-        budget: What may be used.
+        budget: The budget for all of them.
 
     Raises:
-        Full: The budget does not suffice for the only item.
+        Full: There is only one item, and the budget does not suffice for it.
     """
     count = len(items)
     reserve = MARK if count > 1 else 0

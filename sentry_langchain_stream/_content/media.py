@@ -1,7 +1,7 @@
-"""Media by what they are, never by their data: images, sounds, films and files of every provider's spelling.
+"""Describes media without their data: images, audio, video and files in the formats of all providers.
 
-The parts are those of OpenTelemetry's GenAI message schema, which Sentry shows as "content of type <mime_type>":
-`blob` for data sent along, `uri` for what lies elsewhere, `file` for what was uploaded to the provider before.
+The parts follow OpenTelemetry's GenAI message schema, which Sentry shows as "content of type <mime_type>": `blob` for
+inline data, `uri` for a URL, `file` for a file that was uploaded to the provider before.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 SUBSTITUTE = "Blob substitute"
-"""What `sentry-conventions` asks to record in place of binary data, in square brackets."""
+"""The placeholder for binary data that `sentry-conventions` asks for, there in square brackets."""
 
 KINDS: dict[str, str] = {
     "image": "image",
@@ -38,9 +38,9 @@ KINDS: dict[str, str] = {
     "uri": "document",
     "text-plain": "document",
 }
-"""A content block's type, or where it states none the one key that it has, and the modality of what it holds."""
+"""Type of a content block (or its only key, if it has no type) -> modality of its media."""
 
-# Where providers put data, an address, the id of an upload and the type of the data; and what they wrap these in.
+# The keys under which providers put data, a URL, the id of an upload and the media type; and the keys that wrap these.
 _DATA = ("base64", "data", "bytes", "b64_json", "file_data", "result", "content")
 _ADDRESSES = (
     "url",
@@ -55,7 +55,7 @@ _ADDRESSES = (
     "data",
     "file_data",
 )
-_IDS = ("file_id", "fileId")  # Gemini's are addresses
+_IDS = ("file_id", "fileId")  # Gemini's ids are URLs
 _TYPES = ("mime_type", "mimeType", "media_type")
 _WRAPPERS = (
     "source",
@@ -80,7 +80,7 @@ _MIME = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
 _DATA_URL = re.compile(
     r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w.=+-]{1,60}){0,3};base64,[\w+/=%-]*", re.ASCII | re.IGNORECASE
 )
-_RUN = re.compile(  # in one piece, in the alphabet of URLs, or in lines as mail has it
+_RUN = re.compile(  # in lines as in email, in one piece, or in the URL-safe alphabet
     r"(?:(?:[A-Za-z0-9+/]{60,76}\r?\n){3,}[A-Za-z0-9+/]*|[A-Za-z0-9+/]{200,}|[A-Za-z0-9_-]{200,})={0,2}"
 )
 _END = re.compile(r"[\w+/=%\r\n-]*", re.ASCII)
@@ -96,7 +96,7 @@ _DOCUMENTS = {
 
 
 def described(block: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """A media block as a part, without its data.
+    """Convert a media block to a part, without its data.
 
     Args:
         block: The content block.
@@ -104,8 +104,8 @@ def described(block: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
     Returns:
         `{"type": "blob", "modality", "mime_type"?, "content": "[Blob substitute]", "size"?}` with the size in bytes if
-        the data is found, `{"type": "uri", ..., "uri"}` or `{"type": "file", ..., "file_id"}`. The address is bare, see
-        `address`.
+        the data is found, `{"type": "uri", ..., "uri"}` or `{"type": "file", ..., "file_id"}`. The URL is stripped of
+        secrets, see `address`.
     """
     places = list(_places(block, _DEPTH))
     mime = _mime(places, KINDS[kind])
@@ -133,7 +133,7 @@ def described(block: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def size(data: object) -> int:
-    """The size in bytes of data, or of what a base64 text or data URL stands for, told by its length alone."""
+    """Return the size of data in bytes. For base64 and data URLs it is computed from the length of the text."""
     if isinstance(data, memoryview):
         return data.nbytes
     if isinstance(data, (bytes, bytearray)):
@@ -146,13 +146,13 @@ def size(data: object) -> int:
         length -= comma
         if "base64" not in data[:comma].lower():
             return length
-    if "\n" in data[:80]:  # in lines, as mail has it
+    if "\n" in data[:80]:  # in lines, as in email
         length -= data.count("\n") + data.count("\r")
     return (length - data.count("=", -4)) * 3 // 4
 
 
 def address(text: str) -> str:
-    """A URL, with a scheme or without, but not what may be secret in it: user and password, query string, fragment."""
+    """Return a URL without what may be secret in it: user and password, query string, fragment."""
     bare = re.split(r"[?#]", text[:2_000], maxsplit=1)[0]
     start = bare.find("://") + 3 if "://" in bare else 0
     host, slash, path = bare[start:].partition("/")
@@ -160,42 +160,42 @@ def address(text: str) -> str:
 
 
 def substitute(text: str) -> str | None:
-    """What to record in place of a text that is a data URL or base64 as a whole; `None` if it is a text.
+    """Return the placeholder for a text that is nothing but a data URL or base64; `None` for any other text.
 
-    Looks at its ends, and for a space between them: the text may be of any size.
+    Checks only both ends, and that there is no space, because the text may be very large.
     """
     start = text[:300]
-    told = _DATA_URL.match(start)
-    run = None if told else _RUN.match(start)
-    if told is None and (run is None or not _is_data(run.group())):
+    data_url = _DATA_URL.match(start)
+    run = None if data_url else _RUN.match(start)
+    if data_url is None and (run is None or not _is_data(run.group())):
         return None
-    header = start.find(",") + 1 if told else 0
+    header = start.find(",") + 1 if data_url else 0
     if " " in text or not _END.fullmatch(text[max(header, len(text) - 100) :]):
         return None
-    return _placeholder(told.group(1) if told else None, size(text))
+    return _placeholder(data_url.group(1) if data_url else None, size(text))
 
 
 def scrubbed(text: str) -> str:
-    """A text with the data URLs and the runs of base64 in it replaced. In place of very little data stands more."""
+    """Replace the data URLs and the runs of base64 in a text. A placeholder can be longer than very short data."""
     if "base64," in text:
         text = _DATA_URL.sub(lambda found: _placeholder(found.group(1), size(found.group())), text)
-    # A run of base64 is at least 180 characters without a space, which holds one of these stretches as a whole.
+    # A run of base64 has at least 180 characters without a space, so it contains one of these stretches entirely.
     if not any(" " not in text[start : start + 90] for start in range(0, len(text) - 89, 90)):
         return text
     return _RUN.sub(lambda run: _placeholder(None, size(run.group())) if _is_data(run.group()) else run.group(), text)
 
 
 def binary(data: bytes | bytearray | memoryview) -> str:
-    """What to record in place of bytes."""
+    """Return the placeholder for bytes."""
     return _placeholder(None, size(data))
 
 
 def label(part: Mapping[str, Any]) -> str:
-    """A part of `described` as a piece of text, for where there is nothing but text."""
-    what = part.get("mime_type")
+    """Return a part made by `described` as text, for places where only text is possible."""
+    mime = part.get("mime_type")
     if "size" in part:
-        return _placeholder(what, part["size"])
-    return f"[{what or part['modality']}: {part.get('uri') or part.get('file_id') or SUBSTITUTE}]"
+        return _placeholder(mime, part["size"])
+    return f"[{mime or part['modality']}: {part.get('uri') or part.get('file_id') or SUBSTITUTE}]"
 
 
 def _placeholder(mime: str | None, length: int) -> str:
@@ -203,7 +203,7 @@ def _placeholder(mime: str | None, length: int) -> str:
 
 
 def _is_data(run: str) -> bool:
-    """Whether a long run of letters and digits is base64. Long words, numbers and hex digests are not as mixed."""
+    """Whether a long run of letters and digits is base64: unlike words, numbers and hex digests it mixes all kinds."""
     sample = run[:200]
     return (
         any(each.islower() for each in sample)
@@ -234,12 +234,12 @@ def _is_address(value: object) -> bool:
 
 
 def _mime(places: list[Mapping[str, Any]], modality: str) -> str | None:
-    for told in _found(places, _TYPES):
-        if isinstance(told, str) and _MIME.fullmatch(told):
-            return told
-    for told in _found(places, ("format", "output_format")):  # Bedrock, OpenAI: "png", "wav"
-        if isinstance(told, str) and _MIME.fullmatch(f"x/{told}"):
-            return _DOCUMENTS.get(told) if modality == "document" else f"{modality}/{told}"
+    for mime in _found(places, _TYPES):
+        if isinstance(mime, str) and _MIME.fullmatch(mime):
+            return mime
+    for extension in _found(places, ("format", "output_format")):  # Bedrock, OpenAI: "png", "wav"
+        if isinstance(extension, str) and _MIME.fullmatch(f"x/{extension}"):
+            return _DOCUMENTS.get(extension) if modality == "document" else f"{modality}/{extension}"
     return None
 
 

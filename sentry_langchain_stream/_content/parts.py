@@ -1,4 +1,4 @@
-"""What a message says, of whatever provider: its content blocks and its tool calls, as parts of the conventions."""
+"""Converts the content blocks and tool calls of a message, in any provider's format, to parts of the conventions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _THOUGHT_IN = ("reasoning", "thinking", "text", "summary", "content", *sorted(_T
 _CALLS = frozenset({"tool_call", "tool_use", "toolUse", "function_call", "custom_tool_call", "invalid_tool_call"})
 _FRAGMENTS = frozenset({"tool_call_chunk", "server_tool_call_chunk", "input_json_delta"})
 _RESULTS = ("output", "content", "result", "outputs", "results", "code_execution_result")
-# What a block that states no type may have as its one key: Bedrock's and Gemini's.
+# The only key of a block without a type (Bedrock, Gemini).
 _UNTYPED = (*media.KINDS, "toolUse", "toolResult", "reasoningContent", "function_call", "executable_code")
 
 
-def said(message: Any, budget: Budget) -> list[Part]:
-    """What a message says, as parts: its content, what providers put beside it, and its tool calls."""
+def message_parts(message: Any, budget: Budget) -> list[Part]:
+    """Return the parts of a message: its content, content that providers put in other fields, and its tool calls."""
     content = body_of(message)
     blocks = list(content) if isinstance(content, (list, tuple)) else [content]
     calls = [*_list_of(message, "tool_calls"), *_list_of(message, "invalid_tool_calls")]
@@ -33,47 +33,47 @@ def said(message: Any, budget: Budget) -> list[Part]:
     calls = [call for call in calls if isinstance(call, Mapping)]
     known = {name for call in calls for name in (_call_id(call), _call_name(call))}
 
-    said_things: list[tuple[Any, bool]] = [*((block, False) for block in blocks), *((call, True) for call in calls)]
+    items: list[tuple[Any, bool]] = [*((block, False) for block in blocks), *((call, True) for call in calls)]
 
-    def parts_of(thing: tuple[Any, bool], budget: Budget) -> Iterable[Part]:
-        body, is_call = thing
+    def parts_of(item: tuple[Any, bool], budget: Budget) -> Iterable[Part]:
+        body, is_call = item
         return [_call(body, budget)] if is_call else _part(body, budget, known)
 
-    return both_ends(said_things, parts_of, budget)
+    return both_ends(items, parts_of, budget)
 
 
 def response(call_id: Any, body: Any, status: Any, budget: Budget) -> Part:
-    """What came of a tool call, as a part."""
+    """Return the result of a tool call as a part."""
     failed = {"status": "error"} if status == "error" else {}
-    told = budget.frame(type="tool_call_response", id=as_id(call_id), result="", **failed)
-    told["result"] = result_text(body, budget)
-    return told
+    part = budget.frame(type="tool_call_response", id=as_id(call_id), result="", **failed)
+    part["result"] = result_text(body, budget)
+    return part
 
 
 def result_text(body: Any, budget: Budget) -> str:
-    """What a tool answered, as a text: Sentry shows nothing else. A structure becomes JSON."""
+    """Return the result of a tool as text, because Sentry shows only text. A structure becomes JSON."""
     if isinstance(body, str):
         return budget.text(body) or ""
     if not body:
         return ""
     if are_blocks(body):
         return "".join(map(label, both_ends(body, _part, budget)))
-    inside = Budget(budget.policy, budget.left // 2)  # as JSON in JSON it may become twice as long
-    told = spelled(inside.value(body))
-    budget.take(len(spelled(told)))
-    return told
+    inside = Budget(budget.policy, budget.left // 2)  # JSON inside of JSON may become twice as long
+    text = spelled(inside.value(body))
+    budget.take(len(spelled(text)))
+    return text
 
 
 def label(part: Part) -> str:
-    """A part as a text."""
+    """Return a part as text."""
     if "modality" in part:
         return media.label(part)
-    told = next((part[name] for name in ("content", "result") if isinstance(part.get(name), str)), None)
-    return f"[{part['type']}]" if told is None else str(told)
+    text = next((part[name] for name in ("content", "result") if isinstance(part.get(name), str)), None)
+    return f"[{part['type']}]" if text is None else str(text)
 
 
 def texts_in(body: object) -> Iterator[str]:
-    """The plain texts of a content, which may be a list of blocks."""
+    """Yield the plain texts of a message's content, which may be a list of blocks."""
     if isinstance(body, str):
         yield body
     elif isinstance(body, (list, tuple)):
@@ -85,12 +85,12 @@ def texts_in(body: object) -> Iterator[str]:
 
 
 def body_of(message: Any) -> Any:
-    """A message's content; a text is its own."""
+    """Return the content of a message. A text is its own content."""
     return message if isinstance(message, str) else field(message, "content")
 
 
 def are_blocks(body: Any) -> bool:
-    """Whether a tool's answer is a list of texts and media: it may be any other list as well."""
+    """Whether a tool's result is a list of text and media blocks rather than any other list."""
     return isinstance(body, (list, tuple)) and all(
         isinstance(block, str)
         or (isinstance(block, Mapping) and (isinstance(block.get("text"), str) or _kind(block) in media.KINDS))
@@ -99,26 +99,26 @@ def are_blocks(body: Any) -> bool:
 
 
 def has_answer(block: object) -> bool:
-    """Whether a content block has a piece of an answer in it: text, data, arguments, not just its own description."""
+    """Whether a content block contains a piece of an answer (text, data, arguments), not only its description."""
     if isinstance(block, Mapping):
         return any(value for name, value in block.items() if name not in _DESCRIPTION)
     return isinstance(block, str) and bool(block)
 
 
 _DESCRIPTION = frozenset({"type", "index", "id", "extras", "annotations", "mime_type", "encoding"})
-"""What describes a block, rather than being a part of the answer."""
+"""The keys that describe a block and are not part of the answer."""
 
 
-# -- One block, whatever it is called ------------------------------------------------------------------------------
+# -- One block, in any format ------------------------------------------------------------------------------
 
 
 def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[Part]:
-    """A content block as parts.
+    """Convert a content block to parts.
 
     Args:
         block: The block.
-        budget: What there is room for.
-        known: Ids and names of the tool calls that are told besides.
+        budget: The budget for the parts.
+        known: Ids and names of the tool calls that are recorded from the message's `tool_calls`.
     """
     if isinstance(block, str):
         yield from _text(block, budget)
@@ -135,7 +135,7 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
     elif kind in _THOUGHTS:
         yield from _text(_thought(block), budget, "reasoning")
     elif kind in _FRAGMENTS:
-        return  # the whole of them is in the message's own `tool_calls`
+        return  # the message's `tool_calls` has the complete call
     elif (text := _text_in(block)) is not None:
         yield from _text(text, budget, cited=_citations(block))
     elif kind in media.KINDS:
@@ -147,12 +147,12 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
     elif kind.endswith(("tool_result", "toolResult", "_output", "_response", "execution_result")):
         yield response(_call_id(body), _first(body, _RESULTS), body.get("status"), budget)
     elif kind != "text":
-        told = budget.frame(type=kind)
+        part = budget.frame(type=kind)
         content = block.get("content")
         if isinstance(content, list) and any(texts_in(content)):
             budget.take(len('"content": '))
-            told["content"] = result_text(content, budget)
-        yield told
+            part["content"] = result_text(content, budget)
+        yield part
 
 
 def _text(
@@ -181,18 +181,18 @@ def _media(block: Mapping[str, Any], kind: str, budget: Budget) -> Part:
 
 def _call(call: Mapping[str, Any], budget: Budget, kind: str = "tool_call") -> Part:
     function = call.get("function")
-    told: Mapping[str, Any] = function if isinstance(function, Mapping) else call
+    body: Mapping[str, Any] = function if isinstance(function, Mapping) else call
     name = _call_name(call) or (kind.removesuffix("_call") if kind != "tool_call" else "unknown")
     part = budget.frame(type="tool_call", id=_call_id(call), name=name, arguments=None)
-    arguments = _first(told, ("args", "input", "arguments", "action"))
-    if arguments is None:  # of a provider's own tools
-        arguments = {name: told[name] for name in ("queries", "code", "executable_code", "language") if told.get(name)}
+    arguments = _first(body, ("args", "input", "arguments", "action"))
+    if arguments is None:  # a provider's own tool
+        arguments = {name: body[name] for name in ("queries", "code", "executable_code", "language") if body.get(name)}
     part["arguments"] = budget.value(_parsed(arguments, budget.policy.limits.part))
     return part
 
 
 def _parsed(arguments: Any, limit: int) -> Any:
-    """The arguments themselves, where they come as their JSON and that is no larger than may be kept."""
+    """Parse arguments that are a JSON string, unless the string is too long to be recorded."""
     if isinstance(arguments, str) and len(arguments) <= limit and arguments.lstrip()[:1] in ("{", "["):
         try:
             return json.loads(arguments)
@@ -202,7 +202,7 @@ def _parsed(arguments: Any, limit: int) -> Any:
 
 
 def _older_thoughts(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
-    """Reasoning where it is beside the content: DeepSeek, Ollama, Groq; OpenAI's of LangChain before 1.0."""
+    """Yield reasoning outside of the content: DeepSeek, Ollama, Groq, and OpenAI with LangChain before 1.0."""
     if not any(isinstance(block, Mapping) and _kind(block) in _THOUGHTS for block in blocks):
         yield from (
             {"type": "reasoning", name: extra[name]} for name in ("reasoning_content", "reasoning") if extra.get(name)
@@ -210,7 +210,7 @@ def _older_thoughts(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator
 
 
 def _older_answers(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
-    """The rest of what OpenAI's models may answer with beside the content."""
+    """Yield the other answers that OpenAI's models may give outside of the content."""
     if isinstance(extra.get("refusal"), str):
         yield {"type": "refusal", "refusal": extra["refusal"]}
     yield from _list_of(extra, "tool_outputs")
@@ -227,7 +227,7 @@ def _kind(block: Mapping[str, Any]) -> str:
 
 
 def _text_in(block: Mapping[str, Any]) -> str | None:
-    """The text of a block: its own, a refusal, or a document's that is sent as text."""
+    """Return the text of a block: its own text, a refusal, or the text of a document."""
     source = (block["document"] if isinstance(block.get("document"), Mapping) else block).get("source")
     within = source if isinstance(source, Mapping) else {}
     found = [block.get("text"), block.get("refusal"), within.get("text")]
@@ -236,10 +236,10 @@ def _text_in(block: Mapping[str, Any]) -> str | None:
 
 
 def _thought(value: Any, depth: int = 4) -> str | None:
-    """What a model thought: OpenAI sums it up in pieces, Mistral has blocks for it, Bedrock wraps it twice."""
+    """Return the reasoning text. OpenAI sends a summary in pieces, Mistral uses blocks, Bedrock wraps it twice."""
     if isinstance(value, str):
         return value
-    if not depth:  # nobody wraps it as often, unless it holds itself
+    if not depth:  # no provider nests it this deep; the value may contain itself
         return None
     if isinstance(value, Mapping):
         return next((found for name in _THOUGHT_IN if (found := _thought(value.get(name), depth - 1))), None)
@@ -249,7 +249,7 @@ def _thought(value: Any, depth: int = 4) -> str | None:
 
 
 def _citations(block: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What a text refers to: `{"title"?, "url"?, "cited_text"?}`, of the pages and documents that it names."""
+    """Return the pages and documents that a text cites: `{"title"?, "url"?, "cited_text"?}`."""
     cited = []
     for each in [*_list_of(block, "annotations"), *_list_of(block, "citations")]:
         if isinstance(each, Mapping):

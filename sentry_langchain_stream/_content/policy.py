@@ -1,4 +1,4 @@
-"""What of a run's content may be recorded and how much of it, decided once per run, before anything is kept."""
+"""Decides which content of a run may be recorded, and how much. Decided once per tree, before content is kept."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Limits:
     """How much content is recorded, in characters.
 
     A character is at most 4 bytes of UTF-8, so a span's content is at most 800 kB with the defaults. Relay trims a
-    span to 1 MiB and refuses one above 10 MiB (`max_span_size`, getsentry/relay#5780). An event, and with it a
-    transaction together with the spans in it, it refuses above 1 MiB (`max_event_size`): where model spans are part of
-    the transaction (`stream_gen_ai_spans=False`, sentry-sdk before 2.64), lower limits may be in place.
+    span to 1 MiB and rejects a span above 10 MiB (`max_span_size`, getsentry/relay#5780). It rejects an event above
+    1 MiB (`max_event_size`), and a transaction with its spans is one event. So consider lower limits if model spans are
+    part of the transaction (`stream_gen_ai_spans=False`, or sentry-sdk before 2.64).
 
     Args:
         part: One text: a message's text block, a tool's argument, a document.
@@ -27,8 +27,8 @@ class Limits:
         span: All attributes of a span that hold content.
 
     Raises:
-        TypeError: A limit is no int.
-        ValueError: A limit is too small to say anything, or larger than the one around it.
+        TypeError: A limit is not an `int`.
+        ValueError: A limit is below its minimum, or larger than the next one (`part`, `attribute`, `span`).
     """
 
     part: int = 20_000
@@ -54,9 +54,9 @@ class Policy:
     """What may be recorded of a run.
 
     Args:
-        inputs: Prompts and whatever else goes into a run.
-        outputs: Answers and whatever else comes out of it.
-        redact: Called once with every whole piece of text that is recorded.
+        inputs: Whether prompts and other inputs may be recorded.
+        outputs: Whether answers and other outputs may be recorded.
+        redact: Called once with each whole text before it is recorded.
         limits: How much is recorded.
     """
 
@@ -75,24 +75,24 @@ class Policy:
         redact: Callable[[str], str] | None,
         limits: Limits | None = None,
     ) -> Policy:
-        """Content is recorded only if the client allows it and `include_prompts` does not veto it."""
+        """Allow content only if the client allows it and `include_prompts` is `True`."""
         if not include_prompts or not (client_inputs or client_outputs):
             return NOTHING
         return cls(client_inputs, client_outputs, redact, limits or NOTHING.limits)
 
-    def beside(self, *told: str | None, ahead: int = 0) -> Policy:
-        """The policy for one more attribute of a span, so that all of them together keep to the span's limit.
+    def beside(self, *recorded: str | None, ahead: int = 0) -> Policy:
+        """Return the policy for the next attribute of a span, so that all its attributes stay within the span's limit.
 
-        A model's span has up to four: system instructions, tools, the prompt and the answer. Each of those still to
-        come is sure of a quarter of the span's limit (or of an attribute's, if that is less).
+        A model's span has up to four: system instructions, tools, the prompt and the answer. For each one still to come
+        a quarter of the span's limit is reserved, or an attribute's limit if that is less.
 
         Args:
-            told: The attributes that the span has already, `None` for those that say nothing.
-            ahead: How many are still to come.
+            recorded: The attributes that the span has already. `None` stands for an attribute that is left out.
+            ahead: How many attributes are still to come after this one.
         """
         if not (self.inputs or self.outputs):
             return self
-        left = self.limits.span - sum(len(each) for each in told if each)
+        left = self.limits.span - sum(len(each) for each in recorded if each)
         left -= ahead * min(self.limits.attribute, self.limits.span // 4)
         attribute = max(min(self.limits.attribute, left), _LEAST_ATTRIBUTE)
         if attribute == self.limits.attribute:
@@ -101,18 +101,18 @@ class Policy:
         return replace(self, limits=limits)
 
     def text(self, text: str) -> str | None:
-        """A piece of text as it may be kept: redacted, without binary data, then cut.
+        """Return a text as it may be recorded: redacted, without binary data, then cut.
 
-        `redact` sees the whole text, however long: what it looks for may stand across the cut.
+        `redact` is called with the whole text, even if it is long, because a secret may lie across the cut.
 
         Returns:
-            The text, or `None` if `redact` failed: an unredacted text is dropped, not sent.
+            The text, or `None` if `redact` failed: an unredacted text is dropped.
         """
         redacted = self.redacted(text)
         return None if redacted is None else fitted(redacted, self.limits.part)
 
     def redacted(self, text: str) -> str | None:
-        """A text as `redact` leaves it, or `None` if that failed. What is nothing but data is replaced unseen."""
+        """Return the redacted text, or `None` if `redact` failed. A text of binary data only becomes a placeholder."""
         data = media.substitute(text)
         if data is not None or self.redact is None:
             return data or text

@@ -1,4 +1,4 @@
-"""One field, text, id or number of a value that may be anything."""
+"""Reads a field, text, id or number from a value of unknown type."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from uuid import UUID
 
 
 def field(thing: Any, name: str) -> Any:
-    """A field of a mapping or an object, `None` if it has none or fails to give it."""
+    """Return a field of a mapping or an object, or `None` if it is missing or reading it fails."""
     try:
         return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
-    except Exception:  # whatever a user's object does, it is not our failure
+    except Exception:  # the user's object raised, which is not our failure
         return None
 
 
 def as_id(value: Any) -> str | None:
-    """An id as a text: a text, a number, a date or a UUID. What else is in its place may be anything but an id."""
+    """Return an id as text if it is a string, a number, a date or a UUID. Any other value is not an id."""
     if isinstance(value, str):
         return value
     is_id = isinstance(value, (date, UUID)) or (isinstance(value, int) and value.bit_length() <= 128)
@@ -26,15 +26,15 @@ def as_id(value: Any) -> str | None:
 
 
 def as_text(value: object) -> str | None:
-    """A text, or a whole number as one; anything else, and the empty text, is `None`."""
+    """Return a string, or an `int` as a string. Return `None` for anything else and for the empty string."""
     if isinstance(value, str):
         return value or None
     is_number = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 128
-    return str(value) if is_number else None  # Python refuses to spell very large ones
+    return str(value) if is_number else None  # Python refuses to convert very large numbers
 
 
 def count(value: object) -> int | None:
-    """The one door for numbers: a whole number of tokens, or `None` (bools, negatives, NaN, texts)."""
+    """Return a whole number of tokens, or `None` for bools, negative numbers, NaN, strings and anything else."""
     if value.__class__ is int:
         return value if value >= 0 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -43,14 +43,14 @@ def count(value: object) -> int | None:
 
 
 def str_of(value: object) -> str | None:
-    """The text of an object, or `None` if it fails to give one."""
+    """Return `str(value)`, or `None` if that raises."""
     try:
         return str(value)
-    except Exception:  # whatever a user's object does, it is not our failure
+    except Exception:  # the user's object raised, which is not our failure
         return None
 
 
 def text_or_type(value: object) -> str:
-    """The text of an object, or its type if it fails to give one."""
+    """Return `str(value)`, or the name of its type if that raises."""
     text = str_of(value)
     return f"[{type(value).__name__}]" if text is None else text

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Reads LangChain's events: hooks, model calls, steps, payloads, parameters, tools, marks and stream events."""

@@ -1,4 +1,4 @@
-"""All that a handler works with: the live runs, and what LangChain's events mean for them."""
+"""The parts behind a handler: the live runs, and the readers of LangChain's events."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class Engine:
     def read_start(
         kind: RunKind, id: UUID, parent_id: UUID | None, metadata: Mapping[str, Any] | None, kwargs: Mapping[str, Any]
     ) -> Start:
-        """Read all that the start of a run says about it, see `marks.read_start`."""
+        """Read the start event of a run, see `marks.read_start`."""
         return marks.read_start(kind, id, parent_id, metadata, kwargs, enclosing_id=internals.enclosing_run_id())

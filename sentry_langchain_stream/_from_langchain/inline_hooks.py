@@ -1,4 +1,4 @@
-"""A handler whose hooks are done when they return, in sync and in async runs alike."""
+"""A base class for handlers whose hooks complete when they return, in sync and async runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from langchain_core.callbacks import AsyncCallbackHandler
 from .internals import starts_completion_model
 
 Hook = Coroutine[Any, Any, None]
-"""What a hook is declared to return, so that it may stand in for LangChain's `async def` hooks."""
+"""The declared return type of a hook, so that it can override LangChain's `async def` hooks."""
 
 
 class _Done:
-    """An awaitable that is complete. Not a coroutine: LangChain's sync manager starts an event loop for those."""
+    """A completed awaitable. It is not a coroutine, because LangChain's sync manager starts an event loop for those."""
 
     __slots__ = ()
 
@@ -25,22 +25,23 @@ class _Done:
 
 
 DONE = cast(Hook, _Done())
-"""What every hook returns."""
+"""The return value of every hook."""
 
 
 class InlineHandler(AsyncCallbackHandler):
-    """Every hook is a plain `def` that does its work at once and returns one shared, completed awaitable.
+    """A callback handler in which every hook is a plain `def` that returns a shared, completed awaitable.
 
-    So one class serves both managers of LangChain: `async def` hooks would cost sync streams an event loop per token,
-    and a hook that is not overridden costs the same. Hence the hooks here that do nothing.
+    So one class serves both of LangChain's callback managers. With `async def` hooks the sync manager would start an
+    event loop per token. A hook that is not overridden has the same cost, so the unused hooks are overridden here.
     """
 
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
-        """Whether LangChain calls the hooks where it is, rather than in a task or a thread of their own: yes.
+        """Whether LangChain calls the hooks directly rather than in a separate task or thread. Normally `True`.
 
-        But where its async manager starts a completion model, it leaves out all others if one handler says so
-        (langchain-core 1.0 to 1.8), among them its own, without which `astream_events` has no events.
+        Workaround: it is `False` while LangChain's async manager starts a completion model. If any handler is inline
+        there, LangChain skips all handlers that are not, including its own for `astream_events`, which then yields no
+        events (langchain-core 1.0 to 1.8). Can go when LangChain calls the other handlers too.
         """
         return not starts_completion_model(sys._getframe(1))
 

@@ -1,4 +1,4 @@
-"""What a model's events mean for the record of its call. `handler.py` hands them on."""
+"""Updates the record of a model call from LangChain's events. `handler.py` passes them on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from . import marks, payloads, stream_events
 
 
 class ModelRuns:
-    """Starts, gathers and ends model runs.
+    """Starts and ends model runs, and counts their chunks.
 
     Args:
         runs: The live runs.
@@ -47,19 +47,19 @@ class ModelRuns:
         messages: Sequence[Any] | None = None,
         prompts: Sequence[str] | None = None,
     ) -> None:
-        """A model starts.
+        """Start a model run.
 
         Args:
-            start: The run's start.
-            serialized: LangChain's description of the model, if it gives one.
-            kwargs: What else LangChain hands to the start: invocation parameters and call options.
-            payload: What was handed over, once for all handlers: the messages or the prompt.
+            start: The start of the run.
+            serialized: LangChain's description of the model, if there is one.
+            kwargs: LangChain's other arguments of the start event: invocation parameters and call options.
+            payload: The messages or the prompt. It is the same object for all handlers.
             messages: The messages of a chat model.
             prompts: The prompts of any other model.
         """
         live = self._runs.get(start.id)
         if live is not None:
-            # The handler is in the callback list twice: every event of this run is going to fire twice.
+            # The handler is in the callback list twice, so every event of this run will fire twice.
             if live.call is not None and live.call.payload == id(payload):
                 live.call.echoes += 1
             return
@@ -90,7 +90,7 @@ class ModelRuns:
         self._runs.start(start, call)
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
-        """A chunk has arrived. This runs once per token, so it does no more than it must."""
+        """Count a chunk that has arrived. This runs once per token, so keep it cheap."""
         now = self._now()
         call = self._receiving(run_id)
         if call is None:
@@ -105,7 +105,7 @@ class ModelRuns:
             call.reported = usage
 
     def gather_event(self, run_id: UUID, event: object) -> None:
-        """A v3 stream event has arrived, see `Call.follow_events`. This runs once per token, too."""
+        """Count a v3 stream event, see `Call.follow_events`. This also runs once per token."""
         now = self._now()
         call = self._receiving(run_id)
         if call is None:
@@ -123,48 +123,48 @@ class ModelRuns:
             self.end(run_id, "failed", None)
 
     def _receiving(self, run_id: UUID) -> Call | None:
-        """The call that a chunk or event belongs to, unless it repeats one that was counted."""
+        """Return the call of a chunk or event, or `None` if the event is a repetition."""
         run = self._live(run_id)
         if run is None or (call := run.call) is None:
             return None
         if not call.streamed:
             call.streamed = True
-            run.place.deactivate()  # from now on the consumer's code runs in between
+            run.place.deactivate()  # from now on the consumer's code runs between the chunks
         if call.echoes:
             call.events += 1
             if call.events % (call.echoes + 1) != 1:
                 return None
         return call
 
-    def end(self, run_id: UUID, how: Outcome, response: Any, error: BaseException | None = None) -> None:
-        """A model's run ends, with its answer or what had arrived of it."""
+    def end(self, run_id: UUID, outcome: Outcome, response: Any, error: BaseException | None = None) -> None:
+        """End a model run, with its whole or partial answer."""
         run = self._runs.get(run_id)
         if run is None:
             return
         if run.call is not None and response is not None:
             with contained("extract.response"):
-                # A call that is not recorded is followed for its metrics, which hold no content.
-                self._answer(run.call, run.policy if run.place.recording else NOTHING, response, how)
+                # A call that is not recorded may still be followed for its metrics, which have no content.
+                self._answer(run.call, run.policy if run.place.recording else NOTHING, response, outcome)
         if error is not None:
             self._runs.end_batch(run_id)
-        self._runs.end(run_id, how, error)
+        self._runs.end(run_id, outcome, error)
 
     def fail(self, run_id: UUID, error: BaseException, response: object) -> None:
-        """A model's run got an error event: it failed, was left or cancelled. There may be a partial answer."""
+        """End a model run that got an error event: it failed, was cancelled, or its consumer left."""
         answer = response if isinstance(response, LLMResult) else None
         self.end(run_id, marks.outcome(error), answer, error)
 
-    def _answer(self, call: Call, policy: Policy, response: Any, how: Outcome) -> None:
-        asked = call.request
-        call.response = payloads.response(response, policy.beside(asked.system, asked.tools, asked.messages))
+    def _answer(self, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:
+        request = call.request
+        call.response = payloads.response(response, policy.beside(request.system, request.tools, request.messages))
         if payloads.from_cache(response):
             call.from_cache()
             return
         reported = payloads.usage(response)
         if reported is not None and not call.repeats:
             call.reported = reported
-        elsewhere = call.batch > 1 and payloads.counted_elsewhere(response)
-        if elsewhere or call.reported is not None or how != "completed":
+        counted_elsewhere = call.batch > 1 and payloads.counted_elsewhere(response)
+        if counted_elsewhere or call.reported is not None or outcome != "completed":
             return
         if call.chunks:
             self._advise(call)
@@ -176,10 +176,10 @@ class ModelRuns:
 
     @staticmethod
     def _advise(call: Call) -> None:
-        """Say how to get the provider's numbers, where there is a known way."""
+        """Log how to get the provider's usage, if there is a known way."""
         if call.request.platform == "openai":
             warn_once(
                 "stream_usage",
-                "A streamed answer came without usage, so its tokens are an estimate. By itself ChatOpenAI asks for "
-                "usage only where no base URL is set; ChatOpenAI(stream_usage=True) always does.",
+                "A streamed answer had no usage, so its tokens are estimated. By default ChatOpenAI requests usage "
+                "only if no base URL is set. Pass ChatOpenAI(stream_usage=True) to always request it.",
             )

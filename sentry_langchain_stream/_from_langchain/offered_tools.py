@@ -1,4 +1,4 @@
-"""The tools that a model is offered, whatever each provider calls them."""
+"""Reads the tools that are offered to a model, in the formats of all providers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .._content.reading import as_text
 
 
 def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
-    """The tools that are offered, as JSON: `[{"type", "name", "description", "parameters"}]`.
+    """Return the tools that are offered, as JSON: `[{"type", "name", "description", "parameters"}]`.
 
-    Nothing else of a definition is told: what a provider's own tool is set up with may hold credentials. What an
-    attribute has no room for is cut: schemas first, then whole tools.
+    Nothing else of a definition is recorded, because the settings of a provider's own tool may contain credentials. If
+    the tools do not fit into the attribute, the schema of a tool is left out first, then whole tools.
 
     Args:
         options: The invocation parameters and call options.
-        policy: What may be recorded. Descriptions, defaults and choices pass it; names and types are structure.
+        policy: What may be recorded. It applies to descriptions, defaults and choices. Names and types are structure.
 
     Returns:
         The JSON, or `None` if no tools are offered or inputs may not be recorded.
@@ -47,14 +47,14 @@ def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
     return spelled(found) if found else None
 
 
-_MARK = 60  # characters that a mark in place of what was cut takes at most
+_MARK = 60  # maximum length of the mark in place of tools that were cut
 
 
 _SCHEMAS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema")
 
 
 def _functions(tool: object) -> Iterator[Mapping[str, Any]]:
-    """The tools in what a provider calls one."""
+    """Yield the functions in one tool of the request."""
     if not isinstance(tool, Mapping):
         return
     declared = tool.get("function_declarations") or tool.get("functionDeclarations")
@@ -65,23 +65,23 @@ def _functions(tool: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _definition(tool: Mapping[str, Any], budget: Budget) -> dict[str, Any] | None:
-    """A tool's definition; by its name alone where there is no room for more.
+    """Return a tool's definition. What does not fit into the budget is left out, except the name and the type.
 
     Raises:
-        Full: There is not even room for that.
+        Full: The name and the type do not fit.
     """
     wrapped = next((tool[name] for name in ("function", "toolSpec") if isinstance(tool.get(name), Mapping)), None)
-    told: Mapping[str, Any] = wrapped if wrapped is not None else tool
-    schema = next((told[name] for name in _SCHEMAS if isinstance(told.get(name), Mapping)), None)
+    fields: Mapping[str, Any] = wrapped if wrapped is not None else tool
+    schema = next((fields[name] for name in _SCHEMAS if isinstance(fields.get(name), Mapping)), None)
     if schema is not None and isinstance(schema.get("json"), Mapping):  # Bedrock
         schema = schema["json"]
-    name, kind = as_text(told.get("name")), as_text(tool.get("type"))
+    name, kind = as_text(fields.get("name")), as_text(tool.get("type"))
     if name is None and kind is None:
         only = as_text(next(iter(tool))) if len(tool) == 1 else None  # Gemini's own tools: {"google_search": {}}
         return budget.frame(type=only) if only is not None else None
     named = {} if name is None else {"name": name}
     definition = budget.frame(type="function" if schema is not None or kind is None else kind, **named)
-    description = told.get("description")
+    description = fields.get("description")
     try:
         if isinstance(description, str):
             budget.take(len('"description": , '))
@@ -90,27 +90,27 @@ def _definition(tool: Mapping[str, Any], budget: Budget) -> dict[str, Any] | Non
                 definition["description"] = kept
         if schema is not None:
             budget.take(len('"parameters": , '))
-            definition["parameters"] = budget.value(schema, _spoken)
+            definition["parameters"] = budget.value(schema, _is_content)
     except Full:
         return definition
     return definition
 
 
-def _spoken(path: Path) -> bool:
-    """Whether a text in a tool's schema is in a user's words, or a user's value, and not a name or a type."""
-    named = False
+def _is_content(path: Path) -> bool:
+    """Whether a text in a tool's schema is content (a description or a value) rather than a name or a type."""
+    is_user_name = False
     for name in path:
-        if named:  # whatever it is, it is a name that a user gave
-            named = False
-        elif name in _SPOKEN:
+        if is_user_name:  # may be any name, for example a parameter called "description"
+            is_user_name = False
+        elif name in _CONTENT_KEYS:
             return True
         else:
-            named = name in _NAMED
+            is_user_name = name in _MAPPINGS
     return False
 
 
-# In a tool's schema: what holds a user's words or values, and what maps names that a user gave to schemas.
-_SPOKEN = frozenset({"description", "default", "const", "enum", "examples", "example", "title"})
+# Keys in a tool's schema whose values are content.
+_CONTENT_KEYS = frozenset({"description", "default", "const", "enum", "examples", "example", "title"})
 
-
-_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+# Keys in a tool's schema whose value maps names that the user chose to schemas.
+_MAPPINGS = frozenset({"properties", "patternProperties", "$defs", "definitions"})

@@ -1,4 +1,4 @@
-"""What a model call is asked with besides its prompt: request parameters and offered tools, in one shape each."""
+"""Reads the request parameters of a model call, in the formats of all providers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from .._content.reading import as_text, count
 from .._runtime.containment import contained
 
-# Our name of a request parameter -> the names that providers give it, and what its value must be.
+# Our name of a request parameter -> the providers' names, and a function that returns the valid value or `None`.
 PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "temperature": (("temperature", "ls_temperature"), lambda value: _number(value)),
     "top_p": (("top_p", "topP"), lambda value: _number(value)),
@@ -41,8 +41,8 @@ _NAMED_BY = {
 }
 _SPELLINGS = frozenset(_NAMED_BY)
 
-# Where a provider's package keeps parameters one level further down: Ollama; a model class's `model_kwargs`; what
-# OpenAI's client sends besides; Gemini; Bedrock's Converse API and what that passes on to the model.
+# Keys under which a provider's package nests parameters: Ollama; the `model_kwargs` of a model class; extra fields that
+# OpenAI's client sends; Gemini; Bedrock's Converse API, and the fields that it passes on to the model.
 _NESTED = (
     "options",
     "model_kwargs",
@@ -55,29 +55,29 @@ _NESTING = frozenset(_NESTED)
 
 
 def request_parameters(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The request parameters, by the names of `PARAMETERS`.
+    """Return the request parameters, by the names in `PARAMETERS`.
 
-    A value of the wrong type, NaN, infinite, or negative where it cannot be, is left out.
+    A value that has the wrong type, is NaN or infinite, or is negative where that is not allowed, is left out.
 
     Args:
-        sources: Where to look, the one that has the last word first.
+        sources: The mappings to read, by precedence. A value in an earlier one wins.
     """
     found: dict[str, Any] = {}
     for source in sources:
         _read(source, found)
         if not _NESTING.isdisjoint(source):
             for name in _NESTED:
-                if isinstance(below := source.get(name), Mapping):
-                    _read(below, found)
+                if isinstance(nested := source.get(name), Mapping):
+                    _read(nested, found)
     return found
 
 
-def _read(place: Mapping[str, Any], found: dict[str, Any]) -> None:
-    """Add the parameters of one place to those found before, of which the first counts."""
-    # Few of the spellings are there, mostly one or two.
-    for spelling in sorted(_SPELLINGS.intersection(place), key=_NAMED_BY.__getitem__):
+def _read(source: Mapping[str, Any], found: dict[str, Any]) -> None:
+    """Add the parameters in a mapping to those found before. A parameter that was found before is kept."""
+    # Usually only one or two of the names are present, so intersect first.
+    for spelling in sorted(_SPELLINGS.intersection(source), key=_NAMED_BY.__getitem__):
         _, name, accept = _NAMED_BY[spelling]
-        value = place[spelling]
+        value = source[spelling]
         if value is None or name in found:
             continue
         with contained(f"request parameter {name}"):

@@ -1,4 +1,4 @@
-"""From what LangChain hands to a callback to plain values. Nothing of LangChain's is changed or kept."""
+"""Converts the arguments of LangChain's callbacks to plain values. LangChain's objects are not changed or kept."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ def request(
     provider: Provider | None,
     name: str | None,
 ) -> Request:
-    """What is asked of a model.
+    """Read the request to a model.
 
     Args:
-        serialized: LangChain's description of the model, if it gives one.
+        serialized: LangChain's description of the model, if there is one.
         messages: The prompt of a chat model.
         prompts: The prompts of any other model.
         policy: What may be recorded.
-        token_counter: The user's, for an estimate of the prompt's tokens.
-        metadata: The run's; LangChain puts its `ls_*` facts there.
+        token_counter: The user's token counter, to estimate the prompt's tokens.
+        metadata: The metadata of the run, including LangChain's `ls_*` entries.
         options: The invocation parameters and call options, merged.
         provider: The model's provider, if it is known.
         name: The run's name.
     """
     arguments = _arguments(serialized)
-    system = tools = said = None
+    system = tools = recorded = None
     if policy.inputs:
-        # Each of a span's contents has what those before it have left, and leaves some to those that come.
-        told = policy.beside(ahead=3)
-        system = _safely("system instructions", lambda: system_instructions(messages or (), told))
-        told = policy.beside(system, ahead=2)
-        tools = _safely("tool definitions", lambda: tool_definitions(options, told))
-        told = policy.beside(system, tools, ahead=1)
-        said = _safely("input messages", lambda: _input(messages, prompts, told))
+        # Each attribute gets what the attributes before it left over, minus a reserve for those that follow.
+        share = policy.beside(ahead=3)
+        system = _safely("system instructions", lambda: system_instructions(messages or (), share))
+        share = policy.beside(system, ahead=2)
+        tools = _safely("tool definitions", lambda: tool_definitions(options, share))
+        share = policy.beside(system, tools, ahead=1)
+        recorded = _safely("input messages", lambda: _input(messages, prompts, share))
     model = estimate = None
     with contained("extract.model"):
         model = _model(arguments, metadata, options)
@@ -74,26 +74,26 @@ def request(
         function=name or None,
         parameters=request_parameters((options, metadata, arguments)),
         tools=tools,
-        messages=said,
+        messages=recorded,
         system=system,
         estimated_input=estimate,
     )
 
 
 def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:
-    """The provider of a model, if LangChain tells it; the arguments are those of `request`."""
-    told = metadata.get("ls_provider")
-    path = None if told else _described(serialized).get("id")
+    """Return the provider of a model, if it is known. The arguments are those of `request`."""
+    ls_provider = metadata.get("ls_provider")
+    path = None if ls_provider else _described(serialized).get("id")
     return providers.find(
-        told, options.get("_type"), ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None
+        ls_provider, options.get("_type"), ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None
     )
 
 
 def response(result: LLMResult, policy: Policy) -> Response:
-    """What a model answered.
+    """Read the response of a model.
 
     Args:
-        result: LangChain's result; of an aborted stream, what had arrived.
+        result: LangChain's result. For an aborted stream it has what had arrived.
         policy: What may be recorded.
     """
     generations = [generation for prompt in result.generations for generation in prompt]
@@ -113,9 +113,9 @@ def response(result: LLMResult, policy: Policy) -> Response:
 
 
 def usage(result: LLMResult) -> Usage | None:
-    """The usage in a result: the messages', else the response metadata's, else the run's `llm_output`.
+    """Return the usage in a result: from the messages, else the response metadata, else the run's `llm_output`.
 
-    Several answers to one prompt carry the same usage each, several prompts their own.
+    Several answers to one prompt all have the same usage. Several prompts have a usage each, which are added up.
     """
     prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
     if prompts:
@@ -124,15 +124,15 @@ def usage(result: LLMResult) -> Usage | None:
 
 
 def counted_elsewhere(result: LLMResult) -> bool:
-    """Whether the tokens of this prompt are in the usage of another one, that was sent in the same request.
+    """Whether the tokens of this prompt are in the usage of another prompt in the same request.
 
-    LangChain leaves the whole usage with the first prompt, and an empty one with the others.
+    LangChain puts the whole usage on the first prompt, and an empty one on the others.
     """
     return isinstance(result.llm_output, Mapping) and result.llm_output.get("token_usage") == {}
 
 
 def from_cache(result: LLMResult) -> bool:
-    """Whether LangChain's cache answered: it then writes a cost of zero into the message's usage."""
+    """Whether LangChain's cache answered. In that case LangChain sets `total_cost` to 0 in the message's usage."""
     for prompt in result.generations:
         for generation in prompt:
             usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
@@ -142,12 +142,12 @@ def from_cache(result: LLMResult) -> bool:
 
 
 def answer_text(result: LLMResult) -> str:
-    """The plain text of a whole result."""
+    """Return the plain text of a whole result."""
     return "".join(generation.text for prompt in result.generations for generation in prompt)
 
 
 def chunk_usage(chunk: Any) -> Usage | None:
-    """The usage that a streamed chunk carries, if it is one that does."""
+    """Return the usage in a streamed chunk, if there is any."""
     raw = getattr(getattr(chunk, "message", None), "usage_metadata", None)
     return None if raw is None else Usage.reported(raw)
 
@@ -170,7 +170,7 @@ def _described(serialized: object) -> Mapping[str, Any]:
 
 
 def _arguments(serialized: object) -> Mapping[str, Any]:
-    """What the model was made with; some classes tell their parameters nowhere else. LangChain leaves secrets out."""
+    """Return the model's constructor arguments, without secrets. Some classes put parameters only there."""
     arguments = _described(serialized).get("kwargs")
     return arguments if isinstance(arguments, Mapping) else {}
 
@@ -203,44 +203,45 @@ def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
 
 
 def _has_answer(generation: Generation) -> bool:
-    # An HTTP error's stand-in generation is empty, and its metadata holds the response's headers and body.
+    # For an HTTP error LangChain makes an empty generation. Its metadata has the headers and the body of the response.
     message = getattr(generation, "message", None)
     extra = getattr(message, "additional_kwargs", None)
     return (
         bool(generation.text)
         or any(getattr(message, name, None) for name in ("content", "tool_calls", "invalid_tool_calls"))
-        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _ANSWERS_BESIDE))
+        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _OTHER_ANSWERS))
     )
 
 
-# Where a message holds an answer beside its content.
-_ANSWERS_BESIDE = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
+# The keys of `additional_kwargs` under which a message may have an answer outside of its content.
+_OTHER_ANSWERS = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
 
 
-def _estimate(asked: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
-    if not asked:
+def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
+    if not prompt:
         return None
     if token_counter is None:
-        return count_tokens_approximately(cast(Sequence[BaseMessage], asked))
-    texts = (each if isinstance(each, str) else text_of(each.content) for each in asked)
+        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt))
+    texts = (each if isinstance(each, str) else text_of(each.content) for each in prompt)
     return count(sum(token_counter(text) for text in texts))
 
 
 def _metadata(generation: Generation) -> Mapping[str, Any]:
     message = generation.message if isinstance(generation, ChatGeneration) else None
-    told = getattr(message, "response_metadata", None) or generation.generation_info
-    return told if isinstance(told, Mapping) else {}
+    metadata = getattr(message, "response_metadata", None) or generation.generation_info
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _finish_reason(generation: Generation) -> str | None:
-    for told in (_metadata(generation), generation.generation_info or {}):
+    for metadata in (_metadata(generation), generation.generation_info or {}):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
-            if reason := as_text(told.get(name)):
-                # Streamed with n > 1, LangChain strings the reasons of all answers together: "stopstop".
+            if reason := as_text(metadata.get(name)):
+                # When streaming with n > 1, LangChain concatenates the reasons of all answers: "stopstop".
                 return _once(reason)
-        if told.get("object") == "response" and told.get("status") in _RESPONSE_ENDED:  # OpenAI's Responses API
-            details = told.get("incomplete_details")
-            return as_text(details.get("reason") if isinstance(details, Mapping) else None) or as_text(told["status"])
+        if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
+            details = metadata.get("incomplete_details")
+            reason = as_text(details.get("reason") if isinstance(details, Mapping) else None)
+            return reason or as_text(metadata["status"])
     return None
 
 
@@ -254,7 +255,7 @@ _RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 
 def _usage_of(generations: Sequence[Generation]) -> Usage | None:
-    """The usage of a prompt; several answers carry the same each."""
+    """Return the usage of a prompt, from its first answer that has one. All its answers have the same."""
     for generation in generations:
         message = getattr(generation, "message", None)
         found = Usage.reported(getattr(message, "usage_metadata", None)) or _usage_in(_metadata(generation))
@@ -263,21 +264,21 @@ def _usage_of(generations: Sequence[Generation]) -> Usage | None:
     return None
 
 
-def _usage_in(told: Mapping[str, Any]) -> Usage | None:
+def _usage_in(metadata: Mapping[str, Any]) -> Usage | None:
     names = ("token_usage", "usage", "usage_metadata", "tokenUsage", "token_count", "amazon-bedrock-invocationMetrics")
-    shapes = (Usage.reported(told.get(name)) for name in names)
-    return next((shape for shape in shapes if shape is not None), None) or Usage.reported(told)
+    shapes = (Usage.reported(metadata.get(name)) for name in names)
+    return next((shape for shape in shapes if shape is not None), None) or Usage.reported(metadata)
 
 
 def _message_id(generation: Generation) -> str | None:
     message = getattr(generation, "message", None)
     found = as_text(getattr(message, "id", None))
-    # LangChain makes up ids that start with "lc_" or "run-"; they are not the provider's.
+    # Ids that start with "lc_" or "run-" are made by LangChain, not by the provider.
     return None if found is None or found.startswith(("lc_", "run-")) else found
 
 
 def _safely(what: str, work: Callable[[], T]) -> T | None:
-    """One fact that may fail on its own."""
+    """Call `work`, and return `None` if it fails."""
     with contained(f"extract.{what}"):
         return work()
     return None

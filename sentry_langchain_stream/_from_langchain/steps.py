@@ -1,4 +1,4 @@
-"""What the events of chains, agents, tools and retrievers mean for their records. `handler.py` hands them on."""
+"""Updates the records of chains, agents, tools and retrievers from LangChain's events. `handler.py` passes them on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ D = TypeVar("D", bound=Detail)
 
 
 class StepRuns:
-    """Starts and ends the runs that are no model's.
+    """Starts and ends all runs that are not model calls.
 
     Args:
         runs: The live runs.
@@ -28,7 +28,7 @@ class StepRuns:
         self._runs = runs
 
     def start_chain(self, start: Start, inputs: object) -> None:
-        """A chain starts, which may be an agent."""
+        """Start a chain or an agent."""
         if start.kind != "agent":
             self._runs.start(start)
             return
@@ -36,32 +36,32 @@ class StepRuns:
         self._runs.start(start, read)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
-        """A chain has come to its end."""
+        """End a chain or an agent that has completed."""
         run = self._runs.get(run_id)
         if run is not None and isinstance(run.detail, Agent):
             with contained("answer of an agent"):
                 add_answer(run.detail, outputs, run.policy)
         self._runs.end(run_id)
 
-    def start_tool(self, start: Start, serialized: object, told: Mapping[str, Any], input_str: str) -> None:
-        """A tool starts.
+    def start_tool(self, start: Start, serialized: object, kwargs: Mapping[str, Any], input_str: str) -> None:
+        """Start a tool.
 
         Args:
-            start: The run's start.
+            start: The start of the run.
             serialized: LangChain's description of the tool.
-            told: What else LangChain hands to the start: the inputs as given, the id of the call.
-            input_str: The inputs as a text.
+            kwargs: LangChain's other arguments of the start event: the inputs, the id of the tool call.
+            input_str: The inputs as a string.
         """
         self._runs.start(
             start,
             _read(
                 "arguments of a tool",
-                lambda policy: tool_call(start.name, serialized, told, input_str, policy),
+                lambda policy: tool_call(start.name, serialized, kwargs, input_str, policy),
             ),
         )
 
     def end_tool(self, run_id: UUID, output: object) -> None:
-        """A tool has come to its end, or has made a message of its failure, which LangChain does not call an error."""
+        """End a tool. If it returned its failure as a message, it has failed: LangChain signals no error then."""
         run = self._runs.get(run_id)
         if run is None:
             return
@@ -75,12 +75,12 @@ class StepRuns:
             self._runs.end(run_id)
 
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
-        """A retriever starts."""
+        """Start a retriever."""
         read = _read("query of a retriever", lambda policy: retrieval(start.name, serialized, query, policy))
         self._runs.start(start, read)
 
     def end_retriever(self, run_id: UUID, documents: object) -> None:
-        """A retriever has come to its end."""
+        """End a retriever that has completed."""
         run = self._runs.get(run_id)
         if run is not None and isinstance(run.detail, Retrieval):
             with contained("documents of a retriever"):
@@ -88,14 +88,14 @@ class StepRuns:
         self._runs.end(run_id)
 
     def fail(self, run_id: UUID, error: BaseException) -> None:
-        """A run got an error event: it failed, was left or cancelled, or handed control upwards."""
+        """End a run that got an error event: it failed, was cancelled, its consumer left, or it gave up control."""
         run = self._runs.get(run_id)
         if run is None:
             return
         run.ending.control = marks.control(error)
         if run.ending.control == "interrupt":
-            # The agent that waits ends as if all were well. One that hands over is told so itself, and the graph that
-            # it hands over to catches that in the node above it: that graph just goes on.
+            # An agent that is interrupted gets a normal end event, so the interrupt is recorded on it here. A handoff
+            # needs no such thing: the agent that hands off gets the error event itself, and the parent graph continues.
             agent: Run | None = run
             while agent is not None and agent.kind != "agent":
                 agent = agent.parent
@@ -105,7 +105,7 @@ class StepRuns:
 
 
 def _read(what: str, make: Callable[[Policy], D]) -> Callable[[Policy], D]:
-    """Make a record. What was said there is left out if it cannot be read; the run is a run all the same."""
+    """Return a function that makes a record. If reading the content fails, the record is made without content."""
 
     def read(policy: Policy) -> D:
         with contained(what):
@@ -116,64 +116,64 @@ def _read(what: str, make: Callable[[Policy], D]) -> Callable[[Policy], D]:
 
 
 def tool_call(
-    name: str | None, serialized: object, told: Mapping[str, Any], input_str: str, policy: Policy
+    name: str | None, serialized: object, kwargs: Mapping[str, Any], input_str: str, policy: Policy
 ) -> ToolCall:
-    """A call of a tool.
+    """Make the record of a tool call.
 
     Args:
-        name: The run's name; LangChain gives none for most tools.
+        name: The run's name. For most tools LangChain gives none.
         serialized: LangChain's description of the tool.
-        told: What LangChain hands to the start besides.
-        input_str: The inputs as a text.
+        kwargs: LangChain's other arguments of the start event.
+        input_str: The inputs as a string.
         policy: What may be recorded.
     """
     described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
-    inputs = told.get("inputs")
-    given = inputs if inputs is not None else input_str
+    inputs = kwargs.get("inputs")
+    arguments = inputs if inputs is not None else input_str
     return ToolCall(
         as_text(described.get("name")) or name or "tool",
         _description(described, policy),
-        as_text(told.get("tool_call_id")),
-        tool_arguments(given, policy.beside(ahead=1)),
+        as_text(kwargs.get("tool_call_id")),
+        tool_arguments(arguments, policy.beside(ahead=1)),
     )
 
 
 def _description(described: Mapping[str, Any], policy: Policy) -> str | None:
-    """What a tool says of itself: a part of its definition, and so of what a model is given."""
-    told = as_text(described.get("description")) if policy.inputs else None
-    return told and policy.text(told)
+    """Return a tool's description. It counts as input, because the model gets it as part of the tool's definition."""
+    description = as_text(described.get("description")) if policy.inputs else None
+    return description and policy.text(description)
 
 
 def add_result(to: ToolCall, output: object, policy: Policy) -> None:
-    """Add what a tool returned, if it may be recorded; and the call's id, which langchain-core 1.0 tells no earlier."""
+    """Add a tool's result, if it may be recorded, and the id of the call, which langchain-core 1.0 gives only here."""
     to.id = to.id or (None if isinstance(output, Mapping) else as_text(field(output, "tool_call_id")))
     to.result = tool_result(output, policy.beside(to.arguments))
 
 
 def is_failed(output: object) -> bool:
-    """Whether a tool has made a message of its failure."""
+    """Whether a tool returned its failure as a message."""
     return not isinstance(output, Mapping) and field(output, "type") == "tool" and field(output, "status") == "error"
 
 
 def retrieval(name: str | None, serialized: object, query: str, policy: Policy) -> Retrieval:
-    """A call of a retriever."""
+    """Make the record of a retriever call."""
     path = serialized.get("id") if isinstance(serialized, Mapping) else None
     cls = path[-1] if isinstance(path, list) and path else None
     return Retrieval(name or as_text(cls) or "retriever", tool_arguments(query, policy.beside(ahead=1)))
 
 
 def add_documents(to: Retrieval, documents: object, policy: Policy) -> None:
-    """Add what a retriever found: how much, and what, if it may be recorded."""
+    """Add the number of documents found, and the documents if they may be recorded."""
     if isinstance(documents, Sequence):
         to.documents = len(documents)
         to.found = retrieved_documents(documents, policy.beside(to.query))
 
 
 def agent(name: str | None, inputs: object, policy: Policy) -> Agent:
-    """A run of an agent, with what it is asked, if that may be recorded."""
+    """Make the record of an agent run, with its input if that may be recorded."""
     return Agent(name or "", messages=agent_question(inputs, policy.beside(ahead=2)))
 
 
 def add_answer(to: Agent, outputs: object, policy: Policy) -> None:
-    """Add what an agent answered, if it may be recorded."""
+    """Add an agent's answer, if it may be recorded."""
     to.answer = agent_answer(outputs, policy.beside(to.tools, to.messages))

@@ -1,7 +1,7 @@
-"""LangChain's v3 stream events as plain values: what `on_stream_event` brings.
+"""Reads LangChain's v3 stream events, the arguments of `on_stream_event`.
 
-The shapes are `MessagesData` of LangChain's agent streaming protocol (PyPI `langchain-protocol`), and the older
-spelling with `content_block` that langchain-core reads as well. They are beta, so nothing in them is taken for granted.
+Their shapes are `MessagesData` of LangChain's agent streaming protocol (PyPI `langchain-protocol`), and the older shape
+with `content_block` that langchain-core also reads. The protocol is beta, so every field is checked.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from .._runs.usage import Usage
 
 
 def read(event: object) -> tuple[str, bool, Usage | None]:
-    """What a stream event brings.
+    """Read a stream event.
 
-    A block's finish repeats what its deltas brought and counts for nothing. Its start is content only if it brings
-    something of its own: a tool call's name, or a block that comes whole.
+    The finish event of a block repeats its deltas, so it is ignored. The start event of a block is content only if it
+    has data: the name of a tool call, or a complete block.
 
     Args:
         event: `message-start`, `content-block-start`, `-delta`, `-finish`, `message-finish` or `error`.
@@ -39,7 +39,7 @@ def read(event: object) -> tuple[str, bool, Usage | None]:
 
 
 def failed(event: object) -> bool:
-    """Whether the model says by this event that it failed. LangChain then signals no end of the run."""
+    """Whether this event reports that the model failed. LangChain then signals no end of the run."""
     return isinstance(event, Mapping) and event.get("event") == "error"
 
 

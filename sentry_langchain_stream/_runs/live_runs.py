@@ -118,7 +118,7 @@ class LiveRuns:
                     parent.fallbacks.append(run)
             self._open(run, start, detail)
         if start.batch_size == 1:
-            # Of several prompts that start together none is activated: each would appear to be the one that is running.
+            # Several prompts that start together are not activated, because each would appear to be the current one.
             self._spans.activate(run, start.enclosing_id)
         if run.kind not in CHAINS:
             silent_ends.task(run, self._task_ended)

@@ -36,7 +36,7 @@ def task(run: Run, ended: Callable[[UUID, bool], None]) -> None:
 
 
 def is_current(run: Run) -> bool:
-    """Whether the current task is the one that started the run. If it started outside of a task: whether there is none.
+    """Whether the current task started the run. If the run started outside of a task: whether there is no task now.
 
     LangChain's async callback manager signals ends from a task of its own. The sync one signals them where the run
     started.

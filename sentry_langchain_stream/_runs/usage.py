@@ -47,8 +47,8 @@ class Usage(NamedTuple):
             return None
         remainder = (total or 0) - (input or 0) - (output or 0)
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
-        input = _whole(input, cached, _CACHE_BESIDE, raw)
-        output = _whole(output, found.get("reasoning"), _REASONING_BESIDE, raw, remainder)
+        input = _whole(input, cached, _CACHE_SEPARATE, raw)
+        output = _whole(output, found.get("reasoning"), _REASONING_SEPARATE, raw, remainder)
         return cls(
             input,
             output,
@@ -192,7 +192,7 @@ _CREATED_FOR = frozenset(
 )
 
 # Keys of provider shapes in which a detail is not included in its total.
-_CACHE_BESIDE = (  # Anthropic, Bedrock
+_CACHE_SEPARATE = (  # Anthropic, Bedrock
     "cache_read_input_tokens",
     "cache_creation_input_tokens",
     "cache_write_input_tokens",
@@ -201,11 +201,11 @@ _CACHE_BESIDE = (  # Anthropic, Bedrock
     "cacheReadInputTokenCount",
     "cacheWriteInputTokenCount",
 )
-_REASONING_BESIDE = ("thoughts_token_count", "thoughtsTokenCount")  # Gemini
+_REASONING_SEPARATE = ("thoughts_token_count", "thoughtsTokenCount")  # Gemini
 
 
 def _whole(
-    whole: int | None, part: int | None, beside: tuple[str, ...], raw: Mapping[str, Any], remainder: int | None = None
+    whole: int | None, part: int | None, separate: tuple[str, ...], raw: Mapping[str, Any], remainder: int | None = None
 ) -> int | None:
     """Return a total that includes its detail. If it did not, Sentry's cost could become negative.
 
@@ -214,7 +214,7 @@ def _whole(
     """
     if whole is None or not part:
         return whole
-    return whole + part if part == remainder or part > whole or any(key in raw for key in beside) else whole
+    return whole + part if part == remainder or part > whole or any(key in raw for key in separate) else whole
 
 
 def _sum(*numbers: int | None) -> int | None:
@@ -229,7 +229,7 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, int]:
     created = 0
     for key, value in raw.items():
         is_flat = value.__class__ is int or not isinstance(value, Mapping)
-        for path, each in (((key,), value),) if is_flat else [((key, below), each) for below, each in value.items()]:
+        for path, each in (((key,), value),) if is_flat else [((key, inner), each) for inner, each in value.items()]:
             if path in _FIELD_OF:
                 field, rank = _FIELD_OF[path]
                 if rank <= ranks.get(field, rank) and (number := count(each)) is not None:

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Runtime: containment of our own failures, and the state of the Python interpreter."""

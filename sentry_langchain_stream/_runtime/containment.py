@@ -1,11 +1,10 @@
-"""Contain our own failures, and say so once: nothing of ours may break the user's chain.
+"""Contains failures of this package, so that they cannot break the user's chain.
 
-A failure costs the one thing that was being worked out (an attribute, an event) and one log line
-per cause and process. `KeyboardInterrupt`, `SystemExit` and `GeneratorExit` are not failures of
-ours and pass.
+A failure costs one attribute or event, and is logged once per cause and process. `KeyboardInterrupt`, `SystemExit` and
+`GeneratorExit` are not failures of this package, and are not caught.
 
-This project's own tests set `strict(True)`, under which failures raise instead. Nothing detects a
-test runner: users run tests too, and there the handler must stay as harmless as in production.
+This project's own tests call `strict(True)`, which makes failures raise. A test runner is not detected, because the
+handler must not break the tests of its users either.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ def is_strict() -> bool:
 
 
 def warn_once(cause: str, message: str, *args: object) -> None:
-    """Log a warning the first time that this cause is met in the process.
+    """Log a warning, once per cause and process.
 
     Args:
-        cause: What identifies the cause.
+        cause: Identifies the cause.
         message: A `logging` format string.
         *args: Its arguments.
     """
@@ -48,7 +47,7 @@ def warn_once(cause: str, message: str, *args: object) -> None:
 def report(place: str, error: BaseException) -> None:
     """Log a contained failure, once per place, exception type and line of code.
 
-    The exception's message is left out on purpose: it may quote the prompt or the answer.
+    The exception's message is left out, because it may quote the prompt or the answer.
     """
     line = "?"
     frame: TracebackType | None = error.__traceback__
@@ -60,17 +59,20 @@ def report(place: str, error: BaseException) -> None:
         return
     _reported.add(key)
     logger.warning(
-        "%s failed with %s at %s; the run goes on without it. Said once per cause.", place, type(error).__name__, line
+        "%s failed with %s at %s; the run continues without it. Logged once per cause.",
+        place,
+        type(error).__name__,
+        line,
     )
 
 
 def forget_reports() -> None:
-    """Start afresh with what has been said. For tests."""
+    """Forget which causes have been logged. For tests."""
     _reported.clear()
 
 
 class contained:
-    """A context manager that swallows and reports an `Exception` of ours, or raises it when strict."""
+    """A context manager that catches and reports an `Exception`. It does not catch it when `strict(True)` is set."""
 
     __slots__ = ("_place",)
 
@@ -92,7 +94,7 @@ class contained:
 
 
 def contain(place: str, error: Exception) -> None:
-    """What `contained` does with a failure. For what every token or call passes through: a `try` costs nothing."""
+    """Handle a failure as `contained` does. For code that runs once per token, where a plain `try` is cheaper."""
     if _strict:
         raise error
     report(place, error)

@@ -1,9 +1,10 @@
-"""Whether garbage is being collected on this thread, where that forbids what is allowed at any other moment.
+"""The state of the Python interpreter: garbage collection, the current task, and the call that starts a run.
 
-Before Python 3.12 garbage collection may interrupt any allocation, those of `ContextVar.set` too. If a finalizer then
-sets a context variable itself, the interpreter goes on with memory that was freed, and crashes now and then. The end of
-a stream that nobody has closed is such a finalizer, and Sentry's scopes are context variables. Since Python 3.12
-garbage is collected between two instructions.
+Workaround for garbage collection: a finalizer that sets a context variable can crash the interpreter (Python before
+3.12). There, garbage collection may interrupt any allocation, including those in `ContextVar.set`. If a finalizer sets
+a context variable at that moment, the interpreter continues with freed memory. The finalizer of an unclosed stream
+ends a run, and Sentry's scopes are context variables. Since Python 3.12 garbage is collected between two instructions.
+Can go when Python 3.11 is no longer supported.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ _collecting: set[int] = set()
 
 
 def is_collecting() -> bool:
-    """Whether we have been called in the midst of a collection, and must not set a context variable."""
+    """Whether garbage is being collected in this thread, so that no context variable may be set."""
     return get_ident() in _collecting
 
 
 @cache
 def watch_collections() -> None:
-    """Note from now on when garbage is collected, if that matters."""
+    """Track garbage collections from now on, on Python versions where that matters."""
     if MATTERS:
         gc.callbacks.append(_note)
 
@@ -42,7 +43,7 @@ def _note(phase: str, _: Mapping[str, Any]) -> None:
 
 
 def current_task() -> asyncio.Task[Any] | None:
-    """The current task, or `None` outside of any."""
+    """Return the current task, or `None` outside of a task."""
     try:
         return asyncio.current_task()
     except RuntimeError:  # there is no running event loop
@@ -50,12 +51,12 @@ def current_task() -> asyncio.Task[Any] | None:
 
 
 class Caller(NamedTuple):
-    """The call that starts a run, which is on the stack while the run works.
+    """LangChain's call that starts a run. It is on the stack while the run is running.
 
     Args:
-        frame: The identity of its frame. The frame itself must not be kept, as it holds whatever the call does.
-        code: Its code: another frame may get the same identity later.
-        alive: A weak reference to something that is gone when the call is over.
+        frame: The `id()` of its frame. The frame itself must not be kept, because it keeps its local variables alive.
+        code: Its code object, because another frame may get the same `id()` later.
+        alive: A weak reference to an object that is gone when the call has ended.
     """
 
     frame: int

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Sends to Sentry: both span models, the active span, issues and metrics. Avoids duplicates of other integrations."""

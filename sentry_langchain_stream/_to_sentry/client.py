@@ -1,4 +1,4 @@
-"""What a run must know of the Sentry client, and of the request that it serves."""
+"""Reads the Sentry client and its scopes: the span model, what may be recorded, and whether the SDK is sending."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NO_SPANS = NoSpans()
 
 
 def current_client() -> Any:
-    """The Sentry client of the calling code."""
+    """Return the current Sentry client."""
     return sentry_sdk.get_client()
 
 
 def choose_backend(client: Any) -> SpanBackend[Any] | None:
-    """The backend for a new root run, or `None` if this client does not send."""
+    """Return the backend for a new root run, or `None` if this client is not active."""
     if not client.is_active():
         return None
     options = client.options
@@ -37,31 +37,31 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
 
 
 def has_tracing(options: Mapping[str, Any]) -> bool:
-    """Whether tracing is on, by the options that `sentry_sdk.init` documents."""
+    """Whether tracing is on, by the documented options of `sentry_sdk.init`."""
     sampled = options.get("traces_sample_rate") is not None or options.get("traces_sampler") is not None
     return sampled and options.get("enable_tracing") is not False
 
 
 def start_senders(client: Any, *, metrics: bool) -> None:
-    """Start the threads with which a client sends, before there is something to be sent.
+    """Start the sender threads of a client before there is anything to send.
 
-    The SDK starts these threads on first use (sentry-sdk 2.44 to 2.75). During interpreter shutdown Python 3.12+
-    refuses new threads, and a span that ends then would be lost. What other threads finish while one starts is
-    dropped, too.
+    Workaround: a span that ends during interpreter shutdown is lost on Python 3.12 and later. The SDK starts these
+    threads on first use (sentry-sdk 2.44 to 2.75), and Python 3.12+ refuses new threads during shutdown. Spans that
+    other threads finish while a sender thread starts are lost too. Can go when the SDK starts its threads in `init`.
 
     Args:
         client: The client.
-        metrics: Whether metrics are going to be sent, too.
+        metrics: Whether metrics will be sent too.
     """
     for sender in internals.senders(client, metrics=metrics):
         sender._ensure_thread()
 
 
 def allowed_content(client: Any) -> tuple[bool, bool]:
-    """Whether a client allows AI inputs and outputs to be recorded.
+    """Return whether a client allows the recording of AI inputs and of AI outputs.
 
-    By `data_collection` where the SDK has it (>= 2.70, where it mirrors `send_default_pii` unless set),
-    else by `send_default_pii`.
+    This is decided by `data_collection` in sentry-sdk >= 2.70 (if it is not set, it follows `send_default_pii`), and by
+    `send_default_pii` in older versions.
     """
     options = client.options
     collection = options.get("data_collection")
@@ -73,14 +73,14 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
 
 
 def current_scopes() -> Scopes:
-    """The current scope and isolation scope: whose request this is."""
+    """Return the current scope and the isolation scope. They identify the request."""
     return sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()
 
 
 def within_scopes(scopes: Scopes | None) -> AbstractContextManager[None]:
-    """Send what is finished here with the user, tags and request of these scopes.
+    """Make these scopes current, so that spans finished here get their user, tags and request.
 
-    A run may end in another request: evicted by it, or closed when garbage is collected there.
+    A run may end in another request: that request may evict it, or collect its stream as garbage.
     """
     if scopes is None or scopes[1] is sentry_sdk.get_isolation_scope():
         return nullcontext()
@@ -97,12 +97,12 @@ def _within(current: Scope, isolation: Scope) -> Iterator[None]:
 
 
 def is_sending(*, queues: bool) -> bool:
-    """Whether the SDK is sending on this very thread. What is finished meanwhile, it drops.
+    """Whether the SDK is sending in this thread. It drops spans that are finished during that.
 
-    That happens when garbage collection, which comes at any moment, ends the run of a stream that was not closed.
+    This happens if garbage collection runs at that moment and ends the run of an unclosed stream.
 
     Args:
-        queues: Whether anything is put into a queue, from which it is sent: streamed spans, metrics.
+        queues: Whether the run uses the SDK's queues, which streamed spans and metrics do.
     """
     if internals.is_serializing is not None and internals.is_serializing.get(False):
         return True
@@ -110,6 +110,6 @@ def is_sending(*, queues: bool) -> bool:
 
 
 def sentry_pipeline_name() -> str | None:
-    """The pipeline name in Sentry's own context (`sentry_sdk.ai.monitoring.set_ai_pipeline_name`)."""
+    """Return the pipeline name set with `sentry_sdk.ai.monitoring.set_ai_pipeline_name`."""
     name = internals.get_pipeline_name() if internals.get_pipeline_name is not None else None
     return name if isinstance(name, str) else None

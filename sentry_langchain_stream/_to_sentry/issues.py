@@ -1,4 +1,4 @@
-"""Report a failed run as an issue, once."""
+"""Reports a failed run as an issue, once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .span_models import AnySpan, SpanBackend
 def capture_error(error: BaseException, backend: SpanBackend[Any], span: AnySpan | None, policy: Policy) -> None:
     """Report an exception as an issue, linked to the span that failed with it, unless it was reported already.
 
-    The exception is marked, so that nobody reports it a second time: not we, and not an integration that sees it
-    afterwards. Sentry's own de-duplication remembers the last exception in a context variable; LangChain signals
-    errors from a copied context, so a web framework's integration would not know.
+    The exception is marked, so that neither this package nor another integration reports it again. Sentry's own
+    de-duplication stores the last exception in a context variable. LangChain signals errors from a copied context, so
+    the integration of a web framework would not see that variable and would report the exception a second time.
     """
     if internals.event_from_exception is None or _marks(error).get(_REPORTED):
         return
@@ -32,7 +32,7 @@ def capture_error(error: BaseException, backend: SpanBackend[Any], span: AnySpan
     _keep_private(event, error, policy)
     with sentry_sdk.new_scope() as scope:
         if policy.redact is not None or not (policy.inputs and policy.outputs):
-            # The last processor of all: Sentry's PureEvalIntegration is one as well, and adds variables.
+            # It must run last, because Sentry's PureEvalIntegration adds variables in an event processor too.
             scope.add_event_processor(_without_variables)
         if span is not None:
             backend.link(scope, span)
@@ -42,9 +42,9 @@ def capture_error(error: BaseException, backend: SpanBackend[Any], span: AnySpan
 
 
 def first_failed(error: BaseException, run_id: UUID) -> UUID:
-    """The run that failed with this exception first, which is this one if the exception does not say another.
+    """Return the id of the run that failed with this exception first. If there is none yet, it is this run.
 
-    The exception itself remembers it: we must not keep it, and its identity may be that of another one later.
+    The id is stored on the exception. The exception itself must not be kept, and its `id()` may be reused later.
     """
     first: UUID = _marks(error).setdefault(_FAILED_IN, run_id)
     return first
@@ -55,14 +55,14 @@ _FAILED_IN = "__failed_in_sentry_langchain_stream__"
 
 
 def _marks(error: BaseException) -> dict[str, Any]:
-    # Past whatever the class does with attributes: one that answers to every name would look as if it were marked.
+    # Bypass the `__getattr__` of the class: an exception that has every attribute would look as if it were marked.
     marks: dict[str, Any] = object.__getattribute__(error, "__dict__")
     return marks
 
 
 @cache
 def _drop_reported() -> None:
-    """Once per process: let the SDK drop events of exceptions that were reported."""
+    """Make the SDK drop events of exceptions that were already reported. Runs once per process."""
 
     def process(event: Event, hint: Hint) -> Event | None:
         info = hint.get("exc_info")
@@ -73,20 +73,20 @@ def _drop_reported() -> None:
         internals.add_global_event_processor(process)
 
 
-# Exceptions whose message quotes content, by the name of the class, and whether a policy allows that.
+# Class name of an exception whose message quotes content -> whether a policy allows that content.
 _QUOTING: dict[str, Callable[[Policy], bool]] = {
-    "OutputParserException": lambda policy: policy.outputs,  # LangChain's: the answer
-    "StructuredOutputError": lambda policy: policy.outputs,  # of LangChain's agents: the answer
-    "ToolInvocationError": lambda policy: policy.inputs and policy.outputs,  # LangGraph's: what the model calls with
-    "ValidationError": lambda policy: policy.inputs and policy.outputs,  # pydantic's: a tool's arguments, an answer
+    "OutputParserException": lambda policy: policy.outputs,  # LangChain: quotes the answer
+    "StructuredOutputError": lambda policy: policy.outputs,  # LangChain's agents: quotes the answer
+    "ToolInvocationError": lambda policy: policy.inputs and policy.outputs,  # LangGraph: arguments
+    "ValidationError": lambda policy: policy.inputs and policy.outputs,  # pydantic: arguments or answer
 }
 
 
 def _keep_private(event: Event, error: BaseException, policy: Policy) -> None:
-    """Keep prompts and answers out of the messages of exceptions, as far as they can be told.
+    """Remove prompts and answers from the messages of exceptions, as far as they can be recognised.
 
-    Left out are the messages that quote them, and those that repeat such a message: what is raised because of an
-    exception often does. Any other is sent, as Sentry always does, but through `redact`.
+    Two kinds of messages are removed: those of exceptions that are known to quote content, and those that repeat such a
+    message, as exceptions raised from another one often do. All other messages are redacted and sent.
     """
     quoting = [each for each in _chain(error) if not _may_quote(each, policy)]
     classes = {type(each).__name__ for each in quoting}
@@ -100,25 +100,25 @@ def _keep_private(event: Event, error: BaseException, policy: Policy) -> None:
 
 
 def _may_quote(error: BaseException, policy: Policy) -> bool:
-    """Whether this policy allows what the exception quotes, if it is of a kind that does."""
+    """Whether this policy allows the content that an exception quotes. `True` if the exception quotes none."""
     names = [kind.__name__ for kind in type(error).__mro__]
     return all(_QUOTING[name](policy) for name in names if name in _QUOTING)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception with all that it was raised because of, and all that it groups."""
+    """Yield an exception, its causes and contexts, and the exceptions in its groups."""
     seen: set[int] = set()
-    ahead: list[BaseException | None] = [error]
-    while ahead:
-        each = ahead.pop()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        each = pending.pop()
         if each is not None and id(each) not in seen:
             seen.add(id(each))
             yield each
-            ahead += (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
+            pending += (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
 
 
 def _without_variables(event: Event, hint: Hint) -> Event:
-    """The variables of stack frames hold prompts and answers, unredacted."""
+    """Remove the variables of stack frames, because they hold unredacted prompts and answers."""
     for exception in event.get("exception", {}).get("values", ()):
         for frame in (exception.get("stacktrace") or {}).get("frames", ()):
             frame.pop("vars", None)

@@ -1,4 +1,4 @@
-"""Numbers as Sentry metrics, which arrive whether or not the trace is sampled."""
+"""Records Sentry metrics. They are sent even if the trace is not sampled."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .._runtime.containment import warn_once
 from .._vocabulary.keys import AttributeValue
 from .span_models import AnySpan, SpanBackend
 
-try:  # sentry-sdk >= 2.44 has it, as a part that may still change
+try:  # sentry-sdk >= 2.44; this API may still change
     from sentry_sdk import metrics
 except ImportError:  # pragma: no cover
     metrics = None  # type: ignore[assignment]
 
 
 def can_record() -> bool:
-    """Whether the SDK has metrics. If not, one log line says that `metrics=True` does nothing."""
+    """Whether the SDK has metrics. If not, warn once that `metrics=True` does nothing."""
     found = all(hasattr(metrics, each) for each in ("count", "distribution"))
     if not found:
         warn_once(
@@ -40,8 +40,8 @@ def record(
     Args:
         seconds: Durations, by the name of the distribution.
         counts: Numbers to add, by the name of the counter.
-        attributes: The attributes of each of them.
-        backend: The model of the span.
+        attributes: The attributes of every metric.
+        backend: The span model of the span.
         span: The span.
     """
     with sentry_sdk.new_scope() as scope:

@@ -1,4 +1,4 @@
-"""Living with Sentry's own integrations: exactly one span per model call and per agent."""
+"""Avoids duplicates with Sentry's own integrations: one span per model call and per agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTEGRATION = "langchain_stream"
 
 
 def has_integration() -> bool:
-    """Whether the client has our own integration, which follows every run."""
+    """Whether the client has `SentryStreamIntegration`, which follows every run."""
     return INTEGRATION in sentry_sdk.get_client().integrations
 
 
@@ -30,26 +30,28 @@ def has_integration() -> bool:
 
 
 def warn_of_rival(integration: str | None) -> None:
-    """Warn, once, if a Sentry integration traces this provider's client library besides us.
+    """Warn once if a Sentry integration traces the client library of this provider too.
 
-    Sentry's LangchainIntegration, on by default, keeps some of these off; with it disabled they are back.
+    Sentry's LangchainIntegration is on by default and keeps some of these integrations off. If it is disabled, they are
+    active.
     """
     if integration not in sentry_sdk.get_client().integrations or not traces_models(integration):
         return
     warn_once(
         f"rival {integration}",
         "Sentry's %r integration is active too, so model calls appear twice in Sentry, and their tokens and cost count "
-        "twice. Pass it in disabled_integrations=[...] to sentry_sdk.init; or, if it is openai, anthropic or "
-        "google_genai, leave Sentry's LangchainIntegration enabled, which keeps it off.",
+        "twice. Pass it in disabled_integrations=[...] to sentry_sdk.init. If it is openai, anthropic or google_genai, "
+        "you can enable Sentry's LangchainIntegration instead, which keeps it off.",
         integration,
     )
 
 
 @cache
 def traces_models(integration: str | None) -> bool:
-    """Whether the Sentry integration of a provider's client library makes spans of model calls.
+    """Whether the Sentry integration of a provider's client library makes spans for model calls.
 
-    That of boto3 made spans of its HTTP requests alone, until it became a package with a file for Bedrock.
+    The boto3 integration makes spans for HTTP requests only, except in SDK versions where it is a package that has a
+    module for Bedrock.
     """
     if integration != "boto3":
         return integration is not None
@@ -62,23 +64,23 @@ def traces_models(integration: str | None) -> bool:
 
 @cache
 def deduplication_base() -> type | None:
-    """The class that makes Sentry's own LangchainIntegration leave a call to us.
+    """Return Sentry's handler class, as a base class for ours.
 
-    The integration adds its own handler to every LangChain call, and with it a second model span, unless an
-    instance of its handler class is there already. So ours is an instance of that class.
+    Sentry's LangchainIntegration adds its own handler to every LangChain call, which would make a second model span. It
+    does not do so if the call has an instance of its handler class already. So our handler is made an instance of it.
     """
     return internals.langchain_handler_class()
 
 
 def is_sentrys_handler(handler: object) -> bool:
-    """Whether a handler is one that Sentry's LangchainIntegration takes for its own."""
+    """Whether Sentry's LangchainIntegration treats a handler as its own."""
     base = deduplication_base()
     return base is not None and isinstance(handler, base)
 
 
 @cache
 def deduplicated(cls: type) -> type:
-    """A handler's class, mixed with Sentry's handler class where there is one."""
+    """Return a subclass of this handler class and Sentry's handler class, or the class itself if there is none."""
     base = deduplication_base()
     if base is None or issubclass(cls, base):
         return cls
@@ -88,7 +90,7 @@ def deduplicated(cls: type) -> type:
 # -- LanggraphIntegration ---------------------------------------------------------------------------------------------
 
 Follows = Callable[[Any, Any], bool]
-"""Whether a handler of ours is going to follow the call of a graph with a config."""
+"""Whether a `SentryStreamHandler` will follow the call of a graph with a config."""
 
 _MODULE = "sentry_sdk.integrations.langgraph"
 _WRAPPERS = {"invoke": "_wrap_pregel_invoke", "ainvoke": "_wrap_pregel_ainvoke"}
@@ -96,14 +98,14 @@ _undo: list[Callable[[], None]] = []
 
 
 def install(follows: Follows) -> None:
-    """Keep Sentry's LanggraphIntegration from opening a span of its own around graphs that a handler of ours follows.
+    """Bypass Sentry's LanggraphIntegration for graphs that a `SentryStreamHandler` follows.
 
-    The integration wraps `invoke` and `ainvoke` of every graph in a span that becomes a child of the active one: the
-    agent would appear twice, with messages that the user's `redact` never saw. From now on its wrapper is called only
-    for graphs that no handler of ours follows.
+    The integration wraps `invoke` and `ainvoke` of every graph in a span that becomes a child of the active one. The
+    agent would then appear twice, the second time with messages that did not pass the user's `redact`. After this call
+    the integration's wrapper is called only for graphs that no handler of ours follows.
 
-    Called once, when our handler's module is imported. The integration's module may be imported later; then its
-    wrappers are replaced right after that import, before `sentry_sdk.init` uses them. `uninstall` takes all back.
+    Called once, when the module of our handler is imported. If the integration's module is imported later, its wrappers
+    are replaced right after that import, before `sentry_sdk.init` uses them. `uninstall` reverts all of it.
     """
     if _undo:
         return
@@ -117,13 +119,13 @@ def install(follows: Follows) -> None:
 
 
 def uninstall() -> None:
-    """Leave Sentry's LanggraphIntegration as it was before `install`."""
+    """Restore Sentry's LanggraphIntegration to its state before `install`."""
     while _undo:
         _undo.pop()()
 
 
 class _AfterImport(MetaPathFinder):
-    """Replaces the wrappers right after their module is imported, and is gone then."""
+    """Replaces the wrappers right after their module is imported, then removes itself."""
 
     def __init__(self, follows: Follows) -> None:
         self._follows = follows
@@ -148,7 +150,7 @@ class _AfterImport(MetaPathFinder):
             with contained("langgraph"):
                 _replace_wrappers(module, self._follows)
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this loader is of this module only
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this loader is used for this module only
         return spec
 
 
@@ -157,16 +159,16 @@ def _replace_wrappers(module: ModuleType, follows: Follows) -> None:
     if pregel is None or not all(hasattr(module, wrap) for wrap in _WRAPPERS.values()):
         warn_once(
             "langgraph",
-            "This version of Sentry's LanggraphIntegration is unknown; agents may appear twice in Sentry. "
+            "This version of Sentry's LanggraphIntegration is unknown, so agents may appear twice in Sentry. "
             "Pass it in disabled_integrations=[...] to sentry_sdk.init.",
         )
         return
-    for way, wrap in _WRAPPERS.items():
-        # The integration wraps when it is set up, which may have been or is yet to come.
+    for method, wrap in _WRAPPERS.items():
+        # The integration wraps the methods in its set-up, which may be before or after this.
         _set(module, wrap, _choosing(getattr(module, wrap), follows))
-        present = getattr(pregel, way)
+        present = getattr(pregel, method)
         if getattr(getattr(present, "__code__", None), "co_filename", None) == module.__file__:
-            _set(pregel, way, _either(present, present.__wrapped__, follows))
+            _set(pregel, method, _either(present, present.__wrapped__, follows))
 
 
 def _set(owner: Any, name: str, value: Any) -> None:
@@ -180,7 +182,7 @@ def _choosing(wrap: Callable[[Any], Any], follows: Follows) -> Callable[[Any], A
 
 
 def _either(theirs: Any, original: Any, follows: Follows) -> Any:
-    """A method that is the integration's for some graphs, and the original for those that we follow."""
+    """Return a method that calls the original for graphs that we follow, and the integration's for all others."""
 
     def chosen(graph: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         config = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else None

@@ -1,14 +1,13 @@
-"""Spans of a transaction that are prepared for sending.
+"""Spans of a transaction that skip the SDK's serialization, which is slow.
 
-As a transaction ends, the SDK examines each value of each span in it, in the thread that ends the request, because
-some value might be one that cannot be sent. At 2 µs a value that costs more than all else that the handler does for a
-model call. The SDK leaves a value alone that has a `__sentry_repr__` of its own. So our spans have one. It copies them
-as they are while all their values are plain, and leaves them to the SDK otherwise. What the SDK then cuts or leaves out
-is not annotated in the event's `_meta`.
+Workaround: when a transaction ends, the SDK checks every value of every span in it, in the thread that ends the request
+(sentry-sdk 2.44 to 2.75). At 2 µs per value, this costs more than everything else that the handler does for a model
+call. The SDK does not check a value that has its own `__sentry_repr__`, so our spans have one. It copies a span whose
+values are all plain, and leaves any other span to the SDK. If the SDK then cuts or removes values, this is not
+annotated in the event's `_meta`. Can go when the SDK prepares envelopes outside of the request's thread.
 
-Where a repr processor is registered (as soon as Django is installed) the SDK looks at every value in any case, so such
-spans are not prepared. Seen in sentry-sdk 2.44 to 2.75; can go when the SDK prepares envelopes outside the request's
-thread. The benchmark has both cases (`docs/performance.md`).
+If a repr processor is registered (as soon as Django is installed), the SDK checks every value anyway, so the spans are
+not prepared. The benchmark has both cases (`docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ _CAN_PREPARE = None not in (
 
 
 def prepared(span: Span) -> Span:
-    """The same span, which from now on prepares itself for sending. Spans of other classes stay as they are."""
+    """Make a span prepare itself for sending, and return it. Spans of other classes are not changed."""
     if _CAN_PREPARE and type(span) is Span:
-        span.__class__ = _PreparedSpan  # the SDK makes the spans, and only `to_json` is to change
+        span.__class__ = _PreparedSpan  # the SDK creates the spans, and only `to_json` changes
     return span
 
 
@@ -42,45 +41,45 @@ class _PreparedSpan(Span):
     __slots__ = ()
 
     def to_json(self) -> dict[str, Any]:
-        told = super().to_json()
-        return told if internals.repr_processors else _Prepared(told)
+        payload = super().to_json()
+        return payload if internals.repr_processors else _Prepared(payload)
 
 
 class _Prepared(dict[str, Any]):
-    """A span as JSON. Event processors and the scrubber may change it like any other."""
+    """The payload of a span. Event processors and the scrubber can change it like any other."""
 
     def __sentry_repr__(self) -> dict[str, Any]:
         options = sentry_sdk.get_client().options
         try:
             return _plain(self, options.get("max_value_length") or inf)
-        except Exception:  # it is not plain, or a value of it cannot even be looked at
+        except Exception:  # it is not plain, or checking a value raised
             limits = {name: options.get(name) for name in ("max_value_length", "custom_repr")}
-            told: dict[str, Any] = internals.serialize({"spans": [{**self}]}, **limits)["spans"][0]  # type: ignore[misc]
-            internals.is_serializing.set(True)  # type: ignore[union-attr]  # as it was: the SDK's `serialize` calls us
-            return told
+            payload: dict[str, Any] = internals.serialize({"spans": [{**self}]}, **limits)["spans"][0]  # type: ignore[misc]
+            internals.is_serializing.set(True)  # type: ignore[union-attr]  # restore: the SDK's `serialize` calls us
+            return payload
 
 
 class _NotPlain(Exception):
-    """The SDK would change something, or might."""
+    """The SDK would or might change a value."""
 
 
 _TEXTS = frozenset({str})
-_AS_IT_IS = frozenset({int, bool, type(None)})
-_LONGEST_CHARACTER = 4  # bytes of UTF-8, in which the SDK counts
+_UNCHANGED = frozenset({int, bool, type(None)})
+_LONGEST_CHARACTER = 4  # bytes of UTF-8; the SDK counts bytes
 
 
-def _plain(told: Mapping[Any, Any], longest: float, *, holds: bool = True) -> dict[str, Any]:
-    """A copy of a span as the SDK would make it.
+def _plain(payload: Mapping[Any, Any], longest: float, *, nested: bool = True) -> dict[str, Any]:
+    """Return a copy of a span, the same that the SDK would make.
 
     Args:
-        told: The span, or what it holds: its data, its tags.
-        longest: How long a text may be, in bytes.
-        holds: Whether there may be mappings in it.
+        payload: The payload of the span, or a mapping in it: its data, its tags.
+        longest: The maximum length of a text, in bytes.
+        nested: Whether it may contain mappings.
 
     Raises:
-        _NotPlain: The SDK would change something, or might.
+        _NotPlain: The SDK would or might change a value.
     """
-    found = {**told}  # a copy: another thread may be writing
+    found = {**payload}  # a copy, because another thread may be writing
     if not _TEXTS.issuperset(map(type, found)):
         raise _NotPlain
     for name, value in found.items():
@@ -88,7 +87,7 @@ def _plain(told: Mapping[Any, Any], longest: float, *, holds: bool = True) -> di
         if kind is str:
             if len(value) * _LONGEST_CHARACTER > longest:
                 raise _NotPlain
-        elif kind in _AS_IT_IS:
+        elif kind in _UNCHANGED:
             pass
         elif kind is float:
             if not isfinite(value):
@@ -99,8 +98,8 @@ def _plain(told: Mapping[Any, Any], longest: float, *, holds: bool = True) -> di
                 raise _NotPlain
         elif kind is datetime:
             found[name] = internals.format_timestamp(value)  # type: ignore[misc]
-        elif kind is dict and holds:
-            found[name] = _plain(value, longest, holds=False)
+        elif kind is dict and nested:
+            found[name] = _plain(value, longest, nested=False)
         else:
             raise _NotPlain
     return found

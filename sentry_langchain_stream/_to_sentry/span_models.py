@@ -1,4 +1,4 @@
-"""Sentry's two span models behind one protocol. Newer parts of the SDK are detected here and nowhere else."""
+"""Sentry's two span models behind one protocol."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CAN_STREAM = traces is not None
 """Whether the SDK has streamed spans."""
 
 ORIGIN = "auto.ai.langchain_stream"
-"""Span origin, in Sentry's form `type.category.integration`."""
+"""The span origin, in Sentry's format `type.category.integration`."""
 
 Status = Literal["ok", "cancelled", "internal_error"]
 
 
 class AnySpan(Protocol):
-    """A span of either model. To everything but its model it is opaque, except for its ids."""
+    """A span of either model. Code outside of its backend uses only its ids."""
 
     @property
     def trace_id(self) -> str: ...
@@ -40,22 +40,22 @@ S = TypeVar("S")
 
 
 class SpanBackend(Protocol[S]):
-    """One of Sentry's span models. None of its methods makes a span the current one."""
+    """One of Sentry's span models. Its methods never make a span the current one."""
 
     queues: bool
-    """Whether a span that is finished waits in a queue of its own, rather than in its transaction."""
+    """Whether finished spans are queued for sending, rather than collected in their transaction."""
 
     def current(self) -> S | None:
-        """The active span that a run can be a child of, or `None` if there is none that would be sent."""
+        """Return the active span as a parent for a run, or `None` if there is none or it would not be sent."""
 
     def start(self, parent: S | None, *, op: str, name: str) -> S:
-        """Start a child of `parent`; without one, a root that continues the current trace."""
+        """Start a child of `parent`. Without a parent, start a root."""
 
     def recording(self, span: S) -> bool:
-        """Whether this span is going to be sent: it is not, if its root is not sampled."""
+        """Whether this span will be sent. It is not if its root is not sampled."""
 
     def rename(self, span: S, *, op: str, name: str) -> None:
-        """Change op and name of a span that is open, because more is known of its run by now."""
+        """Change the op and the name of an open span, because more is now known about its run."""
 
     def finish(self, span: S, attributes: dict[str, AttributeValue], status: Status) -> None:
         """Set the attributes and the status, and end the span now, even if setting them fails."""
@@ -65,14 +65,14 @@ class SpanBackend(Protocol[S]):
 
 
 class TransactionSpans:
-    """The SDK's default: spans gather in a transaction, which is sent when its root finishes."""
+    """The SDK's default: spans are collected in a transaction, which is sent when its root span finishes."""
 
     queues = False
 
     def current(self) -> Span | None:
         span = sentry_sdk.get_current_span()
         transaction = span.containing_transaction if span is not None else None
-        # A span without a transaction, or of a finished one, is never sent; its children are not sent either.
+        # A span without a transaction, or in a finished one, is never sent. Neither are its children.
         return None if transaction is None or transaction.timestamp is not None else span
 
     def start(self, parent: Span | None, *, op: str, name: str) -> Span | NoOpSpan:
@@ -81,7 +81,7 @@ class TransactionSpans:
         active = sentry_sdk.get_current_span()
         sent = active.containing_transaction if active is not None else None
         if active is not None and sent is not None:
-            # The active span is of a transaction that was sent already: a task that outlives its request.
+            # The active span belongs to a transaction that has been sent: this task has outlived its request.
             return sentry_sdk.start_transaction(
                 op=op,
                 name=name,
@@ -133,18 +133,18 @@ class TransactionSpans:
 
     @staticmethod
     def _becomes_item(span: Span) -> bool:
-        """Whether the SDK takes the span out of its transaction and sends it as a span item of its own.
+        """Whether the SDK takes the span out of its transaction and sends it as a separate span item.
 
-        A span item knows "ok" and "error" only, and the SDK turns every status but "ok" into "error".
+        The status of a span item is "ok" or "error", and the SDK turns every status but "ok" into "error".
         """
         moved = sentry_sdk.get_client().options.get("stream_gen_ai_spans")  # sentry-sdk >= 2.60
         return bool(moved) and not isinstance(span, Transaction) and str(span.op).startswith("gen_ai.")
 
     @staticmethod
     def _finish_late(span: Span, sent: Transaction) -> None:
-        """Send a span whose transaction was sent before. The SDK would lose it.
+        """Send a span whose transaction was already sent, which the SDK would drop.
 
-        It goes out as a transaction of its own, with its own id, in the same trace and with the same parent.
+        It is sent as a separate transaction with the span's id, in the same trace and with the same parent.
         """
         late = Transaction(
             op=span.op,
@@ -163,11 +163,11 @@ class TransactionSpans:
 
 
 class StreamedSpans:
-    """`trace_lifecycle="stream"`: every span is sent by itself; a root is a segment.
+    """`trace_lifecycle="stream"`: every span is sent separately. A root is a segment.
 
-    The SDK queues at most 2,000 spans per trace and drops the rest. A script that runs a chain in a loop stays in
-    one trace, because a script has one propagation context, and would lose spans. So when a trace that began in
-    this process has had `CROWDED` of our spans, the roots that follow get traces of their own.
+    The SDK queues at most 2,000 spans per trace and drops the rest. A script has one propagation context, so a script
+    that runs a chain in a loop would stay in one trace and lose spans. So once a trace that began in this process has
+    more than `CROWDED` of our spans, each further root gets a new trace.
     """
 
     queues = True
@@ -186,7 +186,7 @@ class StreamedSpans:
         if parent is not None:
             self._crowd(parent.trace_id)
             return traces.start_span(name, attributes=attributes, parent_span=parent, active=False)
-        # An unsampled root makes itself current whatever `active` is; in a scope of its own that harms nobody.
+        # An unsampled root makes itself current even with `active=False`. A new scope limits that to this block.
         with sentry_sdk.new_scope() as scope:
             context = _propagation_context(scope)
             if context is None or self._is_crowded(context) or _wants_its_own_trace(context):
@@ -203,7 +203,7 @@ class StreamedSpans:
     def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
         try:
             span.set_attributes(dict(attributes))
-            # This model knows "ok" and "error". That a run was cancelled is in its outcome.
+            # The status of a streamed span is "ok" or "error". A cancelled run is recorded in its outcome attribute.
             span.status = "error" if status == "internal_error" else "ok"
         finally:
             span.end()
@@ -215,7 +215,7 @@ class StreamedSpans:
         return self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None
 
     def _crowd(self, trace_id: str) -> int:
-        """Count one more span of a trace, and return how many that makes."""
+        """Count a span of a trace, and return the number of its spans so far."""
         counts = self._spans_of_trace
         if trace_id not in counts and len(counts) >= self._MOST_TRACES:
             counts.clear()
@@ -224,7 +224,7 @@ class StreamedSpans:
 
 
 class NoSpans:
-    """Tracing is off: runs are followed for their errors only."""
+    """Tracing is off: runs are followed only for their errors and metrics."""
 
     queues = False
 
@@ -248,11 +248,11 @@ class NoSpans:
 
 
 def _wants_its_own_trace(context: Any) -> bool:
-    """Whether a root had better not join the current trace.
+    """Whether a root gets a new trace rather than the current one.
 
-    The SDK samples by trace. A trace that came in from elsewhere is continued, as is the process's own while
-    everything is sampled. But where only a part is, one sampling decision would hold for all the runs of a
-    script or a worker; there each root has a trace of its own.
+    An incoming trace is always continued. The process's own trace is continued if everything is sampled. If only a part
+    is sampled, each root gets a new trace: the SDK samples by trace, so otherwise one sampling decision would apply to
+    all the runs of a script or a worker.
     """
     options = sentry_sdk.get_client().options
     everything = options.get("traces_sample_rate") == 1.0 and options.get("traces_sampler") is None
@@ -260,18 +260,18 @@ def _wants_its_own_trace(context: Any) -> bool:
 
 
 def _propagation_context(scope: Scope) -> Any | None:
-    """The trace that a root may join, if the SDK shows it."""
+    """Return the propagation context of the current trace, if the SDK provides access to it."""
     if internals.get_propagation_context is None:
         return None
     context = internals.get_propagation_context(scope)
-    if context is None:  # older versions of the SDK have none once the isolation scope was cleared
+    if context is None:  # in older SDK versions there is none after the isolation scope was cleared
         sentry_sdk.get_isolation_scope().set_new_propagation_context()
         context = internals.get_propagation_context(scope)
     return context
 
 
 def _baggage(context: Any) -> Any | None:
-    """The baggage of an incoming trace."""
+    """Return the baggage of an incoming trace."""
     if hasattr(context, "baggage"):
         return context.baggage
     incoming = context.dynamic_sampling_context  # sentry-sdk < 2.50

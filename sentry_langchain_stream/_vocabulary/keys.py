@@ -1,17 +1,17 @@
-"""The vocabulary: every fact that a span can state, and the keys that it is stated under.
+"""The facts that a span can record, and the attribute keys of each fact.
 
-One row per fact. The first column holds the keys of both dialects: today's key, and those of the
-original recipe that are cheap to keep. The second holds the keys that dialect `"ai"` adds.
+There is one row per fact. Its first tuple has the keys for both dialects: the current key, and the older keys that are
+cheap to send too. Its second tuple has the keys that dialect `"ai"` adds.
 
-Sources: the PyPI package `sentry-conventions` for every `gen_ai.*`, `error.*` and `cache.*` key; the
-LLM Monitoring recipe of 2024 for `ai.*` and `pipeline_name`; ours are `langchain_stream.*`, used only
-where the conventions have no key. None of ours may contain "token", "key", "auth", "secret",
-"password" or "session": Sentry's server-side scrubber removes unconventional keys with such words,
-which is also why `ai.total_tokens` (it is what the recipe asks for) is accompanied by two that survive.
+Sources: `gen_ai.*`, `error.*` and `cache.*` come from the PyPI package `sentry-conventions`; `ai.*` and `pipeline_name`
+come from the LLM Monitoring recipe of 2024. `langchain_stream.*` are our own keys, used only where the conventions have
+no key. Our keys must not contain "token", "key", "auth", "secret", "password" or "session", because Sentry's
+server-side scrubber removes keys with these words unless the conventions define them. The scrubber also removes
+`ai.total_tokens`, the key that the recipe asks for. So the total is sent under two more keys, which it keeps.
 
-Messages have no older keys. The LLM Monitoring of 2024 read none: `ai.input_messages` and `ai.responses` were shown in
-the list of all attributes only, as today's are. The trace view of 2025 reads `ai.input_messages` as `{"system",
-"prompt"}`, and of a list of messages it would show an empty prompt.
+Messages have no older keys. LLM Monitoring of 2024 did not read messages: it showed `ai.input_messages` and
+`ai.responses` only in the list of all attributes, where the current keys appear too. The trace view of 2025 expects
+`{"system", "prompt"}` in `ai.input_messages`, and would show an empty prompt for a list of messages.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from enum import Enum
 from typing import Literal
 
 Dialect = Literal["gen_ai", "ai"]
-"""`"gen_ai"`: today's Sentry. `"ai"`: the LLM Monitoring convention of 2024."""
+"""`"gen_ai"`: current Sentry. `"ai"`: the LLM Monitoring convention of 2024."""
 
 AttributeValue = str | int | float | bool | list[str]
-"""What an attribute may be: a scalar or a flat list. A dict would reach Sentry as its Python repr."""
+"""The value of an attribute: a scalar or a flat list. Sentry would receive a dict as its Python repr."""
 
 
 class Fact(Enum):
     """A fact, as `(keys in both dialects, keys that dialect "ai" adds)`."""
 
-    # A fact is itself only, and `Enum` would call Python code for the hash of each that a span states.
+    # `Enum.__hash__` is a Python function and would run for every attribute. Members are singletons, so identity works.
     __hash__ = object.__hash__
 
     OPERATION = (("gen_ai.operation.name",), ())
@@ -83,7 +83,7 @@ class Fact(Enum):
     ATTEMPT = (("langchain_stream.attempt",), ())
     FALLBACK = (("langchain_stream.fallback",), ())
     CONTROL = (("langchain_stream.control",), ())
-    # Without the keys of the old recipe, which would be added up with those of the model calls below.
+    # Without the older keys: Sentry would add them to those of the agent's model calls.
     AGENT_INPUT_TOKENS = (("gen_ai.usage.input_tokens",), ())
     AGENT_OUTPUT_TOKENS = (("gen_ai.usage.output_tokens",), ())
     AGENT_TOTAL_TOKENS = (("gen_ai.usage.total_tokens",), ())
@@ -113,7 +113,7 @@ TAGS = "langchain_stream.tags"
 """The key of the user's tags."""
 
 METADATA = "langchain_stream.metadata."
-"""What precedes the user's own key of a piece of metadata."""
+"""The prefix of the keys for the user's metadata."""
 
 KEYS: dict[Dialect, dict[Fact, tuple[str, ...]]] = {
     "gen_ai": {fact: fact.value[0] for fact in Fact},
@@ -127,12 +127,12 @@ def spell(
     dialect: Dialect,
     into: dict[str, AttributeValue] | None = None,
 ) -> dict[str, AttributeValue]:
-    """Span attributes: each fact under each of its keys in this dialect. A fact that is `None` is left out.
+    """Convert facts to span attributes, one for each key of a fact. A fact that is `None` is left out.
 
     Args:
-        facts: The facts. If they fail halfway, those before have been spelled.
+        facts: The facts. If iterating over them raises, the facts before that are already in `into`.
         dialect: The dialect.
-        into: Attributes to add to, and to return; new ones if left out.
+        into: The attributes to add to and return. The default is a new dict.
     """
     attributes = {} if into is None else into
     keys = KEYS[dialect]

@@ -1,4 +1,4 @@
-"""What things are called: providers, platforms, pipelines, span ops and span names."""
+"""Span ops, and the names of spans, pipelines and agents."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from .keys import Dialect
 from .providers import Platform
 
 SpanKind = Literal["chat", "text_completion", "pipeline", "agent", "tool", "retriever", "chain"]
-"""What a span stands for."""
+"""The kind of a span."""
 
 DEFAULT_PIPELINE = "langchain"
 DEFAULT_AGENT = "LangGraph"
 """The name that LangGraph gives a graph without one."""
 
 
-# The span op of a kind, a column per dialect. "function" is Sentry's predefined op of a plain function: of an
-# `ai.*` or `gen_ai.*` op that is neither an agent's nor a tool's Sentry would make one more model call.
+# The span op of each kind, by dialect. "function" is Sentry's predefined op of a plain function. With an `ai.*` or
+# `gen_ai.*` op that is not an agent's or a tool's, Sentry would count the span as a model call.
 _OPS: dict[Dialect, dict[SpanKind, str]] = {
     "gen_ai": {
         "chat": "gen_ai.chat",
@@ -38,7 +38,7 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
     },
 }
 
-# What a span's name begins with, before what it is done to.
+# The first word of a span's name.
 _VERBS: dict[SpanKind, str] = {
     "chat": "chat",
     "text_completion": "text_completion",
@@ -49,35 +49,35 @@ _VERBS: dict[SpanKind, str] = {
 
 _NAMED_AFTER_PIPELINE: dict[Dialect, frozenset[SpanKind]] = {
     "gen_ai": frozenset({"pipeline"}),
-    # The old LLM Monitoring joins a pipeline's span to those of its model calls by name.
+    # LLM Monitoring of 2024 joins the span of a pipeline with those of its model calls by name.
     "ai": frozenset({"pipeline", "chat", "text_completion"}),
 }
 
 
 def op(kind: SpanKind, dialect: Dialect, platform: Platform = "langchain") -> str:
-    """The span op of a kind of run, always one that Sentry predefines."""
+    """Return the span op of a kind, always one that Sentry predefines."""
     return _OPS[dialect][kind].replace("{platform}", platform)
 
 
-def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, what: str | None) -> str:
-    """The span's name.
+def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, subject: str | None) -> str:
+    """Return the name of a span.
 
     Args:
-        kind: What it stands for.
+        kind: The kind of the span.
         dialect: The dialect.
         pipeline: The pipeline's name.
-        what: The model, agent, tool, retriever or chain.
+        subject: The name of the model, agent, tool, retriever or chain.
     """
     if kind in _NAMED_AFTER_PIPELINE[dialect]:
         return pipeline
-    return " ".join(part for part in (_VERBS.get(kind), what) if part)
+    return " ".join(part for part in (_VERBS.get(kind), subject) if part)
 
 
 def pipeline(*, configured: str | None, metadata: str | None, sentry: str | None, run: str | None) -> str:
-    """The pipeline's name, by precedence.
+    """Return the pipeline's name, the first one of these that is not blank.
 
-    The constructor's argument, the run's metadata `pipeline_name`, Sentry's own pipeline-name
-    context, the name of the root run, `"langchain"`.
+    The constructor's argument, `pipeline_name` in the run's metadata, Sentry's own pipeline name, the name of the root
+    run, `"langchain"`.
     """
     for candidate in (configured, metadata, sentry, run):
         if candidate is not None and candidate.strip():
@@ -86,11 +86,11 @@ def pipeline(*, configured: str | None, metadata: str | None, sentry: str | None
 
 
 def agent(*, own: str | None, parent: str | None, run: str | None) -> str:
-    """The name of an agent: its own, else the run's, else LangGraph's default.
+    """Return the name of an agent: its own, else the run's, else LangGraph's default.
 
     Args:
-        own: The name in its metadata, which a nested agent inherits.
-        parent: The name of the agent that it runs inside of.
+        own: The name in its metadata. A nested agent inherits the name of the enclosing agent there.
+        parent: The name of the enclosing agent. If `own` is the same name, it is taken as inherited.
         run: The run's name.
     """
     return own if own and own != parent else run or DEFAULT_AGENT

@@ -1,24 +1,24 @@
-"""The providers of models: what LangChain and Sentry call each of them."""
+"""The names of model providers in LangChain and in Sentry."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
 Platform = Literal["openai", "cohere", "langchain", "huggingface_hub"]
-"""The platforms that Sentry's predefined `ai.chat_completions.create.*` ops name; there are no others."""
+"""The platforms of Sentry's predefined `ai.chat_completions.create.*` ops. Sentry defines no others."""
 
 
 class Provider(NamedTuple):
     """A row of `PROVIDERS`."""
 
     name: str
-    """`gen_ai.provider.name`, from OpenTelemetry's list of well-known values where it has one."""
+    """`gen_ai.provider.name`, from OpenTelemetry's list of well-known values if that has one."""
     platform: Platform = "langchain"
     integration: str | None = None
-    """Identifier of the Sentry integration that traces the client library this provider's package uses."""
+    """The identifier of the Sentry integration that traces the client library of this provider's package."""
 
 
-# LangChain's `ls_provider` -> what we call it. A provider without a row keeps its own name.
+# LangChain's `ls_provider` -> our entry. A provider without a row keeps LangChain's name.
 PROVIDERS: dict[str, Provider] = {
     "openai": Provider("openai", "openai", "openai"),
     "openai-codex": Provider("openai", "openai", "openai"),
@@ -52,8 +52,8 @@ PROVIDERS: dict[str, Provider] = {
 }
 
 
-# Parts of a class's import path or of `_type` that tell the provider where `ls_provider` is missing.
-# The first that matches wins: the more telling ones stand first.
+# Parts of a class's import path or of `_type` that identify the provider if `ls_provider` is missing. The first match
+# wins, so the more specific ones come first.
 _HINTS: tuple[tuple[str, str], ...] = (
     ("azure_ai", "azure_ai"),
     ("azure", "azure"),
@@ -67,22 +67,22 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def find(ls_provider: object, *hints: object) -> Provider | None:
-    """The provider of a model.
+    """Return the provider of a model.
 
     Args:
-        ls_provider: LangChain's name of it, from the run's metadata.
-        *hints: Other texts that may tell: the invocation parameter `_type`, the class's import path.
+        ls_provider: LangChain's name of the provider, from the run's metadata.
+        *hints: Other texts that may identify it: the invocation parameter `_type`, the class's import path.
 
     Returns:
-        Its row of `PROVIDERS`, a row made of its own name where it has none, or `None` if nothing tells.
+        Its row of `PROVIDERS`, a new row with LangChain's name if there is none, or `None` if nothing identifies it.
     """
     if isinstance(ls_provider, str) and ls_provider:
         key = ls_provider.lower()
         return PROVIDERS.get(key) or Provider(key)
-    told = " ".join(hint.lower() for hint in hints if isinstance(hint, str))
-    return next((PROVIDERS[name] for part, name in _HINTS if part in told), None)
+    text = " ".join(hint.lower() for hint in hints if isinstance(hint, str))
+    return next((PROVIDERS[name] for part, name in _HINTS if part in text), None)
 
 
-def platform_of(of: Provider | None) -> Platform:
-    """The platform of a provider, one of Sentry's predefined four."""
-    return of.platform if of is not None else "langchain"
+def platform_of(provider: Provider | None) -> Platform:
+    """Return the platform of a provider, one of Sentry's predefined four."""
+    return provider.platform if provider is not None else "langchain"

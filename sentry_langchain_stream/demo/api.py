@@ -1,4 +1,4 @@
-"""The API that answers: OpenAI's if there is a key, else an endpoint on this machine."""
+"""Chooses the API that answers: OpenAI's if there is a key, otherwise an endpoint on this machine."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from .serve import serving
 
 @contextmanager
 def openai_or(answer: Answer) -> Iterator[bool]:
-    """Let OpenAI's clients that are made in the block find an API, whether there is a key or not.
+    """Provide an API for OpenAI clients that are made in the block, with or without a key.
 
     Args:
-        answer: What the endpoint on this machine answers, to any question.
+        answer: The answer of the endpoint on this machine to every question.
 
     Yields:
-        Whether the endpoint stands in, because the environment has no `OPENAI_API_KEY`.
+        Whether the endpoint on this machine is used, because there is no `OPENAI_API_KEY` in the environment.
     """
-    # The OpenAI client starts `uname -p` for its first request; that belongs to no request of a running service.
+    # The OpenAI client runs `uname -p` on its first request. Run it now, so that it makes no span in that request.
     platform.processor()
     if os.environ.get("OPENAI_API_KEY"):
         yield False
         return
     with serving(create_endpoint(answer)) as url:
-        # Clients that heed a proxy in the environment could not reach this machine's loopback through it.
+        # Clients that use a proxy from the environment could not reach the loopback of this machine through it.
         unproxied = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1")))
-        base = f"{url}/v1"  # LangChain knows it by an older name too, which would win
+        base = f"{url}/v1"  # LangChain also reads an older name, which takes precedence
         with _environment(OPENAI_API_KEY="not-needed", OPENAI_BASE_URL=base, OPENAI_API_BASE=base, no_proxy=unproxied):
             yield True
 
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """Set variables for the block."""
+    """Set environment variables for the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,4 +1,4 @@
-"""The service: an SSE route that relays a model's stream, word by word."""
+"""The service: an SSE route that relays a model's stream token by token."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .. import SentryStreamHandler
 
 
 def create_app(model: BaseChatModel, handler: SentryStreamHandler) -> FastAPI:
-    """The service around a model.
+    """Make the service for a model.
 
-    Create it after `sentry_sdk.init`, which prepares FastAPI to open a transaction for each request.
+    Call this after `sentry_sdk.init`, which patches FastAPI to open a transaction for each request.
 
     Args:
-        model: Answers the questions.
-        handler: One for all requests, however many are streamed at a time.
+        model: The model that answers.
+        handler: The handler for all requests, including concurrent ones.
     """
     app = FastAPI(title="Answers, streamed")
 

@@ -1,4 +1,4 @@
-"""Keeps what is sent to Sentry: instead of sending it, or besides."""
+"""Keeps what would be sent to Sentry, and also sends it if there is a DSN."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ..testing.keeper import SendingKeeper
 
 @dataclass(slots=True)
 class Delivery:
-    """What was captured, and what became of it."""
+    """What was captured, and whether it was delivered."""
 
     captured: Captured
     sent_to: str | None = None
-    """The host that it was really sent to."""
+    """The host to which it was sent, if it was."""
     lost: tuple[str, ...] = ()
-    """Why envelopes did not arrive there. Complete when the block of `recording` has been left."""
+    """The reasons why envelopes did not arrive there. Complete after the block of `recording` has ended."""
 
 
 @contextmanager
 def recording(dsn: str | None, **options: Any) -> Iterator[Delivery]:
-    """Set up Sentry for the block, and keep all that is sent.
+    """Set up Sentry for the block, and keep everything that is sent.
 
     Args:
-        dsn: Where to send it; without one nothing leaves the process.
-        **options: More options of `sentry_sdk.init`.
+        dsn: The DSN to send to. With `None` nothing is sent.
+        **options: Other options of `sentry_sdk.init`.
 
     Raises:
-        ValueError: It is not a DSN.
+        ValueError: The DSN is not valid.
     """
     if dsn is None:
         with capture_spans(**options) as captured:
@@ -47,13 +47,13 @@ def recording(dsn: str | None, **options: Any) -> Iterator[Delivery]:
     client = sentry_sdk.get_client()
     keeper = client.transport
     if not isinstance(keeper, SendingKeeper):
-        raise RuntimeError("sentry_sdk.init did not take the transport that keeps envelopes")
+        raise RuntimeError("sentry_sdk.init did not use the transport that keeps envelopes")
     delivery = Delivery(Captured(client, keeper.envelopes), sent_to=urlsplit(dsn).hostname)
     try:
         yield delivery
     finally:
         client.flush(timeout=10.0)
-        # A flush that gave up says so only to one that comes after it.
+        # If a flush times out, only the callback of a later flush reports what is still pending.
         client.flush(timeout=0.1, callback=lambda pending, timeout: keeper.lost.append(f"{pending} still pending"))
         client.close(timeout=0.1)
         delivery.lost = tuple(dict.fromkeys(keeper.lost))

@@ -1,11 +1,11 @@
-"""An OpenAI-compatible `/v1/chat/completions` whose answer is known beforehand.
+"""An OpenAI-compatible `/v1/chat/completions` with a predefined answer.
 
 ```python
 with serving(create_endpoint(Answer("Hello there", completion_tokens=2))) as url:
     ChatOpenAI(base_url=f"{url}/v1", api_key="not-needed", stream_usage=True).invoke("Hello?")
 ```
 
-The wire format is that of OpenAI's API reference, "Chat Completions", streamed and not.
+The wire format follows OpenAI's API reference, "Chat Completions", for streamed and whole answers.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from .serve import Elsewhere
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that the model wants called."""
+    """A tool call in the answer of the model."""
 
     name: str
     arguments: str = "{}"
-    """A JSON object, as the model spells it."""
+    """The arguments as a JSON object, written by the model."""
     id: str = "call_1"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the endpoint answers. Tokens are what it reports, whatever the text is."""
+    """The answer of the endpoint. It reports the given token numbers, independent of the text."""
 
     text: str = "Hello there!"
     pieces: tuple[str, ...] | None = None
-    """The text of each content chunk; by default the words of `text`, each with the space before it."""
+    """The text of each content chunk. The default is the words of `text`, each with the space before it."""
     prompt_tokens: int = 11
     completion_tokens: int = 3
     cached_tokens: int = 0
-    """How many of the prompt tokens came from the cache."""
+    """The number of prompt tokens that came from the cache."""
     reasoning_tokens: int = 0
-    """How many of the completion tokens were reasoning."""
+    """The number of completion tokens that were reasoning."""
     tool_calls: tuple[ToolCall, ...] = ()
     pause: float = 0.0
-    """Seconds before each chunk but the first."""
+    """The pause before each chunk except the first, in seconds."""
     gate: Callable[[int], Awaitable[None]] | None = None
-    """Awaited before each chunk, with its index, in the server's event loop. The role chunk is number 0."""
+    """Awaited before each chunk, with its index, in the event loop of the server. The role chunk has index 0."""
     status: int = 200
-    """From 400 on, the answer is an OpenAI error of this HTTP status."""
+    """The HTTP status. If it is 400 or more, the answer is an OpenAI error with this status."""
     cut_after: int | None = None
-    """Drop the connection after this many chunks. Streamed answers only."""
+    """Drop the connection after this many chunks. For streamed answers only."""
     model: str | None = None
-    """The model that answers; by default a dated version of the one asked for."""
+    """The model that answers. The default is a dated version of the requested model."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Answer:
 
     @property
     def total_tokens(self) -> int:
-        """Prompt and completion tokens."""
+        """The sum of prompt and completion tokens."""
         return self.prompt_tokens + self.completion_tokens
 
 
@@ -78,18 +78,18 @@ class Received:
 
     body: dict[str, Any]
     headers: Mapping[str, str]
-    """With lower-case names."""
+    """The headers, with lower-case names."""
 
 
 def create_endpoint(answer: Answer | Callable[[dict[str, Any]], Answer]) -> FastAPI:
-    """The endpoint as an app, to be served with `serving`.
+    """Make the endpoint as an app, to be served with `serving`.
 
     Args:
-        answer: What to answer to every request, or a function of the request's body.
+        answer: The answer to every request, or a function that returns it for a request's body.
 
     Returns:
-        An app of which `app.state.requests` is the list of `Received`, in order. Sentry does not see what it
-        does: it stands for OpenAI's machine.
+        An app whose `app.state.requests` is the list of `Received`, in order. It acts as another machine, so the Sentry
+        client of this process does not trace it.
     """
     app = Elsewhere(title="OpenAI-compatible endpoint")
     received: list[Received] = []
@@ -117,11 +117,11 @@ def create_endpoint(answer: Answer | Callable[[dict[str, Any]], Answer]) -> Fast
 
 
 class _Cut(Exception):
-    """The connection is to be dropped. An app can tell the server so only by failing."""
+    """Raised to drop the connection. An app has no other way to make the server do that."""
 
 
 def _not_a_cut(record: logging.LogRecord) -> bool:
-    """Keep uvicorn from logging a connection that was dropped on purpose: Sentry would make it an issue."""
+    """Keep uvicorn from logging a connection that was dropped on purpose. Sentry would report it as an issue."""
     return not (record.exc_info and isinstance(record.exc_info[1], _Cut))
 
 
@@ -141,7 +141,7 @@ async def _events(answer: Answer, head: dict[str, Any], include_usage: bool) -> 
 
 
 def _choices(answer: Answer) -> Iterator[dict[str, Any]]:
-    """The choice of each chunk of a stream but the last, which has the usage and no choice."""
+    """Yield the choice of each chunk of a stream. The last chunk has the usage and no choice."""
 
     def choice(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -186,6 +186,5 @@ def _usage(answer: Answer) -> dict[str, Any]:
 def _error(status: int) -> dict[str, Any]:
     kinds = {401: ("authentication_error", "invalid_api_key"), 429: ("rate_limit_error", "rate_limit_exceeded")}
     kind, code = kinds.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
-    return {
-        "error": {"message": f"This endpoint was told to answer {status}.", "type": kind, "param": None, "code": code}
-    }
+    message = f"This endpoint is configured to answer {status}."
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}

@@ -1,4 +1,4 @@
-"""The service's client: reads the stream, and notes when each token came."""
+"""The HTTP client of the service: reads the stream, and records when each token arrived."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ import httpx
 from httpx_sse import connect_sse
 
 PATIENCE = 5.0
-"""Seconds for which the endpoint waits until a token has been read."""
+"""How long the endpoint waits until a token has been read, in seconds."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """What the client has read."""
+    """What the client has received."""
 
     tokens: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    """When each token came, in seconds since the epoch."""
+    """When each token arrived, in seconds since the epoch."""
     failure: str | None = None
-    """Why the stream broke off, if it did."""
+    """Why the stream was interrupted, if it was."""
 
     @property
     def text(self) -> str:
-        """The answer, as far as it came."""
+        """The answer, as far as it arrived."""
         return "".join(self.tokens)
 
 
 def read(url: str, question: str, on_token: Callable[[str], None]) -> Reading:
-    """Ask the service at `url` and read its stream to the end, or to where it breaks off.
+    """Send a question to the service, and read the stream until it ends or is interrupted.
 
     Args:
         url: The service's base URL.
-        question: What to ask.
-        on_token: Called with each token as it comes.
+        question: The question.
+        on_token: Called with each token when it arrives.
     """
     reading = Reading()
     try:
@@ -57,11 +57,11 @@ def read(url: str, question: str, on_token: Callable[[str], None]) -> Reading:
 
 
 class Pace:
-    """Holds the endpoint back until the client has read the token before.
+    """Makes the endpoint wait until the client has read the previous token.
 
-    So that the verdict on the span's end rests on an order of events, not on which thread was faster: the endpoint
-    ends the answer only after the client has read the last token. If a token never comes, the endpoint goes on
-    after `PATIENCE`, and the verdict finds the span closed before its time.
+    The endpoint then ends the answer only after the client has read the last token, so the check of the span's end does
+    not depend on the timing of threads. If a token never arrives, the endpoint continues after `PATIENCE`, and the
+    check reports that the span was closed too early.
     """
 
     def __init__(self, tokens: int) -> None:
@@ -69,10 +69,10 @@ class Pace:
         self._read = threading.Semaphore(0)
 
     def token_read(self) -> None:
-        """The client has read one more token."""
+        """Record that the client has read a token."""
         self._read.release()
 
     async def gate(self, chunk: int) -> None:
-        """Wait before a chunk: number 0 is the role, 1 the first token, `tokens + 1` the finish reason."""
+        """Wait before a chunk. Chunk 0 is the role, 1 the first token, `tokens + 1` the finish reason."""
         if 2 <= chunk <= self._tokens + 1:
             await asyncio.to_thread(self._read.acquire, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""Servers on loopback."""
+"""Serves apps on loopback."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 def serving(app: ASGIApp) -> Iterator[str]:
     """Serve an ASGI app from a thread, on a free port of 127.0.0.1, until the block ends.
 
-    At the end open requests have two seconds to finish, then they are cancelled. When the block has been
-    left, no request runs any more, and so every transaction of theirs has been handed to Sentry.
+    When the block ends, open requests have two seconds to finish, then they are cancelled. After the block no request
+    is running, so all their transactions have been passed to Sentry.
 
     Yields:
         The base URL, without a trailing slash.
 
     Raises:
-        RuntimeError: The server did not start; its `__cause__` is the reason, if it has one.
+        RuntimeError: The server did not start. Its `__cause__` is the reason, if that is known.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        # No logging configuration: the loggers belong to the process, and another server may run in it.
+        # No logging configuration, because the loggers are global and another server may run in this process.
         config = uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=2)
         server = _Server(config)
-        thread = threading.Thread(target=server.run_until_told, args=(listener,), name="serving", daemon=True)
+        thread = threading.Thread(target=server.run_until_exit, args=(listener,), name="serving", daemon=True)
         thread.start()
         server.settled.wait()
         try:
@@ -45,11 +45,11 @@ def serving(app: ASGIApp) -> Iterator[str]:
 
 
 class Elsewhere(FastAPI):
-    """An app that stands for another machine's: the Sentry client of this process does not see what it does."""
+    """An app that acts as one on another machine: the Sentry client of this process does not trace it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request with a Sentry client that has no integrations, and so neither traces nor reports."""
-        # Sentry's integrations patch FastAPI's class, so this app too would get transactions of its own.
+        """Serve a request with a Sentry client that has no integrations, so it neither traces nor reports."""
+        # Sentry's integrations patch the class of FastAPI, so this app would also get transactions.
         with sentry_sdk.new_scope() as sentry_scope:
             sentry_scope.set_client(_blind_client())
             await super().__call__(scope, receive, send)
@@ -57,22 +57,22 @@ class Elsewhere(FastAPI):
 
 @cache
 def _blind_client() -> sentry_sdk.Client:
-    # What is left out here the SDK would read from the environment.
+    # The SDK reads options that are left out here from the environment.
     return sentry_sdk.Client(dsn="", spotlight=False, default_integrations=False)
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it has started, or why it has not."""
+    """A server that reports when it has started, or why it has not."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.settled = threading.Event()
         self.failure: BaseException | None = None
 
-    def run_until_told(self, listener: socket.socket) -> None:
+    def run_until_exit(self, listener: socket.socket) -> None:
         try:
             self.run(sockets=[listener])
-        except BaseException as error:  # uvicorn leaves with SystemExit when the app's start-up fails
+        except BaseException as error:  # uvicorn raises SystemExit if the start-up of the app fails
             if self.started:
                 raise
             self.failure = error

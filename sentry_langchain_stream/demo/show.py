@@ -1,4 +1,4 @@
-"""The demo on a terminal, or in a file: text that only ever grows downwards."""
+"""Prints the demo on a terminal or to a file. The output is only appended to."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .capture import Delivery
 from .verdict import Check, Expected, is_middleware, parent_of
 
 STARRED = ("ai.total_tokens", "ai.model_id", "pipeline_name")
-"""The attributes that the original recipe asks for."""
+"""The attributes that the LLM Monitoring recipe asks for."""
 
 _OF_THE_SDK = ("process.", "sentry.", "server.", "thread.")
-"""How the keys begin that the SDK sets on every span."""
+"""Prefixes of the keys that the SDK sets on every span."""
 
 
 def header(console: Console, question: str, expected: Expected, service: str) -> None:
-    """What is going to happen, and the question."""
-    ours = expected.total_tokens is not None
-    api = "a local endpoint: no key, no network" if ours else "OpenAI's API"
+    """Print what will happen, and the question."""
+    is_local = expected.total_tokens is not None
+    api = "a local endpoint: no key, no network" if is_local else "OpenAI's API"
     model, pipeline = escape(expected.model), escape(expected.pipeline_name)
     lines = (
         f"client      reads SSE from {service}/answer",
         "FastAPI     relays a model's stream from an async generator",
-        f"ChatOpenAI  asks [bold]{model}[/] of {api}",
+        f"ChatOpenAI  calls [bold]{model}[/] at {api}",
         f"Sentry      gets spans: dialect [bold]{expected.dialect}[/], pipeline [bold]{pipeline}[/]",
     )
     console.print(Panel("\n".join(lines), title="a streamed answer, and its span", title_align="left", expand=False))
@@ -42,26 +42,26 @@ def header(console: Console, question: str, expected: Expected, service: str) ->
 
 
 def token(console: Console, text: str) -> None:
-    """A token, the moment it comes."""
+    """Print a token when it arrives."""
     console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
     console.file.flush()
 
 
 def spans(console: Console, captured: Sequence[CapturedSpan]) -> None:
-    """The spans as a tree, and the attributes of the model spans."""
+    """Print the spans as a tree, and the attributes of the model spans."""
     console.print("\n\n[bold]What Sentry receives[/]")
     shown = [span for span in captured if not is_middleware(span)]
     for root in shown:
         if parent_of(root, captured) is None:
             console.print(_tree(root, captured))
     if len(shown) < len(captured):
-        console.print(f"[dim]and {len(captured) - len(shown)} spans of middleware, in between[/]")
+        console.print(f"[dim]and {len(captured) - len(shown)} middleware spans between them[/]")
     for call in model_spans(captured):
         console.print(Padding(_attributes(call), (1, 0, 0, 0)))
 
 
 def issues(console: Console, events: Sequence[dict[str, object]]) -> None:
-    """The exceptions that Sentry receives as issues."""
+    """Print the exceptions that Sentry receives as issues."""
     for event in events:
         exception = event.get("exception")
         values = exception.get("values", []) if isinstance(exception, dict) else []
@@ -70,7 +70,7 @@ def issues(console: Console, events: Sequence[dict[str, object]]) -> None:
 
 
 def verdict(console: Console, checks: Sequence[Check]) -> None:
-    """Each check with a ✓ or a ✗, and the sum."""
+    """Print each check with a ✓ or a ✗, and the result."""
     console.print("\n[bold]Verdict[/]")
     table = Table(box=None, show_header=False, padding=(0, 1))
     for check in checks:
@@ -78,35 +78,35 @@ def verdict(console: Console, checks: Sequence[Check]) -> None:
         table.add_row(mark, Text(check.claim), Text(check.seen, style="dim"))
     console.print(table)
     failed = sum(not check.holds for check in checks)
-    style, result = ("red", f"{failed} of {len(checks)} checks failed") if failed else ("green", "The span is right.")
+    style, result = ("red", f"{failed} of {len(checks)} checks failed") if failed else ("green", "The span is correct.")
     console.print(f"\n[bold {style}]{result}[/]")
 
 
 def where_to_look(
     console: Console, delivery: Delivery, trace_id: str, expected: Expected, viewer: str | None = None
 ) -> None:
-    """Where the spans are to be found, if they were really sent; else how to send them."""
+    """Print where to find the spans if they were sent, otherwise how to send them."""
     if viewer is not None:
         console.print(f"Look in Spotlight, {escape(viewer.removesuffix('/stream'))}, at trace [bold]{trace_id[:8]}[/]")
     elif delivery.sent_to is None:
-        console.print("[dim]Nothing was sent. With SENTRY_DSN set, the spans really go to Sentry.[/]")
+        console.print("[dim]Nothing was sent. Set SENTRY_DSN to send the spans to Sentry.[/]")
     if delivery.sent_to is None:
         return
     console.print(f"Sent to {escape(delivery.sent_to)}, trace id [bold]{trace_id}[/]")
-    console.print("Look in Sentry under Explore > Traces, and search for that trace id.")
+    console.print("In Sentry, open Explore > Traces and search for this trace id.")
     if expected.dialect == "gen_ai":
-        console.print("The model call also shows under Insights > AI Agents.")
+        console.print("The model call is also shown under Insights > AI Agents.")
     else:
-        console.print('Insights > AI Agents opens for a project only after a span of dialect "gen_ai".')
+        console.print('Insights > AI Agents is shown for a project only after a span in dialect "gen_ai".')
 
 
-def _tree(span: CapturedSpan, captured: Sequence[CapturedSpan], above: Tree | None = None) -> Tree:
+def _tree(span: CapturedSpan, captured: Sequence[CapturedSpan], parent: Tree | None = None) -> Tree:
     milliseconds = f"{1000 * span.duration:.0f} ms"
     style = "bold cyan" if span in model_spans([span]) else "bold"
     label = Text.assemble(
         (span.op or "(no op)", style), f"  {span.name}  ", (milliseconds, "magenta"), f"  {span.status or 'no status'}"
     )
-    branch = above.add(label) if above is not None else Tree(label, guide_style="dim")
+    branch = parent.add(label) if parent is not None else Tree(label, guide_style="dim")
     for child in captured:
         if not is_middleware(child) and parent_of(child, captured) == span:
             _tree(child, captured, branch)

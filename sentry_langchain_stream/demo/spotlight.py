@@ -1,4 +1,4 @@
-"""Spotlight, Sentry's viewer for one's own machine: where it is, and what it has received."""
+"""Finds a running Spotlight (Sentry's local viewer), and reads the spans that it has received."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..testing.envelopes import CapturedSpan, read_spans
 _BY_DEFAULT = "http://127.0.0.1:8969/stream"
 
 _PATIENCE = 2.0
-"""Seconds of silence after which Spotlight is taken to have told all it has."""
+"""Seconds without an event after which Spotlight is assumed to have sent everything it has."""
 
 
 def address() -> str:
-    """Where Spotlight takes envelopes: the URL in `SENTRY_SPOTLIGHT`, which the SDK reads too, or its usual port."""
-    stated = os.environ.get("SENTRY_SPOTLIGHT", "")
-    return stated if "://" in stated else _BY_DEFAULT
+    """Return Spotlight's URL: the one in `SENTRY_SPOTLIGHT`, which the SDK reads too, or the default one."""
+    configured = os.environ.get("SENTRY_SPOTLIGHT", "")
+    return configured if "://" in configured else _BY_DEFAULT
 
 
 def is_running(url: str) -> bool:
-    """Whether it is Spotlight that answers there."""
+    """Whether Spotlight answers at this URL."""
     try:
         health = httpx.URL(url).join("/health")
         answer = httpx.get(health, trust_env=False, timeout=_PATIENCE)
@@ -36,8 +36,8 @@ def is_running(url: str) -> bool:
 
 
 def options(url: str) -> dict[str, Any]:
-    """The options of `sentry_sdk.init` with which Spotlight shows AI spans."""
-    # It looks for them inside of their transaction. Older SDKs know no other place.
+    """Return the options of `sentry_sdk.init` with which Spotlight shows AI spans."""
+    # Spotlight reads AI spans only inside of their transaction. Older SDKs always put them there.
     inside = {"stream_gen_ai_spans": False} if _version() >= (2, 60) else {}
     return {"spotlight": url, **inside}
 
@@ -47,7 +47,7 @@ def _version() -> tuple[int, ...]:
 
 
 def received(url: str) -> Iterator[CapturedSpan]:
-    """The spans that Spotlight has, oldest first, until it falls silent: it does not say where they end."""
+    """Yield the spans that Spotlight has, oldest first, until no more arrive. Spotlight does not mark the end."""
     try:
         with (
             httpx.Client(trust_env=False, timeout=_PATIENCE) as client,

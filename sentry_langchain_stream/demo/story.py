@@ -1,4 +1,4 @@
-"""The demo, from the question to the verdict."""
+"""Runs the demo, from the question to the verdict."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ ANSWER = Answer(
     cached_tokens=8,
     pause=0.04,
 )
-"""What the embedded endpoint answers, to any question."""
+"""The answer of the local endpoint to every question."""
 
 
-def tell(
+def run(
     console: Console,
     *,
     question: str = QUESTION,
@@ -46,10 +46,10 @@ def tell(
     pipeline_name: str = "support-bot",
     viewer: str | None = None,
 ) -> bool:
-    """Stream an answer through the service, show the spans that Sentry receives, and judge them.
+    """Stream an answer through the service, print the spans that Sentry receives, and check them.
 
-    With `OPENAI_API_KEY` in the environment the answer is OpenAI's; with `SENTRY_DSN` the spans are sent. `viewer` is
-    the URL of a running Spotlight that gets them too.
+    With `OPENAI_API_KEY` in the environment the answer comes from OpenAI. With `SENTRY_DSN` the spans are sent.
+    `viewer` is the URL of a running Spotlight that also gets them.
 
     Returns:
         Whether every check holds.
@@ -59,10 +59,10 @@ def tell(
     with (
         _quiet_server(),
         recording(os.environ.get("SENTRY_DSN") or None, **options) as delivery,
-        openai_or(replace(ANSWER, gate=pace.gate)) as ours,
+        openai_or(replace(ANSWER, gate=pace.gate)) as is_local,
     ):
-        expected = Expected(model, pipeline_name, dialect, ANSWER.total_tokens if ours else None)
-        # By default ChatOpenAI asks for the usage of a stream only where it knows the API to be OpenAI's.
+        expected = Expected(model, pipeline_name, dialect, ANSWER.total_tokens if is_local else None)
+        # By default ChatOpenAI requests the usage of a stream only if no base URL is set.
         chat = ChatOpenAI(model=model, stream_usage=True)
         with serving(create_app(chat, SentryStreamHandler(pipeline_name, dialect=dialect))) as url:
             show.header(console, question, expected, url)
@@ -90,7 +90,7 @@ def _delivered(delivery: Delivery) -> list[Check]:
 
 
 def _viewed(viewer: str, spans: Sequence[CapturedSpan]) -> list[Check]:
-    """Whether Spotlight has the model spans: the SDK does not say what became of what it sent there."""
+    """Check that Spotlight has the model spans. The SDK does not report whether sending to Spotlight succeeded."""
     missing = {span.span_id for span in model_spans(spans)}
     wanted = len(missing)
     if missing:
@@ -103,7 +103,7 @@ def _viewed(viewer: str, spans: Sequence[CapturedSpan]) -> list[Check]:
 
 @contextmanager
 def _quiet_server() -> Iterator[None]:
-    """Leave out uvicorn's traceback: what the service raises is shown as the issue that Sentry receives."""
+    """Hide uvicorn's traceback. An exception in the service is shown as the issue that Sentry receives."""
     logger = logging.getLogger("uvicorn.error")
     before = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Whether the spans are right: plain checks, computed from what Sentry receives."""
+"""Checks whether the spans that Sentry receives are correct."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ OPS: dict[Dialect, frozenset[str]] = {
 """The span ops that Sentry predefines for a model call, by dialect."""
 
 IN_FLIGHT = 0.05
-"""Seconds that the last token of a remote API may be on its way to the client when the span ends."""
+"""How long after the end of the span the last token of a remote API may reach the client, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the demo asked for."""
+    """The expected values."""
 
     model: str
     pipeline_name: str
     dialect: Dialect
     total_tokens: int | None
-    """What the endpoint reports; `None` if it is not ours, and so not known."""
+    """The tokens that the local endpoint reports; `None` with OpenAI's API, where they are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Check:
 
 
 def verdict(spans: Sequence[CapturedSpan], reading: Reading, expected: Expected) -> list[Check]:
-    """Check the spans of one request against what the client read and what was asked for.
+    """Check the spans of one request against what the client received and the expected values.
 
-    Without exactly one model span there is nothing to check further: the list ends there.
+    If there is not exactly one model span, the list ends with that check.
     """
     arrived = reading.failure is None and bool(reading.tokens)
     checks = [
@@ -61,7 +61,7 @@ def verdict(spans: Sequence[CapturedSpan], reading: Reading, expected: Expected)
 
 
 def parent_of(span: CapturedSpan, spans: Sequence[CapturedSpan]) -> CapturedSpan | None:
-    """The span above, leaving out middleware: older SDKs make spans of it, one per layer and message."""
+    """Return the parent of a span, skipping middleware. Older SDKs make a span per middleware layer and message."""
     by_id = {each.span_id: each for each in spans}
     parent = by_id.get(span.parent_id or "")
     while parent is not None and is_middleware(parent):
@@ -70,7 +70,7 @@ def parent_of(span: CapturedSpan, spans: Sequence[CapturedSpan]) -> CapturedSpan
 
 
 def is_middleware(span: CapturedSpan) -> bool:
-    """Whether it is a span that Sentry's framework integration made of a middleware."""
+    """Whether a span was made for a middleware by Sentry's framework integration."""
     return span.op.startswith("middleware.")
 
 
@@ -91,7 +91,7 @@ def _of_call(
         yield Check("ai.total_tokens is as reported", reported and bool(total), f"{total}")
     else:
         yield _equal("ai.total_tokens", total, expected.total_tokens, "as reported")
-    yield _equal("ai.model_id", call.attributes.get("ai.model_id"), expected.model, "as asked for")
+    yield _equal("ai.model_id", call.attributes.get("ai.model_id"), expected.model, "as requested")
     yield _equal("pipeline_name", call.attributes.get("pipeline_name"), expected.pipeline_name, "as given")
 
 
@@ -100,7 +100,7 @@ def _open_while_read(call: CapturedSpan, reading: Reading, grace: float) -> Chec
     if not reading.times:
         return Check(claim, False, "no token was read")
     first, last = reading.times[0] - call.start, reading.times[-1] - call.start
-    seen = f"last read at {last:.3f} s, closed at {call.duration:.3f} s"
+    seen = f"last token read at {last:.3f} s, span closed at {call.duration:.3f} s"
     return Check(claim, first > 0 and last < call.duration + grace, seen)
 
 

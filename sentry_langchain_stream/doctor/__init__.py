@@ -1,13 +1,13 @@
-"""The doctor: is this application's Sentry set up so that AI spans arrive, and are right?
+"""The doctor checks whether an application's Sentry is set up so that AI spans arrive and are correct.
 
-    command -> application   the user's own initialisation, or a plain one
-               probe         a streamed answer through the real handler and the application's own client
-               environment   checks of versions and of what stands in the environment
-               setup         checks of the client and its options
-               received      checks of what the probe would have sent
-               delivery      sends it, and notes the server's answer
-               case          what the checks look at
-               findings      what each of them says
+    command -> application   runs the application's own initialisation, or a plain one
+               probe         streams an answer through the real handler and the application's own client
+               environment   checks versions and environment variables
+               setup         checks the client and its options
+               received      checks what the probe would have sent
+               delivery      sends the probe, and records the server's answer
+               case          the input of the checks
+               findings      the result of a check
 
-Needs no extra: whoever wants to know stands in production.
+Needs no extra, because it runs in production.
 """

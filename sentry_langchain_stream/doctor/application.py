@@ -1,4 +1,4 @@
-"""The application's own initialisation, or a plain one."""
+"""Initialises Sentry as the application does, or plainly."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from typing import Any
 
 import sentry_sdk
 
-from .findings import Finding, said
+from .findings import Finding, error_text
 
 NAME = "app"
 
 
 class NoSuchApplication(Exception):
-    """What was asked for is not there."""
+    """The module or function that `--app` names does not exist."""
 
 
 def initialise(target: str | None) -> Finding:
     """Set up Sentry as the application does.
 
     Args:
-        target: `module`, which is imported, or `module:function`, which then is called; the current directory
-            is searched first. `None` is a plain `sentry_sdk.init`, with the DSN of the environment.
+        target: `module` is imported. With `module:function`, the function is also called. The current directory is
+            searched first. `None` calls a plain `sentry_sdk.init`, with the DSN from the environment.
 
     Raises:
-        NoSuchApplication: There is no such module, or nothing of that name in it.
+        NoSuchApplication: There is no such module, or it has no such function.
     """
     try:
         if target is None:
             sentry_sdk.init(traces_sample_rate=1.0)
-            told = "none named, so this is sentry_sdk.init(traces_sample_rate=1.0) with SENTRY_DSN of the environment"
             return Finding(
-                NAME, "ok", told, "To check your own set-up, name what initialises it: --app module:function."
+                NAME,
+                "ok",
+                "no --app, so this is sentry_sdk.init(traces_sample_rate=1.0) with SENTRY_DSN from the environment",
+                "To check your own set-up, pass the function that initialises Sentry: --app module:function.",
             )
         return Finding(NAME, "ok", _load(target))
     except NoSuchApplication:
@@ -45,10 +47,10 @@ def initialise(target: str | None) -> Finding:
         return Finding(
             NAME,
             "fail",
-            f"{target or 'sentry_sdk.init'} raised {said(error)}",
-            "Look at SENTRY_DSN."
+            f"{target or 'sentry_sdk.init'} raised {error_text(error)}",
+            "Check SENTRY_DSN."
             if target is None
-            else "Mend that first, or name the function that sets up Sentry only.",
+            else "Fix that first, or pass a function that only initialises Sentry.",
         )
 
 
@@ -61,24 +63,24 @@ def _load(target: str) -> str:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # a module of its own imports is missing
-        raise NoSuchApplication(f"there is no module {error.name!r}, not even in {here}") from None
+            raise  # a module that the application imports is missing
+        raise NoSuchApplication(f"there is no module {error.name!r}, also not in {here}") from None
     if not path:
         return f"{module} was imported"
     try:
         found: Any = reduce(getattr, path.split("."), imported)
     except AttributeError:
         raise NoSuchApplication(f"there is no {path!r} in {module}") from None
-    if not _callable_as_it_is(found):
-        return f"{module} was imported; {path} is no function without arguments, and was not called"
+    if not _needs_no_arguments(found):
+        return f"{module} was imported; {path} needs arguments or is not a function, so it was not called"
     result = found()
     if inspect.iscoroutine(result):
         asyncio.run(result)
     return f"{module} was imported, and {path}() called"
 
 
-def _callable_as_it_is(found: object) -> bool:
-    """Whether it can be called without arguments. An ASGI or WSGI application cannot: to import it was enough."""
+def _needs_no_arguments(found: object) -> bool:
+    """Whether an object can be called without arguments. An ASGI or WSGI application cannot, and is only imported."""
     if not callable(found):
         return False
     try:

@@ -1,4 +1,4 @@
-"""What the checks look at."""
+"""The input of the checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .probe import Probe
 
 
 def installed(distribution: str) -> str | None:
-    """The version of an installed distribution, or `None`."""
+    """Return the version of an installed distribution, or `None`."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -21,12 +21,12 @@ def installed(distribution: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the checks look at."""
+    """The input of the checks."""
 
     client: Any
-    """The application's Sentry client, which is the active one; or, if there is none, the SDK's stand-in."""
+    """The active Sentry client. If there is none, the SDK's placeholder for it."""
     probe: Probe | None = None
-    """What became of the probe; `None` if it could not run, because nothing would have been recorded."""
+    """The result of the probe; `None` if it did not run, because nothing would have been recorded."""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     installed: Callable[[str], str | None] = installed
-    """The version of an installed distribution, or `None`."""
+    """Returns the version of an installed distribution, or `None`."""

@@ -18,7 +18,7 @@ from ..doctor import environment, received, setup
 from .application import NoSuchApplication, initialise
 from .case import Case
 from .delivery import deliver
-from .findings import Finding, exit_code, said
+from .findings import Finding, error_text, exit_code
 from .probe import Probe, run
 
 Check = Callable[[Case], Finding]
@@ -52,29 +52,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code: 0, 1 if a check failed, 2 if what was asked for makes no sense.
+        The exit code: 0, 1 if a check failed, 2 for a wrong argument.
     """
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        # What the application prints is not what the doctor says.
+        # The output of the application goes to stderr, so that stdout has only the findings.
         with redirect_stdout(sys.stderr):
-            findings = list(examine(asked.app, asked.timeout if asked.send else None))
+            findings = list(examine(options.app, options.timeout if options.send else None))
     except NoSuchApplication as error:
-        print(f"doctor: --app {asked.app}: {error}", file=sys.stderr)
+        print(f"doctor: --app {options.app}: {error}", file=sys.stderr)
         return 2
-    if asked.json:
+    if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         _print(findings)
-    return exit_code(findings, strict=asked.strict)
+    return exit_code(findings, strict=options.strict)
 
 
 def examine(app: str | None = None, seconds: float | None = None) -> Iterator[Finding]:
-    """Set up Sentry, run every check, and if wanted send the probe.
+    """Set up Sentry, run every check, and send the probe if asked to.
 
     Args:
         app: See `application.initialise`.
-        seconds: For how long to wait for the server's answer; `None` sends nothing.
+        seconds: How long to wait for the server's answer. `None` sends nothing.
     """
     initialised = initialise(app)
     yield initialised
@@ -94,29 +94,35 @@ def _probe(client: sentry_sdk.client.BaseClient) -> Probe | None:
 def _checked(check: Check, case: Case) -> Finding:
     try:
         return check(case)
-    except Exception as error:  # one check that fails must not hide what the others find
-        return Finding(check.__name__.replace("_", "-"), "warning", f"this check itself failed with {said(error)}")
+    except Exception as error:  # a check that raises must not hide the other findings
+        return Finding(
+            check.__name__.replace("_", "-"), "warning", f"this check itself failed with {error_text(error)}"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sentry_langchain_stream doctor",
-        description="Is this application's Sentry set up so that AI spans arrive, and are right? One line per check. "
-        "Nothing is sent without --send.",
+        description="Check whether this application's Sentry is set up so that AI spans arrive and are correct. Prints "
+        "one line per check. Sends nothing without --send.",
         epilog="exit code: 0, 1 if a check failed, 2 for a wrong argument",
     )
     parser.add_argument(
         "--app",
         metavar="MODULE[:FUNCTION]",
         type=_target,
-        help="import this module, and call this function, to set up Sentry as your application does; "
-        "without it, Sentry is set up plainly with SENTRY_DSN",
+        help="import this module and call this function, to set up Sentry as your application does; "
+        "without --app, only sentry_sdk.init with SENTRY_DSN is called",
     )
-    parser.add_argument("--json", action="store_true", help="print a list of objects: name, level, told, remedy")
+    parser.add_argument("--json", action="store_true", help="print a list of objects: name, level, found, remedy")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
-    parser.add_argument("--send", action="store_true", help="send a probe trace to the DSN, and wait for the answer")
+    parser.add_argument("--send", action="store_true", help="send a probe trace to the DSN and wait for the answer")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, default=10.0, help="how long to wait for that (default: 10)"
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=10.0,
+        help="how long to wait for the answer (default: 10)",
     )
     return parser
 
@@ -137,7 +143,7 @@ def _seconds(text: str) -> float:
 
 def _print(findings: Sequence[Finding]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # an application may raise in any script
+        sys.stdout.reconfigure(errors="backslashreplace")  # an error message may contain any character
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
@@ -145,6 +151,6 @@ def _print(findings: Sequence[Finding]) -> None:
         if coloured:
             level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
         remedy = f". {finding.remedy}" if finding.remedy else ""
-        print(f"{level}  {finding.name:<{width}}  {finding.told}{remedy}")
+        print(f"{level}  {finding.name:<{width}}  {finding.found}{remedy}")
     counts = {each: sum(finding.level == each for finding in findings) for each in _COLOURS}
     print(f"\n{counts['ok']} ok, {counts['warning']} to look at, {counts['fail']} failed")

@@ -1,4 +1,4 @@
-"""Checks of versions, and of what stands in the environment."""
+"""Checks of versions and of environment variables."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SUPPORTED: dict[str, tuple[tuple[int, int], int]] = {
     "langchain-core": ((1, 0), 2),
     "langgraph": ((1, 0), 2),
 }
-"""Distributions, the oldest version that is supported, and the major version from which on none is."""
+"""Distribution -> the oldest supported version, and the first major version that is not supported."""
 
 OLDEST_PYTHON = (3, 10)
 
 ELSEWHERE = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_PROXY")
-"""Variables with which `ChatOpenAI` no longer asks for the usage of a stream by itself, even if they are empty."""
+"""Variables that keep `ChatOpenAI` from requesting the usage of a stream by default, even if they are empty."""
 
 
 def python(case: Case) -> Finding:
-    """The interpreter."""
+    """Check the version of Python."""
     version = platform.python_version()
     if _numbers(version) < OLDEST_PYTHON:
         return Finding("python", "fail", version, "Use Python 3.10 or newer.")
@@ -30,14 +30,14 @@ def python(case: Case) -> Finding:
         return Finding(
             "python",
             "warning",
-            f"{version}, on which LangChain does not pass callbacks on inside async nodes of a graph",
-            "Use Python 3.11 or newer, or pass the node's config on by hand.",
+            f"{version}, where LangChain does not pass on callbacks inside async nodes of a graph",
+            "Use Python 3.11 or newer, or pass the node's config on yourself.",
         )
     return Finding("python", "ok", version)
 
 
 def package(case: Case) -> Finding:
-    """This package."""
+    """Check the version of this package."""
     version = case.installed("sentry-langchain-stream")
     if version is None:
         return Finding("sentry-langchain-stream", "warning", "imported, but not installed", "Install it with pip.")
@@ -45,24 +45,24 @@ def package(case: Case) -> Finding:
 
 
 def sentry_sdk(case: Case) -> Finding:
-    """Sentry's SDK."""
+    """Check the version of Sentry's SDK."""
     return _version("sentry-sdk", case)
 
 
 def langchain_core(case: Case) -> Finding:
-    """LangChain."""
+    """Check the version of LangChain."""
     return _version("langchain-core", case)
 
 
 def langgraph(case: Case) -> Finding:
-    """LangGraph, which is not needed."""
+    """Check the version of LangGraph, which is optional."""
     if case.installed("langgraph") is None:
-        return Finding("langgraph", "ok", "not installed, and not needed")
+        return Finding("langgraph", "ok", "not installed (optional)")
     return _version("langgraph", case)
 
 
 def stream_usage(case: Case) -> Finding:
-    """Whether the usage of a stream is the provider's or an estimate."""
+    """Check whether streamed answers get the provider's usage or an estimate."""
     name = "stream-usage"
     if case.installed("langchain-openai") is None:
         return Finding(name, "ok", "langchain-openai is not installed")
@@ -71,12 +71,12 @@ def stream_usage(case: Case) -> Finding:
         return Finding(
             name,
             "ok",
-            "ChatOpenAI asks for the usage of a stream, unless it is given a base URL or a client of its own",
+            "ChatOpenAI requests the usage of a stream, unless it has its own base URL or client",
         )
     return Finding(
         name,
         "warning",
-        f"{' and '.join(variables)} is set, so ChatOpenAI asks for no usage when it streams, and tokens are estimates",
+        f"{' and '.join(variables)} is set, so ChatOpenAI requests no usage when it streams, and tokens are estimated",
         "Pass stream_usage=True to ChatOpenAI.",
     )
 
@@ -93,5 +93,5 @@ def _version(distribution: str, case: Case) -> Finding:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Major and minor version."""
+    """Return the major and minor version."""
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])

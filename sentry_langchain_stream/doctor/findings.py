@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ Level = Literal["ok", "warning", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check says, on one line."""
+    """The result of a check, printed on one line."""
 
     name: str
-    """The check's name, which stays the same from release to release."""
+    """The name of the check. It does not change from release to release."""
     level: Level
-    told: str
-    """What was found, a sentence without its full stop."""
+    found: str
+    """What was found: a sentence without its full stop."""
     remedy: str | None = None
-    """How to mend it, in whole sentences; with `ok`, how to have it otherwise."""
+    """How to fix it, in whole sentences. With level `ok`: how to change it."""
 
 
 def exit_code(findings: Iterable[Finding], *, strict: bool) -> int:
-    """0, or 1 if a check failed; when strict, warnings count as failures."""
+    """Return 1 if a check failed, else 0. With `strict`, a warning counts as a failure."""
     failures = {"fail", "warning"} if strict else {"fail"}
     return int(any(finding.level in failures for finding in findings))
 
 
-def said(error: BaseException) -> str:
-    """An exception on one line, cut where it gets long."""
+def error_text(error: BaseException) -> str:
+    """Return an exception on one line, its message cut to 300 characters."""
     text = " ".join(str(error).split())
     text = text if len(text) <= 300 else f"{text[:300]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""A streamed answer through the real handler and the application's own client, of which nothing is sent."""
+"""Streams an answer through the real handler and the application's own client, without sending anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .._runtime.containment import logger
 from ..handler import SentryStreamHandler
 from ..testing.envelopes import CapturedSpan, read_spans
 from ..testing.keeper import Keeper
-from .findings import said
+from .findings import error_text
 
 PIPELINE = "sentry-langchain-stream doctor"
 MODEL = "doctor-probe"
@@ -34,42 +34,42 @@ INPUT_TOKENS, OUTPUT_TOKENS = 4, 3
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What became of a probe."""
+    """The result of a probe."""
 
     spans: tuple[CapturedSpan, ...] = ()
     """The spans of its trace, as they would have been sent."""
     envelopes: tuple[Envelope, ...] = ()
-    """The envelopes in which they stand."""
+    """The envelopes that contain these spans."""
     lost: tuple[str, ...] = ()
-    """What the SDK says that it dropped: category and reason."""
+    """What the SDK reports as dropped: category and reason."""
     warned: tuple[str, ...] = ()
-    """What the handler logged."""
+    """The messages that the handler logged."""
     sample_rate: object = None
-    """The rate at which the application samples a trace like this one; whatever the application says."""
+    """The rate at which the application samples a trace like this one. It may be any value."""
     sampler_error: str | None = None
-    """What the application's `traces_sampler` raised."""
+    """The exception that the application's `traces_sampler` raised."""
     failure: str | None = None
-    """What the stream itself raised."""
+    """The exception that the stream raised."""
 
     @property
     def trace_id(self) -> str | None:
-        """The trace to look for."""
+        """The id of the trace to look for."""
         return self.spans[0].trace_id if self.spans else None
 
 
 def run(client: Any) -> Probe:
-    """Stream an answer of a fake model with this client, which must be the active one and have tracing on.
+    """Stream an answer of a fake model with this client, which must be active and have tracing on.
 
-    The client's options, hooks, integrations and scopes are the application's. Only its transport is replaced
-    meanwhile, and its sampling: the probe is always sampled, and what the application would have said is noted.
+    The client's options, hooks, integrations and scopes are the application's. Only the transport and the sampling are
+    replaced during the probe. The probe is always sampled, and the rate that the application would use is recorded.
     """
     warned: list[str] = []
     failure = None
     with _kept(client) as kept, _always_sampled(client) as sampled, _noting(warned):
         try:
             _stream()
-        except Exception as error:  # a callback that the application has registered for all runs may raise
-            failure = said(error)
+        except Exception as error:  # a callback that the application registered for all runs may raise
+            failure = error_text(error)
         client.flush(timeout=2.0)
     sent = [(envelope, list(_spans(envelope))) for envelope in map(Envelope.deserialize, kept.envelopes)]
     trace = next((span.trace_id for _, spans in sent for span in spans if _is_ours(span)), None)
@@ -87,19 +87,19 @@ def run(client: Any) -> Probe:
 
 def _stream() -> None:
     handler = SentryStreamHandler(PIPELINE)
-    chain = RunnableLambda(str) | ChatProbe(cache=False)  # an application's cache may be somewhere in the network
+    chain = RunnableLambda(str) | ChatProbe(cache=False)  # the application's cache may be on a server
     config: RunnableConfig = {"callbacks": [handler]}
-    # LangSmith's tracer, which the environment can switch on, would send the probe there.
+    # LangSmith's tracer, which the environment can turn on, would send the probe to LangSmith.
     with tracing_context(enabled=False), sentry_sdk.isolation_scope() as isolation:
         isolation.set_new_propagation_context()
         scope = sentry_sdk.get_current_scope()
-        scope.span = None  # an application's initialisation may leave one behind
+        scope.span = None  # the application's initialisation may leave a span active
         for _ in chain.stream(QUESTION, config):
             pass
 
 
 class ChatProbe(BaseChatModel):
-    """A model that answers at once, piece by piece, and reports its usage."""
+    """A model that streams its answer without delay, and reports usage."""
 
     model_name: str = MODEL
 
@@ -139,20 +139,20 @@ class ChatProbe(BaseChatModel):
 
 
 def _spans(envelope: Envelope) -> Iterator[CapturedSpan]:
-    """The spans in an envelope that was read back from its bytes."""
+    """Yield the spans in an envelope that was read back from its bytes."""
     for item in envelope.items:
         if item.type in ("transaction", "span"):
             yield from read_spans(str(item.type), json.loads(item.payload.get_bytes()))
 
 
 def _is_ours(span: CapturedSpan) -> bool:
-    """Whether a span is the probe's: a hook may have changed its name or its attributes."""
+    """Whether a span belongs to the probe. A hook may have changed its name or its attributes."""
     return PIPELINE in (span.name, span.attributes.get("gen_ai.pipeline.name")) or MODEL in span.name
 
 
 @contextmanager
 def _kept(client: Any) -> Iterator[Keeper]:
-    """Nothing leaves the process by this client, not to Sentry and not to Spotlight."""
+    """Keep what this client would send to Sentry and to Spotlight."""
     keep = Keeper()
     before = client.transport, getattr(client, "spotlight", None)
     client.transport, client.spotlight = keep, None
@@ -164,7 +164,7 @@ def _kept(client: Any) -> Iterator[Keeper]:
 
 @dataclass(slots=True)
 class _Sampling:
-    """What the application says to a root."""
+    """The result of the application's sampling for the root of the probe."""
 
     rate: object
     error: str | None = None
@@ -181,7 +181,7 @@ def _always_sampled(client: Any) -> Iterator[_Sampling]:
             try:
                 sampling.rate = sampler(context)
             except Exception as error:
-                sampling.error = said(error)
+                sampling.error = error_text(error)
         return 1.0
 
     options["traces_sampler"] = always
@@ -193,7 +193,7 @@ def _always_sampled(client: Any) -> Iterator[_Sampling]:
 
 @contextmanager
 def _noting(messages: list[str]) -> Iterator[None]:
-    """Note what the handler logs meanwhile."""
+    """Record what the handler logs in the block."""
 
     class Note(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -1,4 +1,4 @@
-"""Checks of what the probe would have sent: is it all there, is it right, and does it survive Sentry's scrubber?"""
+"""Checks of what the probe would have sent: complete, correct, and not removed by Sentry's scrubber."""
 
 from __future__ import annotations
 
@@ -29,35 +29,38 @@ EXPECTED: dict[str, AttributeValue] = spell(
     ],
     "gen_ai",
 )
-"""What the model span of the probe must tell."""
+"""The attributes that the model span of the probe must have."""
 
 RECIPE = frozenset({"ai.total_tokens", "pipeline_name"})
-"""Our keys that the original recipe asks for and that Sentry's conventions do not have."""
+"""The keys that the LLM Monitoring recipe asks for and that are not in Sentry's conventions."""
 
 _OURS = frozenset(key for fact in Fact for keys in fact.value for key in keys)
 _SENSITIVE = re.compile(r"token|auth|secret|password|passwd|credentials|api_?key|private_?key", re.IGNORECASE)
 
 
 def probe(case: Case) -> Finding:
-    """Whether the probe's spans come out: one of the model call, below one of the pipeline."""
+    """Check the probe's spans: one for the model call, as a child of one for the pipeline."""
     name = "probe"
     if case.probe is None:
-        return Finding(name, "fail", "not run: without a client and tracing there is nothing to see")
+        return Finding(name, "fail", "not run: there is no client, or tracing is off")
     if case.probe.failure is not None:
-        told = f"the probe stream itself failed: {case.probe.failure}"
-        return Finding(name, "fail", told, "Look at the callbacks that your application registers for every run.")
+        found = f"the probe stream itself failed: {case.probe.failure}"
+        return Finding(name, "fail", found, "Check the callbacks that your application registers for every run.")
     calls = model_spans(case.probe.spans)
-    lost = f" The SDK says that it dropped: {', '.join(case.probe.lost)}." if case.probe.lost else ""
+    lost = f" The SDK reports as dropped: {', '.join(case.probe.lost)}." if case.probe.lost else ""
     if len(calls) != 1:
-        told = f"a streamed answer makes {len(calls)} model spans, not 1"
-        look = "Look at before_send_transaction, before_send_span, ignore_spans and your event processors."
-        mend = look if not calls else f"They come from {', '.join(sorted({span.origin for span in calls}))}; keep one."
-        return Finding(name, "fail", told, f"{mend}{lost}")
+        found = f"a streamed answer makes {len(calls)} model spans, not 1"
+        remedy = "Check before_send_transaction, before_send_span, ignore_spans and your event processors."
+        if calls:
+            remedy = f"They come from {', '.join(sorted({span.origin for span in calls}))}. Keep only one source."
+        return Finding(name, "fail", found, f"{remedy}{lost}")
     wrong = list(_misnamed(calls[0], case.probe.spans))
     if wrong:
-        return Finding(name, "fail", "; ".join(wrong), f"Look at your hooks and event processors.{lost}")
+        return Finding(name, "fail", "; ".join(wrong), f"Check your hooks and event processors.{lost}")
     if case.probe.warned:
-        return Finding(name, "warning", f"the handler warned: {' '.join(case.probe.warned)}", "Do as it says.")
+        return Finding(
+            name, "warning", f"the handler warned: {' '.join(case.probe.warned)}", "Follow the advice in the warning."
+        )
     shape = {"transaction": "in the transaction", "span": "as a span item"}[calls[0].shape]
     return Finding(name, "ok", f"a streamed answer makes one model span, {calls[0].op!r}, sent {shape}")
 
@@ -65,18 +68,18 @@ def probe(case: Case) -> Finding:
 def _misnamed(call: CapturedSpan, spans: Sequence[CapturedSpan]) -> Iterable[str]:
     should = op("chat", "gen_ai"), span_name("chat", "gen_ai", PIPELINE, MODEL)
     if (call.op, call.name) != should:
-        yield f"the model span is {call.op!r}, {call.name!r}, and should be {should[0]!r}, {should[1]!r}"
+        yield f"the model span is {call.op!r}, {call.name!r}, but should be {should[0]!r}, {should[1]!r}"
     root = next((span for span in spans if span.is_root), None)
     if root is None:
-        yield "the span of the pipeline, above the model's, is missing"
+        yield "the span of the pipeline, the parent of the model span, is missing"
     elif (root.op, root.name) != (op("pipeline", "gen_ai"), PIPELINE):
-        yield f"the span of the pipeline is {root.op!r}, {root.name!r}, and should be named after the pipeline"
+        yield f"the span of the pipeline is {root.op!r}, {root.name!r}, but should have the pipeline's name"
     elif call.parent_id != root.span_id:
-        yield "the model span is not below the span of the pipeline"
+        yield "the model span is not a child of the pipeline's span"
 
 
 def attributes(case: Case) -> Finding:
-    """Whether the model span tells what it must, value by value."""
+    """Check the required attributes of the model span, value by value."""
     name = "attributes"
     call = _call(case)
     if call is None:
@@ -87,9 +90,9 @@ def attributes(case: Case) -> Finding:
         if not _same(call.attributes.get(key), value)
     ]
     if wrong:
-        mend = "Look at before_send_transaction, before_send_span, event_scrubber and your event processors."
-        return Finding(name, "fail", "; ".join(wrong), mend)
-    return Finding(name, "ok", "model, pipeline, tokens, timing and outcome are there, with the right values")
+        remedy = "Check before_send_transaction, before_send_span, event_scrubber and your event processors."
+        return Finding(name, "fail", "; ".join(wrong), remedy)
+    return Finding(name, "ok", "model, pipeline, tokens, timing and outcome are present and correct")
 
 
 def _same(seen: object, expected: object) -> bool:
@@ -97,7 +100,7 @@ def _same(seen: object, expected: object) -> bool:
 
 
 def conventions(case: Case) -> Finding:
-    """Whether the keys of AI attributes, and the types of their values, are those of Sentry's conventions."""
+    """Check that the keys of AI attributes and the types of their values match Sentry's conventions."""
     name = "conventions"
     spans = case.probe.spans if case.probe is not None else ()
     if _call(case) is None:
@@ -114,16 +117,16 @@ def conventions(case: Case) -> Finding:
             mistyped.append(f"{key} is a {type(value).__name__}, neither a scalar nor a list of strings")
         elif key.startswith(("gen_ai.", "ai.")) and key not in (_OURS if known is None else RECIPE):
             unknown.append(key)
-    mend = "Look at who sets them: a hook, an event processor, or a package beside this one."
+    remedy = "Find out what sets them: a hook, an event processor or another package."
     if mistyped:
-        return Finding(name, "fail", "; ".join(mistyped), mend)
+        return Finding(name, "fail", "; ".join(mistyped), remedy)
     if unknown:
-        return Finding(name, "warning", f"Sentry does not know {', '.join(unknown)}", mend)
+        return Finding(name, "warning", f"not in Sentry's conventions: {', '.join(unknown)}", remedy)
     table = (
         "this package's own table" if known is None else f"sentry-conventions {case.installed('sentry-conventions')}"
     )
-    deeper = "For a check of all types, pip install sentry-conventions." if known is None else None
-    return Finding(name, "ok", f"{len(pairs)} AI attributes are as in {table}", deeper)
+    remedy_if_ok = "To check all types, pip install sentry-conventions." if known is None else None
+    return Finding(name, "ok", f"{len(pairs)} AI attributes match {table}", remedy_if_ok)
 
 
 def _is_ai(key: str) -> bool:
@@ -131,7 +134,7 @@ def _is_ai(key: str) -> bool:
 
 
 def _kind(value: object) -> str:
-    """The type of a value, in the words of the conventions."""
+    """Return the type of a value, as the conventions name it."""
     for kind, types in (("boolean", bool), ("integer", int), ("double", float), ("string", str)):
         if isinstance(value, types):
             return kind
@@ -140,7 +143,7 @@ def _kind(value: object) -> str:
 
 
 def _conventions() -> dict[str, str] | None:
-    """The type of every key of Sentry's conventions, or `None` if the package is not installed."""
+    """Return the type of every key in Sentry's conventions, or `None` if the package is not installed."""
     try:
         from sentry_conventions.attributes import ATTRIBUTE_METADATA
     except ImportError:
@@ -149,27 +152,28 @@ def _conventions() -> dict[str, str] | None:
 
 
 def scrubber(case: Case) -> Finding:
-    """Which attributes Sentry's default data scrubber would remove when they arrive."""
+    """Check which attributes Sentry's default data scrubber would remove on arrival."""
     name = "scrubber"
     if _call(case) is None or case.probe is None:
         return _not_checked(name)
     keys = sorted({key for span in case.probe.spans for key in span.attributes})
     try:
         removed = _scrubbed(keys)
-        by = "Sentry's real scrubber, with its default settings, removes"
+        by = "Sentry's real scrubber, with default settings, removes"
     except ImportError:
         removed = [key for key in keys if _SENSITIVE.search(key) and not _is_conventional(key)]
-        by = "by its rule, Sentry's default scrubber removes"
+        by = "by this package's copy of its rule, Sentry's default scrubber removes"
     surprising = [key for key in removed if key not in RECIPE]
     if surprising:
         return Finding(
             name,
             "warning",
             f"{by} {', '.join(surprising)}",
-            "Give these keys other names, or list them in the project's settings under Safe Fields.",
+            "Rename these keys, or add them to Safe Fields in the project's settings.",
         )
     if removed:
-        return Finding(name, "ok", f"{by} {', '.join(removed)}, as expected: gen_ai.usage.total_tokens tells the same")
+        found = f"{by} {', '.join(removed)}, as expected: gen_ai.usage.total_tokens has the same value"
+        return Finding(name, "ok", found)
     return Finding(name, "ok", f"{by} nothing")
 
 
@@ -179,7 +183,7 @@ def _is_conventional(key: str) -> bool:
 
 
 def _scrubbed(keys: Sequence[str]) -> list[str]:
-    """The keys that the server's own code removes. Raises `ImportError` where it is not installed."""
+    """Return the keys that the server's own code removes. Raises `ImportError` if sentry-relay is not installed."""
     from sentry_relay.processing import convert_datascrubbing_config, pii_strip_event
 
     settings = {
@@ -189,7 +193,7 @@ def _scrubbed(keys: Sequence[str]) -> list[str]:
         "sensitiveFields": [],
         "excludeFields": [],
     }
-    # Only keys are of interest, so every value is one that nobody would remove for itself.
+    # Only the keys matter, so every value is one that the scrubber never removes.
     span = {"op": "gen_ai.chat", "data": dict.fromkeys(keys, 1)}
     event: Any = {"type": "transaction", "spans": [span]}
     (left,) = pii_strip_event(convert_datascrubbing_config(settings), event)["spans"]
@@ -197,10 +201,10 @@ def _scrubbed(keys: Sequence[str]) -> list[str]:
 
 
 def _call(case: Case) -> CapturedSpan | None:
-    """The model span, if it is the only one."""
+    """Return the model span, or `None` if there is not exactly one."""
     calls = model_spans(case.probe.spans) if case.probe is not None else []
     return calls[0] if len(calls) == 1 else None
 
 
 def _not_checked(name: str) -> Finding:
-    return Finding(name, "warning", "not checked: the probe made no single model span")
+    return Finding(name, "warning", "not checked: the probe did not make exactly one model span")

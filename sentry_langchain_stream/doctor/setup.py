@@ -1,4 +1,4 @@
-"""Checks of the client and of the options that it was made with."""
+"""Checks of the client and its options."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._to_sentry.span_models import StreamedSpans
 from .._vocabulary.providers import PROVIDERS
 from ..testing.keeper import Keeper
 from .case import Case
-from .findings import Finding, said
+from .findings import Finding, error_text
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "openai": ("langchain-openai",),
@@ -21,27 +21,27 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "huggingface_hub": ("langchain-huggingface",),
     "litellm": ("langchain-litellm",),
 }
-"""Sentry's integrations that trace the client library below a LangChain package, and these packages."""
+"""Sentry integration that traces a provider's client library -> LangChain packages that use that library."""
 
 KEPT_OFF = frozenset({"openai", "anthropic", "google_genai"})
-"""Those that Sentry's LangchainIntegration keeps off, unless they are passed by hand."""
+"""The integrations that Sentry's LangchainIntegration keeps off, unless they are passed to `sentry_sdk.init`."""
 
 FOREIGN_TRACERS = (
     "openinference-instrumentation-langchain",
     "opentelemetry-instrumentation-langchain",
     "traceloop-sdk",
 )
-"""Distributions that make OpenTelemetry spans of LangChain's runs."""
+"""Distributions that make OpenTelemetry spans for LangChain's runs."""
 
 
 def client(case: Case) -> Finding:
-    """Whether there is a client."""
+    """Check that there is a Sentry client."""
     if not case.client.is_active():
         return Finding(
             "client",
             "fail",
             "there is no Sentry client, so the handler does nothing",
-            "Call sentry_sdk.init(...); if a function of yours does, name it: --app module:function.",
+            "Call sentry_sdk.init(...). If a function of your application does, pass it: --app module:function.",
         )
     options = case.client.options
     named = [f"{name} {options[name]}" for name in ("environment", "release") if options.get(name)]
@@ -49,72 +49,71 @@ def client(case: Case) -> Finding:
 
 
 def dsn(case: Case) -> Finding:
-    """Whether what is recorded goes anywhere."""
+    """Check that there is a valid DSN."""
     name = "dsn"
     if not case.client.is_active():
         return _no_client(name)
     text = case.client.options.get("dsn")
     if not text:
-        mend = "Set SENTRY_DSN, or pass dsn=... to sentry_sdk.init."
+        remedy = "Set SENTRY_DSN, or pass dsn=... to sentry_sdk.init."
         if getattr(case.client, "spotlight", None) is not None:
-            return Finding(name, "warning", "there is none: spans go to Spotlight only", mend)
-        return Finding(name, "fail", "there is none, so nothing is sent", mend)
+            return Finding(name, "warning", "there is none, so spans go to Spotlight only", remedy)
+        return Finding(name, "fail", "there is none, so nothing is sent", remedy)
     try:
         parsed = Keeper({"dsn": text}).parsed_dsn
     except ValueError as error:
-        return Finding(
-            name, "fail", f"it is none: {said(error)}", "Copy it from the project's settings, Client Keys (DSN)."
-        )
+        remedy = "Copy it from the project's settings, Client Keys (DSN)."
+        return Finding(name, "fail", f"it is not valid: {error_text(error)}", remedy)
     return Finding(name, "ok", f"project {parsed.project_id} at {parsed.netloc}" if parsed is not None else text)
 
 
 def sampling(case: Case) -> Finding:
-    """How many of the traces are recorded."""
+    """Check how many traces are recorded."""
     name = "sampling"
     if not case.client.is_active():
         return _no_client(name)
     options = case.client.options
-    mend = "Pass traces_sample_rate=1.0, or another rate up to that, to sentry_sdk.init."
+    remedy = "Pass traces_sample_rate=1.0, or a lower rate above 0, to sentry_sdk.init."
     if not has_tracing(options):
         why = (
             "enable_tracing is False"
             if options.get("enable_tracing") is False
             else "there is neither a traces_sample_rate nor a traces_sampler"
         )
-        return Finding(name, "fail", f"tracing is off: {why}", mend)
+        return Finding(name, "fail", f"tracing is off: {why}", remedy)
     if callable(options.get("traces_sampler")):
         return _sampler(name, case)
     rate = options.get("traces_sample_rate")
     if not _is_rate(rate):
-        return Finding(name, "fail", f"traces_sample_rate is {rate!r}, with which the SDK records nothing", mend)
+        return Finding(name, "fail", f"traces_sample_rate is {rate!r}, so the SDK records nothing", remedy)
     if not rate:
-        told = "traces_sample_rate is 0: no trace that starts here is recorded, only what continues a sampled one"
-        return Finding(name, "fail", told, mend)
+        found = "traces_sample_rate is 0, so only traces that continue a sampled one are recorded"
+        return Finding(name, "fail", found, remedy)
     return Finding(name, "ok", _share(float(rate)))
 
 
 def _is_rate(value: object) -> bool:
-    """Whether the SDK takes it for a sample rate: a number from 0 to 1."""
+    """Whether the SDK accepts a value as a sample rate: a number from 0 to 1."""
     return isinstance(value, (int, float, Decimal)) and 0 <= value <= 1  # NaN is not
 
 
 def _sampler(name: str, case: Case) -> Finding:
     probe = case.probe
     if probe is None:
-        return Finding(name, "warning", "there is a traces_sampler, which was not asked: the probe did not run")
+        return Finding(name, "warning", "there is a traces_sampler, but it was not called, as the probe did not run")
     if probe.sampler_error is not None:
-        told = f"traces_sampler raised on the probe, and so drops the trace: {probe.sampler_error}"
-        return Finding(name, "fail", told, "Let it return a rate for every trace, also outside of a request.")
+        found = f"traces_sampler raised on the probe, so the trace is dropped: {probe.sampler_error}"
+        return Finding(name, "fail", found, "Make it return a rate for every trace, also outside of a request.")
     rate = probe.sample_rate
     if not _is_rate(rate):
-        told = f"traces_sampler returned {rate!r} for the probe, which is no rate, and so drops the trace"
-        return Finding(name, "fail", told, "Let it return a number from 0 to 1 for every trace.")
+        found = f"traces_sampler returned {rate!r} for the probe, which is not a rate, so the trace is dropped"
+        return Finding(name, "fail", found, "Make it return a number from 0 to 1 for every trace.")
     if not rate:
         return Finding(
             name,
             "warning",
-            "traces_sampler drops the probe, a root with the op 'function' that is named after its pipeline",
-            "Let it return a rate above 0 for such roots, if you run chains outside of requests.",
+            "traces_sampler drops the probe, a root span with the op 'function' and the name of its pipeline",
+            "If you run chains outside of requests, make it return a rate above 0 for such root spans.",
         )
     return Finding(name, "ok", f"traces_sampler on the probe: {_share(float(rate))}")  # type: ignore[arg-type]
 
@@ -124,7 +123,7 @@ def _share(rate: float) -> str:
 
 
 def tracing_mode(case: Case) -> Finding:
-    """In which of its wire shapes the SDK sends spans."""
+    """Check the format in which the SDK sends spans."""
     name = "tracing-mode"
     if not case.client.is_active():
         return _no_client(name)
@@ -133,8 +132,8 @@ def tracing_mode(case: Case) -> Finding:
         return Finding(
             name,
             "fail",
-            f"the instrumenter is {options['instrumenter']!r}, so the SDK makes no spans of its own API",
-            "Leave out instrumenter=... in sentry_sdk.init.",
+            f"the instrumenter is {options['instrumenter']!r}, so Sentry's own span API makes no spans",
+            "Remove instrumenter=... from sentry_sdk.init.",
         )
     if isinstance(choose_backend(current_client()), StreamedSpans):
         if options.get("before_send_transaction") is not None:
@@ -142,22 +141,22 @@ def tracing_mode(case: Case) -> Finding:
                 name,
                 "warning",
                 'spans are streamed (trace_lifecycle="stream"), so before_send_transaction is never called',
-                "Do in before_send_span what it does.",
+                "Move its code to before_send_span.",
             )
         return Finding(name, "ok", 'spans are streamed (trace_lifecycle="stream")')
     if not options.get("stream_gen_ai_spans"):
-        return Finding(name, "ok", "spans go out inside of their transaction")
-    told = "spans go out inside of their transaction, gen_ai spans as span items beside it"
-    mend = "If your server is too old to show these, pass stream_gen_ai_spans=False."
+        return Finding(name, "ok", "spans are sent inside of their transaction")
+    found = "spans are sent inside of their transaction, gen_ai spans as separate span items"
+    remedy = "If your server is too old to show span items, pass stream_gen_ai_spans=False."
     if getattr(case.client, "spotlight", None) is not None:
         return Finding(
-            name, "warning", f"{told}, where Spotlight's AI view does not look", "Pass stream_gen_ai_spans=False."
+            name, "warning", f"{found}, which Spotlight's AI view does not read", "Pass stream_gen_ai_spans=False."
         )
-    return Finding(name, "ok", told, mend)
+    return Finding(name, "ok", found, remedy)
 
 
 def integrations(case: Case) -> Finding:
-    """Who else would make a span of a model call."""
+    """Check whether anything else makes a span of a model call."""
     name = "integrations"
     if not case.client.is_active():
         return _no_client(name)
@@ -172,35 +171,34 @@ def integrations(case: Case) -> Finding:
     if rivals:
         by_choice = sorted(KEPT_OFF & set(rivals))
         calls = ", ".join(package for packages in rivals.values() for package in packages)
-        told = f"Sentry's own integration ({', '.join(rivals)}) makes a second span of each model call of {calls}"
-        return Finding(
-            name, "fail" if by_choice else "warning", told, " ".join(_mend(rival, active) for rival in rivals)
-        )
+        found = f"Sentry's own integration ({', '.join(rivals)}) makes a second span of each model call of {calls}"
+        remedy = " ".join(_remedy(rival, active) for rival in rivals)
+        return Finding(name, "fail" if by_choice else "warning", found, remedy)
     tracers = [tracer for tracer in FOREIGN_TRACERS if case.installed(tracer)]
     bridge = sorted({"opentelemetry", "otlp"} & set(active))
     if tracers and bridge:
-        told = f"{', '.join(tracers)} may make spans of the same calls, which Sentry's {bridge[0]} integration takes in"
-        return Finding(name, "warning", told, "Do not instrument LangChain twice: leave that package out.")
+        found = f"{', '.join(tracers)} may make spans of the same calls, which Sentry's {bridge[0]} integration sends"
+        return Finding(name, "warning", found, "Do not instrument LangChain twice. Remove that package.")
     also = [
         note
         for note, is_so in (
-            ("LangchainIntegration leaves them to us", "langchain" in active),
-            ("SentryStreamIntegration gives every run a handler", "langchain_stream" in active),
-            ("LangSmith's tracer is on too, and is no conflict", _langsmith(case)),
+            ("LangchainIntegration leaves them to this package", "langchain" in active),
+            ("SentryStreamIntegration adds a handler to every run", "langchain_stream" in active),
+            ("LangSmith's tracer is on too, without a conflict", _langsmith(case)),
         )
         if is_so
     ]
-    return Finding(name, "ok", "; ".join(["nobody else makes spans of model calls", *also]))
+    return Finding(name, "ok", "; ".join(["nothing else makes spans of model calls", *also]))
 
 
-def _mend(rival: str, active: object) -> str:
+def _remedy(rival: str, active: object) -> str:
     names = {"openai": "OpenAI", "anthropic": "Anthropic", "google_genai": "GoogleGenAI", "boto3": "Boto3"}
     names |= {"cohere": "Cohere", "huggingface_hub": "HuggingfaceHub", "litellm": "LiteLLM"}
     integration = f"{names.get(rival, rival)}Integration"
     if rival not in KEPT_OFF:
         return f"If you call these models, pass disabled_integrations=[{integration}()] to sentry_sdk.init."
     if "langchain" not in active:  # type: ignore[operator]
-        return f"Leave Sentry's LangchainIntegration enabled, which keeps {integration} off."
+        return f"Leave Sentry's LangchainIntegration enabled. It keeps {integration} off."
     return f"Do not pass {integration} to sentry_sdk.init."
 
 
@@ -210,41 +208,41 @@ def _langsmith(case: Case) -> bool:
 
 
 def data_collection(case: Case) -> Finding:
-    """Whether prompts and answers are recorded, by the options and in the probe."""
+    """Check whether prompts and answers are recorded, by the options and in the probe."""
     name = "data-collection"
     if not case.client.is_active():
         return _no_client(name)
     options = case.client.options
     allowed = dict(zip(("inputs", "outputs"), allowed_content(current_client()), strict=True))
-    told = "; ".join(f"{direction} are {'' if on else 'not '}recorded" for direction, on in allowed.items())
+    found = "; ".join(f"{direction} are {'' if on else 'not '}recorded" for direction, on in allowed.items())
     seen = _content(case)
     if seen is not None and seen != allowed:
         differs = " and ".join(direction for direction in allowed if seen[direction] != allowed[direction])
         return Finding(
             name,
             "fail",
-            f"{told}, says the client, but in what would be sent it is the other way round for {differs}",
-            "Look at your hooks and event processors: one of them adds or removes gen_ai messages.",
+            f"by the client's options {found}, but in the probe it is the opposite for {differs}",
+            "Check your hooks and event processors. One of them adds or removes gen_ai messages.",
         )
     if options.get("send_default_pii") and not all(allowed.values()):
         return Finding(
             name,
             "warning",
-            f"{told}: data_collection decides, although send_default_pii is True",
-            'Say what you want in data_collection={"gen_ai": {"inputs": ..., "outputs": ...}} alone.',
+            f"{found}: data_collection takes precedence, although send_default_pii is True",
+            'Set what you want in data_collection={"gen_ai": {"inputs": ..., "outputs": ...}} only.',
         )
     if all(allowed.values()):
-        return Finding(name, "ok", told)
+        return Finding(name, "ok", found)
     wish = (
         'data_collection={"gen_ai": {"inputs": True, "outputs": True}}'
         if "data_collection" in options
         else "send_default_pii=True"
     )
-    return Finding(name, "ok", told, f"To see prompts, answers and conversations in Sentry, pass {wish}.")
+    return Finding(name, "ok", found, f"To see prompts, answers and conversations in Sentry, pass {wish}.")
 
 
 def _content(case: Case) -> dict[str, bool] | None:
-    """Which content stands in the model span of the probe."""
+    """Return which content the model span of the probe has."""
     calls = [span for span in case.probe.spans if span.op == "gen_ai.chat"] if case.probe is not None else []
     if not calls:
         return None

@@ -1,4 +1,4 @@
-"""See the spans that would leave the process, in one shape whatever the wire shape.
+"""Captures the spans that would be sent to Sentry, in one format for both span models.
 
 ```python
 from sentry_langchain_stream.testing import capture_spans
@@ -9,8 +9,8 @@ print(captured.tree())
 assert captured.find(op="gen_ai.chat").attributes["ai.total_tokens"] > 0
 ```
 
-In pytest, the fixture `captured_spans` does the same around a whole test. In a notebook, `captured` as the last line
-of a cell draws a timeline. What is shown is read back from the bytes of the envelopes, not from objects of the SDK.
+In pytest, the fixture `captured_spans` does the same for a whole test. In a notebook, `captured` as the last line of a
+cell draws a timeline. The spans are read back from the bytes of the envelopes, not from objects of the SDK.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _NOWHERE = "http://captured@127.0.0.1:9/1"
 
 @dataclass(slots=True, repr=False)
 class Captured:
-    """The envelopes that were kept from leaving, and what is in them. Shown as a tree, in a notebook as a timeline."""
+    """The captured envelopes and their content. The repr is a tree, and in a notebook a timeline."""
 
     client: Any
     envelopes: list[bytes] = field(default_factory=list)
-    """The envelopes, serialized, in the order in which they would have left."""
+    """The serialized envelopes, in the order in which they would have been sent."""
 
     @property
     def items(self) -> list[tuple[str, Any]]:
@@ -55,7 +55,7 @@ class Captured:
 
     @property
     def spans(self) -> list[CapturedSpan]:
-        """Every span, by start time, a parent before its children."""
+        """Every span, ordered by start time. A root comes before other spans with the same start time."""
         spans = [span for kind, payload in self.items for span in read_spans(kind, payload)]
         return sorted(spans, key=lambda span: (span.start, not span.is_root))
 
@@ -65,10 +65,10 @@ class Captured:
         return [payload for kind, payload in self.items if kind == "event"]
 
     def find(self, *, op: str | None = None, name: str | None = None) -> CapturedSpan:
-        """The one span with this op and name.
+        """Return the only span with this op and name. An argument that is left out matches any span.
 
         Raises:
-            LookupError: None or several match; the message lists what there is.
+            LookupError: No span matches, or several do. The message lists the captured spans.
         """
         found = self.find_all(op=op, name=name)
         if len(found) != 1:
@@ -76,17 +76,17 @@ class Captured:
         return found[0]
 
     def find_all(self, *, op: str | None = None, name: str | None = None) -> list[CapturedSpan]:
-        """All spans with this op and name; what is left out matches anything."""
+        """Return all spans with this op and name. An argument that is left out matches any span."""
         return [span for span in self.spans if op in (None, span.op) and name in (None, span.name)]
 
     def children(self, parent: CapturedSpan) -> list[CapturedSpan]:
-        """The spans directly below a span."""
+        """Return the direct children of a span."""
         return [span for span in self.spans if span.parent_id == parent.span_id]
 
     def tree(self) -> str:
-        """The spans as an indented text, a line `op  name` each; siblings stand in the order of their start.
+        """Return the spans as indented text, one line `op  name` per span. Siblings are ordered by start time.
 
-        The line of a run that did not complete says so: ` [cancelled]`, ` [abandoned]`, ` [failed]`.
+        The line of a run that did not complete ends with ` [cancelled]`, ` [abandoned]` or ` [failed]`.
         """
         return "\n".join(_line(depth, span) for depth, span in timeline.walk(self.spans)) or "(no spans)"
 
@@ -99,13 +99,13 @@ class Captured:
 
 @contextmanager
 def capture_spans(**options: Any) -> Iterator[Captured]:
-    """Capture what the SDK would send, in place of the current client, which is restored afterwards.
+    """Capture what the SDK would send. The current client is replaced, and restored afterwards.
 
-    Threads and tasks are captured too: the client is the process's. So captures may be nested, but not overlap.
+    All threads and tasks are captured, because the client is replaced for the whole process. So captures may be nested,
+    but must not overlap.
 
     Args:
-        **options: Options of `sentry_sdk.init`; by default everything is sampled. No DSN is needed, and
-            none is used.
+        **options: Options of `sentry_sdk.init`. By default everything is sampled. A `dsn` is not needed and is ignored.
     """
     keeper = Keeper()
     captured = Captured(None, keeper.envelopes)
@@ -118,8 +118,8 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
             isolation.set_new_propagation_context()
             current = sentry_sdk.get_current_scope()
             current.set_client(None)
-            current.span = None  # what is active belongs to the client from before
-            # Not before: making a client makes spans, as it asks git for the release.
+            current.span = None  # the active span belongs to the previous client
+            # Only now, because making a client makes spans: it calls git for the release.
             captured.client = sentry_sdk.Client(**chosen)
             steady(captured.client)
             everywhere.set_client(captured.client)

@@ -1,4 +1,4 @@
-"""Spans as they stand in envelopes, in one shape whatever the wire shape."""
+"""Reads spans from envelopes, into one format for both span models."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class CapturedSpan:
     status: str | None
     origin: str
     is_root: bool
-    """Whether it is a transaction or a segment, the top of what this process sent."""
+    """Whether it is a transaction or a segment, the root of what this process sent."""
     attributes: Mapping[str, Any]
     shape: str
-    """The wire shape it came in: `"transaction"` or `"span"` (a version 2 span item)."""
+    """The format in which it was sent: `"transaction"` or `"span"` (a version 2 span item)."""
 
     @property
     def duration(self) -> float:
-        """Seconds from start to end."""
+        """The seconds from start to end."""
         return self.end - self.start
 
 
@@ -37,7 +37,7 @@ _NO_MODEL_CALLS = frozenset({"invoke_agent", "create_agent", "execute_tool", "ha
 
 
 def model_spans(spans: Iterable[CapturedSpan]) -> list[CapturedSpan]:
-    """The spans that Sentry counts as model calls: every AI span that is not an agent's or a tool's."""
+    """Return the spans that Sentry counts as model calls: every AI span except those of agents and tools."""
 
     def is_call(span: CapturedSpan) -> bool:
         name = span.attributes.get("gen_ai.operation.name")
@@ -48,14 +48,14 @@ def model_spans(spans: Iterable[CapturedSpan]) -> list[CapturedSpan]:
 
 
 def read_spans(kind: str, payload: Any) -> Iterator[CapturedSpan]:
-    """The spans in an item of an envelope.
+    """Yield the spans in an item of an envelope.
 
     Args:
-        kind: The item's type; one that is neither `"transaction"` nor `"span"` has none.
-        payload: Its parsed payload.
+        kind: The type of the item. Only `"transaction"` and `"span"` items have spans.
+        payload: The parsed payload of the item.
 
     Raises:
-        ValueError: The payload is not what the type says: something has changed it on its way.
+        ValueError: The payload does not match the type, because a hook has changed it.
     """
     try:
         yield from _read(kind, payload)
@@ -99,7 +99,7 @@ def _of_transaction(
         parent_id=ids.get("parent_span_id"),
         start=_seconds(times["start_timestamp"]),
         end=_seconds(times["timestamp"]),
-        status=ids.get("status") or (ids.get("tags") or {}).get("status"),  # in the tags with older SDKs
+        status=ids.get("status") or (ids.get("tags") or {}).get("status"),  # older SDKs put it in the tags
         origin=ids.get("origin") or "manual",
         is_root=is_root,
         attributes=dict(data or {}),

@@ -1,7 +1,7 @@
-"""The names of sentry-sdk that are not documented for users and that capturing needs.
+"""The undocumented names of sentry-sdk that capturing needs.
 
-Seen in sentry-sdk 2.55 (which brought the queue) to 2.75. Without them spans are captured all the same, but two threads
-that finish streamed spans at once may lose one.
+They exist in sentry-sdk 2.55 (which added the queue) to 2.75. Without them spans are still captured, but if two threads
+finish streamed spans at the same time, one span may be lost.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any
 
 
 def steady(client: Any) -> None:
-    """Make the SDK's queue of streamed spans (as of 2.75) safe for a reader, and for threads that begin at once.
+    """Make the SDK's queue of streamed spans complete when it is flushed, and safe for several threads.
 
-    It drops what other threads add while the first one is making its sender thread, so that is made beforehand. And
-    its `flush` does not wait for what the sender has taken out and not sent yet, so the two take turns.
+    Workaround for two problems (sentry-sdk 2.55 to 2.75). While the first thread starts the sender thread, the queue
+    drops the spans of other threads, so the sender is started here. And `flush` does not wait for spans that the sender
+    has taken out but not sent yet, so a lock makes flushes wait for each other. Can go when the SDK does both.
     """
     queue: Any = getattr(client, "span_batcher", None)
     if not (hasattr(queue, "_ensure_thread") and hasattr(queue, "_flush")):

@@ -1,4 +1,4 @@
-"""A transport that keeps what it is given to send."""
+"""Transports that keep the envelopes they are given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sentry_sdk.transport import HttpTransport, Transport
 
 
 class Keeper(Transport):
-    """Keeps envelopes, and notes what the SDK reports as lost. Sends nothing.
+    """Keeps envelopes, and records what the SDK reports as lost. Sends nothing.
 
     Args:
         options: The options of the client.
@@ -18,16 +18,16 @@ class Keeper(Transport):
     def __init__(self, options: dict[str, Any] | None = None) -> None:
         super().__init__(options)
         self.envelopes: list[bytes] = []
-        """The envelopes, serialized, in the order in which they would leave."""
+        """The serialized envelopes, in the order in which they would be sent."""
         self.lost: list[str] = []
-        """`"category: reason"` of what the SDK dropped."""
+        """`"category: reason"` for each event or span that the SDK dropped."""
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Keep an envelope."""
         self.envelopes.append(envelope.serialize())
 
     def record_lost_event(self, reason: str, data_category: Any = None, item: Any = None, *, quantity: int = 1) -> None:
-        """Note that something was dropped."""
+        """Record that the SDK dropped something."""
         self.lost.append(f"{item.data_category if item is not None else data_category}: {reason}")
 
 
@@ -41,9 +41,9 @@ class SendingKeeper(HttpTransport):
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
         self.envelopes: list[bytes] = []
-        """The envelopes, serialized, in the order in which they left."""
+        """The serialized envelopes, in the order in which they were queued for sending."""
         self.lost: list[str] = []
-        """Why envelopes did not arrive."""
+        """The reasons why envelopes did not arrive."""
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Keep an envelope, and queue it for sending."""
@@ -51,5 +51,5 @@ class SendingKeeper(HttpTransport):
         super().capture_envelope(envelope)
 
     def on_dropped_event(self, reason: str) -> None:
-        """Note that an envelope did not arrive."""
+        """Record that an envelope did not arrive."""
         self.lost.append(reason)

@@ -1,9 +1,9 @@
-"""Spans as a picture: a tree with bars on a common time axis, as HTML for a notebook.
+"""Draws spans as a tree with bars on a common time axis, as HTML for a notebook.
 
-What a viewer lets through differs. JupyterLab drops inline SVG from a notebook that it does not trust, GitHub is
-known to drop style sheets and `style` attributes too. So this is a plain table: what it tells is text in its cells,
-indented with spaces, and the bars are images whose SVG is in the page. Styles only make it prettier. There is no
-script, and nothing is fetched.
+Viewers remove different parts of HTML. JupyterLab drops inline SVG from an untrusted notebook, and GitHub is known to
+drop style sheets and `style` attributes too. So this is a plain table. All information is text in its cells, indented
+with spaces, and the bars are SVG images in data URLs. Styles only improve the look. There is no script, and nothing is
+fetched.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from math import floor, log10
 from .envelopes import CapturedSpan
 
 MOST_ROWS = 500
-"""Spans that are drawn; of more than these only the number is told."""
+"""The maximum number of spans that are drawn. Of the rest only the number is shown."""
 
 _WIDTH, _HEIGHT = 240, 16
-"""Of a bar's image, in pixels."""
+"""The size of a bar's image, in pixels."""
 
 _LONGEST_NAME = 44
 _MODEL, _AGENT, _TOOL, _OTHER = "#3b82f6", "#8b5cf6", "#14a08a", "#8b95a3"
@@ -30,42 +30,42 @@ _COLOURS = (
     ("gen_ai.invoke_agent", _AGENT),
     ("gen_ai.execute_tool", _TOOL),
 )
-"""How an op begins, and the colour of its bar. All colours stand out from white as well as from black."""
+"""Prefix of an op, and the colour of its bar. All colours are visible on white and on black."""
 
 _FAILED, _LEFT, _GREY = "#e5484d", "#d97f0a", "#888888"
 _OUTCOMES = {None: "completed", "ok": "completed", "unset": "completed", "cancelled": "cancelled"}
-"""What the status says about the outcome of a span that does not state one; any other says that it failed."""
+"""Status -> outcome, for a span without an outcome attribute. Any other status means that it failed."""
 
 
 def walk(spans: Sequence[CapturedSpan]) -> Iterator[tuple[int, CapturedSpan]]:
-    """`(depth, span)` of every span, a parent before its children, siblings by their start."""
+    """Yield `(depth, span)` for every span: a parent before its children, siblings ordered by start time."""
     known = {span.span_id for span in spans}
-    below: dict[str | None, list[CapturedSpan]] = {}
+    children: dict[str | None, list[CapturedSpan]] = {}
     for span in sorted(spans, key=lambda span: span.start):
-        below.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
-    ahead = [(0, span) for span in reversed(below.pop(None, []))]
-    while ahead:
-        depth, span = ahead.pop()
+        children.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
+    pending = [(0, span) for span in reversed(children.pop(None, []))]
+    while pending:
+        depth, span = pending.pop()
         yield depth, span
-        ahead += [(depth + 1, child) for child in reversed(below.pop(span.span_id, []))]
+        pending += [(depth + 1, child) for child in reversed(children.pop(span.span_id, []))]
 
 
 def outcome(span: CapturedSpan) -> str | None:
-    """How its run ended, if the handler has stated that: `"completed"`, `"cancelled"`, `"abandoned"`, `"failed"`."""
-    stated = span.attributes.get("langchain_stream.outcome")
-    return stated if isinstance(stated, str) else None
+    """Return the outcome that the handler recorded: `"completed"`, `"cancelled"`, `"abandoned"` or `"failed"`."""
+    recorded = span.attributes.get("langchain_stream.outcome")
+    return recorded if isinstance(recorded, str) else None
 
 
 def as_html(spans: Sequence[CapturedSpan]) -> str:
-    """The spans as a table with a row each, for `_repr_html_`."""
+    """Return the spans as a table with one row per span, for `_repr_html_`."""
     if not spans:
         return "<p>(no spans)</p>"
     axis = _Axis(min(span.start for span in spans), max(span.end for span in spans))
     rows = [row for row, _ in zip(walk(spans), range(MOST_ROWS), strict=False)]
     columns = [
         (title, texts, align)
-        for title, tell, align in _COLUMNS
-        if any(texts := [tell(span) for _, span in rows])  # a column that is empty is left out
+        for title, text_of, align in _COLUMNS
+        if any(texts := [text_of(span) for _, span in rows])  # an empty column is left out
     ]
     heads = [_cell("span", tag="th"), _cell(axis.scale(), tag="th")]
     heads += [_cell(escape(title), align, tag="th") for title, _, align in columns]
@@ -84,34 +84,34 @@ class _Axis:
     """The common time axis.
 
     Args:
-        start: Where it begins, in the unit of the spans' times.
-        end: Where it ends.
+        start: Its first point in time, in the unit of the spans' times.
+        end: Its last point in time.
     """
 
     def __init__(self, start: float, end: float) -> None:
         self._start = start
         self._length = max(end - start, 0.001)
         step = 10.0 ** floor(log10(self._length / 2))
-        # None fits where the logarithm was rounded up.
+        # No factor matches if the logarithm was rounded up.
         step *= next((factor for factor in (5, 2, 1) if factor * step <= self._length / 2), 1)
         self._ticks = [index * step for index in range(floor(self._length / step + 1e-9) + 1)]
 
     def scale(self) -> str:
-        """The image of the axis itself."""
+        """Return the image of the axis."""
         labels = []
         for index, tick in enumerate(self._ticks):
             label = f"{tick:.6g} s" if self._length >= 1 else f"{1000 * tick:.6g} ms"
             x, half = self._x(tick), 3.2 * len(label)
-            if x + half <= _WIDTH:  # what does not fit is left out
+            if x + half <= _WIDTH:  # a label that does not fit is left out
                 anchor = "middle" if index else "start"
                 labels.append(f'<text x="{x:.1f}" y="12" text-anchor="{anchor}">{label}</text>')
         shapes = f'<g font-family="sans-serif" font-size="10" fill="{_GREY}">{"".join(labels)}</g>'
         return _image(shapes, f"0 to {_seconds(self._length)}")
 
     def bar(self, span: CapturedSpan) -> str:
-        """The image of a span: pale until the first chunk of a streamed answer, which a line marks."""
+        """Return the bar of a span. It is pale up to the first chunk, and a line marks the first chunk."""
         begin, end = span.start - self._start, span.end - self._start
-        colour, told = _colour(span), f"from {_seconds(begin)} to {_seconds(end)}"
+        colour, tooltip = _colour(span), f"from {_seconds(begin)} to {_seconds(end)}"
         lines = "".join(f"M{self._x(tick):.1f} 0V{_HEIGHT}" for tick in self._ticks)
         shapes = [f'<path d="{lines}" stroke="{_GREY}" stroke-opacity="0.3"/>']
         left, right = self._x(begin), self._x(end)
@@ -120,13 +120,13 @@ class _Axis:
             middle = self._x(begin + first)
             shapes.append(_box(left, middle, colour, pale=True) + _box(middle, right, colour))
             shapes.append(f'<path d="M{middle:.1f} 0V{_HEIGHT}" stroke="{colour}" stroke-width="2"/>')
-            told += f", first chunk at {_seconds(begin + first)}"
+            tooltip += f", first chunk at {_seconds(begin + first)}"
         else:
             shapes.append(_box(left, right, colour))
-        return _image("".join(shapes), told)
+        return _image("".join(shapes), tooltip)
 
     def _x(self, seconds: float) -> float:
-        # A line is two pixels wide, and one at either end is to be seen too.
+        # A line is two pixels wide, and a line at either end must be visible too.
         return 1 + (_WIDTH - 2) * seconds / self._length
 
 
@@ -137,17 +137,17 @@ def _box(left: float, right: float, colour: str, *, pale: bool = False) -> str:
     return f'<rect x="{left:.1f}" y="4" width="{width:.1f}" height="{_HEIGHT - 8}" fill="{colour}"{opacity}/>'
 
 
-def _image(shapes: str, told: str) -> str:
+def _image(shapes: str, tooltip: str) -> str:
     size = f'width="{_WIDTH}" height="{_HEIGHT}"'
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_WIDTH} {_HEIGHT}">{shapes}</svg>'
     data = b64encode(svg.encode()).decode()
-    # A page's own style may give images margins, or shrink them to nothing in a narrow cell.
+    # The style of the page may give images margins, or shrink them to nothing in a narrow cell.
     style = f"margin: 0; max-width: none; width: {_WIDTH}px; height: {_HEIGHT}px"
-    return f'<img src="data:image/svg+xml;base64,{data}" {size} alt="{told}" title="{told}" style="{style}">'
+    return f'<img src="data:image/svg+xml;base64,{data}" {size} alt="{tooltip}" title="{tooltip}" style="{style}">'
 
 
 def _cell(content: str, align: str = "left", tag: str = "td") -> str:
-    # Jupyter's style sheet aligns cells to the right; the division holds where `style` is dropped.
+    # Jupyter's style sheet aligns cells to the right. The div aligns the content even if `style` is dropped.
     style = "padding: 1px 8px; white-space: nowrap; vertical-align: middle; border: none"
     return f'<{tag} nowrap style="{style}"><div align="{align}">{content}</div></{tag}>'
 
@@ -170,7 +170,7 @@ def _colour(span: CapturedSpan) -> str:
 
 
 def _colour_of_end(span: CapturedSpan) -> str | None:
-    """The colour of a span that did not end well."""
+    """Return the colour of a span that did not complete."""
     how = outcome(span) or _OUTCOMES.get(span.status, "failed")
     return {"completed": None, "failed": _FAILED}.get(how, _LEFT)
 
@@ -187,7 +187,7 @@ def _model_text(span: CapturedSpan) -> str:
 
 
 def _tokens_text(span: CapturedSpan) -> str:
-    """Input and output tokens, or all of them where no more is known; `≈` says that it is an estimate."""
+    """Return input and output tokens, or the total if only that is known. `≈` marks an estimate."""
     sides = [_number(span, f"gen_ai.usage.{side}_tokens") for side in ("input", "output")]
     total = _number(span, "gen_ai.usage.total_tokens")
     if sides != [None, None]:
@@ -209,7 +209,7 @@ def _number(span: CapturedSpan, key: str) -> float | None:
 
 
 def _seconds(time: float) -> str:
-    """A duration as people say it."""
+    """Return a duration in a readable unit."""
     if time >= 60:
         minutes, seconds = divmod(round(time), 60)
         return f"{minutes} min {seconds} s"
@@ -225,4 +225,4 @@ _COLUMNS: tuple[tuple[str, Callable[[CapturedSpan], str], str], ...] = (
     ("outcome", _outcome_text, "left"),
     ("model", _model_text, "left"),
 )
-"""Title, text of a span and alignment of the columns beside the bars."""
+"""The columns next to the bars: title, text of a span, alignment."""

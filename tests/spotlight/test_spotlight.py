@@ -117,7 +117,7 @@ def test_the_demo_wants_a_running_spotlight(demo: Any, url: str) -> None:
     """Where none answers, the demo says so before it asks anything, as a usage error."""
     result = demo(url)
     assert result.exit_code == 2
-    assert "no Spotlight answers" in result.output
+    assert "Spotlight does not answer" in result.output
     assert "question" not in result.output
 
 
