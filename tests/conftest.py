@@ -12,7 +12,7 @@ from sentry_sdk import integrations
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runtime import containment
-from tests import absent, lost
+from tests.kit import absent, lost
 
 
 class _Module(pytest.Module):

@@ -24,8 +24,7 @@ from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 from sentry_langchain_stream._from_langchain import steps
 from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
 from sentry_langchain_stream._runs.run import Agent
-
-from .strategies import PLANTED, Thing, media_data, parsed, payloads, policies, quotes, texts, values
+from tests.kit.strategies import PLANTED, Thing, media_data, parsed, payloads, policies, quotes, texts, values
 
 kinds = st.sampled_from(
     sorted(

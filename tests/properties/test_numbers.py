@@ -17,10 +17,9 @@ from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request, Response
 from sentry_langchain_stream._runs.pricing import Prices
 from sentry_langchain_stream._runs.usage import _PATHS, Usage, approximate
-from tests.absent import needs
-from tests.helpers import Clock, run_of
-
-from .strategies import in_production, payloads, scalars, values
+from tests.kit.absent import needs
+from tests.kit.helpers import Clock, run_of
+from tests.kit.strategies import in_production, payloads, scalars, values
 
 NUMBERS = [name for name in Usage._fields if name != "source"]
 

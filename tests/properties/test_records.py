@@ -23,9 +23,8 @@ from sentry_langchain_stream._vocabulary import names, providers
 from sentry_langchain_stream._vocabulary.keys import Dialect, Fact, spell
 from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream._vocabulary.providers import Platform
-from tests.helpers import run_of
-
-from .strategies import can_be_sent, in_production, limits, texts, values
+from tests.kit.helpers import run_of
+from tests.kit.strategies import can_be_sent, in_production, limits, texts, values
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 KINDS: tuple[RunKind, ...] = get_args(RunKind)

@@ -14,8 +14,7 @@ from sentry_langchain_stream._content.budget import Budget, Full, spelled
 from sentry_langchain_stream._content.cutting import cut, fitted
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Limits, Policy
-
-from .strategies import (
+from tests.kit.strategies import (
     can_be_sent,
     encoded,
     in_production,

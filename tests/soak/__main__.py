@@ -19,7 +19,7 @@ import sentry_sdk
 from langchain_core.callbacks import BaseCallbackHandler
 
 from sentry_langchain_stream import SentryStreamHandler
-from tests.wire import WIRE_SHAPES, active_span, content_allowed
+from tests.kit.wire import WIRE_SHAPES, active_span, content_allowed
 
 from . import scenes, streams
 from .ledger import Ledger, Listener, Stream, Witness, transport

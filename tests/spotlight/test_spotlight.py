@@ -22,7 +22,7 @@ from sentry_langchain_stream.demo import spotlight as viewer
 from sentry_langchain_stream.demo import story
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.testing import capture_spans
-from tests.wire import WIRE_SHAPES, ScriptedModel, active_span
+from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span
 
 USAGE = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
 
