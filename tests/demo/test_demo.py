@@ -29,6 +29,7 @@ from sentry_langchain_stream.demo.reader import Reading
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.demo.verdict import Expected, verdict
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
+from tests.kit import HANG
 
 # -- the command ----------------------------------------------------------------------------------------------
 
@@ -430,7 +431,7 @@ async def test_endpoint_stops_with_its_client() -> None:
             if chunk.content:
                 break
         await stream.aclose()  # type: ignore[attr-defined]
-        await asyncio.wait_for(stopped.wait(), timeout=10)
+        await asyncio.wait_for(stopped.wait(), timeout=HANG)
 
 
 def test_endpoint_answers_by_request() -> None:

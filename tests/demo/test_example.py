@@ -28,7 +28,7 @@ from sentry_langchain_stream.demo.api import openai_or
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 from tests.kit.wire import content_allowed
 
 ANSWER = Answer("One two three four five.", prompt_tokens=27, completion_tokens=9)
@@ -72,7 +72,7 @@ class Running:
     @asynccontextmanager
     async def asked(self, route: str) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
         """The events of an answer; leaving the block hangs up."""
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=HANG) as client:
             source: EventSource
             async with aconnect_sse(client, "GET", route, params={"question": "Why?"}) as source:
                 yield source.aiter_sse()
@@ -85,7 +85,7 @@ class Running:
 
     async def spans(self, trace: str) -> dict[str, Any]:
         """What the page is told of a trace."""
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=HANG) as client:
             told: dict[str, Any] = (await client.get(f"/spans/{trace}")).raise_for_status().json()
         return told
 
@@ -224,7 +224,7 @@ def test_it_runs_from_the_command_line_and_sends() -> None:
                 said = process.stdout.readline()
                 found = re.search(r"http://127\.0\.0\.1:\d+", said)
                 assert found, said
-                with httpx.Client(base_url=found[0], trust_env=False, timeout=30) as client:
+                with httpx.Client(base_url=found[0], trust_env=False, timeout=HANG) as client:
                     assert "text/html" in client.get("/").headers["content-type"]
                     with client.stream("GET", "/chain", params={"question": "Why?"}) as response:
                         lines = response.iter_lines()
@@ -237,7 +237,7 @@ def test_it_runs_from_the_command_line_and_sends() -> None:
             assert process.stdout is not None
             assert process.stderr is not None
             out, err = process.stdout.read(), process.stderr.read()
-            process.wait(timeout=30)
+            process.wait(timeout=HANG)
     # The provider's server says so at its end: older LangChain does not hang up on it.
     said = err.replace("ERROR:    ASGI callable returned without completing response.\n", "")
     assert (process.returncode, said) == (0, "")
@@ -276,8 +276,8 @@ def chromium_found(own: str) -> str:
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page that raised no error by the end of the test, and fetched nothing but from the service."""
     page = await browser.new_page()
-    page.set_default_timeout(20_000)
-    expect.set_options(timeout=20_000)
+    page.set_default_timeout(HANG * 1000)
+    expect.set_options(timeout=HANG * 1000)
     errors: list[str] = []
     hosts: set[str | None] = set()
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -23,7 +23,7 @@ from sentry_langchain_stream.doctor import command, environment, probe, received
 from sentry_langchain_stream.doctor.case import Case
 from sentry_langchain_stream.doctor.command import Check
 from sentry_langchain_stream.doctor.findings import Finding
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 from tests.kit.absent import needs
 from tests.kit.sentry_server import VARIABLES, application, kept_client, playing_sentry
 from tests.kit.wire import WIRE_SHAPES, active_span, content_allowed
@@ -521,7 +521,7 @@ def test_nothing_is_sent_by_the_probe() -> None:
     ):
         transport, spotlight = client.transport, client.spotlight
         assert received.probe(Case(client, probe.run(client))).level == "ok"
-        client.flush(timeout=5)
+        client.flush(timeout=HANG)
         assert sentry.paths == []
         assert (client.transport, client.spotlight) == (transport, spotlight)
         assert client.options["traces_sampler"] is sampler

@@ -21,6 +21,7 @@ from sentry_langchain_stream.doctor.case import Case, installed
 from sentry_langchain_stream.doctor.command import main
 from sentry_langchain_stream.doctor.delivery import deliver
 from sentry_langchain_stream.doctor.findings import Finding, exit_code
+from tests.kit import HANG
 from tests.kit.absent import needs
 from tests.kit.lost import ASYNC_CONTEXT
 from tests.kit.sentry_server import NOWHERE, VARIABLES, Sentry, application, kept_client, playing_sentry
@@ -446,7 +447,7 @@ def as_process(*arguments: str, without: tuple[str, ...] = (), **environ: str) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=HANG,
         env={**kept, **environ},
     )
 

@@ -15,6 +15,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit import HANG
 from tests.kit.canary import SCENES, Canaries, Scene, refusing
 from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES, content_allowed
 
@@ -89,7 +90,7 @@ def url() -> Iterator[str]:
 
 def sent(captured: Captured) -> bytes:
     """The raw bytes of all envelopes."""
-    captured.client.flush(timeout=2.0)
+    captured.client.flush(timeout=HANG)
     return b"".join(captured.envelopes)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 from tests.kit.apps.disconnect_server import APPLICATIONS, MODELS, RESPONSES
 from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES
 
@@ -61,7 +61,7 @@ async def leave_often(port: int, times: int, below: int | None = None) -> dict[s
     for first in range(0, times, AT_A_TIME):
         await asyncio.gather(*(leave(port, path) for path in paths[first : first + AT_A_TIME]))
     limit = {} if below is None else {"below": below}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=HANG) as client:
         report: dict[str, Any] = (await client.get("/report")).raise_for_status().json()
         return {**report, "memory": (await client.get("/memory", params=limit)).raise_for_status().json()}
 
@@ -91,8 +91,8 @@ async def test_of_every_client_that_leaves_the_partial_answer_is_kept(
     """Each answer is one span with partial numbers below its own request; no issue, no live run, no growth."""
     log = tmp_path / "log"
     with server(shape, log) as port:
-        before = await asyncio.wait_for(leave_often(port, first), 60)
-        after = await asyncio.wait_for(leave_often(port, rest, before["memory"] + GROWTH), 120)
+        before = await asyncio.wait_for(leave_often(port, first), HANG)
+        after = await asyncio.wait_for(leave_often(port, rest, before["memory"] + GROWTH), HANG)
     check(before, first)
     check(after, rest)
     assert after["memory"] - before["memory"] < GROWTH

@@ -22,15 +22,12 @@ import pytest
 import sentry_sdk
 
 from sentry_langchain_stream.testing import Captured
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 from tests.kit.absent import needs
 from tests.kit.apps import prefork
 from tests.kit.processes import received
 from tests.kit.sentry_server import playing_sentry
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES
-
-PATIENCE = 120.0
-"""Seconds that a process may take, on a busy machine, to start or to end."""
 
 GUNICORN = "gunicorn tests.kit.apps.prefork:wsgi --preload --workers 2 --log-level error --bind 127.0.0.1:{}"
 UVICORN = "uvicorn tests.kit.apps.prefork:asgi --workers 2 --log-level error --port {}"
@@ -57,7 +54,7 @@ def server(command: str, shape: str, path: Path) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{port}"
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=PATIENCE)
+            _, errors = process.communicate(timeout=HANG)
             assert b"Traceback" not in errors, errors.decode()
         finally:
             # The workers, too: of a server that is killed they would stay.
@@ -68,14 +65,14 @@ def server(command: str, shape: str, path: Path) -> Iterator[str]:
 def ask_both(url: str) -> list[tuple[str, int, str]]:
     """Ask until both workers have answered twice: who answered, its live runs, and the text."""
     answers: list[tuple[str, int, str]] = []
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + HANG
     while time.monotonic() < deadline:
         workers = Counter(worker for worker, _, _ in answers)
         if len(workers) == 2 and min(workers.values()) >= 2:
             return answers
         try:
             # A connection for each, so that the workers take turns.
-            worker, live, text = httpx.get(url, timeout=PATIENCE).raise_for_status().text.split(" ", 2)
+            worker, live, text = httpx.get(url, timeout=HANG).raise_for_status().text.split(" ", 2)
         except httpx.TransportError:  # not there yet
             time.sleep(0.05)
         else:
@@ -160,7 +157,7 @@ def test_a_process_that_ends_with_open_streams(shape: str, end: str, code: int, 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == code, done.stderr
@@ -194,7 +191,7 @@ def test_what_ends_at_the_exit_is_sent_though_no_thread_can_be_started(shape: st
     with playing_sentry() as sentry:
         script = textwrap.dedent(NO_THREADS).format(dsn=sentry.dsn, options=WIRE_SHAPES[shape])
         command = [sys.executable, "-c", script]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         bodies = [gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body for body in sentry.bodies]
     spans = Captured(sentry_sdk.Client(), bodies).find_all(op="gen_ai.chat")

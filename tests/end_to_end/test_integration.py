@@ -16,6 +16,7 @@ from sentry_sdk.integrations.langchain import LangchainIntegration
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
 
@@ -124,7 +125,7 @@ FakeListChatModel(responses=["Yes."]).invoke("Hi")
 sentry_sdk.flush()
 print(origins)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=HANG)
     assert done.stdout.strip() == "['auto.ai.langchain_stream']"
 
 

@@ -20,6 +20,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG
 from tests.kit.inside import CASES, Calling, World, around, assert_worked_below, name_above, parent_of, world
 from tests.kit.wire import BOTH_MODELS, WAYS, WIRE_SHAPES, Way, child_span, fake_model
 
@@ -190,7 +191,7 @@ async def test_the_runs_of_a_batch_do_not_mix(outside: World, shape: str, batch:
 async def test_spans_of_concurrent_branches_do_not_nest_in_each_other(shape: str, way: Way, inner: bool) -> None:
     """Two branches that have a span open at the same time: each hangs below the pipeline."""
     handler: Any = SentryStreamHandler()
-    threads = threading.Barrier(2, timeout=10)
+    threads = threading.Barrier(2, timeout=HANG)
     tasks = [asyncio.Event(), asyncio.Event()]
 
     def branch(number: int) -> RunnableLambda[Any, Any]:
@@ -205,7 +206,7 @@ async def test_spans_of_concurrent_branches_do_not_nest_in_each_other(shape: str
         async def awork(given: Any) -> Any:
             with child_span(shape, f"branch {number}"):
                 tasks[number].set()
-                await asyncio.wait_for(tasks[1 - number].wait(), 10)
+                await asyncio.wait_for(tasks[1 - number].wait(), HANG)
                 with child_span(shape, f"below {number}"):
                     await asyncio.sleep(0)
             return given

@@ -21,6 +21,7 @@ from sentry_sdk.scope import Scope
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry.active_span import RunScope
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG
 from tests.kit.inside import World, around, assert_worked_below, name_above, world
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, active_span, child_span, current_span_id, fake_model
 
@@ -270,7 +271,7 @@ async def test_a_task_that_outlives_its_tool_leaves_nothing_behind(shape: str) -
         await StructuredTool.from_function(coroutine=start).ainvoke({}, {"callbacks": [handler]})
         assert current_span_id() == above
         go.set()
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), HANG)
         assert current_span_id() == above
         await tasks[0]
         with child_span(shape, "after"):

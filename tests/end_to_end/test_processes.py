@@ -20,13 +20,12 @@ from langchain_core.tools import StructuredTool
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 from tests.kit.apps import celery_worker
 from tests.kit.inside import Calling, around, parent_of
 from tests.kit.processes import received
 from tests.kit.wire import BOTH_MODELS, DEFAULT_SHAPE, WAYS, WIRE_SHAPES
 
-PATIENCE = 60.0
 """Seconds that a process may take, on a busy machine, to start or to end."""
 
 
@@ -40,7 +39,7 @@ def service(shape: str, path: Path) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
             process.stdin.close()
-            process.wait(PATIENCE)
+            process.wait(HANG)
         finally:
             process.kill()
 
@@ -118,7 +117,7 @@ def worker(shape: str, folder: Path) -> Iterator[None]:
         try:
             yield
             process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
+            process.wait(HANG)
         finally:
             process.kill()
 
@@ -133,7 +132,7 @@ def test_a_background_task_continues_the_trace(tmp_path: Path) -> None:
             with capture_spans(**WIRE_SHAPES[here]) as captured, around(here, True):
                 result = enqueue.delay("Hi")
             calls.append(captured)
-            assert result.get(timeout=PATIENCE, interval=0.05) == "one two"
+            assert result.get(timeout=HANG, interval=0.05) == "one two"
     there = received(tmp_path / celery_worker.SENT)
     for captured in calls:
         spans = [span for span in there.spans if span.trace_id == captured.find(name="application").trace_id]

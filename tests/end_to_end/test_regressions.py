@@ -21,7 +21,7 @@ from langchain_core.runnables import Runnable
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import (
     SLACK,
@@ -191,7 +191,7 @@ asyncio.run(main(sys.argv[1]))
 def test_a_long_stream_makes_one_span_and_crowds_out_none(shape: str) -> None:
     """With Sentry tracing every task, 1,200 tokens are one span, and the application's own spans are all there."""
     finished = subprocess.run(
-        [sys.executable, "-c", TASKS, shape], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", TASKS, shape], cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False
     )
     assert finished.returncode == 0, finished.stderr
     spans = sorted(json.loads(finished.stdout))

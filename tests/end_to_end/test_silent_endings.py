@@ -18,6 +18,7 @@ from langchain_core.tools import StructuredTool
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit import HANG
 from tests.kit.helpers import Clock
 from tests.kit.subjects import SUBJECTS
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, fake_model, needs_v3
@@ -388,7 +389,7 @@ def process(shape: str, work: str, run: str = "asyncio.run(main())") -> subproce
 def finished(running: subprocess.Popen[str]) -> tuple[str, str]:
     """What it printed. One that hangs is ended."""
     try:
-        return running.communicate(timeout=120)
+        return running.communicate(timeout=HANG)
     finally:
         running.kill()
 

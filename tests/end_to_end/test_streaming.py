@@ -20,6 +20,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
+from tests.kit import HANG
 from tests.kit.wire import (
     SLACK,
     WAYS,
@@ -265,7 +266,7 @@ def test_one_model_span_per_call_or_a_warning(endpoint: str, configuration: str)
         asyncio.run(main())
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=HANG, check=True
     )
     assert done.stdout.splitlines() == [f"{way} {spans}" for way in WAYS]
     assert done.stderr.count("appear twice in Sentry") == warns

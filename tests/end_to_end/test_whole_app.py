@@ -22,7 +22,7 @@ from langchain_core.tools import StructuredTool
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 from tests.kit.helpers import Clock, handler_on
 from tests.kit.processes import received, send_to
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, active_span, child_span, content_allowed
@@ -114,7 +114,7 @@ def test_threads_and_event_loops_at_once(shape: str) -> None:
     """Threads that call, and threads with a loop of their own that runs many tasks."""
     handler: Any = SentryStreamHandler()
     names = [f"{kind} {number} {how}" for kind in ("thread", "task") for number in range(6) for how in HOWS]
-    start = threading.Barrier(6, timeout=30)
+    start = threading.Barrier(6, timeout=HANG)
     for name in names:
         application(shape, name)
 
@@ -205,7 +205,7 @@ def test_forked_workers(tmp_path: Path) -> None:
     """Workers forked from a process in which the handler was at work: each has its own runs, none has another's."""
     arguments = ["tests.end_to_end.test_whole_app", BOTH_MODELS[-1], str(tmp_path / "sent")]
     command = [sys.executable, "-W", "ignore", "-m", *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False)
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(told) == 4
@@ -235,7 +235,7 @@ def prefork(shape: str, path: Path) -> None:
                     await acall(handler, shape, name, name.split()[-1])
 
         asyncio.run(tasks())
-        sentry_sdk.flush(timeout=10)
+        sentry_sdk.flush(timeout=HANG)
         told = json.dumps({"names": [*names, *atasks], "live": handler.live_runs - open_runs[who == "parent"]})
         os.write(1, f"{told}\n".encode())
 

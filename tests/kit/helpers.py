@@ -15,6 +15,7 @@ from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
 from sentry_langchain_stream._runs.run import Agent, Ending, Place, Retrieval, Run, RunKind, ToolCall
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans
+from tests.kit import HANG
 
 
 def collect() -> None:
@@ -22,7 +23,7 @@ def collect() -> None:
     gc.collect()
     for thread in threading.enumerate():
         if thread.name == "sentry-langchain-stream":
-            thread.join(10)
+            thread.join(HANG)
 
 
 class Clock:

@@ -19,12 +19,10 @@ from typing import IO
 
 import pytest
 
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 
 CACHE = REPOSITORY / ".cache" / "npm"
 OLDEST_NODE = (20, 15)
-PATIENCE = 120.0
-"""Seconds that an installation or a start may take."""
 
 
 def install(folder: Path, packages: Sequence[str]) -> str:
@@ -37,7 +35,7 @@ def install(folder: Path, packages: Sequence[str]) -> str:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip(f"{packages[0]} needs Node and npm on the PATH")
-    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=PATIENCE).stdout
+    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=HANG).stdout
     if tuple(int(part) for part in re.findall(r"\d+", told)[:2]) < OLDEST_NODE:
         pytest.skip(f"{packages[0]} needs Node {'.'.join(map(str, OLDEST_NODE))} or newer, not {told.strip()}")
     lock = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))["packages"]
@@ -50,7 +48,7 @@ def install(folder: Path, packages: Sequence[str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=HANG,
     )
     if done.returncode:
         pytest.skip(f"npm could not install {packages[0]}: {done.stderr.strip()[-300:]}")
@@ -111,7 +109,7 @@ def _read(output: IO[str], said: queue.Queue[str]) -> None:
 
 def _found(told: str, said: queue.Queue[str]) -> str:
     heard = []
-    while line := said.get(timeout=PATIENCE):
+    while line := said.get(timeout=HANG):
         heard.append(line)
         if found := re.search(told, line):
             return found[1]

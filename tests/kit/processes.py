@@ -20,6 +20,7 @@ from sentry_sdk.transport import Transport
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured
+from tests.kit import HANG
 from tests.kit.wire import WIRE_SHAPES, fake_model
 
 
@@ -64,7 +65,7 @@ def serve(shape: str, path: Path) -> None:
         threading.Thread(target=until_closed, daemon=True).start()
         print(listener.getsockname()[1], flush=True)
         server.run(sockets=[listener])
-    sentry_sdk.flush(timeout=10)
+    sentry_sdk.flush(timeout=HANG)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 import sentry_sdk
 
 from sentry_langchain_stream.doctor import environment
+from tests.kit import HANG
 
 with suppress(ModuleNotFoundError):  # FastAPI reads annotations by the names of the file
     from fastapi import Request, Response
@@ -79,7 +80,7 @@ def playing_sentry(
 
     def wait(path: str) -> Response:
         assert gate is not None
-        gate.wait(30)
+        gate.wait(HANG)
         return Response()
 
     app.post("/{path:path}")(ingest if gate is None else wait)

@@ -10,7 +10,7 @@ import pytest
 from sentry_sdk.consts import VERSION
 
 import sentry_langchain_stream
-from tests.kit import REPOSITORY, absent
+from tests.kit import HANG, REPOSITORY, absent
 
 PACKAGE = Path(sentry_langchain_stream.__file__).parent
 
@@ -70,6 +70,6 @@ def test_files_and_tests_are_skipped_with_the_reason(tmp_path: Path) -> None:
         f"--rootdir={tmp_path}",
         str(tmp_path),
     ]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False)
     assert "1 passed, 2 skipped" in done.stdout, done.stdout + done.stderr
     assert done.stdout.count("needs celery, which is not installed") == 2

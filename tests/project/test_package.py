@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import sentry_langchain_stream
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 
 
 def test_what_is_public_is_there() -> None:
@@ -29,7 +29,7 @@ def test_the_package_alone_loads_neither_library() -> None:
         "import sys, sentry_langchain_stream.pytest_plugin\n"
         "print([name for name in ('langchain_core', 'sentry_sdk') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=HANG)
     assert done.stdout.strip() == "[]"
 
 
@@ -46,7 +46,7 @@ def test_a_release_works_outside_of_the_checkout(tmp_path: Path) -> None:
 
     def run(*arguments: str, folder: Path, **variables: str) -> str:
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=folder, env={**os.environ, **variables}, capture_output=True, timeout=60
+            [sys.executable, *arguments], cwd=folder, env={**os.environ, **variables}, capture_output=True, timeout=HANG
         )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()

@@ -23,6 +23,7 @@ from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG
 from tests.kit.wire import WAYS, WIRE_SHAPES, Way
 
 ANSWER = Answer(
@@ -250,7 +251,7 @@ def test_without_the_extra_it_is_said_at_once() -> None:
         "try:\n    SentryStreamHandler(cost=True)\n"
         "except ImportError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG, check=True)
     assert 'pip install "sentry-langchain-stream[cost]"' in done.stdout
 
 
@@ -262,5 +263,5 @@ def test_prices_are_loaded_only_when_asked_for() -> None:
         "SentryStreamHandler()\n"
         "print('genai_prices' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG, check=True)
     assert done.stdout == "False\n"

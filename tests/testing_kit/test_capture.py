@@ -19,6 +19,7 @@ import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from sentry_langchain_stream.testing.envelopes import read_spans
+from tests.kit import HANG
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
 pytest_plugins = ["pytester"]
@@ -258,7 +259,7 @@ def test_threads_are_captured(shape: str) -> None:
         threads[1].start()
         go.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(HANG)
     assert [span.name for span in captured.spans] == ["in a thread"] * 2
 
 
@@ -362,5 +363,5 @@ before = set(sys.modules)
 import sentry_langchain_stream.pytest_plugin
 print(*{{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sys.stdlib_module_names))
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG)
     assert run.stdout.split() == ["sentry_langchain_stream"]

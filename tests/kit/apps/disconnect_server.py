@@ -21,11 +21,12 @@ from sse_starlette import EventSourceResponse
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
+from tests.kit import HANG
 from tests.kit.subjects import SUBJECTS
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, content_allowed
 
-PATIENCE = 10.0
-"""Seconds after which a run is taken for one that never ends."""
+PATIENCE = HANG / 4
+"""Seconds after which a run is taken for one that never ends: sooner than its client gives up."""
 
 RESPONSES: dict[str, Callable[[AsyncIterator[str]], Any]] = {
     "plain": lambda texts: StreamingResponse(_events(texts), media_type="text/event-stream"),
