@@ -12,7 +12,7 @@ from sentry_sdk import integrations
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runtime import containment
-from tests.kit import absent, lost
+from tests.kit import absent, async_context
 
 
 class _Module(pytest.Module):
@@ -25,16 +25,6 @@ class _Module(pytest.Module):
             if error.__cause__ is not None and (why := absent.reason(error.__cause__)):
                 pytest.skip(why, allow_module_level=True)
             raise
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what LangChain cannot do on this Python version."""
-    if lost.ASYNC_CONTEXT:
-        return
-    skip = pytest.mark.skip(reason=lost.REASON)
-    for item in items:
-        if lost.is_lost(item.nodeid):
-            item.add_marker(skip)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
@@ -53,8 +43,10 @@ def _skipping_what_is_absent() -> Generator[None, object, object]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Generator[None, object, object]:
-    """Skip a test whose fixtures need what is absent."""
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Skip a test that needs a newer Python, and a test whose fixtures need what is absent."""
+    if not async_context.HAS_ASYNC_CONTEXT and async_context.needed_by(item):
+        pytest.skip(async_context.REASON)
     return (yield from _skipping_what_is_absent())
 
 

@@ -23,7 +23,7 @@ from sentry_langchain_stream.doctor.delivery import deliver
 from sentry_langchain_stream.doctor.findings import Finding, exit_code
 from tests.kit import HANG
 from tests.kit.absent import needs
-from tests.kit.lost import ASYNC_CONTEXT
+from tests.kit.async_context import HAS_ASYNC_CONTEXT
 from tests.kit.sentry_server import NOWHERE, VARIABLES, Sentry, application, kept_client, playing_sentry
 from tests.kit.wire import WIRE_SHAPES
 
@@ -232,7 +232,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
 
 
 without_warnings = pytest.mark.skipif(
-    not ASYNC_CONTEXT, reason="on Python 3.10 the doctor warns of what LangGraph cannot do there"
+    not HAS_ASYNC_CONTEXT, reason="on Python 3.10 the doctor warns of what LangGraph cannot do there"
 )
 
 

@@ -16,6 +16,7 @@ from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import HANG
+from tests.kit.async_context import needs_async_context
 from tests.kit.canary import SCENES, Canaries, Scene, refusing
 from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES, content_allowed
 
@@ -135,6 +136,7 @@ def excerpt(raw: bytes, word: str) -> str:
 
 @pytest.mark.parametrize(("capture", "shape"), SENT)
 @pytest.mark.parametrize("scene", SCENES, ids=str)
+@needs_async_context(lambda scene: "agent" in scene.name or scene.name == "unreadable structure")
 async def test_what_is_planted_leaves_if_it_may(scene: Scene, shape: str, capture: str, url: str) -> None:
     """However a scene is run, the content of each direction is sent if, and only if, that direction is allowed."""
     chosen = CAPTURES[capture]

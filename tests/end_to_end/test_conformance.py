@@ -13,7 +13,7 @@ from sentry_relay.processing import StoreNormalizer, convert_datascrubbing_confi
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._vocabulary.keys import Dialect
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit.lost import ASYNC_CONTEXT
+from tests.kit.async_context import HAS_ASYNC_CONTEXT
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
@@ -117,7 +117,7 @@ async def test_each_kind_of_run_is_typed_as_what_it_is(subject: Subject, dialect
     with capture_spans(**WIRE_SHAPES["transaction"], **content_allowed(True)) as captured:
         sentry_sdk.get_isolation_scope().clear()
         sentry_sdk.get_current_scope().clear()
-        await WAYS[2 if ASYNC_CONTEXT else 3].run(
+        await WAYS[2 if HAS_ASYNC_CONTEXT else 3].run(
             subject.make(ScriptedModel(usage=USAGE)), subject.question, {"callbacks": [handler]}
         )
     event = server_side(captured, scrub=False)

@@ -16,6 +16,7 @@ from langchain_core.runnables import Runnable
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runs.run import Outcome
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.async_context import needs_async_context
 from tests.kit.helpers import collect
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, content_allowed, current_span_id
@@ -265,6 +266,7 @@ def issues(captured: Captured) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.parametrize(("ending", "subject"), CELLS)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@needs_async_context(lambda ending, subject: subject.name in ("agent", "tool") and not str(ending).startswith("sync_"))
 async def test_an_ending_is_told(ending: Ending, subject: Subject, shape: str) -> None:
     """The model's span tells how the run ended and what had arrived; no run stays live, nothing stays current."""
     stage = Stage(subject)

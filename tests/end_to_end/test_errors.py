@@ -17,6 +17,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed, fake_model
 
@@ -52,6 +53,7 @@ def issues(captured: Captured) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@needs_async_context(lambda subject, way: subject.name in ("agent", "tool") and is_async(way))
 async def test_a_failure_is_one_issue_linked_to_the_span_that_failed_first(
     shape: str, subject: Subject, way: Way
 ) -> None:
@@ -147,6 +149,7 @@ RECOVERIES = [
 
 @pytest.mark.parametrize(("how", "way"), RECOVERIES, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda how, way: how == "with_fallbacks" and is_async(way))
 async def test_a_recovered_failure_is_no_issue(shape: str, how: str, way: Way) -> None:
     """A failure that a retry or a fallback recovered from marks its span and is no issue."""
     handler = SentryStreamHandler()
@@ -160,6 +163,7 @@ async def test_a_recovered_failure_is_no_issue(shape: str, how: str, way: Way) -
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
+@needs_async_context(lambda way: str(way) == "ainvoke")
 async def test_a_handler_on_the_model_alone_reports_nothing(way: Way) -> None:
     """A handler that cannot see whether somebody above recovers leaves the issue to whoever can."""
     handler = SentryStreamHandler()
@@ -171,6 +175,7 @@ async def test_a_handler_on_the_model_alone_reports_nothing(way: Way) -> None:
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
 async def test_an_interrupted_graph_is_no_error(shape: str, way: Way) -> None:
     """LangGraph's `interrupt` hands control upwards: no issue, and no span is marked as failed."""
     from langgraph.checkpoint.memory import InMemorySaver
@@ -251,6 +256,7 @@ async def test_the_last_attempts_failure_belongs_to_the_last_attempt(shape: str)
     assert issue["contexts"]["trace"]["span_id"] == attempts[-1].span_id
 
 
+@needs_async_context()
 async def test_a_failure_of_the_chains_own_is_not_blamed_on_a_model() -> None:
     """An exception that a chain raises after a failure that it handled is linked to the chain."""
 

@@ -18,8 +18,8 @@ from langgraph.types import Command
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
+from tests.kit.async_context import HAS_ASYNC_CONTEXT, is_async, needs_async_context
 from tests.kit.helpers import Clock, handler_on
-from tests.kit.lost import ASYNC_CONTEXT
 from tests.kit.trees import ways
 from tests.kit.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.kit.trees.case import Case, record
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBe
 
 PROMPT = ChatPromptTemplate.from_template("{question}")
 SCOUT, CHIEF = "invoke_agent scout", "invoke_agent chief"
-WHOLE = ways.ainvoke if ASYNC_CONTEXT else ways.invoke
+WHOLE = ways.ainvoke if HAS_ASYNC_CONTEXT else ways.invoke
 
 
 async def run(
@@ -63,6 +63,7 @@ AGENTS: dict[str, Callable[[], Any]] = {"agent": agent, "in a tool": agent_in_a_
 
 @pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
 async def test_models_and_tools_are_told_their_agent(shape: str, way: ways.Run) -> None:
     """A model's and a tool's span names the agent nearest above it."""
     captured = await run(agent_in_a_tool(), shape=shape, way=way)
@@ -78,6 +79,7 @@ async def test_models_and_tools_are_told_their_agent(shape: str, way: ways.Run) 
 
 @pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
 async def test_an_agent_sums_up_what_was_used_below(shape: str, way: ways.Run) -> None:
     """An agent's usage is that of every model below it; the old keys, which are added up, are the models' alone."""
     captured = await run(agent_in_a_tool(), shape=shape, way=way)
@@ -117,6 +119,7 @@ async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: b
 
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
 async def test_a_tool_tells_what_was_called(shape: str, way: ways.Run) -> None:
     """A tool's span tells its name, description and arguments, the id of the call and the result."""
     captured = await run(agent(), shape=shape, way=way)
@@ -254,6 +257,7 @@ async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> 
 
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
 async def test_an_interrupt_is_told(shape: str, way: ways.Run) -> None:
     """A tool that waits for a human, and its agent, came to their end and say why; resumed, they say nothing."""
     app = interrupted()
@@ -269,6 +273,7 @@ async def test_an_interrupt_is_told(shape: str, way: ways.Run) -> None:
 
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
 async def test_a_handoff_is_told(shape: str, way: ways.Run) -> None:
     """The agent that hands over came to its end and says so; the one that goes on and the graph of both do not."""
     captured = await run(handoff(), shape=shape, way=way)

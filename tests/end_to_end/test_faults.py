@@ -15,6 +15,7 @@ from sentry_langchain_stream._runs.call import Call
 from sentry_langchain_stream._to_sentry.client import choose_backend, current_client
 from sentry_langchain_stream._vocabulary.keys import Fact
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.subjects import SUBJECTS
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
@@ -158,6 +159,7 @@ def test_a_tool_that_returns_what_cannot_be_touched_ends(shape: str) -> None:
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 @pytest.mark.parametrize("way", WAYS, ids=str)
+@needs_async_context(lambda subject, way: subject.name in ("agent", "tool") and is_async(way))
 async def test_what_cannot_be_made_active_is_recorded_all_the_same(
     subject: Any, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from sentry_sdk.integrations.langchain import LangchainIntegration
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
 
@@ -29,6 +30,7 @@ def models(captured: Any) -> list[Any]:
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+@needs_async_context(lambda subject, way: subject.name in ("agent", "tool") and is_async(way))
 async def test_every_run_is_covered_once(subject: Subject, shape: str, way: Way) -> None:
     """Without any callbacks each model call has one span, ours, in the tree that a handler by hand would make."""
     trees = []

@@ -21,6 +21,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.inside import CASES, Calling, World, around, assert_worked_below, name_above, parent_of, world
 from tests.kit.wire import BOTH_MODELS, WAYS, WIRE_SHAPES, Way, child_span, fake_model
 
@@ -143,6 +144,7 @@ PLACES = (
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("place", PLACES, ids=str)
 @pytest.mark.parametrize(("shape", "application"), CASES)
+@needs_async_context(lambda place, way: place.name.endswith("node") and is_async(way))
 async def test_work_inside_of_a_run_hangs_below_its_span(
     outside: World, shape: str, place: Place, way: Way, application: bool
 ) -> None:

@@ -22,6 +22,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry.active_span import RunScope
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
+from tests.kit.async_context import needs_async_context
 from tests.kit.inside import World, around, assert_worked_below, name_above, world
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, active_span, child_span, current_span_id, fake_model
 
@@ -74,6 +75,7 @@ async def _calling(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "wrapped"), [*((kind, False) for kind in KINDS), ("model", True)])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda kind: kind == "model")
 async def test_a_run_that_timed_out_is_left(
     shape: str, kind: str, wrapped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ async def test_a_stream_that_was_left_is_left(shape: str, kind: str, how: str) -
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("kind", ["model", "tool", "step"])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda kind, way: kind == "step" and str(way) == "astream")
 async def test_a_run_that_failed_is_left(outside: World, shape: str, kind: str, way: Way) -> None:
     """An exception, also out of a span that the user has opened inside."""
     handler: Any = SentryStreamHandler(capture_errors=False)
@@ -207,6 +210,7 @@ async def test_spans_that_were_open_before_a_run_close_after_it(shape: str, kind
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context()
 async def test_a_span_opened_while_a_chain_streams_outlives_it(shape: str) -> None:
     """Inside a function a chain is streamed; the function's span, opened after the first chunk, is still active after
     the last.

@@ -22,6 +22,7 @@ from langchain_core.runnables import Runnable
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import HANG, REPOSITORY
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import (
     SLACK,
@@ -289,6 +290,7 @@ RECOVERIES: list[tuple[Callable[[ScriptedModel], Runnable[Any, Any]], Any, Way]]
 @pytest.mark.parametrize(
     ("recover", "question", "way"), RECOVERIES, ids=[f"{recover.__name__}-{way}" for recover, _, way in RECOVERIES]
 )
+@needs_async_context(lambda recover, way: recover is with_fallbacks and is_async(way))
 async def test_a_failure_that_was_recovered_from_is_no_issue(
     recover: Callable[[ScriptedModel], Runnable[Any, Any]], question: Any, way: Way, shape: str
 ) -> None:
@@ -349,6 +351,7 @@ async def test_several_prompts_of_which_one_fails_are_an_issue(generate: str, sh
     ],
 )
 @pytest.mark.parametrize("subject", [each for each in SUBJECTS if each.name in ("graph", "agent")], ids=str)
+@needs_async_context(lambda subject, way: subject.name == "agent" and is_async(way))
 async def test_a_graph_has_a_span_above_its_models_however_it_is_called(
     subject: Subject, dialect: Any, top: str, name: str, chat: str, way: Way, shape: str
 ) -> None:

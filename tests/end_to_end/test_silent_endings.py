@@ -19,6 +19,7 @@ from langchain_core.tools import StructuredTool
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import HANG
+from tests.kit.async_context import needs_async_context
 from tests.kit.helpers import Clock
 from tests.kit.subjects import SUBJECTS
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, fake_model, needs_v3
@@ -192,6 +193,7 @@ async def test_a_cancelled_tool_or_retriever(shape: str, app: Any, name: str) ->
 @pytest.mark.parametrize("name", ["model", "chain", "graph", "agent"])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@needs_async_context(lambda name: name == "agent")
 async def test_astream_events_left_early(shape: str, name: str) -> None:
     """A consumer that leaves `astream_events` cancels what runs below; every run ends and none is an issue."""
     subject = next(subject for subject in SUBJECTS if subject.name == name)
@@ -232,6 +234,7 @@ async def _cancel(stream: Any) -> None:
 @pytest.mark.parametrize("name", ["graph", "agent"])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@needs_async_context(lambda name: name == "agent")
 async def test_a_graph_whose_tokens_are_streamed_is_left_early(shape: str, name: str, leave: Any) -> None:
     """A consumer that leaves a graph in the middle of a model's answer: what had arrived is told, and no issue made."""
     subject = next(subject for subject in SUBJECTS if subject.name == name)

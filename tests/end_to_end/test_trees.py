@@ -12,6 +12,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.tools import StructuredTool
 
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.trees import ways
 from tests.kit.trees.case import SURROUNDINGS, Case, each, play
 from tests.kit.trees.script import Line, Shelf, Tool, Writer, actor
@@ -272,12 +273,17 @@ CASES = (
 )
 
 
+INSIDE_ASYNC = {"a chain in a tool", "a tool that hands on its config", "bare fallbacks"}
+"""What calls others inside an async run without a config."""
+
+
 def chain_of(*lines: Line) -> Runnable[Any, Any]:
     return PROMPT | actor(*lines, name="b")
 
 
 @pytest.mark.parametrize(("shape", "active"), SURROUNDINGS)
 @pytest.mark.parametrize(("case", "way"), each(CASES))
+@needs_async_context(lambda case, way: case.name in INSIDE_ASYNC and is_async(way))
 async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> None:
     """A run makes this tree, whichever way it is run and its spans are sent, below the active span if there is one."""
     await play(case, way, shape, active)

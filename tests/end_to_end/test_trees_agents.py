@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.types import Command
 from sentry_sdk.integrations.langgraph import LanggraphIntegration
 
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.trees import ways
 from tests.kit.trees.agents import (
     HI,
@@ -221,12 +222,14 @@ CASES = (
 
 @pytest.mark.parametrize(("shape", "active"), SURROUNDINGS)
 @pytest.mark.parametrize(("case", "way"), each(CASES))
+@needs_async_context(lambda way: is_async(way))
 async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> None:
     """A run makes this tree, whichever way it is run and its spans are sent, below the active span if there is one."""
     await play(case, way, shape, active)
 
 
 @pytest.mark.parametrize(("case", "way"), each(CASES))
+@needs_async_context(lambda way: is_async(way))
 async def test_the_tree_without_sentrys_own_spans(case: Case, way: ways.Run) -> None:
     """The tree is the same where Sentry's LanggraphIntegration, which opens spans for some ways, is off."""
     await play(case, way, DEFAULT_SHAPE, without=LanggraphIntegration.identifier)
@@ -234,6 +237,7 @@ async def test_the_tree_without_sentrys_own_spans(case: Case, way: ways.Run) -> 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.parametrize(("case", "way"), each(case for case in CASES if case.ai))
+@needs_async_context(lambda way: is_async(way))
 async def test_the_tree_in_the_old_dialect(case: Case, way: ways.Run, shape: str) -> None:
     """In dialect `ai` what stands at the top is the pipeline, be it an agent or not."""
     await play(case, way, shape, dialect="ai")

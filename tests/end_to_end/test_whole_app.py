@@ -23,6 +23,7 @@ from langchain_core.tools import StructuredTool
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.kit import HANG, REPOSITORY
+from tests.kit.async_context import needs_async_context
 from tests.kit.helpers import Clock, handler_on
 from tests.kit.processes import received, send_to
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, active_span, child_span, content_allowed
@@ -110,6 +111,7 @@ def assert_own_trees(captured: Captured, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context()
 def test_threads_and_event_loops_at_once(shape: str) -> None:
     """Threads that call, and threads with a loop of their own that runs many tasks."""
     handler: Any = SentryStreamHandler()
@@ -151,6 +153,7 @@ def test_threads_and_event_loops_at_once(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context()
 async def test_many_requests_at_once(shape: str) -> None:
     """Sync and async routes of one application that are all served at the same time."""
     handler: Any = SentryStreamHandler()
@@ -201,6 +204,7 @@ def test_a_run_that_is_just_starting_is_not_idle() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs_async_context()
 def test_forked_workers(tmp_path: Path) -> None:
     """Workers forked from a process in which the handler was at work: each has its own runs, none has another's."""
     arguments = ["tests.end_to_end.test_whole_app", BOTH_MODELS[-1], str(tmp_path / "sent")]
