@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from langchain_core.documents import Document
@@ -23,7 +23,6 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel, Field, SecretStr
 
-from sentry_langchain_stream._content import media
 from sentry_langchain_stream._content.messages import (
     agent_answer,
     agent_question,
@@ -34,89 +33,10 @@ from sentry_langchain_stream._content.messages import (
     tool_arguments,
     tool_result,
 )
-from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
-from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
+from sentry_langchain_stream._content.policy import NOTHING, Policy
+from tests.kit.parts import DATA, SIGNED, blob, call, conforming, reasoning, response, text
 
 OPEN = Policy(inputs=True, outputs=True)
-DATA = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQ="
-"""Base64 of 26 bytes."""
-SIGNED = "https://user:word@example.com/cat.png?signature=abc#top"
-
-
-def strictly(constant: str) -> NoReturn:
-    """Refuse what Python's JSON has and JSON has not: NaN and the infinities."""
-    raise ValueError(f"{constant} is no JSON")
-
-
-def text(said: str) -> dict[str, Any]:
-    """A text part."""
-    return {"type": "text", "content": said}
-
-
-def reasoning(thought: str) -> dict[str, Any]:
-    """A reasoning part."""
-    return {"type": "reasoning", "content": thought}
-
-
-def call(name: str = "weather", identity: str | None = "call-1", **arguments: Any) -> dict[str, Any]:
-    """A tool call part."""
-    return {"type": "tool_call", "id": identity, "name": name, "arguments": arguments}
-
-
-def response(result: str, identity: str | None = "call-1", **more: Any) -> dict[str, Any]:
-    """A tool's response part."""
-    return {"type": "tool_call_response", "id": identity, "result": result, **more}
-
-
-def blob(modality: str, mime: str | None, size: int = 26) -> dict[str, Any]:
-    """A part that stands for data."""
-    told = {"type": "blob", "content": "[Blob substitute]", "size": size, "modality": modality}
-    return told if mime is None else {**told, "mime_type": mime}
-
-
-def uri(modality: str, address: str = "https://example.com/cat.png", **more: Any) -> dict[str, Any]:
-    """A part that stands for what lies elsewhere."""
-    return {"type": "uri", "uri": address, "modality": modality, **more}
-
-
-def uploaded(modality: str, identity: str = "file-1", **more: Any) -> dict[str, Any]:
-    """A part that stands for a file that the provider has."""
-    return {"type": "file", "file_id": identity, "modality": modality, **more}
-
-
-# What each part must have, and may have: OpenTelemetry's GenAI message schema, where Sentry's examples have "result".
-SCHEMA: dict[str, tuple[dict[str, type | tuple[type, ...]], dict[str, type | tuple[type, ...]]]] = {
-    "text": ({"content": str}, {"citations": (list, str)}),
-    "reasoning": ({"content": str}, {}),
-    "tool_call": ({"name": str, "id": (str, type(None)), "arguments": object}, {}),
-    "tool_call_response": ({"id": (str, type(None)), "result": str}, {"status": str}),
-    "blob": ({"modality": str, "content": str}, {"mime_type": str, "size": int}),
-    "uri": ({"modality": str, "uri": str}, {"mime_type": str}),
-    "file": ({"modality": str, "file_id": str}, {"mime_type": str}),
-}
-GENERIC: tuple[dict[str, Any], dict[str, Any]] = ({}, {"content": str})
-
-
-def conforming(recorded: str, limit: int = Limits().attribute) -> list[Any]:
-    """Messages as they were recorded, held against the conventions."""
-    assert len(recorded) <= limit
-    recorded.encode("utf-8")
-    messages = json.loads(recorded, parse_constant=strictly)
-    assert isinstance(messages, list)
-    for message in messages:
-        assert set(message) - {"finish_reason"} == {"role", "parts"}
-        assert message["role"] in ("user", "assistant", "tool", "system")
-        assert isinstance(message.get("finish_reason", ""), str)
-        for part in message["parts"]:
-            kind = part["type"]
-            assert isinstance(kind, str)
-            needed, possible = SCHEMA.get(kind, GENERIC)
-            assert {"type", *needed} <= set(part) <= {"type", *needed, *possible}
-            for name, types in {**needed, **possible}.items():
-                assert name not in part or isinstance(part[name], types)
-            if kind == "blob":
-                assert part["content"] == "[Blob substitute]"
-    return messages
 
 
 def told(message: Any) -> list[Any]:
@@ -408,102 +328,6 @@ def test_an_answer_in_a_providers_shape(message: Any, expected: list[dict[str, A
     assert DATA not in output_messages([(message, None)], OPEN)
 
 
-DATA_URL = f"data:image/png;base64,{DATA}"
-MEDIA: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("openai", {"type": "image_url", "image_url": {"url": SIGNED, "detail": "low"}}, uri("image")),
-    ("openai, short", {"type": "image_url", "image_url": SIGNED}, uri("image")),
-    ("openai, data", {"type": "image_url", "image_url": {"url": DATA_URL}}, blob("image", "image/png")),
-    (
-        "openai audio",
-        {"type": "input_audio", "input_audio": {"data": DATA, "format": "wav"}},
-        blob("audio", "audio/wav"),
-    ),
-    (
-        "openai file",
-        {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{DATA}", "filename": "cv.pdf"}},
-        blob("document", "application/pdf"),
-    ),
-    ("openai upload", {"type": "file", "file": {"file_id": "file-1"}}, uploaded("document")),
-    ("responses", {"type": "input_image", "image_url": DATA_URL}, blob("image", "image/png")),
-    ("responses, upload", {"type": "input_image", "file_id": "file-1"}, uploaded("image")),
-    ("responses, file", {"type": "input_file", "file_url": SIGNED}, uri("document")),
-    (
-        "anthropic",
-        {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": DATA}},
-        blob("image", "image/jpeg"),
-    ),
-    ("anthropic, url", {"type": "image", "source": {"type": "url", "url": SIGNED}}, uri("image")),
-    ("anthropic, upload", {"type": "document", "source": {"type": "file", "file_id": "file-1"}}, uploaded("document")),
-    ("anthropic, container", {"type": "container_upload", "file_id": "file-1"}, uploaded("document")),
-    (
-        "anthropic, text",
-        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
-        text("words"),
-    ),
-    ("google", {"type": "media", "mime_type": "video/mp4", "data": b"12345"}, blob("video", "video/mp4", 5)),
-    (
-        "google, uri",
-        {"type": "media", "mime_type": "audio/mp3", "file_uri": "gs://bucket/a.mp3"},
-        uri("audio", "gs://bucket/a.mp3", mime_type="audio/mp3"),
-    ),
-    (
-        "google, upload",
-        {"type": "file", "file_id": SIGNED, "mime_type": "application/pdf"},
-        uri("document", mime_type="application/pdf"),
-    ),
-    ("data for an id", {"type": "image", "file_id": DATA_URL, "base64": DATA}, blob("image", None)),
-    ("google, inline", {"inline_data": {"mime_type": "image/png", "data": b"123"}}, blob("image", "image/png", 3)),
-    (
-        "google, file",
-        {"file_data": {"mime_type": "application/pdf", "file_uri": SIGNED}},
-        uri("document", mime_type="application/pdf"),
-    ),
-    ("bedrock", {"image": {"format": "png", "source": {"bytes": b"123"}}}, blob("image", "image/png", 3)),
-    (
-        "bedrock, s3",
-        {"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://bucket/a.mp4"}}}},
-        uri("video", "s3://bucket/a.mp4", mime_type="video/mp4"),
-    ),
-    (
-        "bedrock, document",
-        {"document": {"format": "pdf", "name": "cv", "source": {"bytes": b"123"}}},
-        blob("document", "application/pdf", 3),
-    ),
-    ("mistral", {"type": "document_url", "document_url": SIGNED}, uri("document")),
-    ("ollama", {"type": "image_url", "image_url": DATA}, blob("image", None)),
-    ("standard image", {"type": "image", "base64": DATA, "mime_type": "image/png"}, blob("image", "image/png")),
-    ("standard audio", {"type": "audio", "url": SIGNED, "mime_type": "audio/wav"}, uri("audio", mime_type="audio/wav")),
-    ("standard video", {"type": "video", "file_id": "file-1"}, uploaded("video")),
-    (
-        "standard file",
-        {"type": "file", "base64": DATA, "mime_type": "application/pdf"},
-        blob("document", "application/pdf"),
-    ),
-    (
-        "langchain 0",
-        {"type": "image", "source_type": "base64", "data": DATA, "mime_type": "image/png"},
-        blob("image", "image/png"),
-    ),
-    ("langchain 0, upload", {"type": "file", "source_type": "id", "id": "file-1"}, uploaded("document")),
-    ("langchain 0, url", {"type": "image", "source_type": "url", "url": SIGNED}, uri("image")),
-    (
-        "nothing",
-        {"type": "image"},
-        {"type": "blob", "content": "[Blob substitute]", "modality": "image"},
-    ),
-]
-
-
-@pytest.mark.parametrize(("block", "expected"), [each[1:] for each in MEDIA], ids=[each[0] for each in MEDIA])
-def test_media_are_told_by_what_they_are(block: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Data becomes its type and its size in bytes, an address loses what may be secret in it, an upload has its id."""
-    message = HumanMessage([{"type": "text", "text": "Look"}, block])
-    recorded = input_messages([message], OPEN) or ""
-    assert conforming(recorded) == [{"role": "user", "parts": [text("Look"), expected]}]
-    for secret in (DATA, "signature", "word@"):
-        assert secret not in recorded
-
-
 SAID = [{"role": "user", "parts": [text("Hi")]}]
 SPELLINGS = {
     "message": HumanMessage("Hi"),
@@ -715,33 +539,3 @@ def test_the_answer_is_the_assistants_last_message() -> None:
     assert conforming(agent_answer({"messages": [*history, RemoveMessage(id="1")]}, OPEN) or "") == said
     assert agent_answer({"messages": [*history, HumanMessage("Thanks")]}, OPEN) is None
     assert agent_answer({"messages": history}, NOTHING) is None
-
-
-def test_tools_that_there_is_no_room_for() -> None:
-    """Of many tools the last ones are cut, of the last one told at first its schema; the JSON stays valid."""
-    schema = {
-        "type": "object",
-        "properties": {f"p{index}": {"type": "string", "description": "x" * 90} for index in range(9)},
-    }
-    tools = [{"name": f"tool{index}", "description": "y" * 90, "input_schema": schema} for index in range(50)]
-    policy = Policy(True, True, limits=Limits(part=100, attribute=5_000))
-    recorded = tool_definitions({"tools": tools}, policy) or ""
-    assert len(recorded) <= 5_000
-    definitions = json.loads(recorded)
-    assert definitions[0] == {"type": "function", "name": "tool0", "description": "y" * 90, "parameters": schema}
-    assert definitions[-1] == {"type": f"[... {50 - len(definitions) + 1} tools cut ...]"}
-
-
-@pytest.mark.parametrize(
-    ("told", "expected"),
-    [
-        (SIGNED, "https://example.com/cat.png"),
-        ("example.com/cat.png?signature=abc", "example.com/cat.png"),
-        ("user:word@example.com/cat@night.png", "example.com/cat@night.png"),
-        ("page 7", "page 7"),
-        ("", ""),
-    ],
-)
-def test_an_address_is_bare(told: str, expected: str) -> None:
-    """Of an address the login, the query string and the fragment are left out, and nothing is added to it."""
-    assert media.address(told) == expected

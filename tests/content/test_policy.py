@@ -239,16 +239,6 @@ def gather(policy: Policy, *pieces: str) -> Gathered:
     return gathered
 
 
-@settings(deadline=None)
-@given(st.lists(st.text(max_size=90), max_size=60), st.integers(100, 400))
-def test_a_text_that_was_gathered_is_recorded_like_one_that_came_whole(pieces: list[str], part: int) -> None:
-    """However it arrives, what is recorded of a text is the same: both ends, and how much is missing between them."""
-    policy = Policy(True, True, limits=Limits(part, 2_000, 8_000))
-    gathered = gather(policy, *pieces)
-    assert cut(gathered.text(), part) == cut("".join(pieces), part)
-    assert len(gathered.beginning) + gathered.held <= 3 * part
-
-
 def test_no_more_is_held_than_may_be_sent() -> None:
     """Of a long text only the ends are held, in few pieces."""
     gathered = gather(Policy(True, True), *(["word "] * 100_000))
@@ -256,22 +246,25 @@ def test_no_more_is_held_than_may_be_sent() -> None:
     assert f"[... {500_000 - 2 * 9_984} characters cut ...]" in gathered.text()
 
 
-def test_redact_is_given_a_gathered_text_as_a_whole() -> None:
-    """With `redact` nothing is missing from a text, up to a million characters."""
-    text = "".join(str(number) for number in range(160_000))
-    assert 0.8 * Gathered.MOST < len(text) < Gathered.MOST
-    assert gather(Policy(True, True, str.upper), text[:10], text[10:100_000], text[100_000:]).text() == text
-
-
-def test_what_redact_cannot_see_as_a_whole_is_dropped() -> None:
-    """Of a text of more than a million characters only the length is told: its parts might be redacted by half."""
-    gathered = gather(Policy(True, True, str.upper), *(["word " * 100] * 4_100))
-    assert gathered.text() == "[... 2050000 characters cut ...]"
-    assert gathered.held <= Gathered.MOST
-
-
 def test_a_gathered_text_can_be_forgotten() -> None:
     """After `clear` it is as if nothing had arrived."""
     gathered = gather(Policy(True, True), "x" * 100_000)
     gathered.clear()
     assert gathered == Gathered(Policy(True, True))
+
+
+OPEN = Policy(True, True)
+
+
+def test_what_is_left_of_a_spans_limit_is_an_attributes() -> None:
+    """With nothing still to come an attribute has all that is left, and a part of it no more than that."""
+    policy = Policy(True, True, limits=Limits(part=10_000, attribute=10_000, span=20_000))
+    left = policy.beside("x" * 12_000).limits
+    assert (left.part, left.attribute, left.span) == (8_000, 8_000, 20_000)
+
+
+def test_what_redact_should_return_is_said() -> None:
+    """What `redact` returned instead of a text is named by its type."""
+    answer: Any = 7
+    with pytest.raises(TypeError, match=r"^redact must return a str, not int$"):
+        Policy(True, True, lambda text: answer).text("words")

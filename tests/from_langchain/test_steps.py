@@ -10,7 +10,7 @@ import pytest
 
 from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 from sentry_langchain_stream._from_langchain import steps, stream_events
-from sentry_langchain_stream._runs.run import Retrieval, ToolCall
+from sentry_langchain_stream._runs.run import Agent, Retrieval, ToolCall
 from sentry_langchain_stream._runs.usage import Usage
 
 OPEN = Policy(True, True)
@@ -174,3 +174,8 @@ def test_what_a_block_tells_of_itself_is_no_content(name: str) -> None:
     assert stream_events.failed({"event": "error"})
     assert not stream_events.failed({"event": name})
     assert not stream_events.failed("error")
+
+
+def test_an_agent_without_a_name_has_an_empty_one() -> None:
+    """An agent that nobody named gets its name later."""
+    assert steps.agent(None, None, NOTHING).name == Agent("").name

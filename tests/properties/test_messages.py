@@ -23,7 +23,6 @@ from sentry_langchain_stream._content.messages import (
 from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 from sentry_langchain_stream._from_langchain import steps
 from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
-from sentry_langchain_stream._runs.run import Agent
 from tests.kit.strategies import PLANTED, Thing, media_data, parsed, payloads, policies, quotes, texts, values
 
 kinds = st.sampled_from(
@@ -268,8 +267,3 @@ def test_parts_keep_both_ends(count: int, left: int) -> None:
     assert shown[:mark] == [str(index) for index in range(mark)]
     assert shown[mark + 1 :] == [str(index) for index in range(count - after, count)]
     assert 0 <= mark - after <= 1
-
-
-def test_an_agent_without_a_name_has_an_empty_one() -> None:
-    """An agent that nobody named gets its name later."""
-    assert steps.agent(None, None, NOTHING).name == Agent("").name
