@@ -13,6 +13,7 @@ from sentry_sdk import integrations
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runtime import containment
 from tests.kit import absent, async_context
+from tests.kit.fresh import Fresh
 
 
 class _Module(pytest.Module):
@@ -89,6 +90,16 @@ def cheap_clients() -> Iterator[None]:
         patch.setattr(integrations, "iter_default_integrations", known)
         patch.setenv("SENTRY_RELEASE", "tests")
         yield
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Iterator[Fresh]:
+    """Runs scripts in fresh processes, which need no time to import."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    made = Fresh()
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from sentry_langchain_stream.testing import Captured
 from tests.kit import HANG, REPOSITORY
 from tests.kit.absent import needs
 from tests.kit.apps import prefork
+from tests.kit.fresh import Fresh
 from tests.kit.processes import received
 from tests.kit.sentry_server import playing_sentry
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES
@@ -147,19 +148,11 @@ SCRIPT = """
     ids=["end", "exit", "exception", "SIGTERM"],
 )
 @pytest.mark.parametrize("shape", ["stream"])
-def test_a_process_that_ends_with_open_streams(shape: str, end: str, code: int, complaint: str, tmp_path: Path) -> None:
+def test_a_process_that_ends_with_open_streams(
+    shape: str, end: str, code: int, complaint: str, tmp_path: Path, fresh: Fresh
+) -> None:
     """Open streams are told as abandoned, but by a process that is killed; exit code and complaints stay the same."""
-    script = textwrap.dedent(SCRIPT).format(end=end)
-    environment = environment_of(shape, tmp_path / "sent")
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        check=False,
-    )
+    done = fresh.run(textwrap.dedent(SCRIPT).format(end=end), environment_of(shape, tmp_path / "sent"))
     assert done.returncode == code, done.stderr
     assert done.stderr.rstrip().endswith(complaint)
     assert done.stderr.count("Traceback") == (1 if complaint else 0), done.stderr
@@ -186,12 +179,10 @@ NO_THREADS = """
 
 
 @pytest.mark.parametrize("shape", BOTH_MODELS)
-def test_what_ends_at_the_exit_is_sent_though_no_thread_can_be_started(shape: str) -> None:
+def test_what_ends_at_the_exit_is_sent_though_no_thread_can_be_started(shape: str, fresh: Fresh) -> None:
     """Python 3.12 starts none in exit functions: the SDK's threads are there already when the first run ends there."""
     with playing_sentry() as sentry:
-        script = textwrap.dedent(NO_THREADS).format(dsn=sentry.dsn, options=WIRE_SHAPES[shape])
-        command = [sys.executable, "-c", script]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False)
+        done = fresh.run(textwrap.dedent(NO_THREADS).format(dsn=sentry.dsn, options=WIRE_SHAPES[shape]))
         assert (done.returncode, done.stderr) == (0, "")
         bodies = [gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body for body in sentry.bodies]
     spans = Captured(sentry_sdk.Client(), bodies).find_all(op="gen_ai.chat")

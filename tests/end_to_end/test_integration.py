@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +14,8 @@ from sentry_sdk.integrations.langchain import LangchainIntegration
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit import HANG
 from tests.kit.async_context import is_async, needs_async_context
+from tests.kit.fresh import Fresh
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
 
@@ -101,10 +99,9 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_whichever_wraps_outside(order: str) -> None:
+def test_whichever_wraps_outside(order: str, fresh: Fresh) -> None:
     """In a fresh process, in whatever order both set themselves up, a call has one model span, and it is ours."""
     script = f"""
-import tests.kit.lean
 import sentry_sdk
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from sentry_sdk.transport import Transport
@@ -127,7 +124,8 @@ FakeListChatModel(responses=["Yes."]).invoke("Hi")
 sentry_sdk.flush()
 print(origins)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=HANG)
+    done = fresh.run(script)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "['auto.ai.langchain_stream']"
 
 

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from typing import Any
@@ -21,8 +19,8 @@ from langchain_core.runnables import Runnable
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit import HANG, REPOSITORY
 from tests.kit.async_context import is_async, needs_async_context
+from tests.kit.fresh import Fresh
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import (
     SLACK,
@@ -158,8 +156,7 @@ async def test_streams_at_the_same_time_are_siblings(above: bool, shape: str) ->
 
 
 TASKS = """
-import asyncio, json, sys
-import tests.kit.lean
+import asyncio, json
 import sentry_sdk
 from sentry_sdk.integrations.asyncio import AsyncioIntegration
 from sentry_langchain_stream import SentryStreamHandler
@@ -177,23 +174,21 @@ async def main(shape):
     with capture_spans(**WIRE_SHAPES[shape], integrations=[AsyncioIntegration()]) as captured:
         with active_span(shape):
             await asyncio.create_task(nothing())
-            async for _ in model.astream("Hi", {"callbacks": [handler]}):
+            async for _ in model.astream("Hi", {{"callbacks": [handler]}}):
                 pass
             with child_span(shape, "query"):
                 pass
     print(json.dumps([[span.name, span.attributes.get("langchain_stream.chunks")] for span in captured.spans]))
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main({shape!r}))
 """
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_a_long_stream_makes_one_span_and_crowds_out_none(shape: str) -> None:
+def test_a_long_stream_makes_one_span_and_crowds_out_none(shape: str, fresh: Fresh) -> None:
     """With Sentry tracing every task, 1,200 tokens are one span, and the application's own spans are all there."""
-    finished = subprocess.run(
-        [sys.executable, "-c", TASKS, shape], cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False
-    )
+    finished = fresh.run(TASKS.format(shape=shape))
     assert finished.returncode == 0, finished.stderr
     spans = sorted(json.loads(finished.stdout))
     # LangChain ends a run in a task of its own. That the test's own task is there too shows that tasks are traced.

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 from typing import Any
 
@@ -18,8 +16,8 @@ from langchain_core.tools import StructuredTool
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit import HANG
 from tests.kit.async_context import needs_async_context
+from tests.kit.fresh import Fresh
 from tests.kit.helpers import Clock
 from tests.kit.subjects import SUBJECTS
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, fake_model, needs_v3
@@ -339,8 +337,6 @@ async def test_a_task_of_many_calls_gathers_no_watches() -> None:
 
 PROCESS = """
     import asyncio, atexit, json, os, signal, sys
-    import tests.kit.lean
-    sys.modules.update(dict.fromkeys(["openai", "langchain_openai", "langchain.agents"]))  # not needed here either
     import sentry_sdk
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
@@ -384,33 +380,25 @@ PROCESS = """
 """
 
 
-def process(shape: str, work: str, run: str = "asyncio.run(main())") -> subprocess.Popen[str]:
-    script = textwrap.dedent(PROCESS).format(shape=shape, work=work, run=run)
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finished(running: subprocess.Popen[str]) -> tuple[str, str]:
-    """What it printed. One that hangs is ended."""
-    try:
-        return running.communicate(timeout=HANG)
-    finally:
-        running.kill()
+def script(shape: str, work: str, run: str = "asyncio.run(main())") -> str:
+    """The script of a process that does some work with a stream."""
+    return textwrap.dedent(PROCESS).format(shape=shape, work=work, run=run)
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_an_interrupted_process_tells_of_its_stream(shape: str) -> None:
+def test_an_interrupted_process_tells_of_its_stream(shape: str, fresh: Fresh) -> None:
     """Ctrl-C in the middle of a stream: the span is sent as cancelled, and no issue is made of our making."""
-    with process(shape, "async for _ in stream: pass") as running:
-        assert running.stdout is not None
+    with fresh.process(script(shape, "async for _ in stream: pass")) as running:
         assert running.stdout.readline() == "held\n"
         os.kill(running.pid, signal.SIGINT)
-        out, err = finished(running)
-    lines = out.splitlines()
-    assert [line.split()[:2] for line in lines] == [["function", "cancelled"], ["gen_ai.chat", "cancelled"]], out + err
+        lines = running.stdout.read().splitlines()
+    assert [line.split()[:2] for line in lines] == [["function", "cancelled"], ["gen_ai.chat", "cancelled"]], (
+        running.stderr
+    )
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_a_forked_process_leaves_the_streams_to_its_parent(shape: str) -> None:
+def test_a_forked_process_leaves_the_streams_to_its_parent(shape: str, fresh: Fresh) -> None:
     """A fork does not end, and tell a second time, what goes on in the process that it was forked from."""
     work = """await anext(stream)
     child = os.fork()
@@ -419,22 +407,20 @@ def test_a_forked_process_leaves_the_streams_to_its_parent(shape: str) -> None:
         sys.exit(0)
     os.waitpid(child, 0)
     await stream.aclose()"""
-    with process(shape, work) as running:
-        out, err = finished(running)
-    assert sorted(line.split()[0] for line in out.splitlines()) == ["function", "gen_ai.chat"], out + err
+    done = fresh.run(script(shape, work))
+    assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["function", "gen_ai.chat"], done
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_a_process_that_exits_with_an_open_stream_tells_of_it(shape: str) -> None:
+def test_a_process_that_exits_with_an_open_stream_tells_of_it(shape: str, fresh: Fresh) -> None:
     """A stream that is still held when the process exits is sent, as abandoned, before the client closes."""
     work = "await anext(stream); globals()['kept'] = stream"
     run = "loop = asyncio.new_event_loop(); loop.run_until_complete(main())"
-    with process(shape, work, run) as running:
-        out, err = finished(running)
-    assert [line.split() for line in out.splitlines()] == [
+    done = fresh.run(script(shape, work, run))
+    assert [line.split() for line in done.stdout.splitlines()] == [
         ["function", "abandoned", "0"],
         ["gen_ai.chat", "abandoned", "0"],
-    ], out + err
+    ], done
 
 
 @needs_v3
@@ -489,16 +475,15 @@ def test_a_sync_v3_stream_that_is_left_is_ended_when_idle() -> None:
 
 @needs_v3
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_a_v3_stream_in_a_loop_that_stops_ends_once(shape: str) -> None:
+def test_a_v3_stream_in_a_loop_that_stops_ends_once(shape: str, fresh: Fresh) -> None:
     """When the loop stops right after a v3 stream, LangChain signals an end and an error; the first one counts."""
     work = """import warnings
     warnings.simplefilter("ignore")
     stream = await ScriptedModel().astream_events("Hi", config={"callbacks": [handler]}, version="v3")
     async for _ in stream.text:
         pass"""
-    with process(shape, work) as running:
-        out, err = finished(running)
-    assert [line.split() for line in out.splitlines()] == [
+    done = fresh.run(script(shape, work))
+    assert [line.split() for line in done.stdout.splitlines()] == [
         ["function", "completed", "0"],
         ["gen_ai.chat", "completed", "0"],
-    ], out + err
+    ], done

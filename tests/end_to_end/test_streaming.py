@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +17,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.kit import HANG
+from tests.kit.fresh import Fresh
 from tests.kit.wire import (
     SLACK,
     WAYS,
@@ -236,7 +233,7 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_one_model_span_per_call_or_a_warning(endpoint: str, configuration: str) -> None:
+def test_one_model_span_per_call_or_a_warning(endpoint: str, configuration: str, fresh: Fresh) -> None:
     """With Sentry's defaults each call is one model span; where it cannot be, a warning names the cause, once.
 
     Sentry sets integrations up once per process, so each configuration needs a process of its own.
@@ -244,7 +241,6 @@ def test_one_model_span_per_call_or_a_warning(endpoint: str, configuration: str)
     setup, spans, warns = CONFIGURATIONS[configuration]
     script = f"""
         import asyncio
-        import tests.kit.lean
         import sentry_sdk
         from langchain_openai import ChatOpenAI
         from sentry_sdk.integrations.langchain import LangchainIntegration
@@ -265,9 +261,8 @@ def test_one_model_span_per_call_or_a_warning(endpoint: str, configuration: str)
 
         asyncio.run(main())
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=HANG, check=True
-    )
+    done = fresh.run(script)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"{way} {spans}" for way in WAYS]
     assert done.stderr.count("appear twice in Sentry") == warns
     assert ("'openai' integration" in done.stderr) is warns

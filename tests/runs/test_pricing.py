@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +21,7 @@ from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit import HANG
+from tests.kit.fresh import Fresh
 from tests.kit.wire import WAYS, WIRE_SHAPES, Way
 
 ANSWER = Answer(
@@ -242,7 +240,7 @@ def test_the_cost_of_a_cached_answer_needs_no_price(prices: Prices) -> None:
     assert prices.cost(call) == Cost(0.0, 0.0, 0.0)
 
 
-def test_without_the_extra_it_is_said_at_once() -> None:
+def test_without_the_extra_it_is_said_at_once(fresh: Fresh) -> None:
     """Asking for costs without genai-prices fails where the handler is made, and names what to install."""
     script = (
         "import sys; sys.modules['genai_prices'] = None\n"
@@ -251,11 +249,12 @@ def test_without_the_extra_it_is_said_at_once() -> None:
         "try:\n    SentryStreamHandler(cost=True)\n"
         "except ImportError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG, check=True)
+    done = fresh.run(script)
+    assert done.returncode == 0, done.stderr
     assert 'pip install "sentry-langchain-stream[cost]"' in done.stdout
 
 
-def test_prices_are_loaded_only_when_asked_for() -> None:
+def test_prices_are_loaded_only_when_asked_for(fresh: Fresh) -> None:
     """A handler without costs does not import genai-prices."""
     script = (
         "import sys\n"
@@ -263,5 +262,6 @@ def test_prices_are_loaded_only_when_asked_for() -> None:
         "SentryStreamHandler()\n"
         "print('genai_prices' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG, check=True)
+    done = fresh.run(script)
+    assert done.returncode == 0, done.stderr
     assert done.stdout == "False\n"
