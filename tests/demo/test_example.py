@@ -28,7 +28,7 @@ from sentry_langchain_stream.demo.api import openai_or
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit import HANG, REPOSITORY
+from tests.kit import HANG, REPOSITORY, lean_environment
 from tests.kit.wire import content_allowed
 
 ANSWER = Answer("One two three four five.", prompt_tokens=27, completion_tokens=9)
@@ -215,7 +215,11 @@ def test_it_runs_from_the_command_line_and_sends() -> None:
 
     command = [sys.executable, "-m", "examples.fastapi_sse", "--port", "0"]
     with serving(sentry) as url:
-        environment = {**os.environ, "SENTRY_DSN": url.replace("://", "://public@") + "/42", "no_proxy": "127.0.0.1"}
+        environment = {
+            **lean_environment(),
+            "SENTRY_DSN": url.replace("://", "://public@") + "/42",
+            "no_proxy": "127.0.0.1",
+        }
         with subprocess.Popen(
             command, cwd=REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:

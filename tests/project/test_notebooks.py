@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit import HANG, REPOSITORY
+from tests.kit import HANG, REPOSITORY, lean_environment
 from tests.kit.absent import needs
 
 FOLDER = REPOSITORY / "notebooks"
@@ -56,7 +56,11 @@ def drawn(cell: dict[str, Any]) -> list[bytes]:
 def execute(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run `execute.py --check` of a folder, in a process of its own: a kernel's warnings are none of ours."""
     return subprocess.run(
-        [sys.executable, str(folder / "execute.py"), "--check"], capture_output=True, text=True, timeout=HANG
+        [sys.executable, str(folder / "execute.py"), "--check"],
+        env=lean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=HANG,
     )
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import sentry_langchain_stream
-from tests.kit import HANG, REPOSITORY
+from tests.kit import HANG, REPOSITORY, lean_environment
 
 
 def test_what_is_public_is_there() -> None:
@@ -44,9 +44,9 @@ def test_a_release_works_outside_of_the_checkout(tmp_path: Path) -> None:
     """The sdist makes a wheel, and that has the package, its types, its licence and its plugin, and is at work."""
     pytest.importorskip("hatchling")
 
-    def run(*arguments: str, folder: Path, **variables: str) -> str:
+    def run(*arguments: str, folder: Path, path: Sequence[Path] = ()) -> str:
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=folder, env={**os.environ, **variables}, capture_output=True, timeout=HANG
+            [sys.executable, *arguments], cwd=folder, env=lean_environment(*path), capture_output=True, timeout=HANG
         )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()
@@ -63,6 +63,6 @@ def test_a_release_works_outside_of_the_checkout(tmp_path: Path) -> None:
     told = run(
         str(REPOSITORY / "tests" / "kit" / "apps" / "installed.py"),
         folder=tmp_path,
-        PYTHONPATH=str(tmp_path / "site-packages"),
+        path=[tmp_path / "site-packages"],
     )
     assert told.startswith("installed and at work")

@@ -19,7 +19,7 @@ import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from sentry_langchain_stream.testing.envelopes import read_spans
-from tests.kit import HANG
+from tests.kit import HANG, lean_environment
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
 pytest_plugins = ["pytester"]
@@ -330,7 +330,9 @@ class TestMarkers:
         assert captured_spans.spans == []
 
 
-def test_the_fixture_is_found_and_leaves_nothing_behind(pytester: pytest.Pytester) -> None:
+def test_the_fixture_is_found_and_leaves_nothing_behind(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a project that has only installed the package: fixture and marker are known, and the next test is free."""
     pytester.makepyfile(
         """
@@ -347,6 +349,7 @@ def test_the_fixture_is_found_and_leaves_nothing_behind(pytester: pytest.Pyteste
             assert not sentry_sdk.get_client().is_active()
         """
     )
+    monkeypatch.setenv("PYTHONPATH", lean_environment()["PYTHONPATH"])
     result = pytester.runpytest_subprocess("--strict-markers")
     result.assert_outcomes(passed=2)
 
