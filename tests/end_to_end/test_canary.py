@@ -18,6 +18,7 @@ from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import HANG
 from tests.kit.async_context import needs_async_context
 from tests.kit.canary import SCENES, Canaries, Scene, refusing
+from tests.kit.pairwise import in_pairs, pairwise, parameters
 from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES, content_allowed
 
 pytestmark = [
@@ -134,22 +135,20 @@ def excerpt(raw: bytes, word: str) -> str:
     return raw[max(at - 200, 0) : at + 60].decode("utf-8", "replace")
 
 
-@pytest.mark.parametrize(("capture", "shape"), SENT)
-@pytest.mark.parametrize("scene", SCENES, ids=str)
+@pytest.mark.parametrize(
+    ("scene", "way", "capture", "shape"),
+    parameters(pairwise((scene, way, *sent) for scene in SCENES for way in scene.ways for sent in SENT)),
+)
 @needs_async_context(lambda scene: "agent" in scene.name or scene.name == "unreadable structure")
-async def test_what_is_planted_leaves_if_it_may(scene: Scene, shape: str, capture: str, url: str) -> None:
+async def test_what_is_planted_leaves_if_it_may(scene: Scene, way: Any, capture: str, shape: str, url: str) -> None:
     """However a scene is run, the content of each direction is sent if, and only if, that direction is allowed."""
     chosen = CAPTURES[capture]
-    for way in scene.ways:
-        canaries = Canaries(url)
-        settings = {**chosen.settings, **({"redact": canaries.redact} if chosen.redacts else {})}
-        with capture_spans(**WIRE_SHAPES[shape], **chosen.client, enable_logs=True) as captured:
-            await scene.play(way, canaries, **settings)
-        assert set(scene.planted) <= set(canaries), way
-        try:
-            check(captured, canaries, scene.planted, chosen)
-        except AssertionError as error:
-            raise AssertionError(f"{way.__name__}: {error}") from None
+    canaries = Canaries(url)
+    settings = {**chosen.settings, **({"redact": canaries.redact} if chosen.redacts else {})}
+    with capture_spans(**WIRE_SHAPES[shape], **chosen.client, enable_logs=True) as captured:
+        await scene.play(way, canaries, **settings)
+    assert set(scene.planted) <= set(canaries)
+    check(captured, canaries, scene.planted, chosen)
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
@@ -175,11 +174,8 @@ def test_variables_that_an_integration_adds_are_taken_out_again(shape: str) -> N
     check(captured, canaries, {}, CAPTURES["off"])
 
 
-@pytest.mark.parametrize("capture", CAPTURES)
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
-@pytest.mark.parametrize("ending", ["read", "left", "broken"])
-@pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_what_is_planted_in_a_tracked_stream(shape: str, capture: str, kind: str, ending: str) -> None:
+@in_pairs(capture=CAPTURES, shape=WIRE_SHAPES, ending=("read", "left", "broken"), kind=("sync", "async"))
+async def test_what_is_planted_in_a_tracked_stream(capture: str, shape: str, ending: str, kind: str) -> None:
     """Of `track_stream` the prompt is an input and the answer an output, also of a stream that is left or breaks."""
     chosen = CAPTURES[capture]
     canaries = Canaries("")

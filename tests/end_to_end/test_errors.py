@@ -18,6 +18,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import is_async, needs_async_context
+from tests.kit.pairwise import in_pairs
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed, fake_model
 
@@ -49,9 +50,7 @@ def issues(captured: Captured) -> list[dict[str, Any]]:
     return [event for event in captured.events if event.get("logger") != "asyncio"]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, subject=SUBJECTS, way=WAYS)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @needs_async_context(lambda subject, way: subject.name in ("agent", "tool") and is_async(way))
 async def test_a_failure_is_one_issue_linked_to_the_span_that_failed_first(

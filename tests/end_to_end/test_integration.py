@@ -16,6 +16,7 @@ from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.fresh import Fresh
+from tests.kit.pairwise import in_pairs
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
 
@@ -25,9 +26,7 @@ def models(captured: Any) -> list[Any]:
     return [span for span in captured.spans if span.op.startswith(("gen_ai.chat", "ai.chat_completions"))]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
-@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+@in_pairs(subject=SUBJECTS, shape=WIRE_SHAPES, way=WAYS)
 @needs_async_context(lambda subject, way: subject.name in ("agent", "tool") and is_async(way))
 async def test_every_run_is_covered_once(subject: Subject, shape: str, way: Way) -> None:
     """Without any callbacks each model call has one span, ours, in the tree that a handler by hand would make."""

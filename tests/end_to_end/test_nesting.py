@@ -22,7 +22,8 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
 from tests.kit.async_context import is_async, needs_async_context
-from tests.kit.inside import CASES, Calling, World, around, assert_worked_below, name_above, parent_of, world
+from tests.kit.inside import SURROUNDINGS, Calling, World, around, assert_worked_below, name_above, parent_of, world
+from tests.kit.pairwise import in_pairs, pairwise, parameters, table
 from tests.kit.wire import BOTH_MODELS, WAYS, WIRE_SHAPES, Way, child_span, fake_model
 
 LANGGRAPH = "auto.ai.langgraph"
@@ -141,12 +142,13 @@ PLACES = (
 )
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("place", PLACES, ids=str)
-@pytest.mark.parametrize(("shape", "application"), CASES)
+@pytest.mark.parametrize(
+    ("place", "way", "shape", "application"),
+    parameters(pairwise((*run, *where) for run in table(PLACES, WAYS) for where in SURROUNDINGS)),
+)
 @needs_async_context(lambda place, way: place.name.endswith("node") and is_async(way))
 async def test_work_inside_of_a_run_hangs_below_its_span(
-    outside: World, shape: str, place: Place, way: Way, application: bool
+    outside: World, place: Place, way: Way, shape: str, application: bool
 ) -> None:
     """Requests, queries and the user's spans: below the tool, agent, pipeline or retriever that they happen in."""
     handler: Any = SentryStreamHandler()
@@ -187,9 +189,7 @@ async def test_the_runs_of_a_batch_do_not_mix(outside: World, shape: str, batch:
         assert_worked_below(captured, name, f"pipeline of {name}")
 
 
-@pytest.mark.parametrize("inner", [False, True], ids=["at the top", "in a chain"])
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, way=WAYS, inner=(False, True))
 async def test_spans_of_concurrent_branches_do_not_nest_in_each_other(shape: str, way: Way, inner: bool) -> None:
     """Two branches that have a span open at the same time: each hangs below the pipeline."""
     handler: Any = SentryStreamHandler()
@@ -238,9 +238,7 @@ def _pool(work: Callable[[], None]) -> None:
         pool.submit(work).result()
 
 
-@pytest.mark.parametrize("start", [_threads, _pool])
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, way=WAYS, start=(_threads, _pool))
 async def test_work_in_a_thread_of_a_tool_hangs_below_the_tool(
     outside: World, shape: str, way: Way, start: Callable[[Callable[[], None]], None]
 ) -> None:
@@ -257,9 +255,7 @@ async def test_work_in_a_thread_of_a_tool_hangs_below_the_tool(
     assert_worked_below(captured, "work", "execute_tool look")
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("place", [place for place in PLACES if len(place.where) == 1], ids=str)
-@pytest.mark.parametrize("shape", BOTH_MODELS)
+@in_pairs(shape=BOTH_MODELS, place=[place for place in PLACES if len(place.where) == 1], way=WAYS)
 async def test_nesting_can_be_switched_off(outside: World, shape: str, place: Place, way: Way) -> None:
     """Then everything hangs where it would without the handler: below whoever's span is active there."""
     handler: Any = SentryStreamHandler(nesting=False)

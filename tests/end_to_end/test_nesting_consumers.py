@@ -19,7 +19,8 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit.inside import CASES, World, world
+from tests.kit.inside import SURROUNDINGS, World, world
+from tests.kit.pairwise import pairwise, parameters
 from tests.kit.wire import (
     WIRE_SHAPES,
     ScriptedModel,
@@ -135,8 +136,10 @@ def assert_outside(captured: Captured, name: str, above: str | None) -> None:
     assert parents == {captured.find(name=above).span_id if above is not None else None}, captured.tree()
 
 
-@pytest.mark.parametrize("name", STREAMED)
-@pytest.mark.parametrize(("shape", "application"), CASES)
+@pytest.mark.parametrize(
+    ("name", "shape", "application"),
+    parameters(pairwise((name, *where) for name in STREAMED for where in SURROUNDINGS)),
+)
 async def test_the_consumer_of_an_async_stream_is_outside(
     outside: World, shape: str, name: str, application: bool
 ) -> None:
@@ -169,8 +172,10 @@ async def test_the_consumer_of_an_async_stream_is_outside(
     assert handler.live_runs == 0
 
 
-@pytest.mark.parametrize("name", STREAMED)
-@pytest.mark.parametrize(("shape", "application"), CASES)
+@pytest.mark.parametrize(
+    ("name", "shape", "application"),
+    parameters(pairwise((name, *where) for name in STREAMED for where in SURROUNDINGS)),
+)
 def test_the_consumer_of_a_stream_is_outside(outside: World, shape: str, name: str, application: bool) -> None:
     """What it does between two chunks, and in threads that it starts there, hangs where it would without us."""
     handler: Any = SentryStreamHandler()

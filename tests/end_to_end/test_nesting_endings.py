@@ -24,6 +24,7 @@ from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
 from tests.kit.async_context import needs_async_context
 from tests.kit.inside import World, around, assert_worked_below, name_above, world
+from tests.kit.pairwise import in_pairs
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, active_span, child_span, current_span_id, fake_model
 
 
@@ -117,9 +118,7 @@ async def test_a_run_that_timed_out_is_left(
     assert {span.parent_id for span in captured.find_all(op="gen_ai.chat") if span.parent_id in roots} == roots
 
 
-@pytest.mark.parametrize("how", ["aclose", "break", "cancel", "raise"])
-@pytest.mark.parametrize("kind", ["model", "chain"])
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, kind=("model", "chain"), how=("aclose", "break", "cancel", "raise"))
 async def test_a_stream_that_was_left_is_left(shape: str, kind: str, how: str) -> None:
     """Closed, dropped, cancelled or failed in the middle: what comes after hangs where it would."""
     handler: Any = SentryStreamHandler()
@@ -156,9 +155,7 @@ async def test_a_stream_that_was_left_is_left(shape: str, kind: str, how: str) -
     assert name_above(captured, "after") == "application"
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("kind", ["model", "tool", "step"])
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, kind=("model", "tool", "step"), way=WAYS)
 @needs_async_context(lambda kind, way: kind == "step" and str(way) == "astream")
 async def test_a_run_that_failed_is_left(outside: World, shape: str, kind: str, way: Way) -> None:
     """An exception, also out of a span that the user has opened inside."""
@@ -296,7 +293,7 @@ def test_a_thread_that_outlives_its_tool_leaves_nothing_behind(shape: str) -> No
     def background() -> None:
         with child_span(shape, "early"):
             begun.set()
-        go.wait(10)
+        go.wait(HANG)
         with child_span(shape, "late"):
             pass
 
@@ -304,7 +301,7 @@ def test_a_thread_that_outlives_its_tool_leaves_nothing_behind(shape: str) -> No
         """Start."""
         threads.append(threading.Thread(target=background))
         threads[0].start()
-        begun.wait(10)
+        begun.wait(HANG)
         return "started"
 
     with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape, "application") as above:

@@ -17,7 +17,8 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit.inside import CASES, around, name_above
+from tests.kit.inside import SURROUNDINGS, around, name_above
+from tests.kit.pairwise import in_pairs, pairwise, parameters, table
 from tests.kit.wire import WAYS, WIRE_SHAPES, Way, needs_v3
 
 pytestmark = [
@@ -45,11 +46,12 @@ def calls(captured: Captured) -> list[str]:
     return [span.span_id for span in captured.find_all(op="gen_ai.chat")]
 
 
-@pytest.mark.parametrize("chained", [False, True], ids=["model", "chain"])
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize(("shape", "application"), CASES)
+@pytest.mark.parametrize(
+    ("way", "chained", "shape", "application"),
+    parameters(pairwise((*run, *where) for run in table(WAYS, (False, True)) for where in SURROUNDINGS)),
+)
 async def test_the_request_hangs_below_the_model(
-    model: ChatOpenAI, shape: str, way: Way, chained: bool, application: bool
+    model: ChatOpenAI, way: Way, chained: bool, shape: str, application: bool
 ) -> None:
     """Whatever way the model is called."""
     handler: Any = SentryStreamHandler()
@@ -59,9 +61,7 @@ async def test_the_request_hangs_below_the_model(
     assert name_above(captured, "/chat/completions", "http.client") == "chat gpt-4o-mini"
 
 
-@pytest.mark.parametrize("chained", [False, True], ids=["model", "chain"])
-@pytest.mark.parametrize("batch", ["batch", "abatch"])
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, batch=("batch", "abatch"), chained=(False, True))
 async def test_each_request_of_a_batch_hangs_below_its_own_model(
     model: ChatOpenAI, shape: str, batch: str, chained: bool
 ) -> None:

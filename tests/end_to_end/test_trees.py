@@ -14,7 +14,7 @@ from langchain_core.tools import StructuredTool
 
 from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.trees import ways
-from tests.kit.trees.case import SURROUNDINGS, Case, each, play
+from tests.kit.trees.case import Case, around, each, play
 from tests.kit.trees.script import Line, Shelf, Tool, Writer, actor
 from tests.kit.wire import WIRE_SHAPES
 
@@ -281,16 +281,14 @@ def chain_of(*lines: Line) -> Runnable[Any, Any]:
     return PROMPT | actor(*lines, name="b")
 
 
-@pytest.mark.parametrize(("shape", "active"), SURROUNDINGS)
-@pytest.mark.parametrize(("case", "way"), each(CASES))
+@pytest.mark.parametrize(("case", "way", "shape", "active"), around(CASES))
 @needs_async_context(lambda case, way: case.name in INSIDE_ASYNC and is_async(way))
 async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> None:
     """A run makes this tree, whichever way it is run and its spans are sent, below the active span if there is one."""
     await play(case, way, shape, active)
 
 
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
-@pytest.mark.parametrize(("case", "way"), each(case for case in CASES if case.ai))
+@pytest.mark.parametrize(("case", "way", "shape"), each((case for case in CASES if case.ai), list(WIRE_SHAPES)))
 async def test_the_tree_in_the_old_dialect(case: Case, way: ways.Run, shape: str) -> None:
     """In dialect `ai` the tree has the same shape, and the names by which the old monitoring joins."""
     await play(case, way, shape, dialect="ai")

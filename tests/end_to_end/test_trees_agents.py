@@ -25,7 +25,7 @@ from tests.kit.trees.agents import (
     subgraph,
     subgraph_in_a_function,
 )
-from tests.kit.trees.case import SURROUNDINGS, Case, each, play
+from tests.kit.trees.case import Case, around, each, play
 from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -220,8 +220,7 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize(("shape", "active"), SURROUNDINGS)
-@pytest.mark.parametrize(("case", "way"), each(CASES))
+@pytest.mark.parametrize(("case", "way", "shape", "active"), around(CASES))
 @needs_async_context(lambda way: is_async(way))
 async def test_the_tree(case: Case, way: ways.Run, shape: str, active: bool) -> None:
     """A run makes this tree, whichever way it is run and its spans are sent, below the active span if there is one."""
@@ -235,8 +234,7 @@ async def test_the_tree_without_sentrys_own_spans(case: Case, way: ways.Run) -> 
     await play(case, way, DEFAULT_SHAPE, without=LanggraphIntegration.identifier)
 
 
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
-@pytest.mark.parametrize(("case", "way"), each(case for case in CASES if case.ai))
+@pytest.mark.parametrize(("case", "way", "shape"), each((case for case in CASES if case.ai), list(WIRE_SHAPES)))
 @needs_async_context(lambda way: is_async(way))
 async def test_the_tree_in_the_old_dialect(case: Case, way: ways.Run, shape: str) -> None:
     """In dialect `ai` what stands at the top is the pipeline, be it an agent or not."""

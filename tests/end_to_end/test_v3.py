@@ -24,6 +24,7 @@ from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.end_to_end.test_timing import PAUSES, TIMING, Network, Pieces
 from tests.kit.helpers import Clock, handler_on
+from tests.kit.pairwise import in_pairs
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, content_allowed, needs_v3
 
 pytestmark = [needs_v3, pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")]
@@ -199,9 +200,7 @@ async def test_v3_agrees_with_ordinary_streaming(openai: ChatOpenAI, calling: Ch
         assert seen == [seen[0]] * len(seen)
 
 
-@pytest.mark.parametrize("way", V3_WAYS)
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, model=MODELS, way=V3_WAYS)
 async def test_each_chunk_counts_once(shape: str, model: str, way: str) -> None:
     """As many chunks as deltas, the provider's tokens and the text once, whatever kind of events the model fires."""
     clock = Clock()
@@ -273,9 +272,7 @@ async def test_a_tool_call_is_content(calling: ChatOpenAI, way: str) -> None:
     assert attributes["gen_ai.response.finish_reasons"] == "tool_calls"
 
 
-@pytest.mark.parametrize("way", V3_WAYS)
-@pytest.mark.parametrize("allowed", [True, False])
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, allowed=(True, False), way=V3_WAYS)
 async def test_a_connection_that_breaks(shape: str, allowed: bool, way: str) -> None:
     """What had arrived is estimated, and its text recorded only if that is allowed."""
     handler = SentryStreamHandler(capture_errors=False)

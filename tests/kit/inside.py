@@ -19,7 +19,7 @@ from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.testing import Captured, CapturedSpan
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, active_span, child_span
 
-CASES = [*((shape, True) for shape in WIRE_SHAPES), *((shape, False) for shape in BOTH_MODELS)]
+SURROUNDINGS = [*((shape, True) for shape in WIRE_SHAPES), *((shape, False) for shape in BOTH_MODELS)]
 """Wire shapes, in a span of the application and without one."""
 
 

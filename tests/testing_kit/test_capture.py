@@ -248,7 +248,7 @@ def test_threads_are_captured(shape: str) -> None:
     go = Event()
 
     def run() -> None:
-        go.wait(120)  # making the first client imports for seconds
+        go.wait(HANG)
         with active_span(shape, "in a thread"):
             pass
 
@@ -269,7 +269,7 @@ def test_threads_that_begin_at_once_are_captured_whole(shape: str) -> None:
     """No first span of a thread is lost, and who looks at once sees what the SDK is just sending."""
 
     def run(number: int) -> None:
-        start.wait(10)
+        start.wait(HANG)
         with active_span(shape, f"thread {number}"):
             pass
 

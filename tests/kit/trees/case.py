@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from inspect import cleandoc
+from itertools import product
 from textwrap import indent
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.pairwise import pairwise, parameters
 from tests.kit.trees.rules import check
 from tests.kit.trees.text import aligned
 from tests.kit.trees.ways import ANY, Run, settled
@@ -59,16 +61,20 @@ class Case:
         return f"{'(no op)' if shape == 'stream' else 'test'}  handle\n{indent(tree, '  ')}"
 
 
-SURROUNDINGS = [
-    *(pytest.param(shape, False, id=f"{shape}-alone") for shape in WIRE_SHAPES),
-    *(pytest.param(shape, True, id=f"{shape}-in a span") for shape in BOTH_MODELS),
-]
+SURROUNDINGS = [*((shape, False) for shape in WIRE_SHAPES), *((shape, True) for shape in BOTH_MODELS)]
 """The wire shapes, and whether a span of the application's own is active around the run."""
 
 
-def each(cases: Iterable[Case]) -> list[Any]:
-    """A test's parameters: each case in each of its ways."""
-    return [pytest.param(case, way, id=f"{case}-{way.__name__}") for case in cases for way in case.ways]
+def each(cases: Iterable[Case], *others: Sequence[Any]) -> list[Any]:
+    """A test's parameters: each case in each of its ways, and pairwise with whatever else there is to choose."""
+    runs = [(case, way) for case in cases for way in case.ways]
+    return parameters(pairwise((*run, *more) for run, *more in product(runs, *others)))
+
+
+def around(cases: Iterable[Case]) -> list[Any]:
+    """A test's parameters: each case in each of its ways, and pairwise with the surroundings."""
+    runs = [(case, way) for case in cases for way in case.ways]
+    return parameters(pairwise((*run, *where) for run in runs for where in SURROUNDINGS))
 
 
 async def play(
