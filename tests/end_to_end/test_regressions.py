@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,9 @@ from langchain_core.runnables import Runnable
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import is_async, needs_async_context
+from tests.kit.endings import LEAVES
 from tests.kit.fresh import Fresh
+from tests.kit.pairwise import in_pairs
 from tests.kit.subjects import SUBJECTS, Subject
 from tests.kit.wire import (
     SLACK,
@@ -59,51 +61,19 @@ def holding(reached: asyncio.Event) -> ScriptedModel:
     return ScriptedModel(before=lambda number: silence() if number == 2 else None)
 
 
-async def leave_by_break(runnable: Runnable[Any, Any], question: Any, config: Any) -> None:
-    async for _ in runnable.astream(question, config):
-        break
-
-
-async def leave_by_aclose(runnable: Runnable[Any, Any], question: Any, config: Any) -> None:
-    stream: Any = runnable.astream(question, config)
-    await anext(stream)
-    await stream.aclose()
-
-
-async def leave_by_cancel(runnable: Runnable[Any, Any], question: Any, config: Any) -> None:
-    arrived = asyncio.Event()
-
-    async def read() -> None:
-        async for _ in runnable.astream(question, config):
-            arrived.set()
-
-    task = asyncio.create_task(read())
-    await arrived.wait()
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-Leave = Callable[[Runnable[Any, Any], Any, Any], Awaitable[None]]
-LEAVES: dict[str, tuple[Leave, str]] = {
-    "break": (leave_by_break, "abandoned"),
-    "aclose": (leave_by_aclose, "abandoned"),
-    "cancel": (leave_by_cancel, "cancelled"),
-}
 STREAMED = [subject for subject in SUBJECTS if subject.name in ("model", "chain")]
 
 
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
-@pytest.mark.parametrize("subject", STREAMED, ids=str)
-@pytest.mark.parametrize(("leave", "outcome"), LEAVES.values(), ids=list(LEAVES))
+@in_pairs(leave=LEAVES, subject=STREAMED, shape=WIRE_SHAPES)
 async def test_leaving_early_files_no_issue_and_keeps_the_partial_answer(
-    leave: Leave, outcome: str, subject: Subject, shape: str
+    leave: str, subject: Subject, shape: str
 ) -> None:
     """A stream that is left by break, aclose or cancellation is no error, and what had arrived is on its span."""
     handler = SentryStreamHandler()
     app = subject.make(holding(asyncio.Event()))
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
-        await leave(app, subject.question, {"callbacks": [handler]})
+        play, outcome = LEAVES[leave]
+        await play(app.astream(subject.question, {"callbacks": [handler]}))
         await ended(handler)
     assert issues(captured) == []
     span = captured.find(op="gen_ai.chat")
@@ -115,14 +85,15 @@ async def test_leaving_early_files_no_issue_and_keeps_the_partial_answer(
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-@pytest.mark.parametrize(("leave", "outcome"), LEAVES.values(), ids=list(LEAVES))
-async def test_leaving_early_loses_no_span_and_leaves_no_parent_behind(leave: Leave, outcome: str, shape: str) -> None:
+@pytest.mark.parametrize("leave", LEAVES)
+async def test_leaving_early_loses_no_span_and_leaves_no_parent_behind(leave: str, shape: str) -> None:
     """The span of a stream that was left is sent below its own root, and a later call is a root of its own."""
     handler = SentryStreamHandler(pipeline_name="support-bot")
     config: Any = {"callbacks": [handler]}
+    play, outcome = LEAVES[leave]
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         for _ in range(2):
-            await leave(holding(asyncio.Event()), "Hi", config)
+            await play(holding(asyncio.Event()).astream("Hi", config))
             await ended(handler)
             assert current_span_id() is None
         await fake_model().ainvoke("Hi", config)

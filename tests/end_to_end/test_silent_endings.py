@@ -17,8 +17,10 @@ from langchain_core.tools import StructuredTool
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import needs_async_context
+from tests.kit.endings import LEAVES, cancel_when, read, turns
 from tests.kit.fresh import Fresh
 from tests.kit.helpers import Clock
+from tests.kit.pairwise import in_pairs
 from tests.kit.subjects import SUBJECTS
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, fake_model, needs_v3
 
@@ -43,16 +45,6 @@ async def settle(handler: SentryStreamHandler) -> None:
         await asyncio.sleep(0)
 
 
-async def cancelled(work: Any, turns: int = 10) -> None:
-    """Start a task, let it get as far as it gets, and cancel it."""
-    task = asyncio.ensure_future(work)
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
 def forever(_: int) -> Any:
     return asyncio.Event().wait()
 
@@ -63,12 +55,8 @@ async def test_a_stream_cancelled_in_the_queue_of_a_rate_limiter(shape: str) -> 
     limiter = InMemoryRateLimiter(requests_per_second=0.001, check_every_n_seconds=60)
     handler = SentryStreamHandler()
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
-
-        async def read() -> None:
-            async for _ in ScriptedModel(rate_limiter=limiter).astream("Hi", config={"callbacks": [handler]}):
-                pass
-
-        await cancelled(read())
+        stream = ScriptedModel(rate_limiter=limiter).astream("Hi", config={"callbacks": [handler]})
+        await cancel_when(read(stream), turns(10))
         await settle(handler)
     assert told(captured) == ["cancelled"]
     assert "ai.total_tokens" not in captured.find(op="gen_ai.chat").attributes
@@ -96,7 +84,7 @@ async def test_several_prompts_of_one_call_share_a_pipeline(shape: str) -> None:
         prompts: Any = [["one"], ["two"], ["three"]]
         messages = [model._convert_input(prompt[0]).to_messages() for prompt in prompts]
         with capture_spans(**WIRE_SHAPES[shape]) as captured:
-            await cancelled(model.agenerate(messages, callbacks=[handler]), turns=60)
+            await cancel_when(model.agenerate(messages, callbacks=[handler]), turns(60))
             await settle(handler)
         assert told(captured) == [outcome] * 3
         root = captured.find(op="function")
@@ -180,7 +168,7 @@ async def test_a_cancelled_tool_or_retriever(shape: str, app: Any, name: str) ->
     handler = SentryStreamHandler()
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         question: Any = "Hi" if isinstance(app, BaseRetriever) else {"question": "Hi"}
-        await cancelled(app.ainvoke(question, config={"callbacks": [handler]}))
+        await cancel_when(app.ainvoke(question, config={"callbacks": [handler]}), turns(10))
         await settle(handler)
     pipeline, own = captured.spans
     assert (own.name, own.parent_id) == (name, pipeline.span_id)
@@ -210,36 +198,17 @@ async def test_astream_events_left_early(shape: str, name: str) -> None:
     assert handler.live_runs == 0
 
 
-async def _break(stream: Any) -> None:
-    async for _ in stream:
-        break
-
-
-async def _close(stream: Any) -> None:
-    await anext(stream)
-    await stream.aclose()
-
-
-async def _cancel(stream: Any) -> None:
-    async def read() -> None:
-        async for _ in stream:
-            pass
-
-    await cancelled(read(), turns=60)
-
-
-@pytest.mark.parametrize("leave", [_break, _close, _cancel])
-@pytest.mark.parametrize("name", ["graph", "agent"])
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@in_pairs(shape=WIRE_SHAPES, name=("graph", "agent"), leave=LEAVES)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @needs_async_context(lambda name: name == "agent")
-async def test_a_graph_whose_tokens_are_streamed_is_left_early(shape: str, name: str, leave: Any) -> None:
+async def test_a_graph_whose_tokens_are_streamed_is_left_early(shape: str, name: str, leave: str) -> None:
     """A consumer that leaves a graph in the middle of a model's answer: what had arrived is told, and no issue made."""
     subject = next(subject for subject in SUBJECTS if subject.name == name)
     handler = SentryStreamHandler()
     app: Any = subject.make(ScriptedModel(before=lambda number: forever(number) if number == 1 else None))
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
-        await leave(app.astream(subject.question, config={"callbacks": [handler]}, stream_mode="messages"))
+        play, _ = LEAVES[leave]
+        await play(app.astream(subject.question, config={"callbacks": [handler]}, stream_mode="messages"))
         await settle(handler)
     span = captured.find(op="gen_ai.chat")
     assert span.attributes["langchain_stream.outcome"] in ("cancelled", "abandoned")

@@ -33,6 +33,7 @@ from pydantic import BaseModel, SecretStr
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.demo.serve import Elsewhere
+from tests.kit import endings
 from tests.kit.trees import ways
 
 IN = frozenset({"in"})
@@ -443,37 +444,19 @@ def _watched(app: Any, config: Any) -> tuple[Watch, Any, dict[str, Any]]:
 async def left(app: Any, question: Any, config: Any) -> None:
     """Leave an async stream when the answer is there."""
     watch, config, options = _watched(app, config)
-    stream = app.astream(question, config, **options)
-    async for _ in stream:
-        if watch.arrived.is_set():
-            break
-    await stream.aclose()
+    await endings.close(app.astream(question, config, **options), watch.arrived.is_set)
 
 
 async def left_sync(app: Any, question: Any, config: Any) -> None:
     """Leave a sync stream when the answer is there."""
     watch, config, options = _watched(app, config)
-    stream = app.stream(question, config, **options)
-    for _ in stream:
-        if watch.arrived.is_set():
-            break
-    stream.close()
+    endings.close_sync(app.stream(question, config, **options), watch.arrived.is_set)
 
 
 async def cancelled(app: Any, question: Any, config: Any) -> None:
     """Cancel the task that reads a stream when the answer is there."""
     watch, config, options = _watched(app, config)
-
-    async def read() -> None:
-        async for _ in app.astream(question, config, **options):
-            pass
-
-    task = asyncio.create_task(read())
-    await watch.arrived.wait()
-    for _ in range(20):
-        await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await endings.cancel(app.astream(question, config, **options), watch.arrived.is_set)
 
 
 LEFT = (left, left_sync, cancelled)
