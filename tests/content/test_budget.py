@@ -85,6 +85,7 @@ class Half:
         ({"a": Broken(), "b": 1}, {"a": "[Broken]", "b": 1}),
         (Half(), {"there": 1}),
         (float("nan"), "nan"),
+        (float("inf"), "inf"),
         (float("-inf"), "-inf"),
         (10**5_000, "[a number of 16610 bits]"),
         ("a\ud800b", "a?b"),

@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
     HumanMessage,
+    SystemMessage,
 )
 
 from sentry_langchain_stream._content import media
 from sentry_langchain_stream._content.messages import (
     input_messages,
+    output_messages,
+    parts_of,
     prompt_messages,
     retrieved_documents,
     system_instructions,
@@ -285,6 +290,34 @@ def test_media_are_told_by_what_they_are(block: dict[str, Any], expected: dict[s
     assert conforming(recorded) == [{"role": "user", "parts": [text("Look"), expected]}]
     for secret in (DATA, "signature", "word@"):
         assert secret not in recorded
+
+
+HIDDEN: list[dict[str, Any]] = [
+    {"type": "redacted_thinking", "data": DATA},
+    {"type": "non_standard", "value": {"data": DATA}},
+    {"type": "image", "source": {"type": "base64", "data": DATA}},
+    {"type": "input_image", "image_url": DATA},
+    {"type": "audio", "base64": DATA},
+    {"type": "media", "data": DATA},
+    {"type": "video", "url": DATA},
+    {"image": {"source": {"bytes": DATA.encode()}}},
+]
+"""Blocks that hold data where their type does not say so."""
+
+
+@pytest.mark.parametrize("block", [*HIDDEN, *(block for _, block, _ in MEDIA)], ids=repr)
+@pytest.mark.parametrize("kind", [HumanMessage, AIMessage, SystemMessage])
+def test_no_data_of_a_block_is_recorded(kind: type[BaseMessage], block: dict[str, Any]) -> None:
+    """Of an image, a sound or a file the type and the size are recorded, never its data, whoever sends it."""
+    message = kind(content=[{"type": "text", "text": "Look:"}, block])
+    for recorded in (
+        input_messages([message], OPEN) or "",
+        output_messages([(message, "stop")], OPEN),
+        system_instructions([message], OPEN) or "",
+    ):
+        assert DATA not in recorded
+        assert DATA.encode().hex() not in recorded
+    assert next(parts_of(message, OPEN)) == text("Look:")
 
 
 @pytest.mark.parametrize(

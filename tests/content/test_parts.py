@@ -369,6 +369,8 @@ def test_a_message_that_removes_one_is_none() -> None:
 
 RESULTS = {
     "text": (ToolMessage("18", tool_call_id="call-1"), "18"),
+    "texts": (ToolMessage(["1", "8"], tool_call_id="call-1"), "18"),
+    "a block of text": (ToolMessage([{"type": "text", "text": "18"}], tool_call_id="call-1"), "18"),
     "error": (ToolMessage("No", tool_call_id="call-1", status="error"), "No"),
     "blocks": (
         ToolMessage(
