@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import signal
 from itertools import cycle, islice, product
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.kit import HANG, REPOSITORY
+from tests.kit import HANG
 from tests.kit.apps.disconnect_server import APPLICATIONS, MODELS, RESPONSES
+from tests.kit.fresh import Fresh
 from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES
 
 AT_A_TIME = 20
 PATHS = [f"/answer/{'/'.join(parts)}" for parts in product(APPLICATIONS, MODELS, RESPONSES)]
 GROWTH = 900_000
 """Bytes by which a warm service may grow: 0.8 MB come and go with sentry-sdk 2.44; runs that are kept are 2.6 MB."""
-
-
-@contextmanager
-def server(shape: str, log: Path) -> Iterator[int]:
-    """The service in a process of its own; yields its port."""
-    command = [sys.executable, "-m", "tests.kit.apps.disconnect_server", shape]
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 async def leave(port: int, path: str) -> None:
@@ -86,14 +65,16 @@ def check(report: dict[str, Any], clients: int) -> None:
     [(shape, 50, 150) if shape == DEFAULT_SHAPE else (shape, 10, 20) for shape in WIRE_SHAPES],
 )
 async def test_of_every_client_that_leaves_the_partial_answer_is_kept(
-    shape: str, first: int, rest: int, tmp_path: Path
+    shape: str, first: int, rest: int, fresh: Fresh
 ) -> None:
     """Each answer is one span with partial numbers below its own request; no issue, no live run, no growth."""
-    log = tmp_path / "log"
-    with server(shape, log) as port:
+    script = f"from tests.kit.apps.disconnect_server import main; main({shape!r})"
+    with fresh.process(script) as server:
+        port = int(server.stdout.readline())
         before = await asyncio.wait_for(leave_often(port, first), HANG)
         after = await asyncio.wait_for(leave_often(port, rest, before["memory"] + GROWTH), HANG)
+        os.kill(server.pid, signal.SIGTERM)
     check(before, first)
     check(after, rest)
     assert after["memory"] - before["memory"] < GROWTH
-    assert log.read_text() == ""
+    assert server.stderr == ""

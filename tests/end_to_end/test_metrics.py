@@ -16,8 +16,8 @@ from sentry_langchain_stream._runs import metrics
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.end_to_end.test_timing import Network
 from tests.kit.helpers import Clock, handler_on
+from tests.kit.network import Network
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 ANSWER = Answer(pieces=("a", "b", "c"), prompt_tokens=11, completion_tokens=7, cached_tokens=4, reasoning_tokens=2)

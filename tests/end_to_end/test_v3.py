@@ -22,8 +22,8 @@ from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream.demo.endpoint import Answer, ToolCall, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.end_to_end.test_timing import PAUSES, TIMING, Network, Pieces
 from tests.kit.helpers import Clock, handler_on
+from tests.kit.network import PAUSES, TIMING, Network, Pieces
 from tests.kit.pairwise import in_pairs
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, content_allowed, needs_v3
 

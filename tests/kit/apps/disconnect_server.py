@@ -1,6 +1,6 @@
 """A streaming service whose clients leave; `test_disconnects.py` runs it in a process of its own.
 
-`python -m tests.kit.apps.disconnect_server WIRE_SHAPE` prints its port and serves until it is terminated.
+It prints its port, and serves until it is terminated.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
@@ -141,9 +140,3 @@ def main(shape: str) -> None:
             print(listener.getsockname()[1], flush=True)
             config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
             uvicorn.Server(config).run(sockets=[listener])
-
-
-if __name__ == "__main__":
-    import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
-
-    main(sys.argv[1])
