@@ -177,7 +177,7 @@ def test_a_block_that_holds_itself_costs_itself_only() -> None:
 
 
 def test_json_in_json_keeps_to_its_room() -> None:
-    """A structure that a tool answered with is kept as far as there is room for it, though its quotes take twice."""
+    """A structure that a tool answered with is kept up to its limit; each quote in it counts twice."""
     policy = Policy(True, True, limits=Limits(1_000, 2_000, 8_000))
     message = ToolMessage([{"json": {str(index): '"\\' * 50 for index in range(20)}}], tool_call_id="1")
     [recorded] = conforming(input_messages([message], policy) or "", 2_000)
@@ -297,7 +297,7 @@ def test_what_is_structure_is_short() -> None:
 
 
 def test_what_is_counted_is_what_is_spelled() -> None:
-    """A structure takes as much room as it is long, but for a few characters, and leaves room for what is around it."""
+    """A structure takes its own length from the budget, and a few characters for what is around it."""
     for value in ([1, 2, 3], {"a": 1, "b": None}, {"a": [True, {"b": "x"}]}, ["x", b"12"], []):
         room = Budget(OPEN, 1_000)
         told = len(spelled(room.value(value)))

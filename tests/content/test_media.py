@@ -93,7 +93,7 @@ def test_short_data_is_found_wherever_it_stands(before: int) -> None:
 
 
 def test_data_that_the_cut_goes_through_is_nowhere() -> None:
-    """Of data in a text too long to be kept neither the beginning nor the end is left."""
+    """Of data in a text that is too long to be kept, no piece is recorded."""
     recorded = prompt_messages([f"Look: ![](data:image/png;base64,{LONG * 100}) Nice!"], OPEN)
     [part] = conforming(recorded)[0]["parts"]
     assert part["content"].startswith("Look: ![]([Blob substitute: image/png, ")
@@ -308,7 +308,7 @@ HIDDEN: list[dict[str, Any]] = [
 @pytest.mark.parametrize("block", [*HIDDEN, *(block for _, block, _ in MEDIA)], ids=repr)
 @pytest.mark.parametrize("kind", [HumanMessage, AIMessage, SystemMessage])
 def test_no_data_of_a_block_is_recorded(kind: type[BaseMessage], block: dict[str, Any]) -> None:
-    """Of an image, a sound or a file the type and the size are recorded, never its data, whoever sends it."""
+    """Of an image, a sound or a file the type and the size are recorded, never its data, in any role."""
     message = kind(content=[{"type": "text", "text": "Look:"}, block])
     for recorded in (
         input_messages([message], OPEN) or "",

@@ -185,7 +185,7 @@ def test_a_spans_attributes_share_its_limit(chosen: Limits, wanted: list[int]) -
 
 
 def test_a_span_with_room_changes_nothing() -> None:
-    """As long as there is room for a whole attribute the policy is the same."""
+    """While a whole attribute still fits, the policy is the same."""
     policy = Policy(True, True)
     assert policy.beside("x" * 1_000, None, ahead=1) is policy
 
@@ -194,7 +194,7 @@ def test_a_span_with_room_changes_nothing() -> None:
 
 
 def test_what_does_not_fit_is_not_redacted() -> None:
-    """Where there is no room, the text is not even looked at."""
+    """Where nothing fits any more, the text is not even read."""
     seen: list[str] = []
 
     def redact(text: str) -> str:
@@ -214,7 +214,7 @@ def test_what_does_not_fit_is_not_redacted() -> None:
 @settings(deadline=None)
 @given(st.text(), st.integers(48, 400), st.integers(1, 100))
 def test_a_text_fits_as_it_is_spelled(text: str, left: int, times: int) -> None:
-    """A text takes no more than its room in JSON, where quotes and line ends take more than one character."""
+    """A text stays within its limit as it is spelled in JSON, where a quote or a line end takes two characters."""
     room = Budget(Policy(True, True), left)
     kept = room.text(text * times)
     assert kept is not None

@@ -457,7 +457,7 @@ def test_attributes_must_be_conventional(
 
 @needs("sentry_conventions")
 def test_types_are_those_of_the_conventions() -> None:
-    """A number that arrives as text is found with sentry-conventions, whoever set it."""
+    """A number that arrives as text is found with sentry-conventions, ours or another integration's."""
     finding = found(
         received.conventions, **tampering(lambda span: span["data"].update({"gen_ai.request.top_p": "high"}))
     )

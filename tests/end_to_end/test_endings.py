@@ -47,7 +47,7 @@ def issues(captured: Captured) -> list[dict[str, Any]]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @needs_async_context(lambda ending, subject: subject.name in ("agent", "tool") and not str(ending).startswith("sync_"))
 async def test_an_ending_is_told(ending: Ending, subject: Subject, shape: str) -> None:
-    """The model's span tells how the run ended and what had arrived; no run stays live, nothing stays current."""
+    """The model's span records how the run ended and what had arrived; no run stays live and no span stays active."""
     stage = Stage(subject)
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
         with active_span(shape) as active:

@@ -164,7 +164,7 @@ async def test_a_recovered_failure_is_no_issue(shape: str, how: str, way: Way) -
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @needs_async_context(lambda way: str(way) == "ainvoke")
 async def test_a_handler_on_the_model_alone_reports_nothing(way: Way) -> None:
-    """A handler that cannot see whether somebody above recovers leaves the issue to whoever can."""
+    """A handler on the model alone cannot see whether its caller recovers, so it reports no issue."""
     handler = SentryStreamHandler()
     with capture_spans() as captured:
         await way.run(failing(callbacks=[handler]).with_fallbacks([fake_model()]), "Hi", {})

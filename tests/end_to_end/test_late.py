@@ -103,7 +103,7 @@ async def test_a_late_span_of_an_unsampled_request_is_not_sent(shape: str) -> No
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_the_next_root_has_no_stale_parent(shape: str) -> None:
-    """After a run that was left early, the next root span of the process stands by itself."""
+    """After a run that was left early, the next root span of the process has no parent."""
     handler = SentryStreamHandler()
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         async for _ in ScriptedModel().astream("Hi", config={"callbacks": [handler]}):

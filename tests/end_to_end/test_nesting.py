@@ -242,7 +242,7 @@ def _pool(work: Callable[[], None]) -> None:
 async def test_work_in_a_thread_of_a_tool_hangs_below_the_tool(
     outside: World, shape: str, way: Way, start: Callable[[Callable[[], None]], None]
 ) -> None:
-    """A thread that the tool starts and waits for, by itself or of a pool."""
+    """A tool's span is the parent of work in a thread that the tool starts and waits for, with or without a pool."""
 
     def look() -> str:
         """Look."""
@@ -257,7 +257,7 @@ async def test_work_in_a_thread_of_a_tool_hangs_below_the_tool(
 
 @in_pairs(shape=BOTH_MODELS, place=[place for place in PLACES if len(place.where) == 1], way=WAYS)
 async def test_nesting_can_be_switched_off(outside: World, shape: str, place: Place, way: Way) -> None:
-    """Then everything hangs where it would without the handler: below whoever's span is active there."""
+    """With `nesting=False` the parent of what happens in a run is the span that is active without the handler."""
     handler: Any = SentryStreamHandler(nesting=False)
     with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
         await way.run(place.make(outside, shape), place.question, {"callbacks": [handler]})

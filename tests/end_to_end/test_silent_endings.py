@@ -164,7 +164,7 @@ async def _wait(question: str) -> str:
 )
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_cancelled_tool_or_retriever(shape: str, app: Any, name: str) -> None:
-    """LangChain says nothing of a cancelled retriever, nor (to core 1.7.4) of a cancelled async tool."""
+    """LangChain signals no end of a cancelled retriever or, up to core 1.7.4, of a cancelled async tool; both end."""
     handler = SentryStreamHandler()
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         question: Any = "Hi" if isinstance(app, BaseRetriever) else {"question": "Hi"}

@@ -124,7 +124,7 @@ async def test_a_bare_call_opens_its_own_root_in_the_current_trace(endpoint: str
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_an_incoming_trace_is_continued(endpoint: str, shape: str) -> None:
-    """A root run in a worker belongs to the trace of whoever sent the work, at any sample rate."""
+    """A root run in a worker belongs to the trace of the process that sent the work, at any sample rate."""
     incoming = {"sentry-trace": "771a43a4192642f0b136d5159a501700-1234567890abcdef-1", "baggage": ""}
     with capture_spans(**WIRE_SHAPES[shape], traces_sample_rate=0.5) as captured:
         if shape == "stream":

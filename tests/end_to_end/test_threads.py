@@ -130,7 +130,7 @@ def test_a_capture_inside_of_a_span_captures(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_a_sampler_has_the_last_word_over_the_rate(shape: str) -> None:
-    """With a `traces_sampler` each run of a loop is sampled by itself, though a rate of 1.0 is set besides."""
+    """With a `traces_sampler` each run of a loop is sampled separately, though a rate of 1.0 is set besides."""
     with capture_spans(**WIRE_SHAPES[shape], traces_sampler=lambda _: 0.5) as captured:
         for _ in range(100):
             fake_model().invoke("Hi", config={"callbacks": [SentryStreamHandler()]})

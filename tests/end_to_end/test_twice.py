@@ -152,7 +152,7 @@ def test_batches_that_are_seen_in_part_leave_nothing() -> None:
 
 
 def test_copies_are_the_handler_itself_and_pickles_have_its_settings() -> None:
-    """A config may be copied or sent to another process: the handler stays one, or comes anew with its settings."""
+    """A config may be copied or sent to another process: a copy has the same handler, a pickle a new one like it."""
     handler = SentryStreamHandler("support-bot", include_prompts=False)
     assert copy.copy(handler) is copy.deepcopy({"callbacks": [handler]})["callbacks"][0] is handler
     with capture_spans() as captured:

@@ -206,7 +206,7 @@ def test_a_run_that_is_just_starting_is_not_idle() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @needs_async_context()
 def test_forked_workers(tmp_path: Path) -> None:
-    """Workers forked from a process in which the handler was at work: each has its own runs, none has another's."""
+    """Workers that are forked while the handler has a live run have their own runs, and no other process's."""
     arguments = ["tests.end_to_end.test_whole_app", BOTH_MODELS[-1], str(tmp_path / "sent")]
     command = [sys.executable, "-W", "ignore", "-m", *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False)

@@ -401,7 +401,7 @@ def test_the_prompts_estimate_is_the_users_count(
 @pytest.mark.parametrize("answer", [-1, 1.5, math.nan, "3", None], ids=repr)
 @pytest.mark.usefixtures("lenient")
 def test_a_senseless_count_is_no_estimate(answer: Any) -> None:
-    """What a `token_counter` returns goes through the one door for numbers: a count, or unknown."""
+    """What a `token_counter` returns is checked like every number: it is a count, or unknown."""
     assert asked(token_counter=lambda text: answer).estimated_input is None
 
 

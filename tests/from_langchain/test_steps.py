@@ -53,7 +53,7 @@ def test_a_tools_message_names_the_call_that_it_answers(known: str | None, outpu
 
 
 def test_what_comes_of_a_tool_shares_the_limit() -> None:
-    """Arguments leave room for a result, and a result takes what they have left."""
+    """Arguments leave a part of the limit to the result, and the result takes what they have left."""
     policy = Policy(True, True, limits=Limits(8_000, 8_000, 10_000))
     tool = steps.tool_call("t", None, {"inputs": {"a": "x" * 20_000}}, "", policy)
     assert 7_350 < len(tool.arguments or "") <= 7_500
@@ -100,7 +100,7 @@ def test_what_is_read_of_a_retriever(name: str | None, serialized: Any, expected
 
 
 def test_queries_and_documents_share_the_limit() -> None:
-    """A long query leaves room for what is found, and that takes what is left."""
+    """A long query leaves a part of the limit to the documents, and those take what is left."""
     policy = Policy(True, True, limits=Limits(8_000, 8_000, 10_000))
     found = steps.retrieval("r", None, "x" * 20_000, policy)
     assert 7_400 < len(found.query or "") <= 7_500
@@ -109,7 +109,7 @@ def test_queries_and_documents_share_the_limit() -> None:
 
 
 def test_what_is_read_of_an_agent() -> None:
-    """An agent tells what it is asked and what it answers, each in the room that the others leave."""
+    """An agent records what it is asked and what it answers, each within what the others leave."""
     agent = steps.agent("scout", {"messages": [HELLO]}, OPEN)
     steps.add_answer(agent, {"messages": [HELLO, HI]}, OPEN)
     assert agent.name == "scout"

@@ -38,7 +38,7 @@ def test_a_missing_extra_is_a_reason(file: Path) -> None:
 
 @pytest.mark.parametrize("room", ["handler.py", "_to_sentry/span_models.py", "doctor/probe.py"])
 def test_the_package_itself_has_no_excuse(room: str) -> None:
-    """A room that has to do without the extras and does not makes the test fail."""
+    """A module that must work without the extras, and imports one, makes the test fail."""
     assert absent.reason(failing("import celery", PACKAGE / room)) is None
 
 

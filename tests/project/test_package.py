@@ -41,7 +41,7 @@ def test_the_version_is_told_once() -> None:
 
 
 def test_a_release_works_outside_of_the_checkout(tmp_path: Path) -> None:
-    """The sdist makes a wheel, and that has the package, its types, its licence and its plugin, and is at work."""
+    """The sdist makes a wheel that has the package, its types, its licence and its plugin, and that works."""
     pytest.importorskip("hatchling")
 
     def run(*arguments: str, folder: Path, path: Sequence[Path] = ()) -> str:

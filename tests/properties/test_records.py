@@ -243,7 +243,7 @@ def trees(draw: st.DrawFn) -> list[Run]:
 
 @given(trees())
 def test_a_tree_of_runs_is_walked_as_it_is(made: list[Run]) -> None:
-    """Every run below is found once and before what stands above it; the top is the top, whoever asks."""
+    """Every descendant of a run is found once, children before parents, and each has the same top."""
     top = made[0]
     below = top.descendants()
     assert len(below) == len(made) - 1

@@ -146,7 +146,7 @@ def test_a_call_that_follows_events_starts_afresh() -> None:
 
 
 def test_what_the_cache_answers_was_no_stream() -> None:
-    """Of an answer from LangChain's cache there are neither chunks nor tokens."""
+    """An answer from LangChain's cache has no chunks and no tokens."""
     call = Call(Request(estimated_input=3), 0.0, streamed=True, chunks=4, counted=4, reported=Usage.stated(3, 4))
     call.from_cache()
     assert (call.cached, call.streamed, call.chunks, call.counted, call.reported) == (True, False, 0, None, None)

@@ -81,7 +81,7 @@ async def test_a_call_states_its_cost(endpoint: str, shape: str, way: Way) -> No
 
 
 async def test_cost_is_off_by_default(endpoint: str) -> None:
-    """Sentry works costs out by itself, so nothing is stated unless asked for."""
+    """Sentry calculates costs automatically, so none is recorded unless asked for."""
     with capture_spans() as captured:
         await chat(endpoint).ainvoke("Hi", config={"callbacks": [SentryStreamHandler()]})
     assert costs(captured.find(op="gen_ai.chat")) == {}

@@ -119,7 +119,7 @@ def test_the_line_names_where_it_failed(caplog: pytest.LogCaptureFixture) -> Non
 
 @pytest.mark.usefixtures("lenient")
 def test_the_line_never_quotes_the_exception(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the exception's message, nor its cause's, nor a traceback is in the log: they may quote a prompt."""
+    """The log has no message of the exception or its cause, and no traceback: they may quote a prompt."""
     with contained("place"):
         try:
             fail(KeyError("the prompt"))

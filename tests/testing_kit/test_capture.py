@@ -228,7 +228,7 @@ def test_options_that_the_sdk_refuses_change_nothing() -> None:
 
 @shapes
 def test_a_capture_within_a_capture_has_its_own_spans(shape: str) -> None:
-    """Each span is in one of them; the inner ones are not below the outer's active span, nor in its trace."""
+    """Each span is in one of them; the inner ones are not children of the outer's active span, and not in its trace."""
     handler = SentryStreamHandler(pipeline_name="bot")
     with capture_spans(**WIRE_SHAPES[shape]) as outer:
         with active_span(shape, "around"):
@@ -355,7 +355,7 @@ def test_the_fixture_is_found_and_leaves_nothing_behind(
 
 
 def test_the_plugin_imports_nothing_that_takes_time() -> None:
-    """Every pytest run of whoever has the package loads it, so the SDK is left to the fixture."""
+    """Every pytest run with the package installed loads the plugin, so only the fixture imports the SDK."""
     code = f"""
 import sys, types
 package = types.ModuleType("sentry_langchain_stream")  # without what the package itself imports

@@ -70,7 +70,7 @@ def test_a_prepared_span_is_what_the_sdk_makes_of_it(span: dict[str, Any], longe
 
 
 def test_no_event_is_captured_while_the_sdk_is_at_work() -> None:
-    """A span that is left to the SDK leaves its mark that it is at work as it was."""
+    """A span that is left to the SDK does not change the SDK's mark that it is in use."""
     seen: list[bool] = []
 
     class Late:
