@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +21,9 @@ from langchain_core.tools import StructuredTool
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.kit import HANG, REPOSITORY
+from tests.kit import HANG
 from tests.kit.async_context import needs_async_context
+from tests.kit.fresh import Fresh
 from tests.kit.helpers import Clock, handler_on
 from tests.kit.processes import received, send_to
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, active_span, child_span, content_allowed
@@ -205,11 +205,15 @@ def test_a_run_that_is_just_starting_is_not_idle() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @needs_async_context()
-def test_forked_workers(tmp_path: Path) -> None:
+def test_forked_workers(tmp_path: Path, fresh: Fresh) -> None:
     """Workers that are forked while the handler has a live run have their own runs, and no other process's."""
-    arguments = ["tests.end_to_end.test_whole_app", BOTH_MODELS[-1], str(tmp_path / "sent")]
-    command = [sys.executable, "-W", "ignore", "-m", *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False)
+    script = f"""
+        import pathlib, warnings
+        warnings.simplefilter("ignore")
+        from tests.end_to_end.test_whole_app import prefork
+        prefork({BOTH_MODELS[-1]!r}, pathlib.Path({str(tmp_path / "sent")!r}))
+    """
+    done = fresh.run(script)
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(told) == 4
@@ -257,9 +261,3 @@ def prefork(shape: str, path: Path) -> None:
     stream.close()
     failed = [status for child in children if (status := os.waitpid(child, 0)[1])]
     sys.exit(1 if failed or handler.live_runs else 0)
-
-
-if __name__ == "__main__":
-    import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
-
-    prefork(sys.argv[1], Path(sys.argv[2]))

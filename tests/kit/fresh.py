@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from signal import SIGKILL
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -98,4 +98,4 @@ class Fresh:
 
 def _kill(pid: int) -> None:
     with suppress(ProcessLookupError):
-        os.kill(pid, SIGKILL)
+        os.kill(pid, signal.SIGKILL)
