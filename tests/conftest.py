@@ -1,5 +1,6 @@
 """Every test runs with our own failures raised, unless it asks for `lenient`; without what it needs, it is skipped."""
 
+import gc
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -72,9 +73,15 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is there by now out of each later collection of garbage, of which tests ask for many."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cheap_clients() -> Iterator[None]:
-    """Look once for the packages that Sentry has integrations for: it looks anew, in vain, for each client made.
+    """Look once for the packages that Sentry has integrations for: it looks again, in vain, for each client made.
 
     And name a release, or it would run git each time to find one.
     """

@@ -47,5 +47,7 @@ def connect(folder: Path) -> Celery:
 
 
 if FOLDER in os.environ:
+    import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
+
     send_to(Path(os.environ[FOLDER]) / SENT, os.environ[SHAPE])
     app = connect(Path(os.environ[FOLDER]))

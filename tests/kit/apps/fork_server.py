@@ -16,15 +16,15 @@ from importlib import import_module
 
 from sentry_sdk.integrations import iter_default_integrations
 
-import tests.kit.lean  # noqa: F401 -- before the integrations
 from tests.kit.fresh import HEADER
 
 
 def warm_up() -> None:
     """Import what takes seconds. Nothing is initialised: that is left to the scripts."""
-    for name in ("langchain_openai", "sentry_langchain_stream.testing", "tests.kit.wire"):
-        with suppress(ModuleNotFoundError):  # of an extra: a script that needs it says so
-            import_module(name)
+    with suppress(ModuleNotFoundError):  # of an extra: a script that needs it says so
+        import_module("langchain_openai")
+    for name in ("tests.kit.lean", "sentry_langchain_stream.testing", "tests.kit.wire"):
+        import_module(name)
     list(iter_default_integrations(True))
 
 
