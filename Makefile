@@ -43,14 +43,14 @@ example: $(VENV)/demo ## Serve a page that streams answers and shows their spans
 notebooks: $(VENV)/dev ## Execute the notebooks and store their outputs
 	$(BIN)/python notebooks/execute.py
 
-matrix: $(VENV)/dev ## All tests on every supported version (ARGS="-s oldest-3.10 -- tests/test_usage.py")
+matrix: $(VENV)/dev ## All tests on every supported version (ARGS="-s oldest-3.10 -- tests/runs/test_usage.py")
 	$(BIN)/nox $(ARGS)
 
 wheel: $(VENV)/dev ## Build the wheel and the sdist, and use both in clean environments
 	$(BIN)/nox --tags wheel $(ARGS)
 
 mutation: $(VENV)/mutation ## Mutation tests of the pure rooms (ARGS="usage privacy" for some); takes an hour or two
-	$(BIN)/python tests/mutation.py $(ARGS)
+	$(BIN)/python tests/project/mutation.py $(ARGS)
 
 bench: $(VENV)/bench ## Measure what the handler costs, beside its peers, and write docs/performance.md (ARGS="--quick")
 	$(BIN)/python -m benchmarks $(ARGS)

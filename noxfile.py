@@ -112,7 +112,7 @@ def _test(session: nox.Session) -> None:
 @nox.session(python=False, default=False)
 def table(session: nox.Session) -> None:
     """Print a line per cell that was run, and keep those that ran the whole suite in `docs/supported.json`."""
-    session.run(sys.executable, "-m", "tests.supported", external=True)
+    session.run(sys.executable, "-m", "tests.project.supported", external=True)
 
 
 # -- the release ------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def install(session: nox.Session, form: str, packages: str) -> None:
     pinned = [oldest(name) for name in requirements()] if packages == "oldest" else []
     session.install("--reinstall-package", PROJECT["name"], str(file), *pinned)
     session.chdir(session.create_tmp())
-    session.run("python", "-W", "error", str(ROOT / "tests" / "installed.py"))
+    session.run("python", "-W", "error", str(ROOT / "tests" / "kit" / "apps" / "installed.py"))
     doctor = session.run("python", "-m", "sentry_langchain_stream", "doctor", silent=True, success_codes=[0, 1])
     assert re.search(r"^ok +probe ", str(doctor), re.MULTILINE), doctor
     told = session.run("python", "-m", "sentry_langchain_stream", "demo", silent=True, success_codes=[2])

@@ -1,5 +1,6 @@
 """Every test runs with our own failures raised, unless it asks for `lenient`; without what it needs, it is skipped."""
 
+import gc
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -12,7 +13,8 @@ from sentry_sdk import integrations
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runtime import containment
-from tests import absent, lost
+from tests.kit import absent, async_context
+from tests.kit.fresh import Fresh
 
 
 class _Module(pytest.Module):
@@ -25,16 +27,6 @@ class _Module(pytest.Module):
             if error.__cause__ is not None and (why := absent.reason(error.__cause__)):
                 pytest.skip(why, allow_module_level=True)
             raise
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what LangChain cannot do on this Python version."""
-    if lost.ASYNC_CONTEXT:
-        return
-    skip = pytest.mark.skip(reason=lost.REASON)
-    for item in items:
-        if lost.is_lost(item.nodeid):
-            item.add_marker(skip)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
@@ -53,8 +45,10 @@ def _skipping_what_is_absent() -> Generator[None, object, object]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Generator[None, object, object]:
-    """Skip a test whose fixtures need what is absent."""
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Skip a test that needs a newer Python, and a test whose fixtures need what is absent."""
+    if not async_context.HAS_ASYNC_CONTEXT and async_context.needed_by(item):
+        pytest.skip(async_context.REASON)
     return (yield from _skipping_what_is_absent())
 
 
@@ -79,9 +73,15 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is there by now out of each later collection of garbage, of which tests ask for many."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cheap_clients() -> Iterator[None]:
-    """Look once for the packages that Sentry has integrations for: it looks anew, in vain, for each client made.
+    """Look once for the packages that Sentry has integrations for: it looks again, in vain, for each client made.
 
     And name a release, or it would run git each time to find one.
     """
@@ -97,6 +97,16 @@ def cheap_clients() -> Iterator[None]:
         patch.setattr(integrations, "iter_default_integrations", known)
         patch.setenv("SENTRY_RELEASE", "tests")
         yield
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Iterator[Fresh]:
+    """Runs scripts in fresh processes, which need no time to import."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    made = Fresh()
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

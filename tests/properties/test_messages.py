@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from sentry_langchain_stream._content import media, parts
 from sentry_langchain_stream._content.budget import Budget, spelled
@@ -17,6 +20,7 @@ from sentry_langchain_stream._content.messages import (
     input_messages,
     output_messages,
     retrieved_documents,
+    role_of,
     system_instructions,
     tool_arguments,
     tool_result,
@@ -24,9 +28,8 @@ from sentry_langchain_stream._content.messages import (
 from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 from sentry_langchain_stream._from_langchain import steps
 from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
-from sentry_langchain_stream._runs.run import Agent
-
-from .strategies import PLANTED, Thing, media_data, parsed, payloads, policies, quotes, texts, values
+from tests.kit.parts import conforming
+from tests.kit.strategies import PLANTED, Thing, limits, media_data, parsed, payloads, policies, quotes, texts, values
 
 kinds = st.sampled_from(
     sorted(
@@ -82,7 +85,44 @@ a_message = st.one_of(
         odd,
     ),
 )
-history = st.lists(a_message, max_size=3)
+a_said_block = st.one_of(texts, st.builds(lambda kind, block: {**block, "type": kind}, kinds, payloads(names, 4)))
+a_body = st.one_of(texts, st.lists(a_said_block, max_size=4))
+"""What LangChain's own messages take as their content."""
+tool_calls = st.lists(
+    st.builds(
+        lambda identity, name, args: {"id": identity, "name": name, "args": args},
+        st.one_of(st.none(), st.text(max_size=5)),
+        st.text(max_size=5),
+        payloads(names, 3),
+    ),
+    max_size=2,
+)
+langchains_message = st.one_of(
+    st.builds(HumanMessage, a_body),
+    st.builds(SystemMessage, a_body),
+    st.builds(lambda body, calls: AIMessage(body, tool_calls=calls), a_body, tool_calls),
+    st.builds(lambda body, identity: ToolMessage(body, tool_call_id=identity), a_body, st.text(max_size=5)),
+    st.builds(lambda body, role: ChatMessage(content=body, role=role), a_body, st.text(max_size=8)),
+)
+history = st.lists(
+    st.one_of(
+        a_message,
+        langchains_message,
+        st.tuples(st.sampled_from(["user", "human", "ai", "system"]), texts),
+    ),
+    max_size=4,
+)
+
+
+def shown(said: list[Any]) -> list[str | None]:
+    """Each message as it is printed, if it can be: some go too deep."""
+    printed: list[str | None] = []
+    for each in said:
+        try:
+            printed.append(repr(each))
+        except (RecursionError, RuntimeError, ValueError):
+            printed.append(None)
+    return printed
 
 
 def fits(told: str | None, policy: Policy) -> Any:
@@ -95,19 +135,21 @@ def fits(told: str | None, policy: Policy) -> Any:
 
 @given(history, policies)
 def test_whatever_is_said_is_recorded_in_the_conventional_shape(said: list[Any], policy: Policy) -> None:
-    """Odd, deep, circular or broken: anything in place of messages becomes messages with a role and parts."""
+    """Anything in place of messages yields JSON in the conventions' shape, within its limit, and stays unchanged."""
+    before = shown(said)
     for told in (
-        fits(input_messages(said, policy), policy),
-        fits(output_messages([(each, "stop") for each in said], policy), policy),
-        fits(agent_question(said, policy), policy),
-        fits(agent_answer({"messages": said}, policy), policy),
+        input_messages(said, policy),
+        output_messages([(each, "stop") for each in said], policy),
+        agent_question(said, policy),
+        agent_question({"messages": said}, policy),
+        agent_answer({"messages": said}, policy),
     ):
-        for message in told or []:
-            assert message["role"] in ("user", "assistant", "tool", "system")
-            assert all(isinstance(part["type"], str) for part in message["parts"])
+        if told is not None:
+            conforming(told, policy.limits.attribute)
     instructions = system_instructions(said, policy) or ""
     assert len(instructions) <= policy.limits.attribute
     instructions.encode("utf-8")
+    assert shown(said) == before
 
 
 @given(odd, policies)
@@ -119,9 +161,18 @@ def test_whatever_a_tool_is_given_and_gives_is_recorded(value: Any, policy: Poli
             told.encode("utf-8")
     if isinstance(value, dict):
         fits(tool_arguments(value, policy), policy)
+    for told in (tool_arguments({"value": value}, policy), tool_result({"value": value}, policy)):
+        assert set(fits(told, policy)) == {"value"}
 
 
-@given(st.lists(st.one_of(odd, st.builds(Thing, page_content=odd, metadata=odd, id=odd)), max_size=4), policies)
+a_document = st.one_of(
+    odd,
+    st.builds(Thing, page_content=odd, metadata=odd, id=odd),
+    st.builds(lambda text, metadata: Document(text, metadata=metadata), texts, payloads(names, 3)),
+)
+
+
+@given(st.lists(a_document, max_size=5), policies)
 def test_whatever_is_found_is_recorded(found: list[Any], policy: Policy) -> None:
     """Anything in place of documents becomes a list of contents."""
     told = fits(retrieved_documents(found, policy), policy)
@@ -133,6 +184,59 @@ def test_whatever_tools_are_offered_they_are_recorded(options: dict[str, Any], p
     """Anything in place of tools becomes a list of definitions, each with its type."""
     for tool in fits(tool_definitions(options, policy), policy) or []:
         assert isinstance(tool["type"], str)
+
+
+@given(st.lists(langchains_message, max_size=5))
+def test_every_message_is_there_if_there_is_room(said: list[BaseMessage]) -> None:
+    """Within the limits there is an entry for each message, and none but the system's is missing."""
+    roomy = Policy(True, True, limits=Limits(attribute=10_000_000, span=10_000_000))
+    recorded = conforming(input_messages(said, roomy) or "[]", 10_000_000)
+    roles = [role_of(message) for message in said]
+    assert [each["role"] for each in recorded] == [role for role in roles if role != "system"]
+    assert len(conforming(output_messages([(each, None) for each in said], roomy), 10_000_000)) == len(said)
+
+
+@given(
+    st.lists(st.sampled_from(["human", "ai", "tool", "system"]), max_size=40),
+    st.integers(1, 5_000),
+    limits,
+    st.integers(1, 5),
+)
+def test_the_users_last_turn_is_always_there(roles: list[str], length: int, chosen: Limits, pieces: int) -> None:
+    """However much follows it, and however long it is, the beginning and the end of the user's last turn are kept."""
+    filler = "filler " * (length // 7 + 1)
+    turn = [f"BEGIN{filler}", *[filler] * pieces, f"{filler}END"]
+    said: list[Any] = [(role, filler) for role in roles if role != "tool"]
+    said += [HumanMessage([{"type": "text", "text": each} for each in turn])]
+    said += [AIMessage(filler) if role == "ai" else ToolMessage(filler, tool_call_id="1") for role in roles]
+    recorded = input_messages(said, Policy(True, True, limits=chosen)) or ""
+    users = [message for message in conforming(recorded, chosen.attribute) if message["role"] == "user"]
+    texts = [part["content"] for part in users[-1]["parts"]]
+    assert texts[0].startswith("BEGIN")
+    assert texts[-1].endswith("END")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["human", "ai", "system"]), st.integers(0, 3_000)), min_size=1, max_size=30),
+    limits,
+)
+def test_redact_sees_each_kept_text_once_and_no_other(sizes: list[tuple[str, int]], chosen: Limits) -> None:
+    """`redact` is called once with each whole text of which something is kept, and with none that is cut away."""
+    seen: list[str] = []
+
+    def redact(text: str) -> str:
+        seen.append(text)
+        return text.replace("private", "PUBLIC")
+
+    said = [(role, f"{index}: private {'x ' * size}") for index, (role, size) in enumerate(sizes)]
+    policy = Policy(True, True, redact, chosen)
+    kept = (input_messages(said, policy) or "") + (system_instructions(said, policy) or "")
+    assert len(seen) == len(set(seen))
+    assert set(seen) <= {text for _, text in said}
+    for _, text in said:
+        head = text.split(" ")[0]
+        assert (re.search(rf"(?<!\d){head} PUBLIC", kept) is not None) == (text in seen)
+    assert "private" not in kept
 
 
 # -- Media -----------------------------------------------------------------------------------------------------
@@ -270,8 +374,3 @@ def test_parts_keep_both_ends(count: int, left: int) -> None:
     assert shown[:mark] == [str(index) for index in range(mark)]
     assert shown[mark + 1 :] == [str(index) for index in range(count - after, count)]
     assert 0 <= mark - after <= 1
-
-
-def test_an_agent_without_a_name_has_an_empty_one() -> None:
-    """An agent that nobody named gets its name later."""
-    assert steps.agent(None, None, NOTHING).name == Agent("").name

@@ -17,10 +17,9 @@ from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request, Response
 from sentry_langchain_stream._runs.pricing import Prices
 from sentry_langchain_stream._runs.usage import _PATHS, Usage, approximate
-from tests.absent import needs
-from tests.helpers import Clock, run_of
-
-from .strategies import in_production, payloads, scalars, values
+from tests.kit.absent import needs
+from tests.kit.helpers import Clock, run_of
+from tests.kit.strategies import in_production, payloads, scalars, values
 
 NUMBERS = [name for name in Usage._fields if name != "source"]
 
@@ -53,7 +52,7 @@ def test_whatever_is_reported_is_read_or_is_no_usage(raw: Any) -> None:
 
 @given(values())
 def test_a_count_is_a_whole_number_or_nothing(value: Any) -> None:
-    """The one door for numbers lets whole numbers through as they are, and nothing else."""
+    """A count is a whole number as it was reported, and nothing else is a count."""
     number = count(value)
     if number is None:
         assert isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1
@@ -141,7 +140,7 @@ def test_counting_by_chunk_is_counting_the_whole(said: list[str], prompt: int) -
 
 @given(st.lists(st.tuples(st.text(max_size=5), scalars), max_size=10))
 def test_a_counter_may_say_anything(said: list[tuple[str, Any]]) -> None:
-    """What a `token_counter` returns or raises never breaks a stream, nor makes a count that cannot be."""
+    """What a `token_counter` returns or raises never breaks a stream and never makes an impossible count."""
     answers = iter([answer for text, answer in said if text])
 
     def counter(text: str) -> Any:

@@ -23,9 +23,8 @@ from sentry_langchain_stream._vocabulary import names, providers
 from sentry_langchain_stream._vocabulary.keys import Dialect, Fact, spell
 from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream._vocabulary.providers import Platform
-from tests.helpers import run_of
-
-from .strategies import can_be_sent, in_production, limits, texts, values
+from tests.kit.helpers import run_of
+from tests.kit.strategies import can_be_sent, in_production, limits, texts, values
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 KINDS: tuple[RunKind, ...] = get_args(RunKind)
@@ -244,7 +243,7 @@ def trees(draw: st.DrawFn) -> list[Run]:
 
 @given(trees())
 def test_a_tree_of_runs_is_walked_as_it_is(made: list[Run]) -> None:
-    """Every run below is found once and before what stands above it; the top is the top, whoever asks."""
+    """Every descendant of a run is found once, children before parents, and each has the same top."""
     top = made[0]
     below = top.descendants()
     assert len(below) == len(made) - 1

@@ -21,8 +21,7 @@ from sentry_langchain_stream._runs.run import Control, Outcome, Start
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._vocabulary.keys import METADATA, TAGS
 from sentry_langchain_stream._vocabulary.names import DEFAULT_AGENT
-
-from .strategies import in_production, payloads, policies, scalars, texts, values
+from tests.kit.strategies import in_production, payloads, policies, scalars, texts, values
 
 # -- Request parameters ----------------------------------------------------------------------------------------
 

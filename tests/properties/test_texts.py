@@ -14,8 +14,7 @@ from sentry_langchain_stream._content.budget import Budget, Full, spelled
 from sentry_langchain_stream._content.cutting import cut, fitted
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Limits, Policy
-
-from .strategies import (
+from tests.kit.strategies import (
     can_be_sent,
     encoded,
     in_production,
@@ -216,7 +215,7 @@ def test_a_cut_keeps_to_its_limit(text: str, limit: int, missing: int) -> None:
 
 @given(values(), st.integers(0, 1_500))
 def test_any_structure_fits_its_room(value: Any, left: int) -> None:
-    """Anything at all becomes JSON that fits its room and can be sent, or is refused as too much."""
+    """Anything at all becomes JSON that fits its budget and can be sent, or is refused as too much."""
     room = Budget(Policy(True, True), left)
     try:
         kept = room.value(value)
@@ -251,7 +250,7 @@ def test_every_text_in_a_structure_is_redacted(value: Any, policy: Policy) -> No
 
 @given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=400), st.none()), max_size=4))
 def test_a_frame_takes_what_it_is_long(structure: dict[str, Any]) -> None:
-    """What is structure takes as much room as it is long in JSON, and is refused where nothing else would fit."""
+    """What is structure takes its length in JSON from the budget, and is refused where nothing else would fit."""
     room = Budget(Policy(True, True), 2_000)
     told = room.frame(**structure)
     assert len(spelled(told)) + 2 == 2_000 - room.left

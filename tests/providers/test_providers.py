@@ -17,7 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry.other_integrations import traces_models
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.wire import WAYS, WIRE_SHAPES, Way, active_span, content_allowed
+from tests.kit.wire import WAYS, WIRE_SHAPES, Way, active_span, content_allowed
 
 FIXTURES = json.loads((Path(__file__).parent / "fixtures" / "answers.json").read_text(encoding="utf-8"))["fixtures"]
 

@@ -19,7 +19,8 @@ import sentry_sdk
 from langchain_core.callbacks import BaseCallbackHandler
 
 from sentry_langchain_stream import SentryStreamHandler
-from tests.wire import WIRE_SHAPES, active_span, content_allowed
+from tests.kit import HANG
+from tests.kit.wire import WIRE_SHAPES, active_span, content_allowed
 
 from . import scenes, streams
 from .ledger import Ledger, Listener, Stream, Witness, transport
@@ -83,7 +84,7 @@ class Soak:
     def rest(self) -> Numbers:
         """Let everything come to an end that can, then measure."""
         global _later
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + HANG
         while True:
             gc.collect()
             _later += 7_200  # what LangChain never ends is idle by now, and ended when others start

@@ -11,6 +11,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from sentry_langchain_stream import track_stream
+from tests.kit import endings
 
 from . import streams
 from .streams import SoakError, application, given
@@ -68,34 +69,24 @@ def drop(stream: Any) -> None:
 
 
 async def _exhausted(play: Play) -> None:
-    async for _ in play.astream("go"):
-        pass
+    await endings.read(play.astream("go"))
 
 
 async def _left(play: Play) -> None:
-    async for _ in play.astream("go"):
-        break
+    await endings.break_off(play.astream("go"))
 
 
 async def _closed(play: Play) -> None:
-    stream: Any = play.astream("go")
-    await anext(stream)
-    await stream.aclose()
+    await endings.close(play.astream("go"))
 
 
 async def _waiting(play: Play) -> None:
-    async for _ in play.astream("wait"):
-        pass
+    await endings.read(play.astream("wait"))
 
 
 async def _cancel(play: Play, work: Coroutine[Any, Any, Any]) -> None:
     """Begin it, and cancel it after some turns of the loop."""
-    task = asyncio.create_task(work)
-    for _ in range(play.turn * 5):
-        await asyncio.sleep(0)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await endings.cancel_when(work, endings.turns(play.turn * 5))
 
 
 async def _cancelled(play: Play) -> None:
@@ -109,20 +100,16 @@ async def _timed_out(play: Play) -> None:
 
 async def _source_raises(play: Play) -> None:
     with contextlib.suppress(SoakError):
-        async for _ in play.astream("raise"):
-            pass
+        await endings.read(play.astream("raise"))
 
 
 async def _one_branch_raises(play: Play) -> None:
     with contextlib.suppress(SoakError):
-        async for _ in play.astream("raise left"):
-            pass
+        await endings.read(play.astream("raise left"))
 
 
 async def _consumer_raises(play: Play) -> None:
-    with contextlib.suppress(SoakError):
-        async for _ in play.astream("go"):
-            raise SoakError("consumer")
+    await endings.fail(play.astream("go"))
 
 
 async def _dropped(play: Play) -> None:
@@ -165,37 +152,29 @@ async def _prompts(play: Play) -> None:
 
 
 def _sync_exhausted(play: Play) -> None:
-    for _ in play.stream("go"):
-        pass
+    endings.read_sync(play.stream("go"))
 
 
 def _sync_left(play: Play) -> None:
-    for _ in play.stream("go"):
-        break
+    endings.break_off_sync(play.stream("go"))
 
 
 def _sync_closed(play: Play) -> None:
-    stream: Any = play.stream("go")
-    next(stream)
-    stream.close()
+    endings.close_sync(play.stream("go"))
 
 
 def _sync_source_raises(play: Play) -> None:
     with contextlib.suppress(SoakError):
-        for _ in play.stream("raise"):
-            pass
+        endings.read_sync(play.stream("raise"))
 
 
 def _sync_one_branch_raises(play: Play) -> None:
     with contextlib.suppress(SoakError):
-        for _ in play.stream("raise left"):
-            pass
+        endings.read_sync(play.stream("raise left"))
 
 
 def _sync_consumer_raises(play: Play) -> None:
-    with contextlib.suppress(SoakError):
-        for _ in play.stream("go"):
-            raise SoakError("consumer")
+    endings.fail_sync(play.stream("go"))
 
 
 def _sync_dropped(play: Play) -> None:
@@ -325,8 +304,8 @@ of what ends the others, or after it."""
 def scenes(ways: dict[str, tuple[Any, str]]) -> list[Scene]:
     """All scenes of these ways."""
     made = []
-    for app, (weight, endings) in _ENDINGS.items():
-        for ending in endings:
+    for app, (weight, names) in _ENDINGS.items():
+        for ending in names:
             if ending not in ways or (app == "events" and ways is SYNC):
                 continue
             play, told = ways[ending]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.node import install, running
+from tests.kit.node import install, running
 
 HERE = Path(__file__).parent
 PACKAGE = "@spotlightjs/spotlight"

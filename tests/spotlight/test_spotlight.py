@@ -22,7 +22,8 @@ from sentry_langchain_stream.demo import spotlight as viewer
 from sentry_langchain_stream.demo import story
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.testing import capture_spans
-from tests.wire import WIRE_SHAPES, ScriptedModel, active_span
+from tests.kit import HANG
+from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span
 
 USAGE = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
 
@@ -38,7 +39,7 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 def events(url: str) -> Iterator[Iterator[ServerSentEvent]]:
     """What Spotlight has, and then what it is given, an event for each envelope."""
     with (
-        httpx.Client(trust_env=False, timeout=20) as client,
+        httpx.Client(trust_env=False, timeout=HANG) as client,
         connect_sse(client, "GET", url, params={"client": "test"}) as source,
     ):
         yield source.iter_sse()

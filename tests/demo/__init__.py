@@ -1,0 +1,1 @@
+"""Tests of the demo, the command line and the examples."""

@@ -1,0 +1,1 @@
+"""Tests of whole runs: real LangChain on one side, what Sentry receives on the other."""

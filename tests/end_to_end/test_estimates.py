@@ -1,0 +1,135 @@
+"""Where the provider reports no usage there is an estimate, it says that it is one, and how to do without."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_openai import AzureChatOpenAI, ChatOpenAI
+from pydantic import SecretStr
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
+from sentry_langchain_stream.demo.serve import serving
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
+
+STREAMING = [way for way in WAYS if way.streams]
+WHOLE = [way for way in WAYS if not way.streams]
+QUESTION = "What does Sentry show of a model that answers piece by piece?"
+USAGE: Any = {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150}
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """A server that speaks OpenAI's wire format, at Azure's paths too."""
+    app = create_endpoint(Answer(text="one two three", completion_tokens=7))
+
+    async def anywhere(scope: Any, receive: Any, send: Any) -> None:
+        async def closing(message: Any) -> None:
+            # AzureChatOpenAI, unlike ChatOpenAI, makes a client per model, and closes none.
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        if scope["type"] == "http":
+            await app({**scope, "path": "/v1/chat/completions"}, receive, closing)
+        else:
+            await app(scope, receive, send)
+
+    with serving(anywhere) as url:
+        yield url
+
+
+def chat(url: str, **options: Any) -> ChatOpenAI:
+    """The real model class, pointed at a server: as always with a base URL, it asks for no usage."""
+    return ChatOpenAI(model="gpt-4o-mini", base_url=f"{url}/v1", api_key=SecretStr("none"), **options)
+
+
+def numbers(span: Any) -> tuple[Any, ...]:
+    """Input, output and whose numbers they are."""
+    keys = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "langchain_stream.usage_source")
+    return tuple(span.attributes.get(key) for key in keys)
+
+
+@pytest.mark.parametrize("way", STREAMING, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_stream_without_usage(endpoint: str, shape: str, way: Way) -> None:
+    """By default the output is the number of chunks, and the input what langchain-core counts roughly."""
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        await way.run(chat(endpoint), QUESTION, {"callbacks": [SentryStreamHandler()]})
+    rough = count_tokens_approximately([HumanMessage(QUESTION)])
+    assert numbers(captured.find(op="gen_ai.chat")) == (rough, 3, "estimate")
+
+
+@pytest.mark.parametrize("way", STREAMING, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_token_counter_is_better(endpoint: str, shape: str, way: Way) -> None:
+    """With a `token_counter` both estimates are its own, the output's chunk by chunk."""
+    handler = SentryStreamHandler(token_counter=len)
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        await way.run(chat(endpoint), QUESTION, {"callbacks": [handler]})
+    assert numbers(captured.find(op="gen_ai.chat")) == (len(QUESTION), len("one two three"), "estimate")
+
+
+@pytest.mark.parametrize("way", WHOLE, ids=str)
+async def test_a_whole_answer_without_usage(way: Way) -> None:
+    """An answer that was not streamed is estimated by its length, four characters a token."""
+    with capture_spans() as captured:
+        await way.run(fake_model("one two three"), QUESTION, {"callbacks": [SentryStreamHandler()]})
+    assert numbers(captured.find(op="gen_ai.chat"))[1:] == (4, "estimate")
+
+
+@pytest.mark.parametrize("way", STREAMING, ids=str)
+async def test_a_stream_that_ended_early(way: Way) -> None:
+    """A stream that failed has an estimate, though its provider would have reported at the end."""
+
+    def fail(number: int) -> None:
+        if number == 2:
+            raise ValueError("the model failed")
+
+    with capture_spans() as captured, pytest.raises(ValueError, match="the model failed"):
+        await way.run(ScriptedModel(usage=USAGE, before=fail), QUESTION, {"callbacks": [SentryStreamHandler()]})
+    assert numbers(captured.find(op="gen_ai.chat"))[1:] == (2, "estimate")
+
+
+def azure(url: str, **options: Any) -> AzureChatOpenAI:
+    """Azure's class, pointed at the same server."""
+    return AzureChatOpenAI(
+        azure_endpoint=url, model="gpt-4o-mini", api_key=SecretStr("none"), api_version="2024-10-21", **options
+    )
+
+
+ADVICE = [
+    pytest.param(chat, {}, True, id="ChatOpenAI"),
+    pytest.param(chat, {"stream_usage": True}, False, id="ChatOpenAI that asks for usage"),
+    pytest.param(azure, {"stream_usage": False}, True, id="AzureChatOpenAI"),
+    pytest.param(azure, {"stream_usage": True}, False, id="AzureChatOpenAI that asks for usage"),
+]
+
+
+@pytest.mark.parametrize("way", STREAMING, ids=str)
+@pytest.mark.parametrize(("model", "options", "said"), ADVICE)
+async def test_it_is_said_once_how_to_get_the_real_numbers(
+    endpoint: str, model: Any, options: dict[str, Any], said: bool, way: Way, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line per process names `stream_usage=True`, where a streamed answer came without usage."""
+    handler = SentryStreamHandler()
+    with capture_spans(), caplog.at_level(logging.WARNING, "sentry_langchain_stream"):
+        for _ in range(3):
+            await way.run(model(endpoint, **options), QUESTION, {"callbacks": [handler]})
+    assert [record.name for record in caplog.records if "stream_usage=True" in record.getMessage()] == [
+        "sentry_langchain_stream"
+    ] * said
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_nothing_is_said_where_there_is_nothing_to_be_done(way: Way, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a model that is not OpenAI's, and of a whole answer, nothing is said."""
+    with capture_spans():
+        await way.run(fake_model(), QUESTION, {"callbacks": [SentryStreamHandler()]})
+    assert caplog.text == ""

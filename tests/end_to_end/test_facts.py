@@ -1,0 +1,309 @@
+"""What the spans of agents, tools and retrievers tell, on the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from langchain_core.messages import ToolMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import ToolException
+from langgraph.types import Command
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
+from tests.kit.async_context import HAS_ASYNC_CONTEXT, is_async, needs_async_context
+from tests.kit.helpers import Clock, handler_on
+from tests.kit.trees import ways
+from tests.kit.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
+from tests.kit.trees.case import Case, record
+from tests.kit.trees.script import Shelf, actor
+from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, active_span, content_allowed
+
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+
+PROMPT = ChatPromptTemplate.from_template("{question}")
+SCOUT, CHIEF = "invoke_agent scout", "invoke_agent chief"
+WHOLE = ways.ainvoke if HAS_ASYNC_CONTEXT else ways.invoke
+
+
+async def run(
+    app: Any,
+    asked: Any = HI,
+    shape: str = BOTH_MODELS[-1],
+    way: ways.Run = WHOLE,
+    config: Any = None,
+    **handler: Any,
+) -> Captured:
+    """Run an application once."""
+    case = Case("", lambda: app, "", asked=(asked,), config=config or {})
+    return await record(case, way, shape, **handler)
+
+
+def told(captured: Captured, key: str) -> dict[str, list[Any]]:
+    """What the spans tell under a key, by their name."""
+    found: dict[str, list[Any]] = {}
+    for span in captured.spans:
+        found.setdefault(span.name, []).append(span.attributes.get(key))
+    return found
+
+
+def usage(span: CapturedSpan) -> tuple[Any, ...]:
+    return tuple(span.attributes.get(f"gen_ai.usage.{kind}_tokens") for kind in ("input", "output", "total"))
+
+
+AGENTS: dict[str, Callable[[], Any]] = {"agent": agent, "in a tool": agent_in_a_tool, "deep": deep, "handoff": handoff}
+
+
+@pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
+async def test_models_and_tools_are_told_their_agent(shape: str, way: ways.Run) -> None:
+    """A model's and a tool's span names the agent nearest above it."""
+    captured = await run(agent_in_a_tool(), shape=shape, way=way)
+    assert told(captured, "gen_ai.agent.name") == {
+        CHIEF: ["chief"],
+        "chat large": ["chief", "chief"],
+        "execute_tool delegate": ["chief"],
+        SCOUT: ["scout"],
+        "chat small": ["scout", "scout"],
+        "execute_tool look": ["scout"],
+    }
+
+
+@pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
+async def test_an_agent_sums_up_what_was_used_below(shape: str, way: ways.Run) -> None:
+    """An agent's usage is that of every model below it; the old keys, which are added up, are the models' alone."""
+    captured = await run(agent_in_a_tool(), shape=shape, way=way)
+    assert usage(captured.find(name=SCOUT)) == (22, 14, 36)
+    assert usage(captured.find(name=CHIEF)) == (44, 28, 72)
+    assert captured.find(name=CHIEF).attributes["langchain_stream.usage_source"] == "provider"
+    assert sum(span.attributes.get("ai.total_tokens", 0) for span in captured.spans) == 72
+
+
+async def test_an_agent_names_no_model() -> None:
+    """Sentry charges for tokens by the model that a span names, so an agent's span names none."""
+    captured = await run(agent())
+    assert not {key for key in captured.find(name=SCOUT).attributes if key.endswith(".model") or "model_id" in key}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: bool) -> None:
+    """Tools at hand, question and answer are an agent's own as they are a model's, if they may be recorded."""
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
+        await WHOLE(agent(), HI, {"callbacks": [SentryStreamHandler()]})
+    attributes = captured.find(name=SCOUT).attributes
+    told = {key: attributes.get(f"gen_ai.{key}") for key in ("tool.definitions", "input.messages", "output.messages")}
+    if not allowed:
+        assert told == dict.fromkeys(told)
+        assert b"Done." not in b"".join(captured.envelopes)
+        return
+    if not agent().config:
+        # Before langchain 1.2.13 it is a chain until its first node starts, and by then what it was asked is gone.
+        assert told.pop("input.messages") is None
+    read = {key: json.loads(str(value)) for key, value in told.items()}
+    assert [each.get("name") or each["function"]["name"] for each in read["tool.definitions"]] == ["look"]
+    if "input.messages" in read:
+        assert [each["role"] for each in read["input.messages"]] == ["user"]
+    assert read["output.messages"][0]["parts"] == [{"type": "text", "content": "Done."}]
+
+
+@pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
+async def test_a_tool_tells_what_was_called(shape: str, way: ways.Run) -> None:
+    """A tool's span tells its name, description and arguments, the id of the call and the result."""
+    captured = await run(agent(), shape=shape, way=way)
+    attributes = captured.find(op="gen_ai.execute_tool").attributes
+    assert attributes["gen_ai.operation.name"] == "execute_tool"
+    assert attributes["gen_ai.tool.name"] == "look"
+    assert attributes["gen_ai.tool.description"] == "Looks something up."
+    assert attributes["langchain_stream.tool_call_id"] == "call-1"
+    assert json.loads(attributes["gen_ai.tool.call.arguments"]) == {"subject": "it"}
+    assert "IT" in attributes["gen_ai.tool.call.result"]
+
+
+async def test_without_content_a_tool_tells_no_arguments() -> None:
+    """Where content may not be recorded, a tool's arguments and result are not; its name is."""
+    with capture_spans(**content_allowed(False)) as captured:
+        agent().invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    attributes = captured.find(op="gen_ai.execute_tool").attributes
+    assert attributes["gen_ai.tool.name"] == "look"
+    assert not {key for key in attributes if "tool.call." in key}
+
+
+@pytest.mark.parametrize(
+    ("handled", "kind"), [(True, "tool_error"), (False, "ToolException")], ids=["handled", "raised"]
+)
+async def test_a_tool_that_fails_says_with_what(handled: bool, kind: str) -> None:
+    """The span of a tool that failed tells the type of the error, also if the model was told of it instead."""
+    app = agent(does=fail, handle_tool_error=handled)
+    with capture_spans() as captured, nullcontext() if handled else pytest.raises(ToolException):
+        app.invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    attributes = captured.find(op="gen_ai.execute_tool").attributes
+    assert attributes["error.type"] == kind
+    assert attributes["langchain_stream.outcome"] == "failed"
+    assert len(captured.events) == (0 if handled else 1)
+
+
+@pytest.mark.parametrize("way", ways.ANY, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_retriever_counts_its_documents(shape: str, way: ways.Run) -> None:
+    """A retriever's span tells its name, how many documents it found, and for what."""
+    captured = await run(Shelf(), "Hi", shape, way)
+    attributes = captured.find(name="retrieve Shelf").attributes
+    assert attributes["langchain_stream.retriever"] == "Shelf"
+    assert attributes["langchain_stream.documents"] == 2
+    assert attributes["langchain_stream.query"] == "Hi"
+    assert "gen_ai.operation.name" not in attributes
+
+
+@pytest.mark.parametrize("app", AGENTS)
+@pytest.mark.parametrize(
+    ("config", "conversation"),
+    [
+        (THREAD, "thread-1"),
+        ({"metadata": {"session_id": "session-1"}}, "session-1"),
+        ({"metadata": {"conversation_id": "talk-1", "session_id": "session-1"}}, "talk-1"),
+        ({"metadata": {"thread_id": 7}}, "7"),
+        ({"configurable": {"thread_id": "ann@example.org/1"}}, sha256(b"ann@example.org/1").hexdigest()[:32]),
+        ({}, None),
+    ],
+    ids=["thread", "session", "conversation", "number", "not opaque", "none"],
+)
+async def test_a_whole_tree_is_of_one_conversation(app: str, config: Any, conversation: str | None) -> None:
+    """Every span of a run tells the conversation that it is part of, by an opaque id."""
+    captured = await run(AGENTS[app](), config=config)
+    assert {span.attributes.get("gen_ai.conversation.id") for span in captured.spans} == {conversation}
+
+
+async def test_tags_and_chosen_metadata_are_told() -> None:
+    """The user's tags and the chosen metadata are told of a run and those below it; LangChain's own tags are not."""
+    config = {"tags": ["shop"], "metadata": {"tenant": "acme", "plan": "gold"}}
+    captured = await run(agent(), config=config, metadata_keys=["tenant", "missing"])
+    for span in captured.spans:
+        assert span.attributes["langchain_stream.tags"] == ["shop"]
+        labels = {key: value for key, value in span.attributes.items() if ".metadata." in key}
+        assert labels == {"langchain_stream.metadata.tenant": "acme"}
+
+
+async def test_without_content_there_are_no_tags() -> None:
+    """Tags and metadata are the user's own words: they are told only where inputs are."""
+    with capture_spans(**content_allowed(False)) as captured:
+        handler = SentryStreamHandler(metadata_keys=["tenant"])
+        config: Any = {"callbacks": [handler], "tags": ["shop"], "metadata": {"tenant": "acme"}}
+        agent().invoke(HI, config)
+    assert not {key for span in captured.spans for key in span.attributes if "tags" in key or ".metadata." in key}
+
+
+@pytest.mark.parametrize("way", ways.WHOLE, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_later_attempts_are_numbered(shape: str, way: ways.Run) -> None:
+    """Of a call that is retried, the first attempt has no number and the later ones have theirs."""
+    model = actor(ValueError("busy"), ValueError("busy"), "Yes.").with_retry(wait_exponential_jitter=False)
+    captured = await run(PROMPT | model, {"question": "Hi"}, shape, way)
+    assert told(captured, "langchain_stream.attempt") == {"demo": [None], "chat small": [None, 2, 3]}
+    assert told(captured, "error.type")["chat small"] == ["ValueError", "ValueError", None]
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_later_attempts_of_a_model_that_has_the_handler_to_itself_are_numbered(shape: str) -> None:
+    """So it is where the handler is the model's own and sees nothing above it, below a span of the application's."""
+    model = actor(ValueError("busy"), ValueError("busy"), "Yes.")
+    model.callbacks = [SentryStreamHandler()]
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape):
+        model.with_retry(wait_exponential_jitter=False).invoke("Hi")
+    calls = captured.find_all(op="gen_ai.chat")
+    assert [call.attributes.get("langchain_stream.attempt") for call in calls] == [None, 2, 3]
+
+
+async def test_an_attempt_of_a_chain_is_one_of_what_is_in_it() -> None:
+    """Where a chain is retried, what runs inside is told the attempt of the chain."""
+    retried = (Shelf() | RunnableLambda(str) | actor(ValueError("busy"), "Yes.")).with_retry(
+        wait_exponential_jitter=False
+    )
+    captured = await run(RunnableLambda(str) | retried, "Hi")
+    assert told(captured, "langchain_stream.attempt") == {
+        "demo": [None],
+        "retrieve Shelf": [None, 2],
+        "chat small": [None, 2],
+    }
+
+
+@pytest.mark.parametrize("way", ways.ANY, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> None:
+    """A fallback tells how many calls failed before it, also from within a chain; the first call tells nothing."""
+    second = PROMPT | actor(ValueError("full"), name="second")
+    first = PROMPT | actor(ValueError("busy"), name="first")
+    app = first.with_fallbacks([second, PROMPT | actor("Yes.", name="third")])
+    captured = await run(RunnableLambda(lambda question: question) | app, {"question": "Hi"}, shape, way)
+    assert told(captured, "langchain_stream.fallback") == {
+        "demo": [None],
+        "chat first": [None],
+        "chat second": [1],
+        "chat third": [2],
+    }
+
+
+@pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
+async def test_an_interrupt_is_told(shape: str, way: ways.Run) -> None:
+    """A tool that waits for a human, and its agent, came to their end and say why; resumed, they say nothing."""
+    app = interrupted()
+    first = await run(app, shape=shape, way=way, config=THREAD)
+    for span in (first.find(name=SCOUT), first.find(op="gen_ai.execute_tool")):
+        assert span.attributes["langchain_stream.control"] == "interrupt"
+        assert span.attributes["langchain_stream.outcome"] == "completed"
+        assert "error.type" not in span.attributes
+    assert first.events == []
+    second = await run(app, Command(resume="yes"), shape, way, THREAD)
+    assert {each for values in told(second, "langchain_stream.control").values() for each in values} == {None}
+
+
+@pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
+async def test_a_handoff_is_told(shape: str, way: ways.Run) -> None:
+    """The agent that hands over came to its end and says so; the one that goes on and the graph of both do not."""
+    captured = await run(handoff(), shape=shape, way=way)
+    control = told(captured, "langchain_stream.control")
+    assert control[SCOUT] == ["handoff"]
+    assert control["invoke_agent clerk"] == control["invoke_agent office"] == [None]
+    assert {span.attributes["langchain_stream.outcome"] for span in captured.spans} == {"completed"}
+
+
+async def test_a_tree_that_opens_is_not_idle() -> None:
+    """What another thread starts, while a tree opens, does not end that tree, however long the process has run."""
+    runs = [uuid4(), uuid4()]
+    started: list[Any] = []
+
+    def meanwhile(text: str) -> str:
+        if len(handler._runs) == 1:
+            started.append(handler.on_chain_start({}, {}, run_id=runs[1]))
+        return text
+
+    handler = handler_on(Clock(1e6), redact=meanwhile)
+    with capture_spans(**content_allowed(True)):
+        await handler.on_chain_start({}, {}, run_id=runs[0], tags=["shop"])
+        assert [handler._runs.get(run_id) is not None for run_id in runs] == [True, True]
+
+
+def test_a_tools_result_tells_the_id_of_the_call() -> None:
+    """Where LangChain does not tell it at the start, as langchain-core 1.0, the id of the call is the result's."""
+    handler: Any = SentryStreamHandler()
+    run_id = uuid4()
+    with capture_spans() as captured:
+        handler.on_tool_start({"name": "look"}, "it", run_id=run_id)
+        handler.on_tool_end(ToolMessage("IT", tool_call_id="call-1"), run_id=run_id)
+    assert captured.find(op="gen_ai.execute_tool").attributes["langchain_stream.tool_call_id"] == "call-1"

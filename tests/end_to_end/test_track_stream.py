@@ -1,0 +1,341 @@
+"""`track_stream`: a model span around any stream of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import sentry_sdk
+
+from sentry_langchain_stream import track_stream
+from sentry_langchain_stream.testing import CapturedSpan, capture_spans
+from sentry_langchain_stream.tracking import AsyncTrackedStream, TrackedStream
+from tests.kit.helpers import Clock, collect
+from tests.kit.wire import WIRE_SHAPES, active_span, child_span, content_allowed
+
+ITEMS = ("one ", "two ", "three")
+
+
+def texts(before: Callable[[int], None] = lambda _: None) -> Iterator[str]:
+    for number, item in enumerate(ITEMS):
+        before(number)
+        yield item
+
+
+async def atexts(before: Callable[[int], None] = lambda _: None) -> AsyncIterator[str]:
+    for item in texts(before):
+        await asyncio.sleep(0)
+        yield item
+
+
+async def consume(stream: Any, each: Callable[[Any], None] = lambda _: None) -> list[Any]:
+    """Everything in a sync or async stream."""
+    found = []
+    if isinstance(stream, AsyncTrackedStream):
+        async for item in stream:
+            each(item)
+            found.append(item)
+    else:
+        for item in stream:
+            each(item)
+            found.append(item)
+    return found
+
+
+@pytest.fixture(params=[texts, atexts], ids=["sync", "async"])
+def source(request: pytest.FixtureRequest) -> Any:
+    """A function that makes a stream, sync and async."""
+    return request.param
+
+
+def model_span(captured: Any) -> CapturedSpan:
+    """The one model span."""
+    span: CapturedSpan = captured.find(op="gen_ai.chat")
+    return span
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_stream_has_a_model_span_below_a_pipeline(source: Any, shape: str) -> None:
+    """The items come out as they are, and the span tells of the model, the pipeline and the tokens."""
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream = track_stream(source(), model="gpt-4o-mini", pipeline_name="support-bot")
+        assert await consume(stream) == list(ITEMS)
+    assert captured.tree() == "function  support-bot\n  gen_ai.chat  chat gpt-4o-mini"
+    told = model_span(captured).attributes
+    assert told["ai.model_id"] == told["gen_ai.response.model"] == "gpt-4o-mini"
+    assert told["gen_ai.provider.name"] == "openai"
+    assert told["pipeline_name"] == "support-bot"
+    assert told["ai.total_tokens"] == told["gen_ai.usage.output_tokens"] == told["langchain_stream.chunks"] == 3
+    assert told["langchain_stream.usage_source"] == "estimate"
+    assert told["langchain_stream.outcome"] == "completed"
+    assert told["gen_ai.response.streaming"] is True
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_what_the_source_does_is_inside_and_what_the_consumer_does_is_not(source: Any, shape: str) -> None:
+    """The source's spans hang below the model's, the consumer's beside it, and afterwards all is as before."""
+
+    def work(name: str) -> Callable[[Any], None]:
+        def do(_: Any) -> None:
+            with child_span(shape, name):
+                pass
+
+        return do
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape) as handle:
+        await consume(track_stream(source(work("source")), model="m"), work("consumer"))
+        work("after")(None)
+    span = model_span(captured)
+    assert span.parent_id == handle
+    assert {each.parent_id for each in captured.find_all(name="source")} == {span.span_id}
+    assert {each.parent_id for each in captured.find_all(name="consumer")} == {handle}
+    assert captured.find(name="after").parent_id == handle
+    assert (len(captured.find_all(name="source")), len(captured.find_all(name="consumer"))) == (3, 3)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_span_that_the_source_keeps_open_stays_the_sources(shape: str) -> None:
+    """A source that yields inside of a span finds it active again, and the consumer never does."""
+
+    async def source() -> AsyncIterator[str]:
+        with child_span(shape, "open"):
+            for item in ITEMS:
+                with child_span(shape, "source"):
+                    yield item
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape) as handle:
+        async for _ in track_stream(source(), model="m"):
+            with child_span(shape, "consumer"):
+                pass
+    assert {each.parent_id for each in captured.find_all(name="source")} == {captured.find(name="open").span_id}
+    assert {each.parent_id for each in captured.find_all(name="consumer")} == {handle}
+
+
+async def test_two_streams_at_once_do_not_nest(source: Any) -> None:
+    """Streams that are pulled in turn hang side by side."""
+    with capture_spans() as captured, active_span("transaction") as handle:
+        streams = [track_stream(source(), model=f"m{number}") for number in range(2)]
+        for _ in ITEMS:
+            for stream in streams:
+                await anext(stream) if isinstance(stream, AsyncTrackedStream) else next(stream)
+        for stream in streams:
+            assert await consume(stream) == []
+    assert [span.parent_id for span in captured.find_all(op="gen_ai.chat")] == [handle, handle]
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_source_that_fails_marks_the_span_and_is_no_issue(source: Any, shape: str) -> None:
+    """The exception comes out as it is; to report it is the application's."""
+    failure = ValueError("no")
+
+    def fail(number: int) -> None:
+        if number == 2:
+            raise failure
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream = track_stream(source(fail), model="m")
+        with pytest.raises(ValueError, match="no") as raised:
+            await consume(stream)
+    assert raised.value is failure
+    span = model_span(captured)
+    assert span.attributes["langchain_stream.outcome"] == "failed"
+    assert span.attributes["error.type"] == "ValueError"
+    assert span.attributes["gen_ai.usage.output_tokens"] == 2
+    assert span.status in ("error", "internal_error")
+    assert captured.events == []
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("leave", ["break", "close"])
+async def test_a_consumer_who_leaves(source: Any, leave: str, shape: str) -> None:
+    """Left by `break`, or closed, a stream is abandoned with what had arrived, and its source is closed."""
+    closed = []
+
+    def note(number: int) -> None:
+        if number == 0:
+            closed.append(False)
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream = track_stream(source(note), model="m")
+        if isinstance(stream, AsyncTrackedStream):
+            assert await anext(stream) == "one "
+            if leave == "close":
+                await stream.aclose()
+                with pytest.raises(StopAsyncIteration):
+                    await anext(stream)
+        else:
+            assert next(stream) == "one "
+            if leave == "close":
+                stream.close()
+                with pytest.raises(StopIteration):
+                    next(stream)
+        del stream
+        collect()
+    told = model_span(captured).attributes
+    assert (told["langchain_stream.outcome"], told["langchain_stream.chunks"]) == ("abandoned", 1)
+    assert captured.events == []
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("between", [False, True], ids=["in the source", "in the consumer"])
+async def test_a_cancelled_task(shape: str, between: bool) -> None:
+    """A stream whose task is cancelled, wherever it is at the time, is cancelled with what had arrived."""
+    waiting = asyncio.Event()
+
+    async def source() -> AsyncIterator[str]:
+        yield "one "
+        if not between:
+            waiting.set()
+            await asyncio.Event().wait()
+        yield "two "
+
+    async def read() -> None:
+        async for _ in stream:
+            if between:
+                waiting.set()
+                await asyncio.Event().wait()
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream = track_stream(source(), model="m")
+        task = asyncio.create_task(read())
+        await waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    told = model_span(captured).attributes
+    assert (told["langchain_stream.outcome"], told["langchain_stream.chunks"]) == ("cancelled", 1)
+
+
+async def test_the_provider_knows_better(source: Any) -> None:
+    """What `set_usage` states is the provider's word, whatever had been counted."""
+    with capture_spans() as captured:
+        stream = track_stream(source(), model="m", token_counter=len)
+        await consume(stream, lambda _: stream.set_usage(input_tokens=20, output_tokens=0))
+    told = model_span(captured).attributes
+    assert [told[f"gen_ai.usage.{each}_tokens"] for each in ("input", "output", "total")] == [20, 0, 20]
+    assert told["langchain_stream.usage_source"] == "provider"
+
+
+async def test_a_counter_counts_the_texts_of_the_items() -> None:
+    """`text` tells what an item says, and `token_counter` how much that is; the prompt is counted likewise."""
+    with capture_spans() as captured:
+        stream = track_stream(
+            ({"text": item} for item in ITEMS),
+            model="m",
+            text=lambda item: item["text"],
+            token_counter=len,
+            prompt="Hi there",
+        )
+        await consume(stream)
+    told = model_span(captured).attributes
+    assert told["gen_ai.usage.input_tokens"] == len("Hi there")
+    assert told["gen_ai.usage.output_tokens"] == len("".join(ITEMS))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("options", [{}, {"include_prompts": False}, {"redact": lambda text: text.upper()}])
+async def test_prompt_and_answer_are_recorded_only_if_allowed(
+    source: Any, allowed: bool, options: dict[str, Any]
+) -> None:
+    """The client's leave, the veto and `redact` hold as for a handler's runs; without leave no item is read."""
+    read = []
+
+    def text(item: str) -> str:
+        read.append(item)
+        return item
+
+    with capture_spans(**content_allowed(allowed)) as captured:
+        await consume(track_stream(source(), model="m", prompt="Hi", text=text, **options))
+    told = model_span(captured).attributes
+    recorded = allowed and "include_prompts" not in options
+    answer = "ONE TWO THREE" if "redact" in options else "one two three"
+    assert (answer in told.get("gen_ai.output.messages", "")) == recorded
+    assert ("gen_ai.input.messages" in told) == recorded
+    assert bool(read) == recorded
+
+
+async def test_time_is_measured_from_the_first_pull(source: Any) -> None:
+    """The span starts when the stream is pulled first, not when it is made; gaps count from item to item."""
+    clock = Clock()
+    with capture_spans() as captured, pytest.MonkeyPatch.context() as patch:
+        for kind in (TrackedStream, AsyncTrackedStream):
+            patch.setattr(kind, "clock", staticmethod(clock))
+        stream = track_stream(source(lambda number: clock.advance((2.0, 1.0, 4.0)[number]) and None), model="m")
+        clock.advance(100.0)
+        await consume(stream)
+    told = model_span(captured).attributes
+    assert told["gen_ai.response.time_to_first_chunk"] == 2.0
+    assert (told["langchain_stream.longest_gap"], told["langchain_stream.longest_gap_at"]) == (4.0, 3.0)
+
+
+async def test_dialect_ai(source: Any) -> None:
+    """In dialect `ai` the op is the platform's, and the names are the pipeline's, which is the generator's."""
+    with capture_spans() as captured:
+        await consume(track_stream(source(), model="m", provider="cohere", dialect="ai"))
+    name = source.__name__
+    assert captured.tree() == f"ai.pipeline.langchain  {name}\n  ai.chat_completions.create.cohere  {name}"
+
+
+async def test_a_stream_inside_a_tool_hangs_below_it() -> None:
+    """Used inside of a run that a handler follows, the stream is a part of that run."""
+    from langchain_core.tools import tool
+
+    from sentry_langchain_stream import SentryStreamHandler
+
+    @tool
+    async def ask(question: str) -> str:
+        """Ask."""
+        return "".join([item async for item in track_stream(atexts(), model="m")])
+
+    with capture_spans() as captured:
+        await ask.ainvoke({"question": "Hi"}, config={"callbacks": [SentryStreamHandler("support-bot")]})
+    tree = "function  support-bot\n  gen_ai.execute_tool  execute_tool ask\n    gen_ai.chat  chat m"
+    assert captured.tree() == tree
+
+
+async def test_without_a_client_the_items_come_out(source: Any) -> None:
+    """Without a Sentry client nothing happens but the stream."""
+    assert not sentry_sdk.get_client().is_active()
+    assert await consume(track_stream(source(), model="m")) == list(ITEMS)
+
+
+@pytest.mark.usefixtures("lenient")
+async def test_what_fails_of_ours_does_not_touch_the_stream(source: Any) -> None:
+    """A `text` or a counter that raises costs its own fact only."""
+
+    def broken(_: object) -> Any:
+        raise LookupError("ours")
+
+    with capture_spans(**content_allowed(True)) as captured:
+        stream = track_stream(source(), model="m", text=broken, token_counter=broken, prompt="Hi")
+        assert await consume(stream) == list(ITEMS)
+    assert model_span(captured).attributes["langchain_stream.outcome"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "names"),
+    [
+        ({"model": ""}, ValueError, "model"),
+        ({"model": None}, TypeError, "model"),
+        ({"provider": ""}, ValueError, "provider"),
+        ({"provider": 1}, TypeError, "provider"),
+        ({"text": "x"}, TypeError, "text"),
+        ({"prompt": 1}, TypeError, "prompt"),
+        ({"dialect": "x"}, ValueError, "dialect"),
+        ({"stream": 1}, TypeError, "stream"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict[str, Any], error: type[Exception], names: str) -> None:
+    """What is wrong is said at once, by the argument's name."""
+    arguments = {"stream": [], "model": "m", **arguments}
+    with pytest.raises(error, match=f"^{names} must"):
+        track_stream(arguments.pop("stream"), **arguments)
+
+
+@pytest.mark.parametrize(("tokens", "error"), [(-1, ValueError), ("1", TypeError), (True, TypeError)])
+def test_bad_usage_is_named(tokens: Any, error: type[Exception]) -> None:
+    """So it is for what the provider is said to have counted."""
+    with pytest.raises(error, match=r"^output_tokens must"):
+        track_stream([], model="m").set_usage(output_tokens=tokens)

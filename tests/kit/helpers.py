@@ -1,0 +1,209 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._content.gathered import Gathered
+from sentry_langchain_stream._content.policy import Policy
+from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
+from sentry_langchain_stream._runs.run import Agent, Ending, Place, Retrieval, Run, RunKind, ToolCall
+from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._to_sentry.span_models import NoSpans
+from tests.kit import HANG
+
+
+def collect() -> None:
+    """Collect garbage, and wait for what that moves to a thread."""
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name == "sentry-langchain-stream":
+            thread.join(HANG)
+
+
+class Clock:
+    """A monotonic clock that stands still until it is told to advance. Times are seconds."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> float:
+        """Let time pass, and return the new time."""
+        if seconds < 0:
+            raise ValueError("a monotonic clock never goes back")
+        self.now += seconds
+        return self.now
+
+    def passing(self, seconds: float) -> Callable[[Any], None]:
+        """A function that lets time pass when it is called, with whatever."""
+
+        def pass_(_: Any) -> None:
+            self.advance(seconds)
+
+        return pass_
+
+
+def handler_on(clock: Clock, **options: Any) -> SentryStreamHandler:
+    """A handler that measures with this clock."""
+
+    class OnClock(SentryStreamHandler):
+        pass
+
+    OnClock.clock = staticmethod(clock)
+    return OnClock(**options)
+
+
+def filled_request() -> Request:
+    """A request with every field set."""
+    return Request(
+        operation="chat",
+        model="gpt-4o-mini",
+        provider="openai",
+        platform="openai",
+        function="ChatOpenAI",
+        parameters={
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "top_k": 40,
+            "max_tokens": 256,
+            "seed": "7",
+            "stop": ["END"],
+            "frequency_penalty": 0.1,
+            "presence_penalty": 0.2,
+        },
+        messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
+        system="Be brief.",
+        tools='[{"type": "function", "name": "get_weather"}]',
+        estimated_input=11,
+    )
+
+
+def filled_response() -> Response:
+    """A response with every field set."""
+    return Response(
+        model="gpt-4o-mini-2024-07-18",
+        id="chatcmpl-1",
+        finish_reasons=("stop", "length"),
+        messages='[{"role": "assistant", "parts": [{"type": "text", "content": "Hi"}], "finish_reason": "stop"}]',
+    )
+
+
+def filled_usage() -> Usage:
+    """A provider's usage with every field set, each to a number of its own."""
+    return Usage(
+        input=100,
+        output=50,
+        total=150,
+        cache_read=40,
+        cache_creation=30,
+        reasoning=20,
+        audio_input=10,
+        audio_output=5,
+    )
+
+
+def filled_cost() -> Cost:
+    """A cost with every field set, each to a number of its own."""
+    return Cost(0.5, 0.25, 0.75, cache_read=0.125, cache_creation=0.0625, reasoning=0.03125)
+
+
+def filled_call() -> Call:
+    """A streamed call with every field set: start at 10 s, chunks at 12, 13, 16 and 17 s, end at 20 s."""
+    call = Call(
+        filled_request(),
+        10.0,
+        text=Gathered(Policy(outputs=True)),
+        streamed=True,
+        by_events=True,
+        payload=1,
+        echoes=1,
+        events=8,
+        counted=7,
+        reported=filled_usage(),
+        cached=True,
+        repeats=True,
+        cost=filled_cost(),
+        response=filled_response(),
+        finished=True,
+        ended=20.0,
+    )
+    for moment in (12.0, 13.0, 16.0, 17.0):
+        call.add_chunk(moment)
+    return call
+
+
+def filled_tool() -> ToolCall:
+    """A call of a tool with every field set."""
+    return ToolCall("get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.")
+
+
+def filled_retrieval() -> Retrieval:
+    """A call of a retriever with every field set."""
+    return Retrieval("Shelf", "weather in Vienna", 2, '[{"page_content": "Sunny."}]')
+
+
+def filled_agent() -> Agent:
+    """A run of an agent with every field set."""
+    return Agent(
+        "scout",
+        tools='[{"type": "function", "name": "get_weather"}]',
+        messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
+        answer='[{"role": "assistant", "parts": [{"type": "text", "content": "Hi"}]}]',
+        usage=filled_usage(),
+    )
+
+
+ENDINGS = frozenset({"outcome", "control", "error_type", "evicted"})
+
+
+def run_of(call: Call | None = None, kind: RunKind | None = None, **fields: Any) -> Run:
+    """A run without any span: of a model if there is a call, else of a chain, unless said otherwise.
+
+    Args:
+        call: Its model call.
+        kind: What runs.
+        **fields: Fields of `Run` and of its `Ending`.
+    """
+    ending = Ending(**{name: fields.pop(name) for name in ENDINGS & fields.keys()})
+    return Run(
+        id=uuid4(),
+        kind=kind or ("chain" if call is None else "model"),
+        pipeline="support-bot",
+        policy=Policy(inputs=True, outputs=True),
+        place=Place(backend=NoSpans()),
+        ending=ending,
+        call=call,
+        **fields,
+    )
+
+
+def filled_run(kind: RunKind = "model") -> Run:
+    """A failed run of this kind with every fact known."""
+    run = run_of(
+        filled_call() if kind == "model" else None,
+        kind,
+        agent="scout",
+        attempt=2,
+        fallback=1,
+        conversation="thread-1",
+        labels={"langchain_stream.tags": ["beta"], "langchain_stream.metadata.plan": "free"},
+        outcome="failed",
+        control="interrupt",
+        error_type="TimeoutError",
+        evicted="idle",
+    )
+    if kind == "tool":
+        run.detail = filled_tool()
+    elif kind == "retriever":
+        run.detail = filled_retrieval()
+    elif kind == "agent":
+        run.detail = filled_agent()
+    return run

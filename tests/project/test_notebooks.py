@@ -1,0 +1,203 @@
+"""The notebooks run, and what is stored in them is what they say today."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit import HANG, REPOSITORY, lean_environment
+from tests.kit.absent import needs
+
+FOLDER = REPOSITORY / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+PICTURES = {"agent.ipynb": ["timeline"], "microscope.ipynb": ["close-up", "beside", "reader"], "quickstart.ipynb": []}
+"""The notebooks, and the cells of each that draw."""
+
+MACHINE = re.compile(r"/(home|root|work|tmp|Users|private|var)/|[A-Z]:\\|site-packages|127\.0\.0\.1|localhost")
+"""Paths and addresses of the machine that a notebook was executed on."""
+
+
+def cells(notebook: Path) -> list[dict[str, Any]]:
+    """The cells of a notebook, as stored."""
+    content: list[dict[str, Any]] = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return content
+
+
+def outputs(notebook: Path) -> list[dict[str, Any]]:
+    """The outputs of all its cells, as stored."""
+    return [output for cell in cells(notebook) for output in cell.get("outputs", ())]
+
+
+def data(output: dict[str, Any]) -> dict[str, Any]:
+    """What an output holds, by its type."""
+    held: dict[str, Any] = output.get("data") or {"text/plain": output["text"]}
+    return held
+
+
+def shown(notebook: Path) -> str:
+    """All that is stored as text."""
+    return "".join("".join(data(output)["text/plain"]) for output in outputs(notebook))
+
+
+def drawn(cell: dict[str, Any]) -> list[bytes]:
+    """The pictures of a cell."""
+    held = [data(output) for output in cell.get("outputs", ())]
+    return [b64decode(each["image/png"]) for each in held if "image/png" in each]
+
+
+def execute(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `execute.py --check` of a folder, in a process of its own: a kernel's warnings are none of ours."""
+    return subprocess.run(
+        [sys.executable, str(folder / "execute.py"), "--check"],
+        env=lean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+    )
+
+
+def copied(folder: Path) -> Path:
+    """The folder, with a copy of the notebooks and of what executes them."""
+    for path in (FOLDER / "execute.py", *NOTEBOOKS):
+        shutil.copy(path, folder)
+    return folder
+
+
+@needs("nbformat", "nbclient")
+def test_every_notebook_runs_and_shows_what_is_stored(tmp_path: Path) -> None:
+    """Each notebook runs without an error in a fresh kernel, its outputs are the stored ones, and no file changes."""
+    folder = copied(tmp_path)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    run = execute(folder)
+    assert run.returncode == 0, run.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [line.split(":")[0] for line in run.stdout.splitlines()] == [path.name for path in NOTEBOOKS]
+
+
+def of_one_cell(path: Path, source: str, *outputs: dict[str, Any]) -> None:
+    """Write a notebook as `execute.py` would store it."""
+    cell = {
+        "cell_type": "code",
+        "execution_count": 1,
+        "id": "cell",
+        "metadata": {},
+        "outputs": outputs,
+        "source": [source],
+    }
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    notebook = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(notebook, indent=1) + "\n")
+
+
+def picture(words: str, content: bytes) -> dict[str, Any]:
+    """The output of a cell that draws."""
+    held = {"image/png": b64encode(content).decode(), "text/plain": [words]}
+    return {"data": held, "metadata": {}, "output_type": "display_data"}
+
+
+@needs("nbformat", "nbclient")
+def test_what_does_not_hold_is_reported(tmp_path: Path) -> None:
+    """The check names a cell that raises, text that has changed and a picture that is gone; pictures may differ."""
+    shutil.copy(FOLDER / "execute.py", tmp_path)
+    draw = "display({'image/png': 'ZHJhd24=', 'text/plain': 'a plot'}, raw=True)"
+    stored: dict[str, Any] = {
+        "changed": (draw, picture("another plot", b"drawn")),
+        "differs": (draw, picture("a plot", b"drawn elsewhere")),
+        "fails": ("1 / 0",),
+        "gone": ("None", picture("a plot", b"drawn")),
+    }
+    for name, (source, *held) in stored.items():
+        of_one_cell(tmp_path / f"{name}.ipynb", source, *held)
+    run = execute(tmp_path)
+    assert run.returncode == 1
+    assert run.stdout == "differs.ipynb: up to date\n"
+    reported = [line for line in run.stderr.splitlines() if re.match(r"\w+\.ipynb: ", line)]
+    assert reported == [
+        "changed.ipynb: out of date, run `make notebooks`",
+        "fails.ipynb: a cell failed",
+        "gone.ipynb: out of date, run `make notebooks`",
+    ]
+    assert "ZeroDivisionError" in run.stderr
+
+
+def test_the_notebooks_and_their_pictures_are_there() -> None:
+    """Each notebook has the pictures that it is read for, one in each cell that draws."""
+    found = {path.name: [cell["id"] for cell in cells(path) for _ in drawn(cell)] for path in NOTEBOOKS}
+    assert found == PICTURES
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_what_is_shown_needs_no_trust(notebook: Path) -> None:
+    """Outputs are plain text and PNG files of a sensible size, which every viewer shows, and nothing else."""
+    for output in outputs(notebook):
+        assert set(data(output)) <= {"image/png", "text/plain"}
+    for file in (file for cell in cells(notebook) for file in drawn(cell)):
+        assert file.startswith(b"\x89PNG\r\n")
+        width, height = (int.from_bytes(file[start : start + 4], "big") for start in (16, 20))
+        assert 800 <= width <= 1_400
+        assert 300 <= height <= 800
+        assert len(file) < 150_000
+
+
+def test_the_readme_shows_a_picture_of_a_notebook() -> None:
+    """The README's picture is above all its headings but the title, and is the one that the notebook stores."""
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert 0 < readme.find("](docs/stream.png)](notebooks/microscope.ipynb)") < readme.find("\n## ")
+    (cell,) = (cell for cell in cells(FOLDER / "microscope.ipynb") if cell["id"] == "close-up")
+    assert drawn(cell) == [(FOLDER.parent / "docs" / "stream.png").read_bytes()]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_stored_outputs_hold_nothing_of_a_machine(notebook: Path) -> None:
+    """What is stored names no path and no address, and holds no error, no warning and no timing."""
+    stored = outputs(notebook)
+    assert {output["output_type"] for output in stored} <= {"stream", "display_data", "execute_result"}
+    assert {output.get("name", "stdout") for output in stored} == {"stdout"}
+    assert MACHINE.search(shown(notebook)) is None
+    assert all(cell["metadata"] == {} for cell in cells(notebook))
+
+
+def test_the_attributes_asked_for_are_shown() -> None:
+    """Whoever reads the stored quickstart sees the span's tokens, model and pipeline."""
+    text = shown(FOLDER / "quickstart.ipynb")
+    for line in (r"ai\.total_tokens +\d+", r"ai\.model_id +gpt-4o-mini", r"pipeline_name +support-bot"):
+        assert re.search(f"^{line}$", text, re.MULTILINE)
+
+
+def test_the_numbers_of_the_pictures_are_shown() -> None:
+    """Whoever reads the stored microscope sees how a stalled, a slow and a cancelled stream look on their spans."""
+    text = shown(FOLDER / "microscope.ipynb")
+    for line in (
+        r"langchain_stream\.outcome +completed +completed +cancelled",
+        r"gen_ai\.response\.time_to_first_chunk +0\.70 +1\.40 +0\.70",
+        r"langchain_stream\.longest_gap +1\.20 +0\.30 +0\.14",
+        r"langchain_stream\.usage_source +provider +provider +estimate",
+    ):
+        assert re.search(f"^{line}$", text, re.MULTILINE)
+
+
+def test_an_agent_is_shown_as_a_tree() -> None:
+    """Whoever reads the stored notebook of an agent sees tools, retriever and the agent in a tool below one root."""
+    assert """
+gen_ai.invoke_agent  invoke_agent planner
+  gen_ai.chat  chat quill-large
+  gen_ai.execute_tool  execute_tool weather
+  gen_ai.execute_tool  execute_tool ask_librarian
+    gen_ai.invoke_agent  invoke_agent librarian
+      gen_ai.chat  chat quill-small
+      gen_ai.execute_tool  execute_tool search_guides
+        function  retrieve GuideShelf
+      gen_ai.chat  chat quill-small
+  gen_ai.chat  chat quill-large
+""" in shown(FOLDER / "agent.ipynb")

@@ -1,0 +1,172 @@
+"""What the documentation says is true: its code runs, and its tables are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any, get_args
+
+import pytest
+import sentry_sdk
+from sentry_sdk.consts import DEFAULT_OPTIONS
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._vocabulary import names
+from sentry_langchain_stream._vocabulary.keys import METADATA, TAGS, Dialect, Fact
+from sentry_langchain_stream._vocabulary.names import SpanKind
+from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
+from sentry_langchain_stream.demo.serve import serving
+from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit import REPOSITORY
+
+README = REPOSITORY / "README.md"
+PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
+PROSE = (*PAGES, REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md")
+
+
+def blocks(page: Path) -> Iterator[tuple[int, str]]:
+    """The Python blocks of a page, each with the number of its first line."""
+    text = page.read_text(encoding="utf-8")
+    for found in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield text.count("\n", 0, found.start(1)) + 1, textwrap.dedent(found[1])
+
+
+BLOCKS = [pytest.param(page, line, code, id=f"{page.name}:{line}") for page in PAGES for line, code in blocks(page)]
+
+
+def section(title: str) -> str:
+    """The text of a README section."""
+    found = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert found is not None, title
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of the tables in a text, without their headers."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rulers = {index for index, line in enumerate(lines) if set(line) <= set("|- ")}
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for index, line in enumerate(lines)
+        if index not in rulers and index + 1 not in rulers
+    ]
+
+
+def quoted(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """An endpoint that answers like OpenAI's API."""
+    with serving(create_endpoint(Answer())) as address:
+        yield address
+
+
+@pytest.fixture
+def openai(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a plain `ChatOpenAI(model=...)` ask the endpoint, and `sentry_sdk.init` check its options only."""
+    for name in ("OPENAI_API_BASE", "OPENAI_BASE_URL"):
+        monkeypatch.setenv(name, f"{url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(sentry_sdk, "init", lambda **options: sentry_sdk.Client(**{**options, "dsn": ""}).close())
+
+
+async def run(code: CodeType, captured: Captured) -> dict[str, Any]:
+    """Run a block, and then each async generator function that it defines, as a service would, and each test."""
+    names: dict[str, Any] = {"__name__": "block"}
+    result = eval(code, names)  # runs a whole module, and is awaitable if that has a top-level await
+    if inspect.isawaitable(result):
+        await result
+    for value in list(names.values()):
+        if inspect.isasyncgenfunction(value) and value.__module__ == "block":
+            assert [each async for each in value("What is a span?")]
+        if inspect.isfunction(value) and value.__name__.startswith("test_"):
+            value(captured)
+    return names
+
+
+@pytest.mark.usefixtures("openai")
+@pytest.mark.parametrize(("page", "line", "code"), BLOCKS)
+async def test_every_python_block_runs(page: Path, line: int, code: str) -> None:
+    """Each Python block runs as it stands, against a real `ChatOpenAI`; one with a handler makes a model span."""
+    if "data_collection" in code and "data_collection" not in DEFAULT_OPTIONS:
+        pytest.skip("this block needs sentry-sdk 2.70")
+    compiled = compile(code, f"{page.name}:{line}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    with capture_spans() as captured:
+        names = await run(compiled, captured)
+    inner = names.get("captured", captured)
+    if "SentryStreamHandler(" in code:
+        span = inner.find(op="gen_ai.chat")
+        assert span.attributes["ai.model_id"] == "gpt-4o-mini"
+        assert span.attributes["ai.total_tokens"] > 0
+    assert inner.events == []
+
+
+def test_the_first_block_is_ten_lines() -> None:
+    """What a user has to write is ten lines."""
+    _, code = next(blocks(README))
+    assert len([line for line in code.splitlines() if line.strip()]) == 10
+
+
+@pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.name)
+def test_every_fact_is_in_the_table_of_attributes(fact: Fact) -> None:
+    """A row of the README has all keys of the fact, each in the column of its dialect."""
+    both, added = fact.value
+    table = [(quoted(row[1]), quoted(row[2])) for row in rows(section("Attributes"))]
+    assert [1 for first, second in table if set(both) <= set(first) and list(added) == second]
+
+
+def test_the_tables_name_no_key_that_is_not_set() -> None:
+    """Every key and op in the tables of the README exists in the vocabulary."""
+    known = {key for fact in Fact for keys in fact.value for key in keys} | {TAGS, f"{METADATA}<key>"}
+    dialects: tuple[Dialect, ...] = get_args(Dialect)
+    kinds: tuple[SpanKind, ...] = get_args(SpanKind)
+    for dialect in dialects:
+        for kind in kinds:
+            known.add(names.op(kind, dialect).replace("create.langchain", "create.<platform>"))
+    named = {
+        name
+        for row in rows(README.read_text(encoding="utf-8"))
+        for cell in row
+        for name in quoted(cell)
+        if name.startswith(("gen_ai.", "ai.", "langchain_stream."))
+    }
+    assert named - known == set()
+
+
+def test_the_table_of_settings_is_the_signature() -> None:
+    """Names, order and defaults of the arguments are those of the constructor."""
+    parameters = list(inspect.signature(SentryStreamHandler.__init__).parameters.values())[1:]
+    told = [(quoted(name)[0], ast.literal_eval(quoted(default)[0])) for name, default, _ in rows(section("Settings"))]
+    assert told == [(parameter.name, parameter.default) for parameter in parameters]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file of the repository, and every anchor a heading."""
+    text = page.read_text(encoding="utf-8")
+    headings = {
+        f"#{re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-')}"
+        for title in re.findall("^#+ (.*)$", text, re.M)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target in headings
+        elif not target.startswith("https://"):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_every_make_job_that_is_named_exists(page: Path) -> None:
+    """No page names a command that the Makefile does not have."""
+    jobs = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) <= jobs

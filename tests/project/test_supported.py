@@ -1,0 +1,105 @@
+"""What is said of supported versions is tried: in the documentation, the metadata of the package and the workflows."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from sentry_langchain_stream.doctor.environment import SUPPORTED
+from tests.kit import REPOSITORY
+from tests.project import supported
+
+PROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
+
+
+def constants() -> dict[str, Any]:
+    """The plain constants of the noxfile."""
+    found = {}
+    for node in ast.parse((REPOSITORY / "noxfile.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
+
+
+def cells() -> set[str]:
+    """The names of the cells of `make matrix`."""
+    told = constants()
+    return {f"{kind}-{python}" for kind in ("newest", "oldest", "bare") for python in told[f"{kind.upper()}_ON"]}
+
+
+def test_the_tables_tell_what_was_run() -> None:
+    """The tables of the README and of the page on versions are those of the last whole run of each cell."""
+    for page, text in supported.pages(supported.kept()).items():
+        assert page.read_text(encoding="utf-8") == text, f"python -m tests.project.supported writes {page.name}"
+
+
+def test_what_was_run_is_what_is_promised() -> None:
+    """No cell that is told of failed, all of them still exist, and the oldest ran the oldest versions allowed."""
+    for cell in supported.kept():
+        assert cell.failed == 0, cell
+        assert cell.name in cells()
+        if cell.name.startswith("oldest"):
+            for name, (floor, _) in SUPPORTED.items():
+                assert tuple(map(int, str(cell.versions[name]).split(".")[:2])) == floor, cell
+
+
+def test_the_classifiers_are_the_pythons_that_are_tried() -> None:
+    """Each Python version in the package's metadata has its cell with the newest packages, and the other way round."""
+    assert re.findall(r"Programming Language :: Python :: (3\.\d+)", PROJECT) == constants()["NEWEST_ON"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_may_only_read(path: Path) -> None:
+    """A workflow has no more than leave to read, keeps no credentials, ends in time, and pins its actions."""
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        assert job["timeout-minutes"] <= 60
+        for step in job["steps"]:
+            action = step.get("uses")
+            assert action is None or re.fullmatch(r"actions/[a-z-]+@v\d+", action)
+            assert (
+                action is None or not action.startswith("actions/checkout") or not step["with"]["persist-credentials"]
+            )
+            # What stands in a run step is a shell's: nothing of a pull request may come into it.
+            assert set(re.findall(r"\$\{\{ *(\w+)", step.get("run", ""))) <= {"matrix"}
+
+
+def test_the_workflow_has_every_cell() -> None:
+    """The matrix of the workflow is that of `make matrix`."""
+    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "matrix.yml").read_text(encoding="utf-8"))
+    included = workflow["jobs"]["cell"]["strategy"]["matrix"]["include"]
+    assert {f"{each['cell']}-{each['python']}" for each in included} == cells()
+
+
+REPORT = """<testsuites><testsuite tests="5" failures="1" errors="1" skipped="2" time="3.6">
+<testcase name="a"/><testcase name="b"><failure/></testcase><testcase name="c"><error/></testcase>
+<testcase name="d"><skipped message="needs Node"/></testcase>
+<testcase name="e"><skipped message="collection skipped">('f.py', 22, 'Skipped: needs typer')</skipped></testcase>
+</testsuite></testsuites>"""
+
+
+def test_a_cells_result_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts, versions, and why tests were skipped come from pytest's report; a run without a report is told."""
+    versions = {"python": "3.10.1", "langgraph": None}
+    for name in ("bare-3.10", "newest-3.10"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"versions": versions, "whole": False}), encoding="utf-8")
+    ElementTree.ElementTree(ElementTree.fromstring(REPORT)).write(tmp_path / "bare-3.10.xml")
+    cell = supported.Cell("bare-3.10", versions, 1, 2, 2, 4, {"needs Node": 1, "needs typer": 1})
+    assert supported.read(tmp_path) == {"bare-3.10": (cell, False)}
+    assert capsys.readouterr().out == "newest-3.10   did not come to its end\n"
+    assert str(cell) == f"{'bare-3.10':<12}  {'1 passed, 2 failed, 2 skipped, 4 s':<52}  python 3.10.1"
+    assert supported.table([cell]).splitlines()[-1] == "| 3.10.1 | none | none | none | none | 1 | 2 | 2 |"
+    assert supported.skips([cell]).splitlines()[2:] == ["| needs Node | 1 |", "| needs typer | 1 |"]

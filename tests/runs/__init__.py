@@ -1,0 +1,1 @@
+"""Tests of `_runs`: runs, model calls, usage, prices and attributes."""

@@ -1,0 +1,170 @@
+"""The edges that random examples rarely meet: what a call counts, and what its span and others state of it."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from sentry_langchain_stream._content.policy import Policy
+from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
+from sentry_langchain_stream._from_langchain.parameters import PARAMETERS, request_parameters
+from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.call import Call, Request
+from sentry_langchain_stream._runs.run import RunKind
+from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._runtime import containment
+from sentry_langchain_stream._vocabulary import names, providers
+from sentry_langchain_stream._vocabulary.keys import Dialect
+from tests.kit.helpers import run_of
+from tests.kit.strategies import in_production
+
+OPEN = Policy(True, True)
+
+
+# -- Usage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"input_tokens": 10, "input_token_details": {"cache_read": 15}}, Usage(25, None, 25, 15)),
+        ({"input_tokens": 10, "input_token_details": {"cache_read": 10}}, Usage(10, None, 10, 10)),
+        (
+            {"output_tokens": 5, "total_tokens": 8, "output_token_details": {"reasoning": 3}},
+            Usage(None, 8, 8, reasoning=3),
+        ),
+        (
+            {"output_tokens": 5, "total_tokens": 8, "output_token_details": {"reasoning": 2}},
+            Usage(None, 5, 8, reasoning=2),
+        ),
+    ],
+    ids=["larger than its whole", "the whole", "just what is missing", "less than is missing"],
+)
+def test_a_part_is_beside_its_whole_where_it_cannot_be_in_it(raw: dict[str, Any], expected: Usage) -> None:
+    """A part larger than its whole, or just as large as what the total has besides, is added to it."""
+    assert Usage.reported(raw) == expected
+
+
+def test_what_was_written_to_the_cache_is_what_is_a_number() -> None:
+    """Of the numbers by time to live, one that is none counts for nothing."""
+    told = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": "many"}
+    assert Usage.reported({"input_tokens": 9, "input_token_details": told}) == Usage(9, None, 9, cache_creation=3)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "repeats"),
+    [
+        (Usage(1), Usage(1), True),
+        (Usage(2), Usage(1), True),
+        (Usage(1), Usage(2), False),
+        (Usage(None), Usage(1), False),
+        (Usage(0), Usage(1), False),
+        (Usage(1), Usage(0), False),
+        (Usage(1), Usage(None), False),
+        (Usage(1), None, False),
+    ],
+)
+def test_a_report_repeats_one_whose_prompt_it_has_too(now: Usage, before: Usage | None, repeats: bool) -> None:
+    """Only a prompt that was counted before, and is counted no lower, tells that a report counts from the start."""
+    assert now.repeats(before) is repeats
+
+
+# -- Request parameters ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_of_two_spellings_the_one_that_stands_first_counts(name: str) -> None:
+    """Where a source has a parameter in every spelling, in whatever order, the first in our table is taken."""
+    spellings, _ = PARAMETERS[name]
+    values: list[Any] = [["a"], ["b"], ["c"], ["d"]] if name == "stop" else [*range(len(spellings))]
+    told: dict[str, Any] = dict(zip(spellings, values, strict=True))
+    expected = request_parameters([{spellings[0]: values[0]}])
+    assert expected
+    assert request_parameters([told]) == request_parameters([dict(reversed(told.items()))]) == expected
+
+
+# -- What a run states -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", get_args(Dialect))
+@pytest.mark.parametrize("kind", get_args(RunKind))
+def test_the_operation_of_each_kind(kind: RunKind, dialect: Dialect) -> None:
+    """Agents and tools state what they are, and pipelines where their op would be a model's; no other run does."""
+    told = {"agent": "invoke_agent", "tool": "execute_tool", "pipeline": "invoke_agent" if dialect == "ai" else None}
+    run = run_of(Call(Request(operation="chat"), 0.0) if kind == "model" else None, kind)
+    expected = "chat" if kind == "model" else told.get(kind)
+    assert describe(run, dialect).get("gen_ai.operation.name") == expected
+
+
+def test_a_call_that_nobody_answered_names_no_model_that_did() -> None:
+    """The model that was asked for stands in for the one that answered only where one has."""
+    call = Call(Request(model="m"), 0.0, ended=1.0)
+    assert "gen_ai.response.model" not in describe(run_of(call), "gen_ai")
+    call.streamed = True
+    assert describe(run_of(call), "gen_ai")["gen_ai.response.model"] == "m"
+
+
+def test_a_stream_of_less_than_a_second_has_its_rate() -> None:
+    """However short the time between the chunks, their rate is stated."""
+    call = Call(Request(), 0.0, streamed=True, finished=True, reported=Usage.stated(1, 10), ended=0.5)
+    call.add_chunk(0.25)
+    call.add_chunk(0.5)
+    assert describe(run_of(call), "gen_ai")["langchain_stream.decode_rate"] == 20.0
+
+
+def test_an_answer_to_no_prompt_is_given_the_estimate_of_it() -> None:
+    """Where a finished call reports that no prompt was read, its estimate stands in."""
+    call = Call(Request(estimated_input=7), 0.0, reported=Usage.stated(0, 3), finished=True)
+    assert call.usage() == Usage.estimated(7, 3)
+    assert Call(Request(), 0.0, reported=Usage(5), counted=0).usage() == Usage.estimated(5, 0)
+
+
+def test_a_counter_that_fails_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """What a `token_counter` makes no number of counts for nothing; that it raises is said by its name."""
+    call = Call(Request(), 0.0)
+    answer: Any = None
+    call.read("words", lambda text: answer)
+    assert call.counted == 0
+    containment.forget_reports()
+    with in_production():
+        call.read("words", lambda text: answer["tokens"])
+    assert call.counted == 0
+    assert "token_counter failed with TypeError" in caplog.text
+
+
+def test_a_call_that_follows_events_starts_afresh() -> None:
+    """From then on events count, and the longest gap is between those."""
+    call = Call(Request(), 0.0, counted=7)
+    for moment in (1.0, 9.0):
+        call.add_chunk(moment)
+    call.follow_events()
+    assert (call.by_events, call.counted) == (True, None)
+    for moment in (10.0, 10.5):
+        call.add_chunk(moment)
+    assert (call.chunks, call.longest_gap, call.longest_gap_at) == (2, 0.5, 10.0)
+
+
+def test_what_the_cache_answers_was_no_stream() -> None:
+    """An answer from LangChain's cache has no chunks and no tokens."""
+    call = Call(Request(estimated_input=3), 0.0, streamed=True, chunks=4, counted=4, reported=Usage.stated(3, 4))
+    call.from_cache()
+    assert (call.cached, call.streamed, call.chunks, call.counted, call.reported) == (True, False, 0, None, None)
+    assert call.usage() is None
+
+
+def test_a_request_is_changed_in_a_copy() -> None:
+    """Other messages and another estimate are given to a copy, which has all else."""
+    request = Request(model="m", messages="[]", estimated_input=1)
+    assert request.with_messages("[1]") == Request(model="m", messages="[1]", estimated_input=1)
+    assert request.with_estimated_input(2) == Request(model="m", messages="[]", estimated_input=2)
+    assert request == Request(model="m", messages="[]", estimated_input=1)
+
+
+def test_names_by_default() -> None:
+    """Without a platform the op is LangChain's; hints do not run into each other; Gemini spells its tools twice."""
+    assert names.op("chat", "ai") == "ai.chat_completions.create.langchain"
+    assert providers.find(None, "co", "here") is None
+    for spelling in ("function_declarations", "functionDeclarations"):
+        told = tool_definitions({"tools": [{spelling: [{"name": "a"}, {"name": "b"}]}]}, OPEN)
+        assert told == '[{"type": "function", "name": "a"}, {"type": "function", "name": "b"}]'

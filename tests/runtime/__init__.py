@@ -1,0 +1,1 @@
+"""Tests of `_runtime`: failures of ours are contained."""

@@ -1,0 +1,1 @@
+"""Tests of the public `testing` package and of the pytest plugin."""

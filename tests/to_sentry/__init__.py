@@ -1,0 +1,1 @@
+"""Tests of `_to_sentry`: what is handed to Sentry's SDK."""

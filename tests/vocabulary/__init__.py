@@ -1,0 +1,1 @@
+"""Tests of `_vocabulary`: attribute keys, span names and providers."""

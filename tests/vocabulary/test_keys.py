@@ -1,0 +1,187 @@
+"""The vocabulary keeps to Sentry's conventions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
+
+from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.run import RunKind
+from sentry_langchain_stream._vocabulary.keys import KEYS, METADATA, TAGS, AttributeValue, Dialect, Fact, spell
+from tests.kit.helpers import (
+    filled_agent,
+    filled_call,
+    filled_cost,
+    filled_request,
+    filled_response,
+    filled_retrieval,
+    filled_run,
+    filled_tool,
+    filled_usage,
+)
+
+DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
+KINDS: tuple[RunKind, ...] = get_args(RunKind)
+
+CONVENTIONAL = ("gen_ai.", "error.", "cache.")
+RECIPE = {
+    "ai.model_id",
+    "ai.total_tokens",
+    "ai.total_tokens.used",
+    "ai.pipeline.name",
+    "pipeline_name",
+}
+RECIPE_OF_AI = {"ai.prompt_tokens.used", "ai.completion_tokens.used", "ai.streaming"}
+OURS = "langchain_stream."
+SCRUBBED = ("token", "secret", "password", "auth", "key", "session")
+
+FITS: dict[AttributeType, Callable[[Any], bool]] = {
+    AttributeType.STRING: lambda value: isinstance(value, str),
+    AttributeType.INTEGER: lambda value: isinstance(value, int) and not isinstance(value, bool),
+    AttributeType.DOUBLE: lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+    AttributeType.BOOLEAN: lambda value: isinstance(value, bool),
+    AttributeType.STRING_ARRAY: lambda value: (
+        isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
+    ),
+}
+
+
+def keys(dialect: Dialect) -> list[str]:
+    """Every key that the vocabulary has in a dialect, as `spell` writes them."""
+    return [key for fact in Fact for key in spell([(fact, "")], dialect)]
+
+
+def keys_that_begin(*prefixes: str) -> list[str]:
+    """The keys of both dialects that begin with one of these, in the table's order."""
+    return [key for key in keys("ai") if key.startswith(prefixes)]
+
+
+@pytest.mark.parametrize("key", keys_that_begin(*CONVENTIONAL))
+def test_a_conventional_key_is_current(key: str) -> None:
+    """A key in a namespace of the conventions exists there and is not deprecated."""
+    assert key in ATTRIBUTE_METADATA
+    deprecation = ATTRIBUTE_METADATA[key].deprecation
+    assert deprecation is None, f"{key} is deprecated for {deprecation.replacement}"
+
+
+@pytest.mark.parametrize(("dialect", "recipe"), [("gen_ai", RECIPE), ("ai", RECIPE | RECIPE_OF_AI)])
+def test_the_other_keys_are_the_recipes_and_ours(dialect: Dialect, recipe: set[str]) -> None:
+    """Besides the conventions' keys and our own, each dialect has exactly those of the original recipe."""
+    assert {key for key in keys(dialect) if not key.startswith((*CONVENTIONAL, OURS))} == recipe
+
+
+@pytest.mark.parametrize("key", [*keys_that_begin(OURS), TAGS, METADATA])
+def test_our_own_keys_survive_ingestion(key: str) -> None:
+    """A key of our own has no word in it for which Sentry's server-side scrubber would remove it."""
+    assert [word for word in SCRUBBED if word in key.removeprefix(OURS)] == []
+    assert key not in ATTRIBUTE_METADATA
+
+
+SHARED = {Fact.AGENT_INPUT_TOKENS, Fact.AGENT_OUTPUT_TOKENS, Fact.AGENT_TOTAL_TOKENS}
+"""What an agent's models used in all stands under today's keys for it, which on their own spans are theirs."""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_no_two_facts_share_a_key(dialect: Dialect) -> None:
+    """Each key states one fact, but for the tokens of models and those of agents."""
+    told = [key for fact in Fact if fact not in SHARED for key in spell([(fact, "")], dialect)]
+    assert len(told) == len(set(told))
+    shared = {key for fact in SHARED for key in spell([(fact, "")], dialect)}
+    assert shared == {f"gen_ai.usage.{kind}_tokens" for kind in ("input", "output", "total")}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_span_states_two_facts_under_one_key(
+    kind: RunKind, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the span of any one kind of run each key states one fact."""
+    told: list[str] = []
+
+    class Listening(dict[Fact, tuple[str, ...]]):
+        def __getitem__(self, fact: Fact) -> tuple[str, ...]:
+            told.extend(super().__getitem__(fact))
+            return super().__getitem__(fact)
+
+    monkeypatch.setitem(KEYS, dialect, Listening(KEYS[dialect]))
+    describe(filled_run(kind), dialect)
+    assert told
+    assert len(told) == len(set(told))
+
+
+def test_dialect_ai_only_adds() -> None:
+    """Everything that is stated in dialect "gen_ai" is stated in "ai" too."""
+    assert set(keys("gen_ai")) < set(keys("ai"))
+
+
+def test_both_dialects_state_the_keys_that_dashboards_read() -> None:
+    """Model, pipeline and all tokens are spelled in today's and in the original key, whatever the dialect."""
+    wanted = {"gen_ai.request.model", "gen_ai.pipeline.name", "gen_ai.usage.total_tokens"} | RECIPE
+    for dialect in DIALECTS:
+        assert wanted <= set(keys(dialect))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "expected"),
+    [
+        ("gen_ai", {"gen_ai.response.streaming": True}),
+        ("ai", {"gen_ai.response.streaming": True, "ai.streaming": True}),
+    ],
+)
+def test_a_fact_is_spelled_under_each_of_its_keys(dialect: Dialect, expected: dict[str, AttributeValue]) -> None:
+    """`spell` states the one value under every key of the fact in the dialect."""
+    assert spell([(Fact.STREAMING, True)], dialect) == expected
+    assert spell([], dialect) == {}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        filled_request(),
+        filled_response(),
+        filled_usage(),
+        filled_cost(),
+        filled_call(),
+        filled_tool(),
+        filled_retrieval(),
+        filled_agent(),
+    ],
+    ids=lambda record: type(record).__name__,
+)
+def test_the_filled_record_is_filled(record: Any) -> None:
+    """The record that the next tests describe has every field set, also one that is added later."""
+    names = getattr(record, "_fields", None) or [field.name for field in dataclasses.fields(record)]
+    empty = [name for name in names if getattr(record, name) in (None, 0, (), {}, "")]
+    assert empty == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.name)
+def test_no_fact_is_dead(fact: Fact, dialect: Dialect) -> None:
+    """Of the records of which everything is known one states each fact of the vocabulary, under all its keys."""
+    wanted = set(spell([(fact, "")], dialect))
+    kinds: tuple[RunKind, ...] = ("agent",) if fact in SHARED else KINDS
+    assert any(wanted <= set(describe(filled_run(kind), dialect)) for kind in kinds)
+
+
+@pytest.mark.parametrize("key", [key for key in keys("ai") if key in ATTRIBUTE_METADATA])
+def test_values_have_the_type_of_the_conventions(key: str) -> None:
+    """What is stated has the type that the conventions give its key."""
+    told = [described[key] for kind in KINDS if key in (described := describe(filled_run(kind), "ai"))]
+    wanted = ATTRIBUTE_METADATA[key].type
+    assert told
+    for value in told:
+        assert FITS[wanted](value), f"{key} is {value!r}, and should be a {wanted.value}"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_are_scalars_or_flat_lists(kind: RunKind, dialect: Dialect) -> None:
+    """No value is a dict or a nested list, which would reach Sentry as its Python repr."""
+    for key, value in describe(filled_run(kind), dialect).items():
+        flat = value if isinstance(value, list) else [value]
+        assert {type(each) for each in flat} <= {str, int, float, bool}, key
