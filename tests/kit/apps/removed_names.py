@@ -1,6 +1,6 @@
 """A process that removes private names of libraries, one per fork, and reports what the handler does without each.
 
-    python -m tests.removed_names '[["hide", "sentry_sdk.serializer", "serialize"], ...]'
+    python -m tests.kit.apps.removed_names '[["hide", "sentry_sdk.serializer", "serialize"], ...]'
 
 Prints one JSON object per name: `{"name", "error", "calls": [[input, output, total], ...], "log"}`.
 """

@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sentry_langchain_stream._from_langchain import internals as langchain_internals
 from sentry_langchain_stream._to_sentry import internals
+from tests.kit import HANG, REPOSITORY
 
 REMOVED = [
     ("sentry_sdk.integrations.langgraph", "_wrap_pregel_invoke"),
@@ -54,9 +54,8 @@ def reports() -> dict[str, dict[str, Any]]:
     """What the handler does without each of the names, in a process of its own for each."""
     if not hasattr(os, "fork"):
         pytest.skip("needs os.fork")
-    command = [sys.executable, "-m", "tests.removed_names", json.dumps(NAMES)]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600, check=True)
+    command = [sys.executable, "-m", "tests.kit.apps.removed_names", json.dumps(NAMES)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=True)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {report["name"]: report for report in found}
 
