@@ -18,6 +18,7 @@ from ._runs.run import Outcome, Start
 from ._runs.settings import Settings
 from ._runs.usage import Usage, approximate
 from ._runtime.containment import contained
+from ._to_sentry.active_span import Pull
 from ._vocabulary import providers
 from ._vocabulary.keys import Dialect
 
@@ -42,7 +43,7 @@ class _Tracked(Generic[T]):
         self._runs = LiveRuns(settings, type(self).clock)
         self._id: UUID | None = None
         self._call: Call | None = None
-        self._activation: Any = None
+        self._pulling: Pull | None = None
         self._usage: tuple[int | None, int | None] | None = None
 
     def set_usage(self, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
@@ -71,11 +72,10 @@ class _Tracked(Generic[T]):
                 self._runs.start(Start(id=self._id, kind="model", name=self._name), self._record)
                 run = self._runs.get(self._id)
                 self._call = run.call if run is not None else None
-                if run is not None:
-                    # The stream pauses and ends the activation, not the run.
-                    self._activation, run.place.activation = run.place.activation, None
-            elif self._activation is not None:
-                self._activation.resume()
+                if run is not None and run.place.anchor is not None:
+                    self._pulling = Pull(run.place.anchor)
+            if self._pulling is not None:
+                self._pulling.begin()
 
     def _record(self, policy: Policy) -> Call:
         request = self._request
@@ -101,17 +101,17 @@ class _Tracked(Generic[T]):
                 call.read(self._text(item), self._settings.token_counter)
 
     def _pause(self) -> None:
-        if self._activation is not None:
+        if self._pulling is not None:
             with contained("nesting"):
-                self._activation.pause()
+                self._pulling.pause()
 
     def _end(self, outcome: Outcome, error: BaseException | None = None) -> None:
         """End the run. Only the first call has an effect."""
         self._pause()
-        activation, self._activation = self._activation, None
-        if activation is not None:
+        pulling, self._pulling = self._pulling, None
+        if pulling is not None:
             with contained("nesting"):
-                activation.end()
+                pulling.end()
         call, self._call = self._call, None
         if call is None or self._id is None:
             return

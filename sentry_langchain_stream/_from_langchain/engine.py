@@ -9,7 +9,8 @@ from uuid import UUID
 from .._runs.live_runs import LiveRuns
 from .._runs.run import RunKind, Start
 from .._runs.settings import Settings
-from . import internals, marks
+from .._to_sentry import active_span
+from . import inside, internals, marks
 from .model_calls import ModelRuns
 from .steps import StepRuns
 
@@ -23,7 +24,8 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
-        self.runs = LiveRuns(settings, now, internals.caller)
+        active_span.ask(inside.find)
+        self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
 

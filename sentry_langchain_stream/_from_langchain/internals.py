@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import CodeType
 from typing import Any
@@ -17,7 +18,7 @@ from langchain_core.callbacks import AsyncCallbackManager, manager
 from langchain_core.runnables import config
 
 from .._runtime.containment import warn_once
-from .._runtime.interpreter import Caller
+from .._runtime.interpreter import is_on_stack
 
 _enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_config", None)
 _start_code: CodeType | None = getattr(AsyncCallbackManager.on_llm_start, "__code__", None)
@@ -71,12 +72,15 @@ def starts_completion_model(frame: Any) -> bool:
     return id(frame.f_code) in _START_CODES
 
 
-def caller() -> Caller | None:
-    """LangChain's call that starts a run, if one is on the stack.
+def watch_call(is_over: Callable[[], None]) -> object:
+    """Watch LangChain's call that is starting a run: `is_over` is called when it is over. Keep what is returned.
 
-    Its frame holds the callback manager that calls us. That is made for the call and is mostly gone when the frame is.
-    Where it is not, as for sync v3 events, which start the run in a call that is over at once, another frame may get
-    the same identity; so the code is compared, too.
+    LangChain makes a callback manager for each call, which lives in the frame of the call, or in the stream that the
+    call returns. It is gone when they are gone, also after a timeout, a cancellation or an exception that LangChain
+    does not signal. Code that starts a run and drops the manager at once is still on the stack then: that is no end.
+
+    Returns:
+        A weak reference, or `None` if there is no such call on the stack.
     """
     managers = vars(manager)
     frame: Any = sys._getframe(1)
@@ -88,10 +92,18 @@ def caller() -> Caller | None:
             # The outermost method: there are functions among them. Reading the variables of a frame is expensive.
             owner = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
             if owner is not None:
-                return Caller(id(frame), frame.f_code, weakref.ref(owner))
+                return _watch(owner, id(frame), frame.f_code, is_over)
             found.clear()  # somebody's wrapper around such a function: the manager is further up
         frame = frame.f_back
     return None
+
+
+def _watch(owner: object, frame_id: int, code: CodeType, is_over: Callable[[], None]) -> object:
+    def gone(_: object) -> None:
+        if not is_on_stack(frame_id, code):
+            is_over()
+
+    return weakref.ref(owner, gone)
 
 
 _COMPREHENSION = "<listcomp>"

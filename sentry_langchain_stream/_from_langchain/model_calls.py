@@ -19,7 +19,7 @@ from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained, warn_once
 from .._to_sentry.other_integrations import warn_of_rival
-from . import marks, payloads, stream_events
+from . import inside, marks, payloads, stream_events
 
 
 class ModelRuns:
@@ -88,6 +88,7 @@ class ModelRuns:
             return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch_size)
 
         self._runs.start(start, call)
+        inside.started(self._runs.get(start.id))
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
         """Count a chunk that has arrived. This runs once per token, so keep it cheap."""
@@ -129,7 +130,6 @@ class ModelRuns:
             return None
         if not call.streamed:
             call.streamed = True
-            run.place.deactivate()  # from now on the consumer's code runs between the chunks
         if call.echoes:
             call.events += 1
             if call.events % (call.echoes + 1) != 1:

@@ -12,7 +12,7 @@ from .._content.reading import as_text, field
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Agent, Detail, Retrieval, Run, Start, ToolCall
 from .._runtime.containment import contained
-from . import marks
+from . import inside, marks
 
 D = TypeVar("D", bound=Detail)
 
@@ -78,6 +78,7 @@ class StepRuns:
         """Start a retriever."""
         read = _read("query of a retriever", lambda policy: retrieval(start.name, serialized, query, policy))
         self._runs.start(start, read)
+        inside.started(self._runs.get(start.id))
 
     def end_retriever(self, run_id: UUID, documents: object) -> None:
         """End a retriever that has completed."""

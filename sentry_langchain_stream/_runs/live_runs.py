@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from uuid import UUID
 
 from .._content.labels import user_labels
 from .._content.policy import NOTHING, Policy
 from .._runtime import interpreter
 from .._runtime.containment import contained
+from .._to_sentry import active_span
 from .._to_sentry.client import is_sending, within_scopes
 from .._vocabulary import names
-from . import silent_ends
+from . import enclosing, silent_ends
 from .call import Call
 from .eviction import Eviction
 from .roots import Roots
-from .run import CHAINS, Agent, Detail, Ending, Outcome, Place, Run, Start
-from .run_spans import FindCaller, RunSpans
+from .run import CHAINS, LEAVES, Agent, Detail, Ending, Outcome, Place, Run, Start
+from .run_spans import RunSpans
 from .settings import Settings
 
 MakeRecord = Callable[[Policy], Call | Detail]
@@ -48,13 +50,16 @@ class LiveRuns:
     Args:
         settings: The user's settings.
         now: The monotonic clock, in seconds.
-        find_caller: Finds the call that starts a run, if one is on the stack.
+        watch_call: Watches the call that starts a run, if there is one.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float], find_caller: FindCaller = lambda: None) -> None:
+    def __init__(
+        self, settings: Settings, now: Callable[[], float], watch_call: silent_ends.WatchCall | None = None
+    ) -> None:
         self._settings = settings
         self._now = now
-        self._spans = RunSpans(settings, now, find_caller)
+        self._watch_call = watch_call
+        self._spans = RunSpans(settings, now)
         self._runs: dict[UUID, Run] = {}
         self.get = self._runs.get
         """Returns the live run of an id, or `None`. The dict's own method, because it is called once per token."""
@@ -109,7 +114,7 @@ class LiveRuns:
                 attempt=start.attempt or parent.attempt,
                 fallback=_fallback(parent),
             )
-            self._runs[run.id] = run
+            self._add(run)
             if parent.implicit or ended:
                 self._eviction.add(run)
             if not ended:
@@ -117,11 +122,7 @@ class LiveRuns:
                 if run.has_fallbacks:
                     parent.fallbacks.append(run)
             self._open(run, start, detail)
-        if start.batch_size == 1:
-            # Several prompts that start together are not activated, because each would appear to be the current one.
-            self._spans.activate(run, start.enclosing_id)
-        if run.kind not in CHAINS:
-            silent_ends.task(run, self._task_ended)
+        self._watch(run)
 
     def _parent(self, start: Start) -> Run | None:
         """Return the live parent: the run that LangChain names, or the tool among its children that calls this code.
@@ -143,11 +144,17 @@ class LiveRuns:
             run.kind = start.kind
         detail = self._record(run, record) if record is not None else None
         with run.tree.lock:
-            self._runs[run.id] = run
+            self._add(run)
             self._eviction.add(run)
             self._open(run, start, detail)
-        self._spans.activate(run, start.enclosing_id)
-        silent_ends.task(run, self._task_ended)
+        self._watch(run)
+
+    def _watch(self, run: Run) -> None:
+        """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
+        if run.kind not in CHAINS or run.parent is None:
+            silent_ends.task(run, self._task_ended)
+        if run.kind in LEAVES and self._watch_call is not None:
+            run.call_watch = self._watch_call(partial(silent_ends.soon, partial(self._call_over, run.id)))
 
     def _record(self, parent: Run, record: MakeRecord) -> Call | Detail | None:
         """Make the record of a run. Call it without the lock: it calls the user's `redact` and `token_counter`."""
@@ -164,6 +171,22 @@ class LiveRuns:
                 self._roots.complete(parent)
                 self._spans.close(parent, "cancelled", None, None)
             raise
+
+    def _add(self, run: Run) -> None:
+        self._runs[run.id] = run
+        if self._settings.nesting:
+            enclosing.add(run)
+            with contained("nesting"):
+                run.scope = active_span.enter(is_root=run.parent is None or run.parent.implicit)
+
+    def _take(self, run: Run) -> bool:
+        """Take a run out of the map, which one caller alone can do."""
+        enclosing.discard(run)
+        scope, run.scope = run.scope, None
+        if scope is not None:
+            with contained("nesting"):
+                active_span.leave(scope)
+        return self._runs.pop(run.id, None) is not None
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
         """Set what is known from the start of a run, and open its span. The run is already in the map."""
@@ -227,14 +250,14 @@ class LiveRuns:
 
     def _end(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         with run.tree.lock:
-            if self._runs.pop(run.id, None) is None:
+            if not self._take(run):
                 return
             try:
                 open_ones = run.descendants() if run.children else ()
                 if outcome == "completed" and _was_left(run, open_ones):
                     outcome = "abandoned"
                 for each in open_ones:
-                    if self._runs.pop(each.id, None) is not None:
+                    if self._take(each):
                         self._spans.close(each, _INHERITED[outcome], None, evicted)
             finally:
                 self._spans.close(run, outcome, error, evicted)
@@ -289,9 +312,15 @@ class LiveRuns:
 
     def forget(self) -> None:
         """Forget every live run without ending it. In a forked process, the parent process ends these runs."""
+        enclosing.forget(self._runs)
         self._runs.clear()
         self._eviction.forget()
         self._roots.forget()
+
+    def _call_over(self, run_id: UUID) -> None:
+        """End a run whose call is over, though LangChain has not ended it: cancelled, timed out or broken off."""
+        with contained("end of a call"):
+            self.end(run_id, "cancelled")
 
     def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
         """End a run whose task has ended, unless the run may go on without the task.

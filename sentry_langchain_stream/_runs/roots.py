@@ -84,7 +84,6 @@ class Roots:
             place=Place(
                 backend=backend,
                 anchor=active,
-                inside=active,
                 recording=active is None or backend.recording(active),
             ),
             implicit=True,

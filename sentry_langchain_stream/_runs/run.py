@@ -16,7 +16,7 @@ from uuid import UUID
 from weakref import ReferenceType
 
 from .._content.policy import Policy
-from .._to_sentry.active_span import Activation
+from .._to_sentry.active_span import RunScope
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
 from .call import Call
@@ -24,6 +24,9 @@ from .usage import Usage
 
 RunKind = Literal["model", "pipeline", "agent", "chain", "tool", "retriever"]
 """The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too."""
+
+LEAVES: frozenset[RunKind] = frozenset({"model", "retriever"})
+"""What LangChain's context does not name, and what may end without a signal."""
 
 CHAINS: frozenset[RunKind] = frozenset({"pipeline", "agent", "chain"})
 """The kinds that LangChain calls a chain."""
@@ -147,22 +150,12 @@ class Place:
         anchor: The parent span for the run's children: its own span, else its parent's, else the one that was active.
         recording: Whether anything of the run is sent. It is `False` if the trace is not sampled.
         span: The run's own span, if it has one.
-        inside: The parent span for the user's code inside the run.
-        activation: Makes `inside` the active span for that code.
     """
 
     backend: SpanBackend[Any]
     anchor: AnySpan | None = None
     recording: bool = False
     span: AnySpan | None = None
-    inside: AnySpan | None = None
-    activation: Activation | None = None
-
-    def deactivate(self) -> None:
-        """Restore the span that was active before the run."""
-        activation, self.activation = self.activation, None
-        if activation is not None:
-            activation.end()
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -224,6 +217,8 @@ class Run:
         detail: The record of the tool call, retrieval or agent, if it is one.
         task: The asyncio task that it started in.
         unwatch: Removes the callback on that task.
+        call_watch: Watches LangChain's call that started it, as long as it is kept.
+        scope: The scope that knows the active span, if the run holds one in place.
     """
 
     id: UUID
@@ -250,6 +245,8 @@ class Run:
     detail: Detail | None = None
     task: ReferenceType[asyncio.Task[Any]] | None = None
     unwatch: Callable[[], object] | None = None
+    call_watch: object = None
+    scope: RunScope | None = None
 
     def agents(self) -> Iterator[Agent]:
         """Yield the agents that this run belongs to, the nearest first. If the run is an agent, it is the first one."""

@@ -1,4 +1,4 @@
-"""Opens the span of a run, makes it active for the code inside the run, and closes it with its attributes."""
+"""Opens the span of a run, and closes it with its attributes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,19 @@ from uuid import UUID
 from .._content.messages import output_messages
 from .._content.policy import Policy
 from .._runtime.containment import contained
-from .._runtime.interpreter import Caller
-from .._to_sentry import internals
-from .._to_sentry.active_span import Activation
 from .._to_sentry.issues import capture_error, first_failed
 from .._to_sentry.span_models import Status
 from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
 from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
-from . import attributes, silent_ends
+from . import attributes
 from .call import Call, Request
 from .run import Agent, Outcome, Retrieval, Run, ToolCall
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .pricing import Prices
-
-FindCaller = Callable[[], Caller | None]
-"""Finds LangChain's call that starts a run, if it is on the stack."""
 
 _STATUS: Mapping[Outcome, Status] = {
     "completed": "ok",
@@ -43,13 +37,11 @@ class RunSpans:
     Args:
         settings: The user's settings.
         now: The monotonic clock, in seconds.
-        find_caller: Finds the call that starts a run.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float], find_caller: FindCaller) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         self._settings = settings
         self._now = now
-        self._find_caller = find_caller
         self._prices: Prices | None = None
         if settings.cost:
             from .pricing import Prices
@@ -73,10 +65,6 @@ class RunSpans:
             self._open(run, "pipeline", None)
         elif run.kind == "chain" and self._settings.chains:
             self._open(run, "chain", run.name or "chain")
-        # A chain may be streamed. Then the code that consumes it runs between the chunks, in the same context. So user
-        # code in a chain gets the span of the chain's parent, which is right for both. A node has a separate context.
-        parent = run.parent if run.kind == "chain" and not run.is_node else None
-        run.place.inside = run.place.anchor if parent is None else parent.place.inside
 
     def _open(self, run: Run, kind: SpanKind, subject: str | None, platform: Platform = "langchain") -> None:
         place = run.place
@@ -93,35 +81,11 @@ class RunSpans:
             if place.backend.recording(place.span):
                 place.anchor = place.span
             elif place.anchor is None:
-                # The root is not sampled. It is still finished, so that the SDK counts it in its client reports.
+                # The root is not sampled. It is still finished, so that the SDK counts it in its client reports. And it
+                # is active inside its run, so that what happens there is not sampled either, here and elsewhere.
                 place.recording = False
+                place.anchor = place.span
             # Otherwise the user's `ignore_spans` dropped this span: its children become children of its parent.
-
-    def activate(self, run: Run, enclosing_id: UUID | None) -> None:
-        """Make the run's span the active one for the code inside the run. Call this where LangChain starts the run.
-
-        The span of a root or a graph is never activated: such a run may be streamed, and its consumer is not inside.
-
-        The span is not active in other tasks and threads if they may belong to the consumer, because the consumer may
-        share the run's context. This applies to a chain without a context of its own (on Python 3.10 every step of an
-        async chain), and to a model that does not report all its chunks.
-
-        Args:
-            run: The run, which has just started.
-            enclosing_id: The id of the run that encloses this code, from LangChain's context.
-        """
-        if not self._settings.nesting or not run.place.recording or run.kind in ("agent", "pipeline"):
-            return
-        parent = run.parent
-        if parent is None and run.kind == "chain":  # its parent has ended meanwhile
-            return
-        spreads = run.call is None or run.call.request.operation == "chat"
-        if run.kind == "chain" and not run.is_node and parent is not None and enclosing_id != parent.id:
-            root = run.root()
-            spreads = root.task is None or not silent_ends.is_current(root)
-        if run.place.inside is not None and internals.can_nest:
-            with run.tree.lock, contained("nesting"):
-                run.place.activation = Activation(run.place.inside, self._find_caller(), spreads=spreads)
 
     # -- close ------------------------------------------------------------------------------------------------
 
@@ -161,7 +125,7 @@ class RunSpans:
         if run.unwatch is not None:
             run.unwatch()
             run.unwatch = None
-        run.place.deactivate()
+        run.call_watch = None
 
     @staticmethod
     def _note_ending(run: Run, outcome: Outcome, failure: BaseException | None, evicted: str | None) -> UUID:

@@ -35,6 +35,21 @@ def task(run: Run, ended: Callable[[UUID, bool], None]) -> None:
     run.unwatch = partial(_unwatch, run.task, done)
 
 
+WatchCall = Callable[[Callable[[], None]], object]
+"""Watches the call that is starting a run, and calls the function when that call is over. Keep what it returns."""
+
+
+def soon(work: Callable[[], None]) -> None:
+    """Call `work` two turns of the event loop later, or now if there is none: LangChain may yet signal the end."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        work()
+    else:
+        context = Context()
+        loop.call_soon(partial(loop.call_soon, work, context=context), context=context)
+
+
 def is_current(run: Run) -> bool:
     """Whether the current task started the run. If the run started outside of a task: whether there is no task now.
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from threading import get_ident
-from types import CodeType
-from typing import Any, NamedTuple
+from types import CodeType, FrameType
+from typing import Any
 
 MATTERS = sys.version_info < (3, 12)
 
@@ -50,15 +50,11 @@ def current_task() -> asyncio.Task[Any] | None:
         return None
 
 
-class Caller(NamedTuple):
-    """LangChain's call that starts a run. It is on the stack while the run is running.
-
-    Args:
-        frame: The `id()` of its frame. The frame itself must not be kept, because it keeps its local variables alive.
-        code: Its code object, because another frame may get the same `id()` later.
-        alive: A weak reference to an object that is gone when the call has ended.
-    """
-
-    frame: int
-    code: CodeType
-    alive: Callable[[], object | None]
+def is_on_stack(frame_id: int, code: CodeType) -> bool:
+    """Whether a frame is on this thread's stack, by its identity and its code: the identity may be used again."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if id(frame) == frame_id and frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False

@@ -1,188 +1,244 @@
-"""Make a run's span the active one for what runs inside it, and take it back wherever the run ends.
+"""The active span inside a run. Nothing is switched on and off per run: a scope looks it up when it is asked for.
 
-What LangChain calls inside a tool, a node or a model then hangs below that run's span: Sentry's own http and db
-spans, and the user's `sentry_sdk.start_span`.
+What LangChain calls inside a tool, a node or a model becomes a child of that run's span: Sentry's own http and db
+spans, and the user's `sentry_sdk.start_span`. Which run encloses the calling code is asked of LangChain, by the
+function that `ask` is given.
 """
 
 from __future__ import annotations
 
-import sys
-import weakref
+import threading
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from copy import copy
-from threading import get_ident
-from typing import Any
+from typing import Any, NamedTuple
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._runtime import interpreter
-from .._runtime.interpreter import Caller
+from .._runtime.containment import contain
 from . import internals
 from .span_models import AnySpan
 
 
-class Activation:
-    """A span that is the active one inside of a run that starts, in this context and its copies, until `end()`.
+class Inside(NamedTuple):
+    """Where the calling code is.
 
     Args:
-        span: The span.
-        caller: The call that starts the run, if there is one on the stack.
-        spreads: Whether other threads and tasks that come to share the context are inside too. Not if the context may
-            be that of a consumer, who starts some as well.
-
-    Activations of one span are to be made one at a time.
+        key: Identifies the run that encloses it.
+        span: The active span there, unless the code has opened one of its own.
+        is_live: Whether that run is still live.
     """
 
-    __slots__ = ("_inner", "_inside", "_outer")
-
-    def __init__(self, span: AnySpan, caller: Caller | None, *, spreads: bool) -> None:
-        # The SDK makes up a span's ids when they are first asked for, and does it twice if two threads ask at once.
-        _ = span.trace_id, span.span_id
-        self._inside = _Inside(span, caller, spreads)
-        self._outer: Scope = _first_live(sentry_sdk.get_current_scope())
-        self._inner: Scope = RunScope.over(self._outer, self._inside)
-        internals.set_current_scope(self._inner)
-
-    def pause(self) -> None:
-        """What runs next in this context is outside. Whoever is inside gets back the scope that is left now.
-
-        Where the context is not inside, nothing changes: garbage collection may call this in anybody's request.
-        """
-        current = sentry_sdk.get_current_scope()
-        if _stands_in(current, self._inside) and not interpreter.is_collecting():
-            self._inner = current
-            internals.set_current_scope(self._outer)
-
-    def resume(self) -> None:
-        """What runs next is inside again, perhaps in another context."""
-        self._outer = sentry_sdk.get_current_scope()
-        internals.set_current_scope(self._inner)
-
-    def end(self) -> None:
-        """Make active what would be without it. May be called from any context."""
-        self._inside.ended = True
-        current = sentry_sdk.get_current_scope()
-        live = _first_live(current)
-        if live is not current and not interpreter.is_collecting():
-            internals.set_current_scope(live)
+    key: Hashable
+    span: AnySpan
+    is_live: Callable[[], bool]
 
 
-class _Inside:
-    """Tells whether code that runs is inside of a run, of which LangChain signals the start, and not always the end.
+Find = Callable[[], Inside | None]
+"""Finds out where the calling code is; `None` if it is in no run of ours."""
 
-    Where the run started, in that thread and task, it is inside while LangChain's call is on the stack. A stream that
-    is at rest is not, so what its consumer does in between is outside; and nor is a call that was cancelled. In any
-    other thread or task that shares the scope it is inside if the run spreads, as the run must have started that.
+_find: Find | None = None
+
+
+def ask(find: Find) -> None:
+    """From now on ask this function where the calling code is."""
+    global _find
+    _find = find
+
+
+def enter(*, is_root: bool) -> RunScope | None:
+    """Put a scope in place that knows the active span, where there is none yet. Call it where a run starts.
+
+    It stays in this context and in all that are copied from it. One is enough for any number of runs.
+
+    Args:
+        is_root: Whether a tree of runs starts. Runs of a tree start where its scope is in place, with few exceptions:
+            `abatch` signals the start of its chains from a context of its own.
+
+    Returns:
+        The scope that the run is to `leave` when it ends, or `None`.
     """
+    if not internals.can_nest:
+        return None
+    current = sentry_sdk.get_current_scope()
+    if not isinstance(current, RunScope):
+        current = RunScope.over(current)
+        internals.set_current_scope(current)
+    elif not is_root:
+        return None
+    current.count(1)
+    return current
 
-    __slots__ = ("_caller", "_spreads", "_task", "_thread", "ended", "span")
 
-    def __init__(self, span: AnySpan, caller: Caller | None, spreads: bool) -> None:
-        self.span = span
-        self.ended = False
-        self._spreads = spreads
-        self._thread = get_ident()
-        task = interpreter.current_task()
-        self._task = weakref.ref(task) if task is not None else None
-        self._caller = caller
+def leave(scope: RunScope) -> None:
+    """A run that started in this scope has ended.
 
-    def now(self) -> bool:
-        """Whether the code that asks is inside."""
-        caller = self._caller
-        if self.ended or (caller is not None and caller.alive() is None):
-            return False
-        if caller is None:  # the run was not started by LangChain
-            return True
-        if not self._started_here():
-            return self._spreads
-        frame = sys._getframe(1)
-        while frame is not None and not (id(frame) == caller.frame and frame.f_code is caller.code):
-            frame = frame.f_back  # type: ignore[assignment]
-        return frame is not None
-
-    def _started_here(self) -> bool:
-        return self._thread == get_ident() and interpreter.current_task() is (
-            self._task() if self._task is not None else None
-        )
+    The scope is taken away if it was the last run and this is the context that it is in. Where it stays, in a context
+    that was copied or that LangChain does not come back to, it behaves like the scope that it covers.
+    """
+    is_last = scope.count(-1) <= 0
+    if is_last and not interpreter.is_collecting() and sentry_sdk.get_current_scope() is scope:
+        internals.set_current_scope(scope.covered)
 
 
 class RunScope(Scope):
-    """A current scope that is the one below it, but for the active span, which inside of a run is the run's.
+    """A current scope that is the one that it covers, but for the active span, which inside a run is the run's.
 
-    LangChain signals many ends from a copied context, where the context variable of the caller cannot be set back,
-    and so a scope that is left behind must be as good as the one below it. What the user's code sets on the current
-    scope inside of a run is there after it, as it would be without us.
+    Whatever else the user's code sets on the current scope inside a run is set on the covered scope, as it would be
+    without us.
     """
 
-    _below: Scope
-    _at_bottom: Scope
-    """The scope below all of these, which holds everything but spans."""
-    _inside: _Inside
-    _own: Any
-    """The active span inside of the run: the run's, or one opened there."""
-    _opened: list[Any]
-    """The spans last opened inside, those last used at the end."""
+    covered: Scope
+    _own: dict[Hashable, Any]
+    """The active span of code that has opened one of its own, by the run that the code is in."""
+    _opened: dict[str, Hashable]
+    """The ids of such spans, and their runs: when an inner one ends, it puts back the outer one."""
+    _bases: dict[str, None]
+    """The ids of spans that were active in a run: when the outermost of its own ends, it puts back that one."""
+    _forked_in: Inside | None
+    """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
+    _runs: int
+    _lock: threading.Lock
 
-    _MOST_OPENED = 32
+    _MOST = 64
 
     @classmethod
-    def over(cls, below: Scope, inside: _Inside) -> RunScope:
-        """A scope in which what is inside of a run has its span."""
+    def over(cls, covered: Scope, forked_in: Inside | None = None) -> RunScope:
+        """A scope that covers this one."""
         made = object.__new__(cls)
-        made._below = below
-        made._at_bottom = below._at_bottom if isinstance(below, RunScope) else below
-        made._inside = inside
-        made._own = inside.span
-        made._opened = []
+        made.covered = covered
+        made._own, made._opened, made._bases = {}, {}, {}
+        made._forked_in = forked_in
+        made._runs = 0
+        made._lock = threading.Lock()
         return made
 
+    def count(self, runs: int) -> int:
+        """Add to the number of runs that hold this scope in place, and return it."""
+        with self._lock:
+            self._runs += runs
+            return self._runs
+
     def __copy__(self) -> Scope:
-        below = copy(self._below)
-        if not self._inside.now():
-            return below
-        made = RunScope.over(below, self._inside)
-        made._own = self._own
-        made._opened = [*self._opened]
+        """Fork the scope, as `new_scope` and `isolation_scope` do: what is inside a run stays inside."""
+        made = RunScope.over(copy(self.covered), self._inside())
+        made._own, made._opened, made._bases = dict(self._own), dict(self._opened), dict(self._bases)
         return made
+
+    def _inside(self) -> Inside | None:
+        inside = _inside()
+        if inside is None and self._forked_in is not None and self._forked_in.is_live():
+            return self._forked_in
+        return inside
 
     @property
     def _span(self) -> Any:
-        return self._own if self._inside.now() else self._below._span
+        inside = self._inside()
+        if inside is None:
+            return self.covered._span
+        return self._own.get(inside.key, inside.span)
 
     @_span.setter
     def _span(self, span: Any) -> None:
-        if self._inside.now():
-            if span is not self._inside.span:
-                before = [each for each in self._opened if each is not span]
-                self._opened = [*before[1 - self._MOST_OPENED :], span]
-            self._own = span
-        elif span is not self._inside.span and not any(span is each for each in self._opened if each is not None):
-            self._below._span = span
-        # Else a span has ended that was opened inside, and puts back what was active then: that is over, too.
+        inside = self._inside()
+        key = inside.key if inside is not None else None
+        span_id = getattr(span, "span_id", None) or ""
+        if inside is not None and span is inside.span:
+            self._own.pop(key, None)
+        elif self._opened.get(span_id, key) != key or span_id in self._bases:
+            # A span that was opened in another run has ended only now, and puts back what was active there.
+            self._own.pop(self._opened.get(span_id), None)
+        elif inside is None:
+            self.covered._span = span
+        else:
+            self._own[key] = span
+            self._opened[span_id] = key
+            if inside.span is not self.covered._span:
+                self._bases[inside.span.span_id] = None
+            for kept in (self._own, self._opened, self._bases):
+                while len(kept) > self._MOST:
+                    kept.pop(next(iter(kept)), None)  # type: ignore[call-overload]
 
 
-def _stands_in(scope: Scope, inside: _Inside) -> bool:
-    """Whether the scope is that of a run, or was made inside of it."""
-    while isinstance(scope, RunScope):
-        if scope._inside is inside:
-            return True
-        scope = scope._below
-    return False
+class Pull:
+    """The span of a stream that is not LangChain's: active while its source is pulled.
+
+    Args:
+        span: The span.
+    """
+
+    __slots__ = ("_outer", "_scope", "_token", "is_over", "span")
+
+    def __init__(self, span: AnySpan) -> None:
+        self.span = span
+        self.is_over = False
+        self._scope: RunScope | None = None
+        self._outer: Hashable = None
+        self._token: Token[Pull | None] | None = None
+
+    def begin(self) -> None:
+        """The source is pulled: what runs next in this context is inside."""
+        self._outer = _key(_asked())
+        self._scope = enter(is_root=True)
+        self._token = _pulled.set(self)
+
+    def pause(self) -> None:
+        """The consumer goes on: what runs next in this context is outside."""
+        token, self._token = self._token, None
+        scope, self._scope = self._scope, None
+        if token is not None and not interpreter.is_collecting():
+            with suppress(ValueError):  # closed from another context, which was never inside
+                _pulled.reset(token)
+        if scope is not None:
+            leave(scope)
+
+    def end(self) -> None:
+        """The stream has ended."""
+        self.is_over = True
+        self.pause()
+
+    def is_live(self) -> bool:
+        """Whether the stream has not ended."""
+        return not self.is_over
+
+    def encloses(self, inside: Inside | None) -> bool:
+        """Whether it is inside what the calling code is inside of. Not if that has started since it was pulled."""
+        return not self.is_over and _key(inside) == self._outer
 
 
-def _first_live(scope: Scope) -> Scope:
-    """The scope itself, or what it stands for if its run is over, so that these do not pile up."""
-    while isinstance(scope, RunScope) and scope._inside.ended:
-        scope = scope._below
-    return scope
+_pulled: ContextVar[Pull | None] = ContextVar("sentry_langchain_stream_pulled", default=None)
+
+
+def _inside() -> Inside | None:
+    """Where the calling code is. Never raises: the user's own code asks this, with each span that it opens."""
+    inside = _asked()
+    pull = _pulled.get()
+    if pull is not None and pull.encloses(inside):
+        return Inside(id(pull), pull.span, pull.is_live)
+    return inside
+
+
+def _asked() -> Inside | None:
+    try:
+        return _find() if _find is not None else None
+    except Exception as error:
+        contain("active span", error)
+        return None
+
+
+def _key(inside: Inside | None) -> Hashable:
+    return inside.key if inside is not None else None
 
 
 def _share(name: str) -> property:
     def get(self: RunScope) -> Any:
-        return getattr(self._at_bottom, name)
+        return getattr(self.covered, name)
 
     def set_(self: RunScope, value: Any) -> None:
-        setattr(self._at_bottom, name, value)
+        setattr(self.covered, name, value)
 
     return property(get, set_)
 

@@ -77,24 +77,26 @@ class TransactionSpans:
 
     def start(self, parent: Span | None, *, op: str, name: str) -> Span | NoOpSpan:
         if parent is not None:
-            return prepared(parent.start_child(op=op, name=name, origin=ORIGIN))
+            return _with_ids(prepared(parent.start_child(op=op, name=name, origin=ORIGIN)))
         active = sentry_sdk.get_current_span()
         sent = active.containing_transaction if active is not None else None
         if active is not None and sent is not None:
             # The active span belongs to a transaction that has been sent: this task has outlived its request.
-            return sentry_sdk.start_transaction(
-                op=op,
-                name=name,
-                origin=ORIGIN,
-                trace_id=active.trace_id,
-                parent_span_id=active.span_id,
-                sampled=bool(sent.sampled),
-                baggage=sent.get_baggage(),
+            return _with_ids(
+                sentry_sdk.start_transaction(
+                    op=op,
+                    name=name,
+                    origin=ORIGIN,
+                    trace_id=active.trace_id,
+                    parent_span_id=active.span_id,
+                    sampled=bool(sent.sampled),
+                    baggage=sent.get_baggage(),
+                )
             )
         scope = sentry_sdk.get_current_scope()
         context = _propagation_context(scope)
         if context is None or _wants_its_own_trace(context):
-            return sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN)
+            return _with_ids(sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN))
         transaction = Transaction(
             op=op,
             name=name,
@@ -105,7 +107,7 @@ class TransactionSpans:
             parent_sampled=context.parent_sampled,
             baggage=_baggage(context),
         )
-        return sentry_sdk.start_transaction(transaction)
+        return _with_ids(sentry_sdk.start_transaction(transaction))
 
     def recording(self, span: Span) -> bool:
         return bool(span.sampled)
@@ -185,13 +187,13 @@ class StreamedSpans:
         attributes: dict[str, Any] = {"sentry.op": op, "sentry.origin": ORIGIN}
         if parent is not None:
             self._crowd(parent.trace_id)
-            return traces.start_span(name, attributes=attributes, parent_span=parent, active=False)
+            return _with_ids(traces.start_span(name, attributes=attributes, parent_span=parent, active=False))
         # An unsampled root makes itself current even with `active=False`. A new scope limits that to this block.
         with sentry_sdk.new_scope() as scope:
             context = _propagation_context(scope)
             if context is None or self._is_crowded(context) or _wants_its_own_trace(context):
                 scope.set_new_propagation_context()
-            return traces.start_span(name, attributes=attributes, parent_span=None, active=False)
+            return _with_ids(traces.start_span(name, attributes=attributes, parent_span=None, active=False))
 
     def recording(self, span: Any) -> bool:
         return not isinstance(span, traces.NoOpStreamedSpan)
@@ -245,6 +247,16 @@ class NoSpans:
 
     def link(self, scope: Scope, span: None) -> None:
         return None
+
+
+def _with_ids(span: S) -> S:
+    """The same span, whose ids are made up now.
+
+    The SDK makes them up when they are first asked for, and twice if two threads ask at once (sentry-sdk 2.44 to 2.75).
+    """
+    made: Any = span
+    _ = made.trace_id, made.span_id
+    return span
 
 
 def _wants_its_own_trace(context: Any) -> bool:

@@ -1,0 +1,33 @@
+"""The live runs of all handlers, to be found by their id from the code inside them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from .run import Run
+
+_runs: dict[UUID, Run] = {}
+
+started_elsewhere: set[UUID] = set()
+"""Live models whose start LangChain signals in a context that is not theirs: completion models on the async ways."""
+
+get = _runs.get
+"""The live run of an id, or `None`."""
+
+
+def add(run: Run) -> None:
+    """A run has started. Of several that follow one run of LangChain, the first is found."""
+    _runs.setdefault(run.id, run)
+
+
+def discard(run: Run) -> None:
+    """A run has ended."""
+    if _runs.get(run.id) is run:
+        _runs.pop(run.id, None)
+        started_elsewhere.discard(run.id)
+
+
+def forget(runs: dict[UUID, Run]) -> None:
+    """Forget these runs: in a forked process they are the parent process's."""
+    for run in list(runs.values()):
+        discard(run)
