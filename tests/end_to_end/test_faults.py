@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._from_langchain import payloads, steps
+from sentry_langchain_stream._from_langchain import inside, payloads, steps
 from sentry_langchain_stream._runs import attributes, live_runs, run_spans
 from sentry_langchain_stream._runs.call import Call
+from sentry_langchain_stream._to_sentry import active_span
 from sentry_langchain_stream._to_sentry.client import choose_backend, current_client
 from sentry_langchain_stream._vocabulary.keys import Fact
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -159,12 +160,13 @@ def test_a_tool_that_returns_what_cannot_be_touched_ends(shape: str) -> None:
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 @pytest.mark.parametrize("way", WAYS, ids=str)
-@needs_async_context(lambda subject, way: subject.name in ("agent", "tool") and is_async(way))
+@pytest.mark.parametrize(("module", "function"), [(active_span, "enter"), (active_span, "leave"), (inside, "find")])
+@needs_async_context(lambda subject, way, **_: subject.name in ("agent", "tool") and is_async(way))
 async def test_what_cannot_be_made_active_is_recorded_all_the_same(
-    subject: Any, way: Way, monkeypatch: pytest.MonkeyPatch
+    module: Any, function: str, subject: Any, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a span cannot be made the active one nothing hangs below it, and it is there."""
-    monkeypatch.setattr(run_spans, "Activation", broken)
+    """Where the active span of a run cannot be found, the spans of runs are there all the same."""
+    monkeypatch.setattr(module, function, broken)
     handler = SentryStreamHandler()
     with capture_spans() as captured:
         await way.run(subject.make(ScriptedModel()), subject.question, {"callbacks": [handler]})

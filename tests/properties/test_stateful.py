@@ -22,7 +22,6 @@ from sentry_sdk.scope import Scope
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.run import Run
-from sentry_langchain_stream._to_sentry.active_span import Activation
 from sentry_langchain_stream._to_sentry.span_models import SpanBackend, Status
 from sentry_langchain_stream._vocabulary.keys import AttributeValue, Dialect
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
@@ -39,7 +38,6 @@ FAULTS = (
     "recording",
     "start",
     "rename",
-    "activate",
     "describe",
     "finish",
     "capture_error",
@@ -583,7 +581,6 @@ class FaultyEvents(Events):
         self.stack.enter_context(patch(f"{package}.roots.choose_backend", lambda client: backend))
         self.stack.enter_context(patch(f"{package}.roots.allowed_content", self.allowed_content))
         self.stack.enter_context(patch(f"{package}.run_spans.capture_error", self.capture_error))
-        self.stack.enter_context(patch(f"{package}.run_spans.Activation", self.activation))
         self.stack.enter_context(patch(f"{package}.attributes.describe", self.describe))
         self.stack.enter_context(sentry_sdk.isolation_scope())
         limits = {"max_live_runs": 4, "max_idle_seconds": 30.0} if bounded else {}
@@ -600,10 +597,6 @@ class FaultyEvents(Events):
 
     def capture_error(self, *args: Any) -> None:
         self.check("capture_error")
-
-    def activation(self, *args: Any, **kwargs: Any) -> Activation:
-        self.check("activate")
-        return Activation(*args, **kwargs)
 
     def op(self, run: Seen) -> str:
         at_top = run.kind == "agent" and run.parent is None and self.dialect == "ai"
@@ -670,7 +663,6 @@ class RealEvents(Events):
             self.above = Shown("" if self.shape == "stream" else "test", "handle", None)
         self.places: dict[object, Shown] = {}
         """What bare runs hang on, by what they have in common."""
-        self.activated: list[tuple[Seen, Shown]] = []
         self.current: list[tuple[str | None, Shown | None]] = []
         """What was current after each step, and what had to be."""
 
@@ -683,8 +675,6 @@ class RealEvents(Events):
         if run.kind == "agent":
             run.agent = run.name or "LangGraph"
         self.show(run)
-        if self.nesting and run.alone and run.inside is not None and run.kind not in ("pipeline", "agent"):
-            self.activated.append((run, run.inside))
 
     def place(self, run: Seen) -> Shown | None:
         """What a run at the top hangs on: what is active; a bare one, if nothing is, on a pipeline of its own."""
@@ -711,9 +701,6 @@ class RealEvents(Events):
                 apart = run.parent is None and not run.bare and self.is_sent(run.anchor)
                 run.anchor = run.span = Shown(op, name, run.anchor, apart, [run])
             run.span.op, run.span.name = op, name
-        # A chain is transparent: it may be streamed, and then its consumer is at work in its context.
-        of_parent = run.kind == "chain" and not run.node and run.parent is not None
-        run.inside = run.parent.inside if of_parent and run.parent is not None else run.anchor
 
     def called(self, run: Seen) -> tuple[str, str]:
         """The op and the name of a run's span."""
@@ -742,9 +729,8 @@ class RealEvents(Events):
         return root is not None and self.shape != "stream" and bool(root.of) and not any(map(self.live, root.of))
 
     def expected_current(self) -> Shown | None:
-        """What is active inside of the run that started last, of those that neither have ended nor stream."""
-        at_work = [span for run, span in self.activated if self.live(run) and not run.streamed]
-        return at_work[-1] if at_work else self.above
+        """What was active before: LangChain's context names no run here, so this code is inside none."""
+        return self.above
 
     @invariant()
     def what_is_current_is_noted(self) -> None:

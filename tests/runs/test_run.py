@@ -189,24 +189,6 @@ def test_an_agent_sums_up_what_its_models_used() -> None:
     assert (agent.usage.input, agent.usage.output, agent.usage.total) == (101, 52, 153)
 
 
-def test_an_activation_is_ended_once() -> None:
-    """What a run made active is taken back the first time, and left alone from then on."""
-
-    class Counted:
-        ended = 0
-
-        def end(self) -> None:
-            self.ended += 1
-
-    activation = Counted()
-    run = run_of()
-    run.place.activation = cast(Any, activation)
-    run.place.deactivate()
-    run.place.deactivate()
-    run_of().place.deactivate()
-    assert activation.ended == 1
-
-
 def test_a_run_remembers_the_last_failures_only() -> None:
     """Of many failures below the last eight are kept: one of those may yet be what the run fails with."""
     run, others = run_of(), [run_of() for _ in range(10)]

@@ -13,7 +13,6 @@ import httpx
 import pytest
 import sentry_sdk
 from httpx_sse import ServerSentEvent, connect_sse
-from sentry_sdk.consts import DEFAULT_OPTIONS
 from typer.testing import CliRunner, Result
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -151,5 +150,5 @@ def test_the_address_is_the_one_that_the_sdk_would_use(monkeypatch: pytest.Monke
 
 def test_older_sdks_are_given_no_option_that_they_do_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     """An SDK that knows no other place for AI spans than their transaction is not told to use it."""
-    monkeypatch.delitem(DEFAULT_OPTIONS, "stream_gen_ai_spans", raising=False)
+    monkeypatch.setattr(sentry_sdk, "VERSION", "2.59.0")
     assert viewer.options("http://127.0.0.1:9000/stream") == {"spotlight": "http://127.0.0.1:9000/stream"}
