@@ -1,9 +1,9 @@
 """Which of our runs encloses the calling code. LangChain is asked each time; the answer is never remembered.
 
 LangChain's context names the run of a chain, a node, a tool or a task around exactly the code that belongs to it
-(langchain-core 1.0 to 1.8). It does not name models and retrievers. But it hands the methods that implement them a run
-manager, so while such a method is on the stack, the calling code is inside that run. Between two chunks of a stream the
-method is not on the stack, and the consumer's code is not inside.
+(langchain-core 1.0 to 1.8). It does not name models and retrievers. But while a method that implements one is on the
+stack, the calling code is inside its run: the run's manager is among the method's variables. Between two chunks of a
+stream the method is not on the stack, and the consumer's code is not inside.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 import sys
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from types import CodeType, FrameType
 from uuid import UUID
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.retrievers import BaseRetriever
 
 from .._runs import enclosing
 from .._runs.run import Run
 from .._to_sentry.active_span import Inside
 from . import internals
 
-_METHODS = frozenset(
+_IMPLEMENTATIONS = frozenset(
     {
         "_generate",
         "_agenerate",
@@ -29,19 +32,18 @@ _METHODS = frozenset(
         "_acall",
         "_get_relevant_documents",
         "_aget_relevant_documents",
-        "_generate_with_cache",
-        "_agenerate_with_cache",
-        "_iter_v2_events",
-        "_aiter_v2_events",
-        "stream",
-        "astream",
     }
 )
-"""What LangChain documents for the authors of models and retrievers, and the methods of chat models that call it.
+"""What LangChain documents for the authors of models and retrievers. Some get the run's manager, some do not."""
 
-Each has a variable `run_manager`, which may be missing in the author's method.
-"""
+_CALLERS = frozenset({"_generate_with_cache", "_agenerate_with_cache", "_iter_v2_events", "_aiter_v2_events"})
+"""The methods of chat models that call these, and have the manager."""
 
+_STREAMS = frozenset({"stream", "astream"})
+"""The same. They are methods of much else, which has no such variable."""
+
+_METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS
+_MANAGER = "run_manager"
 _MOST_HINTS = 8
 
 _hints: ContextVar[tuple[UUID, ...]] = ContextVar("sentry_langchain_stream_hints", default=())
@@ -77,14 +79,28 @@ def _is_live(run: Run) -> bool:
 
 def _leaf() -> Run | None:
     """The innermost model or retriever of ours that is on the stack."""
-    frame: Any = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name in _METHODS:
-            run_id = getattr(frame.f_locals.get("run_manager"), "run_id", None)
-            run = enclosing.get(run_id) if isinstance(run_id, UUID) else None
-            if run is not None:
-                return run
+        code = frame.f_code
+        if code.co_name in _METHODS and (run := _run_of(frame, code)) is not None:
+            return run
         frame = frame.f_back
+    return None
+
+
+def _run_of(frame: FrameType, code: CodeType) -> Run | None:
+    """The run of a method on the stack, if it is one of a model or a retriever."""
+    has_manager = _MANAGER in code.co_varnames
+    if not has_manager and code.co_name not in _IMPLEMENTATIONS:
+        return None
+    variables = frame.f_locals
+    run_id = getattr(variables.get(_MANAGER), "run_id", None)
+    if isinstance(run_id, UUID):
+        return enclosing.get(run_id)
+    if code.co_name in _IMPLEMENTATIONS and isinstance(variables.get("self"), (BaseLanguageModel, BaseRetriever)):
+        # It was called without a manager, perhaps in a thread, with a copy of the context in which its run started.
+        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each)) is not None)
+        return next(live, None)
     return None
 
 

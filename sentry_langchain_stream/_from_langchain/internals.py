@@ -10,6 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import CodeType
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from uuid import UUID
 from langchain_core.callbacks import AsyncCallbackManager, manager
 from langchain_core.runnables import config
 
-from .._runtime.containment import warn_once
+from .._runtime.containment import contained, warn_once
 from .._runtime.interpreter import is_on_stack
 
 _enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_config", None)
@@ -92,7 +93,10 @@ def watch_call(is_over: Callable[[], None]) -> object:
             # The outermost method: there are functions among them. Reading the variables of a frame is expensive.
             owner = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
             if owner is not None:
-                return _watch(owner, id(frame), frame.f_code, is_over)
+                # Of a generator LangChain signals the end, whoever closes it. And garbage collection finds that its
+                # manager is gone before it closes it.
+                is_generator = frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)
+                return None if is_generator else _watch(owner, id(frame), frame.f_code, is_over)
             found.clear()  # somebody's wrapper around such a function: the manager is further up
         frame = frame.f_back
     return None
@@ -100,8 +104,9 @@ def watch_call(is_over: Callable[[], None]) -> object:
 
 def _watch(owner: object, frame_id: int, code: CodeType, is_over: Callable[[], None]) -> object:
     def gone(_: object) -> None:
-        if not is_on_stack(frame_id, code):
-            is_over()
+        with contained("watch of a call"):
+            if not is_on_stack(frame_id, code):
+                is_over()
 
     return weakref.ref(owner, gone)
 

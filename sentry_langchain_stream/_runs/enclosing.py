@@ -22,9 +22,9 @@ def add(run: Run) -> None:
 
 def discard(run: Run) -> None:
     """A run has ended."""
+    started_elsewhere.discard(run.id)
     if _runs.get(run.id) is run:
         _runs.pop(run.id, None)
-        started_elsewhere.discard(run.id)
 
 
 def forget(runs: dict[UUID, Run]) -> None:

@@ -318,9 +318,11 @@ class LiveRuns:
         self._roots.forget()
 
     def _call_over(self, run_id: UUID) -> None:
-        """End a run whose call is over, though LangChain has not ended it: cancelled, timed out or broken off."""
+        """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
+        run = self._runs.get(run_id)
+        streamed = run is not None and run.call is not None and run.call.streamed
         with contained("end of a call"):
-            self.end(run_id, "cancelled")
+            self.end(run_id, "abandoned" if streamed else "cancelled")
 
     def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
         """End a run whose task has ended, unless the run may go on without the task.

@@ -158,6 +158,11 @@ class RunScope(Scope):
             self._opened[span_id] = key
             if inside.span is not self.covered._span:
                 self._bases[inside.span.span_id] = None
+            self._trim()
+
+    def _trim(self) -> None:
+        """Forget what was kept longest ago."""
+        with suppress(RuntimeError, StopIteration):  # threads that share the scope trim it, too
             for kept in (self._own, self._opened, self._bases):
                 while len(kept) > self._MOST:
                     kept.pop(next(iter(kept)), None)  # type: ignore[call-overload]

@@ -17,7 +17,7 @@ from tests.kit import places
 from tests.kit.async_context import needs_async_context
 from tests.kit.inside import SURROUNDINGS, World, around, world
 from tests.kit.pairwise import pairwise, parameters, table
-from tests.kit.places import PLACES, SYNC, Place
+from tests.kit.places import ALONE, ASYNC, PLACES, SYNC, Place
 from tests.kit.wire import WIRE_SHAPES
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -62,7 +62,10 @@ def trace_of(captured: Captured, kind: str, name: str) -> tuple[str, str | None]
 
 
 CELLS = pairwise(
-    (place, way, *where) for place, way in table(PLACES, places.WAYS) if way in place.ways for where in SURROUNDINGS
+    (place, way, *where)
+    for place, way in table((*PLACES, ALONE), places.WAYS)
+    if way in place.ways
+    for where in SURROUNDINGS
 )
 
 
@@ -108,6 +111,20 @@ async def test_what_is_done_inside_a_run_belongs_to_its_span(
         assert not outer or span_id == outer[0], name
     if application:
         assert the(captured, "/after", "http.client").parent_id == outer[0]
+
+
+@pytest.mark.parametrize("way", ASYNC)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_an_async_completion_model_alone_is_as_without_us(outside: World, shape: str, way: str) -> None:
+    """The one exception in `docs/runs.md`: what it does becomes a child of the application's span."""
+
+    async def awork(name: str) -> None:
+        await outside.awork(shape, name)
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
+        config: Any = {"callbacks": [SentryStreamHandler()]}
+        await places.run(ALONE.make(lambda name: None, awork), way, "Hi", config, lambda: None)
+    assert the(captured, "/work", "http.client").parent_id == the(captured, "application").span_id
 
 
 NOT_SAMPLED: dict[str, dict[str, Any]] = {

@@ -466,23 +466,23 @@ PLACES = (
     ),
     Place("around a tool", wrappers, {"around_tool": SCOUT}, ASKED, SYNC),
     Place("lambda without a chain", step, {"work": "function"}, ways=CHAIN),
-    Place("step of a chain", lambda *work: step(*work) | fake_model(), SEQUENCE, ways=CHAIN),
+    Place("step of a chain", lambda work, awork: step(work, awork) | fake_model(), SEQUENCE, ways=CHAIN),
     Place(
         "last step of a chain",
-        lambda *work: RunnablePassthrough() | step(*work),
+        lambda work, awork: RunnablePassthrough() | step(work, awork),
         {"work": "RunnableSequence"},
         ways=CHAIN,
     ),
     Place(
         "branches",
-        lambda *work: RunnableParallel(left=step(*work, "left"), right=step(*work, "right")),
+        lambda work, awork: RunnableParallel(left=step(work, awork, "left"), right=step(work, awork, "right")),
         dict.fromkeys(("left", "right"), "RunnableParallel<left,right>"),
         ways=CHAIN,
     ),
     Place("RunnableGenerator", generator, SEQUENCE, ways=CHAIN),
     Place(
         "runnable without a run",
-        lambda *work: RunnablePassthrough() | NoRun(*work),
+        lambda work, awork: RunnablePassthrough() | NoRun(work, awork),
         {"work": "RunnableSequence"},
         ways=CHAIN,
     ),
@@ -514,4 +514,12 @@ PLACES = (
         ways=ASYNC,
     ),
 )
-"""Every place that is promised in `docs/runs.md`."""
+"""Every place that `docs/runs.md` promises."""
+
+ALONE = Place(
+    "completion model alone",
+    lambda work, awork: Completing(work=work, awork=awork),
+    {"work": "text_completion completing"},
+    ways=SYNC,
+)
+"""Inside on the sync ways only: LangChain signals an async start in a context that is not the model's."""

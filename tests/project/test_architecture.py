@@ -37,7 +37,7 @@ FINER: dict[str, list[set[str]]] = {
         {"usage", "settings"},
         {"call"},
         {"run", "pricing"},
-        {"attributes", "metrics", "silent_ends", "eviction"},
+        {"attributes", "metrics", "silent_ends", "eviction", "enclosing"},
         {"run_spans", "roots"},
         {"live_runs"},
     ],
