@@ -56,7 +56,8 @@ def started(run: Run | None) -> None:
         return
     if run.call is not None and run.call.request.operation == "text_completion":
         enclosing.started_elsewhere.add(run.id)
-    live = [each for each in _hints.get() if enclosing.get(each) is not None]
+    hints = _hints.get()
+    live = [each for each in hints if enclosing.get(each) is not None] if hints else []
     _hints.set((*live[1 - _MOST_HINTS :], run.id))
 
 

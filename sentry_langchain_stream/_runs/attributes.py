@@ -19,11 +19,9 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     Each group of facts is contained separately. If one fails, only the attributes of that group are missing.
     """
     attributes: dict[str, AttributeValue] = {**run.labels}
-    with _IDENTITY:
+    with _OF_RUN:
         spell(identity(run), dialect, attributes)
-    with _ENDING:
         spell(ending(run), dialect, attributes)
-    with _OPERATION:
         spell(operation(run, dialect), dialect, attributes)
     if run.call is not None:
         for call_facts, guard in _CALL:
@@ -164,7 +162,7 @@ def content(call: Call) -> Facts:
 
 
 # The groups of facts, each with the `contained` that guards it.
-_IDENTITY, _ENDING, _OPERATION = (contained(f"attributes.{each.__name__}") for each in (identity, ending, operation))
+_OF_RUN = contained("attributes.run")
 _CALL: tuple[tuple[Callable[[Call], Facts], contained], ...] = tuple(
     (facts, contained(f"attributes.{facts.__name__}")) for facts in (request, response, usage, cost, timing, content)
 )

@@ -156,8 +156,8 @@ class RunSpans:
     @staticmethod
     def _add_to_agents(run: Run, call: Call) -> None:
         """Add the usage of a call to every agent that the call belongs to."""
-        with contained("usage of agents"):
-            for agent in run.agents():
+        for agent in run.agents():
+            with contained("usage of agents"):
                 used = call.usage()
                 if used is not None:
                     agent.add(used)

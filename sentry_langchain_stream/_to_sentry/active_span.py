@@ -41,6 +41,7 @@ Find = Callable[[], Inside | None]
 """Finds out where the calling code is; `None` if it is in no run of ours."""
 
 _find: Find | None = None
+_lock = threading.Lock()
 
 
 def ask(find: Find) -> None:
@@ -101,7 +102,6 @@ class RunScope(Scope):
     _forked_in: Inside | None
     """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
     _runs: int
-    _lock: threading.Lock
 
     _MOST = 64
 
@@ -113,12 +113,11 @@ class RunScope(Scope):
         made._own, made._opened, made._bases = {}, {}, {}
         made._forked_in = forked_in
         made._runs = 0
-        made._lock = threading.Lock()
         return made
 
     def count(self, runs: int) -> int:
         """Add to the number of runs that hold this scope in place, and return it."""
-        with self._lock:
+        with _lock:
             self._runs += runs
             return self._runs
 

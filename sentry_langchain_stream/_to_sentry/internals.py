@@ -115,16 +115,10 @@ use_isolation_scope = _take("sentry_sdk.scope", "use_isolation_scope", off=_OFF)
 _OFF = "spans of what runs inside a run are not its children"
 
 scope_slots: tuple[str, ...] | None = _take("sentry_sdk.scope", "Scope.__slots__", off=_OFF)
-_set_current_scope = _take("sentry_sdk.scope", "Scope.set_current_scope", off=_OFF)
-can_nest = _set_current_scope is not None and scope_slots is not None and "_span" in scope_slots
+set_current_scope: Any = _take("sentry_sdk.scope", "Scope.set_current_scope", off=_OFF)
+"""Makes a scope the current one. Called only if `can_nest`."""
+can_nest = set_current_scope is not None and scope_slots is not None and "_span" in scope_slots
 """Whether a scope of ours can stand in for the current one."""
-
-
-def set_current_scope(scope: Any) -> None:
-    """Make a scope the current one. Call it only if `can_nest`."""
-    if _set_current_scope is not None:
-        _set_current_scope(scope)
-
 
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 

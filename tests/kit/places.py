@@ -390,6 +390,25 @@ class Working(BaseChatModel):
             yield ChatGenerationChunk(message=AIMessageChunk(content=text))
 
 
+class SyncOnly(BaseChatModel):
+    """A chat model without async methods, as users write them: LangChain calls it in a thread."""
+
+    model_name: str = "working"
+    work: Any
+
+    @property
+    def _llm_type(self) -> str:
+        return "openai-chat"
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        self.work("work")
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("one two"))])
+
+    def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        self.work("work")
+        yield ChatGenerationChunk(message=AIMessageChunk(content="one two"))
+
+
 class Completing(LLM):
     """A completion model that works for its answer."""
 
@@ -489,6 +508,7 @@ PLACES = (
     Place("executor", in_executor, {"work": "RunnableLambda"}, ways=ASYNC),
     Place("batch in a step", batch_in_a_step, {"one": "function", "two": "function"}, ways=CHAIN),
     Place("chat model", lambda work, awork: Working(work=work, awork=awork), {"work": "chat working"}),
+    Place("sync chat model", lambda work, awork: SyncOnly(work=work), {"work": "chat working"}),
     Place(
         "chat model in a chain",
         lambda work, awork: RunnablePassthrough() | Working(work=work, awork=awork),
