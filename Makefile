@@ -49,7 +49,7 @@ matrix: $(VENV)/dev ## All tests on every supported version (ARGS="-s oldest-3.1
 wheel: $(VENV)/dev ## Build the wheel and the sdist, and use both in clean environments
 	$(BIN)/nox --tags wheel $(ARGS)
 
-mutation: $(VENV)/mutation ## Mutation tests of the pure rooms (ARGS="usage privacy" for some); takes an hour or two
+mutation: $(VENV)/mutation ## Mutation tests of the modules without a library in them (ARGS="_runs.usage _content" for some); takes an hour or two
 	$(BIN)/python tests/project/mutation.py $(ARGS)
 
 bench: $(VENV)/bench ## Measure what the handler costs, beside its peers, and write docs/performance.md (ARGS="--quick")

@@ -220,14 +220,14 @@ def test_messages_that_are_cut_are_not_looked_at() -> None:
 
 def test_a_room_is_filled_to_the_last_character() -> None:
     """What takes just as much as there is fits; one more does not."""
-    room = Budget(OPEN, 10)
+    budget = Budget(OPEN, 10)
     with pytest.raises(Full):
-        room.take(11)
+        budget.take(11)
     with pytest.raises(Full):
-        room.take(8, 3)
-    room.take(8, 2)
-    room.take(2)
-    assert room.left == 0
+        budget.take(8, 3)
+    budget.take(8, 2)
+    budget.take(2)
+    assert budget.left == 0
     assert Budget(OPEN, 60).text("x" * 58) == "x" * 58
     assert "cut" in (Budget(OPEN, 60).text("x" * 59) or "")
     assert Budget(OPEN, 48).text("x" * 46) == "x" * 46
@@ -237,10 +237,10 @@ def test_a_room_is_filled_to_the_last_character() -> None:
 
 def test_a_text_that_is_dropped_takes_room_too() -> None:
     """In place of a text that `redact` fails on stands `null`, which is spelled as well."""
-    room = Budget(Policy(True, True, lambda text: text[1_000]), 100)
+    budget = Budget(Policy(True, True, lambda text: text[1_000]), 100)
     with in_production():
-        assert room.text("words") is None
-    assert room.left == 94
+        assert budget.text("words") is None
+    assert budget.left == 94
 
 
 @pytest.mark.parametrize(
@@ -299,6 +299,6 @@ def test_what_is_structure_is_short() -> None:
 def test_what_is_counted_is_what_is_spelled() -> None:
     """A structure takes its own length from the budget, and a few characters for what is around it."""
     for value in ([1, 2, 3], {"a": 1, "b": None}, {"a": [True, {"b": "x"}]}, ["x", b"12"], []):
-        room = Budget(OPEN, 1_000)
-        told = len(spelled(room.value(value)))
-        assert told <= 1_000 - room.left <= told + 20
+        budget = Budget(OPEN, 1_000)
+        told = len(spelled(budget.value(value)))
+        assert told <= 1_000 - budget.left <= told + 20

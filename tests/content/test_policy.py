@@ -201,13 +201,13 @@ def test_what_does_not_fit_is_not_redacted() -> None:
         seen.append(text)
         return text
 
-    room = Budget(Policy(True, True, redact), 40)
+    budget = Budget(Policy(True, True, redact), 40)
     with pytest.raises(Full):
-        room.text("words")
+        budget.text("words")
     with pytest.raises(Full):
-        room.value({"a": "words"})
+        budget.value({"a": "words"})
     with pytest.raises(Full):
-        room.frame(type="text")
+        budget.frame(type="text")
     assert seen == []
 
 
@@ -215,11 +215,11 @@ def test_what_does_not_fit_is_not_redacted() -> None:
 @given(st.text(), st.integers(48, 400), st.integers(1, 100))
 def test_a_text_fits_as_it_is_spelled(text: str, left: int, times: int) -> None:
     """A text stays within its limit as it is spelled in JSON, where a quote or a line end takes two characters."""
-    room = Budget(Policy(True, True), left)
-    kept = room.text(text * times)
+    budget = Budget(Policy(True, True), left)
+    kept = budget.text(text * times)
     assert kept is not None
-    assert len(spelled(kept)) == left - room.left
-    assert room.left >= 0
+    assert len(spelled(kept)) == left - budget.left
+    assert budget.left >= 0
 
 
 @pytest.mark.parametrize("text", ["data:image/png;base64,iVBORw0KGgo", "aB3" * 100])

@@ -1,7 +1,7 @@
 """What the suite can do without: packages of the extras, and options that older versions of the SDK do not have.
 
-A test that meets one of them is skipped, and says which. Nothing else is: a room of the package that cannot do without
-such a package fails, as it should.
+A test that meets one of them is skipped, and says which. Nothing else is: a module of the package that cannot do
+without such a package fails, as it should.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def reason(error: BaseException) -> str | None:
 
 
 def _is_ours(error: ModuleNotFoundError) -> bool:
-    """Whether the import stands in a room that has to do without the extras."""
+    """Whether the import is in a module that has to do without the extras."""
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__) if "<" not in frame.filename]
     importing = files[-1]
     return importing.is_relative_to(_PACKAGE) and not any(importing.is_relative_to(each) for each in _OF_THE_DEMO)

@@ -1,4 +1,4 @@
-"""What the property tests feed the rooms with: anything that may stand in a payload, and more."""
+"""The values that property tests pass to the package: anything that a payload may contain, and more."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def values(names: st.SearchStrategy[str] | None = None, leaves: int = 7) -> st.S
     """Anything at all: nested, deep, in circles, with odd keys, of odd types.
 
     Args:
-        names: Keys to use besides odd ones; those that a room looks for make it look.
+        names: Keys to use besides odd ones; those that the package reads make it look.
         leaves: How large a value is.
     """
     known = names if names is not None else st.text(max_size=5)
@@ -143,7 +143,7 @@ def values(names: st.SearchStrategy[str] | None = None, leaves: int = 7) -> st.S
 
 
 def payloads(names: st.SearchStrategy[str], most: int = 6) -> st.SearchStrategy[dict[str, Any]]:
-    """Dictionaries that have names which a room looks for, with anything below them."""
+    """Dictionaries that have names which the package reads, with anything below them."""
     return st.dictionaries(names, values(names), max_size=most)
 
 

@@ -360,8 +360,8 @@ def test_whatever_langchain_tells_of_a_step_it_has_a_record(
 @given(st.integers(0, 30), st.integers(200, 3_000))
 def test_parts_keep_both_ends(count: int, left: int) -> None:
     """Of a list of parts as many as fit are told from both ends, and a mark says how many are missing."""
-    room = Budget(Policy(True, True, limits=Limits(100, 2_000, 8_000)), left)
-    told = both_ends(range(count), lambda index, inside: [inside.frame(type="text", content=str(index))], room)
+    budget = Budget(Policy(True, True, limits=Limits(100, 2_000, 8_000)), left)
+    told = both_ends(range(count), lambda index, inside: [inside.frame(type="text", content=str(index))], budget)
     assert len(spelled(told)) <= left
     shown = [part["content"] for part in told]
     marks = [index for index, text in enumerate(shown) if text.startswith("[... ")]

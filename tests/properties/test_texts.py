@@ -216,15 +216,15 @@ def test_a_cut_keeps_to_its_limit(text: str, limit: int, missing: int) -> None:
 @given(values(), st.integers(0, 1_500))
 def test_any_structure_fits_its_room(value: Any, left: int) -> None:
     """Anything at all becomes JSON that fits its budget and can be sent, or is refused as too much."""
-    room = Budget(Policy(True, True), left)
+    budget = Budget(Policy(True, True), left)
     try:
-        kept = room.value(value)
+        kept = budget.value(value)
     except Full:
         assert left < 96
         return
     told = spelled(kept)
     assert len(told) <= left
-    assert len(told) <= left - room.left + 4
+    assert len(told) <= left - budget.left + 4
     parsed(told)
 
 
@@ -251,9 +251,9 @@ def test_every_text_in_a_structure_is_redacted(value: Any, policy: Policy) -> No
 @given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=400), st.none()), max_size=4))
 def test_a_frame_takes_what_it_is_long(structure: dict[str, Any]) -> None:
     """What is structure takes its length in JSON from the budget, and is refused where nothing else would fit."""
-    room = Budget(Policy(True, True), 2_000)
-    told = room.frame(**structure)
-    assert len(spelled(told)) + 2 == 2_000 - room.left
+    budget = Budget(Policy(True, True), 2_000)
+    told = budget.frame(**structure)
+    assert len(spelled(told)) + 2 == 2_000 - budget.left
     assert told.keys() == structure.keys()
     assert all(len(each) <= 200 for each in told.values() if isinstance(each, str))
     tight = Budget(Policy(True, True), len(spelled(told)) + 2 + 47)
