@@ -139,6 +139,7 @@ NOT_SAMPLED: dict[str, dict[str, Any]] = {
 )
 @pytest.mark.parametrize("way", ["invoke", "astream"])
 @pytest.mark.parametrize(("shape", "why"), [(shape, why) for shape in WIRE_SHAPES for why in NOT_SAMPLED])
+@needs_async_context(lambda way: way == "astream")
 async def test_inside_a_root_that_is_not_sampled_nothing_is(
     outside: World, place: Place, way: str, shape: str, why: str
 ) -> None:
