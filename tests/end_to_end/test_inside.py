@@ -53,7 +53,9 @@ def trace_of(captured: Captured, kind: str, name: str) -> tuple[str, str | None]
     found: list[tuple[str, str | None]] = []
     for item, payload in captured.items:
         if item == kind == "log":
-            found += [(each["trace_id"], each.get("span_id")) for each in payload["items"] if each["body"] == name]
+            for each in (each for each in payload["items"] if each["body"] == name):
+                older = each["attributes"].get("sentry.trace.parent_span_id", {})  # in older SDKs, as 2.44
+                found.append((each["trace_id"], each.get("span_id") or older.get("value")))
         elif item == kind == "event" and payload.get("message") == name:
             context = payload["contexts"]["trace"]
             found.append((context["trace_id"], context.get("span_id")))

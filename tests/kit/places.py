@@ -39,6 +39,7 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import StructuredTool, tool
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.pregel import Pregel
 from langgraph.types import Send
 
 from tests.kit.inside import Calling
@@ -48,8 +49,9 @@ SYNC = ("invoke", "stream")
 ASYNC = ("ainvoke", "astream", "events v2")
 CHAIN = (*SYNC, *ASYNC)
 V3 = ("events v3",) if HAS_V3 else ()
+GRAPH_V3 = V3 if "astream_events" in vars(Pregel) else ()
+"""Chat models have v3 events since langchain-core 1.4, graphs since LangGraph 1.2, other runnables not at all."""
 WAYS = (*CHAIN, *V3)
-"""Graphs and chat models have all of them, other runnables have no v3 events."""
 
 ASKED = {"messages": [("user", "Hi")]}
 
@@ -73,7 +75,7 @@ class Place:
     make: Callable[[Work, AWork], Runnable[Any, Any]]
     parents: dict[str, str]
     question: Any = "Hi"
-    ways: tuple[str, ...] = WAYS
+    ways: tuple[str, ...] = (*CHAIN, *GRAPH_V3)
 
     def __str__(self) -> str:
         return self.name
@@ -467,7 +469,7 @@ SCOUT = "invoke_agent scout"
 
 PLACES = (
     Place("node, a function", function_node, {"work": AGENT}, ASKED),
-    Place("node, an async function", async_node, {"work": AGENT}, ASKED, (*ASYNC, *V3)),
+    Place("node, an async function", async_node, {"work": AGENT}, ASKED, (*ASYNC, *GRAPH_V3)),
     Place("node, an object", object_nodes, dict.fromkeys(("called", "method", "partial"), AGENT), ASKED),
     Place("node, a RunnableLambda", lambda_node, {"work": AGENT}, ASKED),
     Place("conditional edge", conditional_edge, {"work": AGENT}, ASKED),
@@ -476,7 +478,7 @@ PLACES = (
     Place("sub-graph called", subgraph_called, {"inner": "invoke_agent inner", "outer": "invoke_agent outer"}, ASKED),
     Place("entrypoint and task", functional, {"entrypoint": AGENT, "task": AGENT}),
     Place("tools", tools, {"look": "execute_tool look", "hear": "execute_tool hear"}, ASKED),
-    Place("async tool", async_tool, {"look": "execute_tool look"}, ASKED, (*ASYNC, *V3)),
+    Place("async tool", async_tool, {"look": "execute_tool look"}, ASKED, (*ASYNC, *GRAPH_V3)),
     Place(
         "hooks of an agent",
         hooks,
@@ -507,8 +509,8 @@ PLACES = (
     ),
     Place("executor", in_executor, {"work": "RunnableLambda"}, ways=ASYNC),
     Place("batch in a step", batch_in_a_step, {"one": "function", "two": "function"}, ways=CHAIN),
-    Place("chat model", lambda work, awork: Working(work=work, awork=awork), {"work": "chat working"}),
-    Place("sync chat model", lambda work, awork: SyncOnly(work=work), {"work": "chat working"}),
+    Place("chat model", lambda work, awork: Working(work=work, awork=awork), {"work": "chat working"}, ways=WAYS),
+    Place("sync chat model", lambda work, awork: SyncOnly(work=work), {"work": "chat working"}, ways=WAYS),
     Place(
         "chat model in a chain",
         lambda work, awork: RunnablePassthrough() | Working(work=work, awork=awork),
