@@ -67,11 +67,12 @@ def find() -> Inside | None:
     run = enclosing.get(run_id) if run_id is not None else None
     if enclosing.started_elsewhere or any(enclosing.get(each) is not None for each in _hints.get()):
         leaf = _leaf()
-        if leaf is not None and not _is_ancestor(leaf, run):
+        # If LangChain names another run than where the leaf started, that run has started inside it.
+        if leaf is not None and (run is None or run_id == leaf.enclosing_id):
             run = leaf
     if run is None or run.place.anchor is None:
         return None
-    return Inside(run.id, run.place.anchor, partial(_is_live, run))
+    return Inside(run.id, run.place.anchor, run.place.is_ours, partial(_is_live, run))
 
 
 def _is_live(run: Run) -> bool:
@@ -103,12 +104,3 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
         live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each)) is not None)
         return next(live, None)
     return None
-
-
-def _is_ancestor(of: Run, run: Run | None) -> bool:
-    """Whether a model has itself started the run that LangChain names: then that run is the innermost."""
-    while run is not None:
-        if run is of:
-            return True
-        run = run.parent
-    return False

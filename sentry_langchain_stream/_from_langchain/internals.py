@@ -96,7 +96,9 @@ def watch_call(is_over: Callable[[], None]) -> object:
                 # Of a generator LangChain signals the end, whoever closes it. And garbage collection finds that its
                 # manager is gone before it closes it.
                 is_generator = frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)
-                return None if is_generator else _watch(owner, id(frame), frame.f_code, is_over)
+                # Whoever else starts a run may keep its run manager, and need no callback manager any more.
+                is_langchain = str(frame.f_globals.get("__name__")).startswith("langchain_core.")
+                return _watch(owner, id(frame), frame.f_code, is_over) if is_langchain and not is_generator else None
             found.clear()  # somebody's wrapper around such a function: the manager is further up
         frame = frame.f_back
     return None

@@ -103,13 +103,19 @@ class LiveRuns:
                 kind=start.kind,
                 pipeline=parent.pipeline,
                 policy=parent.policy,
-                place=Place(backend=parent.place.backend, anchor=parent.place.anchor, recording=parent.place.recording),
+                place=Place(
+                    backend=parent.place.backend,
+                    anchor=parent.place.anchor,
+                    is_ours=parent.place.is_ours,
+                    recording=parent.place.recording,
+                ),
                 tree=parent.tree,
                 parent=None if ended else parent,
                 name=start.name,
                 reports=parent.implicit and start.parent_id is None,
                 is_node=start.is_node,
                 has_fallbacks=start.has_fallbacks,
+                enclosing_id=start.enclosing_id,
                 agent=parent.agent,
                 attempt=start.attempt or parent.attempt,
                 fallback=_fallback(parent),
@@ -140,6 +146,7 @@ class LiveRuns:
     def _start_root(self, run: Run, start: Start, record: MakeRecord | None) -> None:
         run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
         run.attempt, run.has_fallbacks = start.attempt, start.has_fallbacks
+        run.enclosing_id = start.enclosing_id
         if start.kind != "chain":
             run.kind = start.kind
         detail = self._record(run, record) if record is not None else None
@@ -177,7 +184,7 @@ class LiveRuns:
         if self._settings.nesting:
             enclosing.add(run)
             with contained("nesting"):
-                run.scope = active_span.enter(is_root=run.parent is None or run.parent.implicit)
+                run.scope = active_span.enter(run.id, is_root=run.parent is None or run.parent.implicit)
 
     def _take(self, run: Run) -> bool:
         """Take a run out of the map, which one caller alone can do."""
@@ -185,7 +192,7 @@ class LiveRuns:
         scope, run.scope = run.scope, None
         if scope is not None:
             with contained("nesting"):
-                active_span.leave(scope)
+                active_span.leave(scope, run.id)
         return self._runs.pop(run.id, None) is not None
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:

@@ -148,12 +148,14 @@ class Place:
     Args:
         backend: The span model of the tree.
         anchor: The parent span for the run's children: its own span, else its parent's, else the one that was active.
+        is_ours: Whether the anchor is a span of this package, rather than one of the application's.
         recording: Whether anything of the run is sent. It is `False` if the trace is not sampled.
         span: The run's own span, if it has one.
     """
 
     backend: SpanBackend[Any]
     anchor: AnySpan | None = None
+    is_ours: bool = False
     recording: bool = False
     span: AnySpan | None = None
 
@@ -219,6 +221,7 @@ class Run:
         unwatch: Removes the callback on that task.
         call_watch: Watches LangChain's call that started it, as long as it is kept.
         scope: The scope that knows the active span, if the run holds one in place.
+        enclosing_id: The id of the run that LangChain's context named where it started.
     """
 
     id: UUID
@@ -247,6 +250,7 @@ class Run:
     unwatch: Callable[[], object] | None = None
     call_watch: object = None
     scope: RunScope | None = None
+    enclosing_id: UUID | None = None
 
     def agents(self) -> Iterator[Agent]:
         """Yield the agents that this run belongs to, the nearest first. If the run is an agent, it is the first one."""

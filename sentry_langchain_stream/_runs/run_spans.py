@@ -79,12 +79,12 @@ class RunSpans:
                 return
             place.span = place.backend.start(place.anchor, op=op, name=name)
             if place.backend.recording(place.span):
-                place.anchor = place.span
+                place.anchor, place.is_ours = place.span, True
             elif place.anchor is None:
                 # The root is not sampled. It is still finished, so that the SDK counts it in its client reports. And it
                 # is active inside its run, so that what happens there is not sampled either, here and elsewhere.
                 place.recording = False
-                place.anchor = place.span
+                place.anchor, place.is_ours = place.span, True
             # Otherwise the user's `ignore_spans` dropped this span: its children become children of its parent.
 
     # -- close ------------------------------------------------------------------------------------------------

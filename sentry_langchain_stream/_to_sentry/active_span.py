@@ -7,7 +7,6 @@ function that `ask` is given.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from contextvars import ContextVar, Token
@@ -29,11 +28,13 @@ class Inside(NamedTuple):
     Args:
         key: Identifies the run that encloses it.
         span: The active span there, unless the code has opened one of its own.
+        is_ours: Whether that span is one of this package's, rather than the application's.
         is_live: Whether that run is still live.
     """
 
     key: Hashable
     span: AnySpan
+    is_ours: bool
     is_live: Callable[[], bool]
 
 
@@ -41,7 +42,6 @@ Find = Callable[[], Inside | None]
 """Finds out where the calling code is; `None` if it is in no run of ours."""
 
 _find: Find | None = None
-_lock = threading.Lock()
 
 
 def ask(find: Find) -> None:
@@ -50,12 +50,13 @@ def ask(find: Find) -> None:
     _find = find
 
 
-def enter(*, is_root: bool) -> RunScope | None:
+def enter(holder: Hashable, *, is_root: bool) -> RunScope | None:
     """Put a scope in place that knows the active span, where there is none yet. Call it where a run starts.
 
     It stays in this context and in all that are copied from it. One is enough for any number of runs.
 
     Args:
+        holder: Identifies the run.
         is_root: Whether a tree of runs starts. Runs of a tree start where its scope is in place, with few exceptions:
             `abatch` signals the start of its chains from a context of its own.
 
@@ -70,18 +71,18 @@ def enter(*, is_root: bool) -> RunScope | None:
         internals.set_current_scope(current)
     elif not is_root:
         return None
-    current.count(1)
+    current.holders.add(holder)
     return current
 
 
-def leave(scope: RunScope) -> None:
+def leave(scope: RunScope, holder: Hashable) -> None:
     """A run that started in this scope has ended.
 
     The scope is taken away if it was the last run and this is the context that it is in. Where it stays, in a context
     that was copied or that LangChain does not come back to, it behaves like the scope that it covers.
     """
-    is_last = scope.count(-1) <= 0
-    if is_last and not interpreter.is_collecting() and sentry_sdk.get_current_scope() is scope:
+    scope.holders.discard(holder)
+    if not scope.holders and not interpreter.is_collecting() and sentry_sdk.get_current_scope() is scope:
         internals.set_current_scope(scope.covered)
 
 
@@ -93,33 +94,29 @@ class RunScope(Scope):
     """
 
     covered: Scope
-    _own: dict[Hashable, Any]
-    """The active span of code that has opened one of its own, by the run that the code is in."""
+    holders: set[Hashable]
+    """The runs that hold this scope in place."""
+    _own: dict[Hashable, tuple[Any, Callable[[], bool]]]
+    """The active span of code that has opened one of its own, and whether its run is live, by that run."""
     _opened: dict[str, Hashable]
     """The ids of such spans, and their runs: when an inner one ends, it puts back the outer one."""
     _bases: dict[str, None]
-    """The ids of spans that were active in a run: when the outermost of its own ends, it puts back that one."""
+    """The ids of runs' spans that were active in a run: when the outermost of its own ends, it puts back that one."""
     _forked_in: Inside | None
     """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
-    _runs: int
 
-    _MOST = 64
+    _MANY = 64
+    _MOST_SEEN = 2_000
 
     @classmethod
     def over(cls, covered: Scope, forked_in: Inside | None = None) -> RunScope:
         """A scope that covers this one."""
         made = object.__new__(cls)
         made.covered = covered
+        made.holders = set()
         made._own, made._opened, made._bases = {}, {}, {}
         made._forked_in = forked_in
-        made._runs = 0
         return made
-
-    def count(self, runs: int) -> int:
-        """Add to the number of runs that hold this scope in place, and return it."""
-        with _lock:
-            self._runs += runs
-            return self._runs
 
     def __copy__(self) -> Scope:
         """Fork the scope, as `new_scope` and `isolation_scope` do: what is inside a run stays inside."""
@@ -138,33 +135,56 @@ class RunScope(Scope):
         inside = self._inside()
         if inside is None:
             return self.covered._span
-        return self._own.get(inside.key, inside.span)
+        own = self._own.get(inside.key)
+        if own is None or getattr(own[0], "timestamp", None) is not None:  # it has ended elsewhere
+            return inside.span
+        return own[0]
 
     @_span.setter
     def _span(self, span: Any) -> None:
         inside = self._inside()
-        key = inside.key if inside is not None else None
-        span_id = getattr(span, "span_id", None) or ""
+        span_id: str | None = getattr(span, "span_id", None)
         if inside is not None and span is inside.span:
-            self._own.pop(key, None)
-        elif self._opened.get(span_id, key) != key or span_id in self._bases:
-            # A span that was opened in another run has ended only now, and puts back what was active there.
-            self._own.pop(self._opened.get(span_id), None)
+            self._own.pop(inside.key, None)
+        elif self._is_late(span_id, inside):
+            self._own.pop(self._opened.get(span_id or ""), None)
         elif inside is None:
             self.covered._span = span
         else:
-            self._own[key] = span
-            self._opened[span_id] = key
-            if inside.span is not self.covered._span:
+            self._own[inside.key] = span, inside.is_live
+            if span_id is not None:
+                self._opened.setdefault(span_id, inside.key)
+            if inside.is_ours:
                 self._bases[inside.span.span_id] = None
             self._trim()
 
+    def _is_late(self, span_id: str | None, inside: Inside | None) -> bool:
+        """Whether a span that was opened in another run has ended only now, and puts back what was active there."""
+        if span_id is None:
+            return False
+        if span_id in self._bases:
+            return True
+        opened_in = self._opened.get(span_id)
+        if opened_in is None or (inside is not None and opened_in == inside.key):
+            return False
+        closing = self._own.get(opened_in)
+        # Else somebody makes a span of that run the active one here, too.
+        return closing is None or _has_ended(closing[0])
+
     def _trim(self) -> None:
-        """Forget what was kept longest ago."""
+        """Forget what ended runs have left, and the spans that were seen longest ago."""
         with suppress(RuntimeError, StopIteration):  # threads that share the scope trim it, too
-            for kept in (self._own, self._opened, self._bases):
-                while len(kept) > self._MOST:
-                    kept.pop(next(iter(kept)), None)  # type: ignore[call-overload]
+            if len(self._own) > self._MANY:
+                for key in [key for key, (_, is_live) in list(self._own.items()) if not is_live()]:
+                    self._own.pop(key, None)
+            for kept in (self._opened, self._bases):
+                while len(kept) > self._MOST_SEEN:
+                    kept.pop(next(iter(kept)), None)
+
+
+def _has_ended(span: Any) -> bool:
+    """Whether a span has ended. Of a streamed span that cannot be told while it ends."""
+    return getattr(span, "timestamp", True) is not None
 
 
 class Pull:
@@ -186,7 +206,7 @@ class Pull:
     def begin(self) -> None:
         """The source is pulled: what runs next in this context is inside."""
         self._outer = _key(_asked())
-        self._scope = enter(is_root=True)
+        self._scope = enter(id(self), is_root=True)
         self._token = _pulled.set(self)
 
     def pause(self) -> None:
@@ -197,7 +217,7 @@ class Pull:
             with suppress(ValueError):  # closed from another context, which was never inside
                 _pulled.reset(token)
         if scope is not None:
-            leave(scope)
+            leave(scope, id(self))
 
     def end(self) -> None:
         """The stream has ended."""
@@ -221,7 +241,7 @@ def _inside() -> Inside | None:
     inside = _asked()
     pull = _pulled.get()
     if pull is not None and pull.encloses(inside):
-        return Inside(id(pull), pull.span, pull.is_live)
+        return Inside(id(pull), pull.span, True, pull.is_live)
     return inside
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from importlib.abc import MetaPathFinder
@@ -125,32 +126,39 @@ def uninstall() -> None:
 
 
 class _AfterImport(MetaPathFinder):
-    """Replaces the wrappers right after their module is imported, then removes itself."""
+    """Replaces the wrappers right after their module is imported, and removes itself then."""
 
     def __init__(self, follows: Follows) -> None:
         self._follows = follows
+        self._asking = threading.local()
 
     def withdraw(self) -> None:
+        """Find nothing any more."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != _MODULE:
+        """Find the module as the other finders do, and have its wrappers replaced when it is executed."""
+        if fullname != _MODULE or getattr(self._asking, "others", False):
             return None
-        self.withdraw()
-        spec = find_spec(fullname)
+        self._asking.others = True
+        try:
+            spec = find_spec(fullname)
+        finally:
+            self._asking.others = False
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
+            self.withdraw()
             with contained("langgraph"):
                 _replace_wrappers(module, self._follows)
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this loader is used for this module only
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this loader is of this module only
         return spec
 
 
