@@ -23,6 +23,19 @@ OPTIONAL = {"_runs": {"genai_prices"}, "tracking": {"typing_extensions"}}
 FREE = {"cli", "demo", "doctor", "__main__"}
 """Tools for people: they may use any extra."""
 
+PRIVATE = (
+    "sentry_sdk._",
+    "sentry_sdk.ai.monitoring",
+    "sentry_sdk.consts",
+    "sentry_sdk.serializer",
+    "sentry_sdk.tracing_utils",
+    "sentry_sdk.utils",
+    "sentry_sdk.worker",
+    "langchain_core.runnables.config",
+    "langgraph.pregel",
+)
+"""Modules of libraries that are not documented for users. Only our modules called `internals` may import them."""
+
 FINER: dict[str, list[set[str]]] = {
     "_content": [
         {"reading", "media"},
@@ -171,3 +184,11 @@ def test_a_module_imports_only_earlier_groups_of_its_package(package: str) -> No
         for name in imports(path.read_text(encoding="utf-8"), module):
             if own != "__init__" and name.startswith(f"{PACKAGE}.{package}."):
                 assert place[name.rpartition(".")[2]] < place[own], (module, name)
+
+
+def test_private_modules_of_libraries_are_imported_in_one_place() -> None:
+    """What a library does not document may be missing tomorrow; the modules called `internals` guard against that."""
+    for module, path in modules().items():
+        if not module.endswith("internals"):
+            found = set(imports(path.read_text(encoding="utf-8"), module))
+            assert not [name for name in found if name.startswith(PRIVATE)], module
