@@ -133,6 +133,7 @@ async def test_thousands_that_were_given_up_leave_nothing(way: Callable[[Any], A
     """In one task: no deeper scopes, no deeper stack, no live runs and no more objects of ours than after a few."""
     handler: Any = SentryStreamHandler(capture_errors=False)
     counts: list[int] = []
+    before = {*enclosing._runs, *enclosing.started_elsewhere}
     with capture_spans(traces_sample_rate=0.0):
         for number in range(TIMES):
             await give_up(way, {"callbacks": [handler]})
@@ -151,5 +152,4 @@ async def test_thousands_that_were_given_up_leave_nothing(way: Callable[[Any], A
         assert depth < 200
     few, many = counts
     assert many <= few + 20
-    assert enclosing._runs == {}
-    assert enclosing.started_elsewhere == set()
+    assert {*enclosing._runs, *enclosing.started_elsewhere} <= before
