@@ -362,36 +362,6 @@ def batch_in_a_step(work: Work, awork: AWork) -> Any:
 # -- Models and retrievers ---------------------------------------------------------------------------------------------
 
 
-class Working(BaseChatModel):
-    """A chat model that works for its answer."""
-
-    model_name: str = "working"
-    work: Any
-    awork: Any
-
-    @property
-    def _llm_type(self) -> str:
-        return "openai-chat"
-
-    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
-        self.work("work")
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("one two"))])
-
-    async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
-        await self.awork("work")
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("one two"))])
-
-    def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        self.work("work")
-        for text in ("one ", "two"):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
-
-    async def _astream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        await self.awork("work")
-        for text in ("one ", "two"):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
-
-
 class SyncOnly(BaseChatModel):
     """A chat model without async methods, as users write them: LangChain calls it in a thread."""
 
@@ -408,7 +378,23 @@ class SyncOnly(BaseChatModel):
 
     def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         self.work("work")
-        yield ChatGenerationChunk(message=AIMessageChunk(content="one two"))
+        for text in ("one ", "two"):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
+
+
+class Working(SyncOnly):
+    """A chat model that works for its answer, with async methods of its own."""
+
+    awork: Any
+
+    async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        await self.awork("work")
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("one two"))])
+
+    async def _astream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        await self.awork("work")
+        for text in ("one ", "two"):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
 
 
 class Completing(LLM):
