@@ -80,6 +80,20 @@ class Policy:
             return NOTHING
         return cls(client_inputs, client_outputs, redact, limits or NOTHING.limits)
 
+    def and_(self, nearer: Policy) -> Policy:
+        """Return the policy for a run that two handlers see: each of their vetoes holds.
+
+        Args:
+            nearer: The policy of the handler that records the run. Its limits hold.
+        """
+        redacts = tuple(dict.fromkeys(each.redact for each in (self, nearer) if each.redact is not None))
+        return Policy(
+            self.inputs and nearer.inputs,
+            self.outputs and nearer.outputs,
+            redacts[0] if len(redacts) == 1 else _one_after_another(*redacts) if redacts else None,
+            nearer.limits,
+        )
+
     def beside(self, *recorded: str | None, ahead: int = 0) -> Policy:
         """Return the policy for the next attribute of a span, so that all its attributes stay within the span's limit.
 
@@ -122,6 +136,10 @@ class Policy:
             if not isinstance(redacted, str):
                 raise TypeError(f"redact must return a str, not {type(redacted).__name__}")
         return redacted if isinstance(redacted, str) else None
+
+
+def _one_after_another(first: Callable[[str], str], second: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: second(first(text))
 
 
 NOTHING = Policy()

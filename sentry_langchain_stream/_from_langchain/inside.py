@@ -4,6 +4,9 @@ LangChain's context names the run of a chain, a node, a tool or a task around ex
 (langchain-core 1.0 to 1.8). It does not name models and retrievers. But while a method that implements one is on the
 stack, the calling code is inside its run: the run's manager is among the method's variables. Between two chunks of a
 stream the method is not on the stack, and the consumer's code is not inside.
+
+A model or a retriever may hand work to a thread or a task, with a copy of its context but without its stack. That work
+is inside, too, if it runs elsewhere than where the run started, before the run's first chunk.
 """
 
 from __future__ import annotations
@@ -11,14 +14,18 @@ from __future__ import annotations
 import sys
 from contextvars import ContextVar
 from functools import partial
+from threading import get_ident
 from types import CodeType, FrameType
+from typing import NamedTuple
 from uuid import UUID
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.retrievers import BaseRetriever
 
 from .._runs import enclosing
+from .._runs.attributes import membership
 from .._runs.run import Run
+from .._runtime import interpreter
 from .._to_sentry.active_span import Inside
 from . import internals
 
@@ -46,7 +53,16 @@ _METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS
 _MANAGER = "run_manager"
 _MOST_HINTS = 8
 
-_hints: ContextVar[tuple[UUID, ...]] = ContextVar("sentry_langchain_stream_hints", default=())
+
+class _Hint(NamedTuple):
+    """A model or a retriever that has started, and the thread and the task where it did."""
+
+    id: UUID
+    thread: int
+    task: int
+
+
+_hints: ContextVar[tuple[_Hint, ...]] = ContextVar("sentry_langchain_stream_hints", default=())
 """The models and retrievers that have started in this context. If none of them is live, there is none on the stack."""
 
 
@@ -57,22 +73,35 @@ def started(run: Run | None) -> None:
     if run.call is not None and run.call.request.operation == "text_completion":
         enclosing.started_elsewhere.add(run.id)
     hints = _hints.get()
-    live = [each for each in hints if enclosing.get(each) is not None] if hints else []
-    _hints.set((*live[1 - _MOST_HINTS :], run.id))
+    live = [each for each in hints if each.id != run.id and enclosing.get(each.id) is not None] if hints else []
+    _hints.set((*live[1 - _MOST_HINTS :], _Hint(run.id, *_here())))
+
+
+def _here() -> tuple[int, int]:
+    return get_ident(), id(interpreter.current_task())
 
 
 def find() -> Inside | None:
     """Where the calling code is, see `active_span.ask`."""
     run_id = internals.enclosing_run_id()
     run = enclosing.get(run_id) if run_id is not None else None
-    if enclosing.started_elsewhere or any(enclosing.get(each) is not None for each in _hints.get()):
-        leaf = _leaf()
+    hints = _hints.get()
+    if enclosing.started_elsewhere or any(enclosing.get(each.id) is not None for each in hints):
+        leaf = _leaf() or _spawning(hints)
         # If LangChain names another run than where the leaf started, that run has started inside it.
         if leaf is not None and (run is None or run_id == leaf.enclosing_id):
             run = leaf
     if run is None or run.place.anchor is None:
         return None
-    return Inside(run.id, run.place.anchor, run.place.is_ours, partial(_is_live, run))
+    return Inside(
+        run.id,
+        run.place.anchor,
+        run.place.is_ours,
+        partial(_is_live, run),
+        is_call=run.call is not None,
+        nests=run.place.nests,
+        labels=partial(membership, run),
+    )
 
 
 def _is_live(run: Run) -> bool:
@@ -101,6 +130,16 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
         return enclosing.get(run_id)
     if code.co_name in _IMPLEMENTATIONS and isinstance(variables.get("self"), (BaseLanguageModel, BaseRetriever)):
         # It was called without a manager, perhaps in a thread, with a copy of the context in which its run started.
-        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each)) is not None)
+        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each.id)) is not None)
         return next(live, None)
+    return None
+
+
+def _spawning(hints: tuple[_Hint, ...]) -> Run | None:
+    """The innermost model or retriever that has handed the calling code to another thread or task."""
+    here = _here()
+    for each in reversed(hints):
+        run = enclosing.get(each.id)
+        if run is not None and here != (each.thread, each.task) and not (run.call is not None and run.call.streamed):
+            return run
     return None

@@ -18,7 +18,6 @@ from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained, warn_once
-from .._to_sentry.other_integrations import warn_of_rival
 from . import inside, marks, payloads, stream_events
 
 
@@ -70,8 +69,6 @@ class ModelRuns:
             provider = None
             with contained("extract.provider"):
                 provider = payloads.provider(serialized, start.metadata, options)
-                if provider is not None:
-                    warn_of_rival(provider.integration)
             with contained("extract.request"):
                 request = payloads.request(
                     serialized,

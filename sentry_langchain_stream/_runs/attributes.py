@@ -43,6 +43,14 @@ def identity(run: Run) -> Facts:
     yield Fact.FALLBACK, run.fallback
 
 
+def membership(run: Run) -> dict[str, AttributeValue]:
+    """Return what the span of a raw client's call in a run gets: the run's pipeline, agent and conversation."""
+    attributes: dict[str, AttributeValue] = {}
+    facts = ((Fact.PIPELINE, run.pipeline), (Fact.AGENT, run.agent), (Fact.CONVERSATION, run.conversation))
+    spell((each for each in facts), "gen_ai", attributes)
+    return attributes
+
+
 def operation(run: Run, dialect: Dialect) -> Facts:
     """The operation of agents and tools.
 

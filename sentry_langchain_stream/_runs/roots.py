@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import get_ident
+from typing import Any, Protocol
 from weakref import ref
 
 from .._content.policy import Policy
@@ -18,8 +19,12 @@ from .._to_sentry.client import (
 )
 from .._vocabulary import names
 from . import silent_ends
-from .run import Place, Run, Start
+from .run import Keeper, Place, Run, Start
 from .settings import Settings
+
+
+class Kept(Keeper, silent_ends.Followed, Protocol):
+    """The live runs of one handler."""
 
 
 class Roots:
@@ -39,7 +44,19 @@ class Roots:
         self._last_client: Callable[[], object | None] = _no_client
         """A weak reference to the last Sentry client."""
 
-    def parent(self, start: Start, runs: silent_ends.Followed) -> Run | None:
+    def policy(self, client: Any) -> Policy:
+        """Decide what this client and the user's settings allow to be recorded."""
+        settings = self._settings
+        inputs, outputs = allowed_content(client)
+        return Policy.decide(
+            client_inputs=inputs,
+            client_outputs=outputs,
+            include_prompts=settings.include_prompts,
+            redact=settings.redact,
+            limits=settings.limits,
+        )
+
+    def parent(self, start: Start, runs: Kept) -> Run | None:
         """Make the pipeline that becomes the parent of a run. It is a child of the active span if there is one.
 
         Args:
@@ -59,32 +76,24 @@ class Roots:
         backend = choose_backend(client)
         if backend is None:
             return None
-        if self._last_client() is not client:
-            self._prepare(client, runs)
-        settings = self._settings
-        inputs, outputs = allowed_content(client)
-        policy = Policy.decide(
-            client_inputs=inputs,
-            client_outputs=outputs,
-            include_prompts=settings.include_prompts,
-            redact=settings.redact,
-            limits=settings.limits,
-        )
+        self.prepare(client, runs)
         active = backend.current()
         root = Run(
             id=start.id,  # this placeholder is never registered, so it may borrow its child's id
             kind="pipeline",
             pipeline=names.pipeline(
-                configured=settings.pipeline_name,
+                configured=self._settings.pipeline_name,
                 metadata=start.pipeline_name,
                 sentry=sentry_pipeline_name(),
                 run=start.name,
             ),
-            policy=policy,
+            policy=self.policy(client),
+            keeper=runs,
             place=Place(
                 backend=backend,
                 anchor=active,
                 recording=active is None or backend.recording(active),
+                nests=self._settings.nesting,
             ),
             implicit=True,
         )
@@ -95,8 +104,10 @@ class Roots:
             self._batches[together] = start.shared, root
         return root
 
-    def _prepare(self, client: object, runs: silent_ends.Followed) -> None:
-        """Prepare for a client that differs from the last one."""
+    def prepare(self, client: object, runs: Kept) -> None:
+        """Prepare for a client, if it differs from the last one."""
+        if self._last_client() is client:
+            return
         silent_ends.process(runs)
         with contained("start of the senders"):
             start_senders(client, metrics=self._settings.metrics)

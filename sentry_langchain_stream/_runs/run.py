@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from uuid import UUID
 from weakref import ReferenceType
 
@@ -150,6 +150,7 @@ class Place:
         anchor: The parent span for the run's children: its own span, else its parent's, else the one that was active.
         is_ours: Whether the anchor is a span of this package, rather than one of the application's.
         recording: Whether anything of the run is sent. It is `False` if the trace is not sampled.
+        nests: Whether the run's span is the active one for the code inside the run.
         span: The run's own span, if it has one.
     """
 
@@ -157,6 +158,7 @@ class Place:
     anchor: AnySpan | None = None
     is_ours: bool = False
     recording: bool = False
+    nests: bool = True
     span: AnySpan | None = None
 
 
@@ -189,6 +191,31 @@ class Ending:
             del self.failed[next(iter(self.failed))]
 
 
+class Keeper(Protocol):
+    """The live runs of one handler. A run is kept by the handler that is nearest to it, whoever keeps its parent."""
+
+    def open(self, run: Run) -> None:
+        """Open the span of a run, or rename it."""
+
+    def take(self, run: Run) -> bool:
+        """Take a run out of the live runs, which one caller alone can do."""
+
+    def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+        """Close the span of a run that has ended."""
+
+    def end(self, run_id: UUID, outcome: Outcome = ..., *, evicted: str | None = ...) -> None:
+        """End a run and its descendants."""
+
+    def complete(self, pipeline: Run) -> None:
+        """Record that no further call below this implicit pipeline will start."""
+
+    def become_graph(self, run: Run) -> None:
+        """Turn a chain into an agent, because a node has started in it."""
+
+    def hand_over(self, run: Run) -> bool:
+        """Give a run up to another handler, unless it has ended."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Run:
     """A run of LangChain.
@@ -199,6 +226,8 @@ class Run:
         pipeline: The pipeline's name, the same for the whole tree.
         policy: What may be recorded.
         place: Its position in Sentry's trace.
+        keeper: The live runs that it is one of.
+        seen_by: All that have seen its start, if they are several.
         ending: How it ended.
         tree: What it shares with the other runs of its tree.
         parent: Its parent, if that is known.
@@ -229,6 +258,8 @@ class Run:
     pipeline: str
     policy: Policy
     place: Place
+    keeper: Keeper
+    seen_by: tuple[Keeper, ...] = ()
     ending: Ending = field(default_factory=Ending)
     tree: Tree = field(default_factory=Tree)
     parent: Run | None = None

@@ -101,7 +101,7 @@ class RunSpans:
             error: The exception that it failed with.
             evicted: Why this package ended the run, if LangChain did not.
         """
-        self._detach(run)
+        self.detach(run)
         failure = error if outcome == "failed" else None
         first = self._note_ending(run, outcome, failure, evicted)
         if run.call is not None:
@@ -120,7 +120,7 @@ class RunSpans:
                 capture_error(failure, run.place.backend, failed, run.policy)
 
     @staticmethod
-    def _detach(run: Run) -> None:
+    def detach(run: Run) -> None:
         """Remove the callback on the run's task, and restore the span that was active before the run."""
         if run.unwatch is not None:
             run.unwatch()

@@ -72,6 +72,13 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
     return pii, pii
 
 
+def has_data_collection(client: Any) -> bool:
+    """Whether the application set `data_collection`, and allows content of AI calls there."""
+    collection = client.options.get("data_collection")
+    provided = isinstance(collection, Mapping) and bool(collection.get("provided_by_user"))
+    return provided and any(allowed_content(client))
+
+
 def current_scopes() -> Scopes:
     """Return the current scope and the isolation scope. They identify the request."""
     return sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()

@@ -130,7 +130,15 @@ add_global_event_processor = _take(
 )
 event_from_exception = _take("sentry_sdk.utils", "event_from_exception", off="failed runs are not reported as issues")
 
-# -- Sentry's own LangChain and LangGraph integrations (`other_integrations`) ------------------------------------------
+# -- Integrations of client libraries (`model_integrations`) -----------------------------------------------------------
+
+processed_integrations: set[str] | None = _take(
+    "sentry_sdk.integrations",
+    "_processed_integrations",
+    off="`SentryStreamIntegration` may fail to enable the integrations of client libraries",
+)
+
+# -- Sentry's own LangChain integration (`other_integrations`) ---------------------------------------------------------
 
 
 def langchain_handler_class() -> type | None:

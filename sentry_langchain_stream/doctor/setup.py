@@ -5,26 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .._to_sentry.client import allowed_content, choose_backend, current_client, has_tracing
-from .._to_sentry.other_integrations import traces_models
+from .._to_sentry.model_integrations import MODEL_INTEGRATIONS
 from .._to_sentry.span_models import StreamedSpans
-from .._vocabulary.providers import PROVIDERS
 from ..testing.keeper import Keeper
 from .case import Case
 from .findings import Finding, error_text
-
-PACKAGES: dict[str, tuple[str, ...]] = {
-    "openai": ("langchain-openai",),
-    "anthropic": ("langchain-anthropic",),
-    "google_genai": ("langchain-google-genai", "langchain-google-vertexai"),
-    "boto3": ("langchain-aws",),
-    "cohere": ("langchain-cohere",),
-    "huggingface_hub": ("langchain-huggingface",),
-    "litellm": ("langchain-litellm",),
-}
-"""Sentry integration that traces a provider's client library -> LangChain packages that use that library."""
-
-KEPT_OFF = frozenset({"openai", "anthropic", "google_genai"})
-"""The integrations that Sentry's LangchainIntegration keeps off, unless they are passed to `sentry_sdk.init`."""
 
 FOREIGN_TRACERS = (
     "openinference-instrumentation-langchain",
@@ -161,45 +146,22 @@ def integrations(case: Case) -> Finding:
     if not case.client.is_active():
         return _no_client(name)
     active = case.client.integrations
-    rivals = {
-        rival: packages
-        for rival in dict.fromkeys(row.integration for row in PROVIDERS.values() if row.integration in active)
-        if rival is not None
-        and traces_models(rival)
-        and (packages := [each for each in PACKAGES.get(rival, ()) if case.installed(each)])
-    }
-    if rivals:
-        by_choice = sorted(KEPT_OFF & set(rivals))
-        calls = ", ".join(package for packages in rivals.values() for package in packages)
-        found = f"Sentry's own integration ({', '.join(rivals)}) makes a second span of each model call of {calls}"
-        remedy = " ".join(_remedy(rival, active) for rival in rivals)
-        return Finding(name, "fail" if by_choice else "warning", found, remedy)
     tracers = [tracer for tracer in FOREIGN_TRACERS if case.installed(tracer)]
     bridge = sorted({"opentelemetry", "otlp"} & set(active))
     if tracers and bridge:
         found = f"{', '.join(tracers)} may make spans of the same calls, which Sentry's {bridge[0]} integration sends"
         return Finding(name, "warning", found, "Do not instrument LangChain twice. Remove that package.")
+    clients = [each for each in MODEL_INTEGRATIONS if case.client.get_integration(each) is not None]
     also = [
         note
         for note, is_so in (
-            ("LangchainIntegration leaves them to this package", "langchain" in active),
+            (f"calls of raw clients get spans from {', '.join(clients)}", bool(clients)),
             ("SentryStreamIntegration adds a handler to every run", "langchain_stream" in active),
             ("LangSmith's tracer is on too, without a conflict", _langsmith(case)),
         )
         if is_so
     ]
-    return Finding(name, "ok", "; ".join(["nothing else makes spans of model calls", *also]))
-
-
-def _remedy(rival: str, active: object) -> str:
-    names = {"openai": "OpenAI", "anthropic": "Anthropic", "google_genai": "GoogleGenAI", "boto3": "Boto3"}
-    names |= {"cohere": "Cohere", "huggingface_hub": "HuggingfaceHub", "litellm": "LiteLLM"}
-    integration = f"{names.get(rival, rival)}Integration"
-    if rival not in KEPT_OFF:
-        return f"If you call these models, pass disabled_integrations=[{integration}()] to sentry_sdk.init."
-    if "langchain" not in active:  # type: ignore[operator]
-        return f"Leave Sentry's LangchainIntegration enabled. It keeps {integration} off."
-    return f"Do not pass {integration} to sentry_sdk.init."
+    return Finding(name, "ok", "; ".join(["each model call gets one span", *also]))
 
 
 def _langsmith(case: Case) -> bool:

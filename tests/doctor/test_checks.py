@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from sentry_sdk.integrations import Integration
 
 from sentry_langchain_stream import SentryStreamIntegration
 from sentry_langchain_stream._runtime.containment import logger
-from sentry_langchain_stream._to_sentry.other_integrations import traces_models
 from sentry_langchain_stream._vocabulary.keys import Fact
 from sentry_langchain_stream.doctor import command, environment, probe, received, setup
 from sentry_langchain_stream.doctor.case import Case
@@ -259,27 +257,12 @@ def test_data_collection_is_told(options: dict[str, Any], level: str, told: str)
     assert (finding.level, told in finding.found) == (level, True), finding
 
 
-BEDROCK = pytest.mark.skipif(
-    not traces_models("boto3"), reason=f"sentry-sdk {sentry_sdk.VERSION} makes no AI spans of boto3's calls"
-)
-
-
 @pytest.mark.parametrize(
     ("active", "packages", "level", "told"),
     [
-        ("langchain boto3", "langchain-openai", "ok", "LangchainIntegration leaves them to this package"),
-        ("", "langchain-openai", "ok", "nothing else makes spans of model calls None"),
-        ("langchain openai", "", "ok", "nothing else"),
-        ("langchain openai", "langchain-openai", "fail", "Do not pass OpenAIIntegration"),
-        ("openai", "langchain-openai", "fail", "Leave Sentry's LangchainIntegration enabled"),
-        pytest.param(
-            "langchain boto3", "langchain-aws", "warning", "disabled_integrations=[Boto3Integration()]", marks=BEDROCK
-        ),
-        pytest.param(
-            "langchain boto3 openai", "langchain-aws langchain-openai", "fail", "openai, boto3", marks=BEDROCK
-        ),
-        ("langchain", "langchain-aws", "ok", "nothing else"),
-        ("langchain", "openinference-instrumentation-langchain", "ok", "nothing else"),
+        ("langchain", "langchain-openai", "ok", "each model call gets one span None"),
+        ("langchain openai boto3", "langchain-openai langchain-aws", "ok", "raw clients get spans from boto3, openai"),
+        ("langchain", "openinference-instrumentation-langchain", "ok", "each model call gets one span"),
         (
             "opentelemetry",
             "openinference-instrumentation-langchain",
@@ -288,27 +271,15 @@ BEDROCK = pytest.mark.skipif(
         ),
     ],
 )
-@needs("langchain_openai", "langchain_aws")
-def test_rivals_are_named(monkeypatch: pytest.MonkeyPatch, active: str, packages: str, level: str, told: str) -> None:
-    """Who else makes a span of a model call matters where the LangChain package that it would trace is installed."""
+def test_what_else_makes_spans_is_named(
+    monkeypatch: pytest.MonkeyPatch, active: str, packages: str, level: str, told: str
+) -> None:
+    """Sentry's integrations of client libraries are no conflict; a tracer whose spans Sentry sends is one."""
     with application(integrations=[OpenTelemetry()]):
         pass  # from now on everything is set up, and the SDK goes by this set alone
     monkeypatch.setattr(integrations, "_installed_integrations", set(active.split()))
     finding = found(setup.integrations, packages=packages.split(), integrations=[OpenTelemetry()])
     assert (finding.level, told in f"{finding.found} {finding.remedy}") == (level, True), finding
-
-
-def test_an_integration_that_makes_no_ai_spans_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of boto3 makes some with newer SDKs only; before, it is neither warned of nor found by the doctor."""
-    folder = Path(sentry_sdk.__file__).parent / "integrations"
-    sources = [*folder.glob("boto3.py"), *folder.glob("boto3/**/*.py")]
-    assert traces_models("boto3") == any("gen_ai" in source.read_text(encoding="utf-8").lower() for source in sources)
-    monkeypatch.setattr(setup, "traces_models", lambda integration: integration != "boto3")
-    with application(integrations=[OpenTelemetry()]):
-        pass
-    monkeypatch.setattr(integrations, "_installed_integrations", {"langchain", "boto3"})
-    finding = found(setup.integrations, packages=["langchain-aws"], integrations=[OpenTelemetry()])
-    assert finding.level == "ok", finding
 
 
 def test_an_integration_of_ours_is_no_rival() -> None:

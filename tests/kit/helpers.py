@@ -12,7 +12,9 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
+from sentry_langchain_stream._runs.live_runs import LiveRuns
 from sentry_langchain_stream._runs.run import Agent, Ending, Place, Retrieval, Run, RunKind, ToolCall
+from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans
 from tests.kit import HANG
@@ -179,6 +181,7 @@ def run_of(call: Call | None = None, kind: RunKind | None = None, **fields: Any)
         pipeline="support-bot",
         policy=Policy(inputs=True, outputs=True),
         place=Place(backend=NoSpans()),
+        keeper=LiveRuns(Settings(), float),
         ending=ending,
         call=call,
         **fields,

@@ -1,0 +1,53 @@
+"""Which calls a handler of ours follows, for which Sentry's own integrations are to be silent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+from .._to_sentry import active_span, model_integrations, other_integrations
+from . import internals
+
+_GRAPH_CALLS = frozenset({"new_invoke", "new_ainvoke"})
+"""The functions of LanggraphIntegration that call a graph (sentry-sdk 2.44 to 2.75)."""
+
+_handler_class: type = type(None)
+
+
+def silence_integrations(handler_class: type) -> None:
+    """Keep Sentry's integrations silent in the calls that a handler of this class follows.
+
+    Called once, when the module of our handler is imported: before any graph is called, and for every method that was
+    bound before. `other_integrations.uninstall` undoes it.
+    """
+    global _handler_class
+    _handler_class = handler_class
+    model_integrations.silence_during(active_span.is_calling)
+    other_integrations.silence("langgraph", _is_followed_graph)
+    other_integrations.install()
+
+
+def _is_followed_graph(frame: FrameType) -> bool:
+    """Whether LanggraphIntegration asks because a graph is called that we follow.
+
+    Its span would be the agent's second one, with messages that did not pass the user's `redact`.
+    """
+    if frame.f_code.co_name not in _GRAPH_CALLS:
+        return False
+    called = frame.f_locals
+    args, kwargs = called.get("args", ()), called.get("kwargs", {})
+    config = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else None
+    return follows(called.get("self"), config)
+
+
+def follows(runnable: Any, config: Any) -> bool:
+    """Whether a `SentryStreamHandler` will follow a call of this runnable. The config may be `None`."""
+    if other_integrations.has_integration():
+        return True
+    for source in (config, getattr(runnable, "config", None), internals.enclosing_config()):
+        callbacks = source.get("callbacks") if isinstance(source, Mapping) else None
+        if callbacks is not None:
+            handlers = callbacks if isinstance(callbacks, list) else callbacks.handlers
+            return any(isinstance(each, _handler_class) for each in handlers)
+    return False
