@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 from .._to_sentry import active_span, model_integrations, other_integrations
-from . import internals
+from . import inside, internals
 
 _GRAPH_CALLS = frozenset({"new_invoke", "new_ainvoke"})
 """The functions of LanggraphIntegration that call a graph (sentry-sdk 2.44 to 2.75)."""
@@ -23,7 +23,7 @@ def silence_integrations(handler_class: type) -> None:
     """
     global _handler_class
     _handler_class = handler_class
-    model_integrations.silence_during(active_span.is_calling)
+    model_integrations.silence_during(lambda: active_span.is_calling() or inside.is_handed_over())
     other_integrations.silence("langgraph", _is_followed_graph)
     other_integrations.install()
 

@@ -4,9 +4,6 @@ LangChain's context names the run of a chain, a node, a tool or a task around ex
 (langchain-core 1.0 to 1.8). It does not name models and retrievers. But while a method that implements one is on the
 stack, the calling code is inside its run: the run's manager is among the method's variables. Between two chunks of a
 stream the method is not on the stack, and the consumer's code is not inside.
-
-A model or a retriever may hand work to a thread or a task, with a copy of its context but without its stack. That work
-is inside, too, if it runs elsewhere than where the run started, before the run's first chunk.
 """
 
 from __future__ import annotations
@@ -87,7 +84,7 @@ def find() -> Inside | None:
     run = enclosing.get(run_id) if run_id is not None else None
     hints = _hints.get()
     if enclosing.started_elsewhere or any(enclosing.get(each.id) is not None for each in hints):
-        leaf = _leaf() or _spawning(hints)
+        leaf = _leaf()
         # If LangChain names another run than where the leaf started, that run has started inside it.
         if leaf is not None and (run is None or run_id == leaf.enclosing_id):
             run = leaf
@@ -135,11 +132,15 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
     return None
 
 
-def _spawning(hints: tuple[_Hint, ...]) -> Run | None:
-    """The innermost model or retriever that has handed the calling code to another thread or task."""
+def is_handed_over() -> bool:
+    """Whether a model may have handed the calling code to another thread or task, with its context but not its stack.
+
+    It may if the code runs elsewhere than where the model's run started, and before the run's first chunk. It may also
+    run after a call that was given up, until that is noticed. So this is no answer to which span is active.
+    """
     here = _here()
-    for each in reversed(hints):
+    for each in _hints.get():
         run = enclosing.get(each.id)
-        if run is not None and here != (each.thread, each.task) and not (run.call is not None and run.call.streamed):
-            return run
-    return None
+        if run is not None and run.call is not None and not run.call.streamed and here != (each.thread, each.task):
+            return True
+    return False
