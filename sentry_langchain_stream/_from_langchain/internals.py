@@ -64,6 +64,17 @@ def enclosing_run_id() -> UUID | None:
     return parent if isinstance(parent, UUID) else None
 
 
+def is_traceable(run_id: UUID) -> bool:
+    """Whether a run is no run of LangChain, but a function with LangSmith's `@traceable` that encloses this code.
+
+    LangChain takes the run that LangSmith's context names for the parent of a run that starts there. Within LangChain's
+    own runs LangSmith's context names them, so ask about a parent only if it is not the enclosing run.
+    """
+    helpers = sys.modules.get("langsmith.run_helpers")  # LangChain imports it before any run starts
+    current = getattr(helpers, "get_current_run_tree", None)  # public, in the documentation of LangSmith
+    return _enclosing_config is not None and current is not None and getattr(current(), "id", None) == run_id
+
+
 _START_CODES = frozenset(map(id, (_start_code, *_start_code.co_consts))) if _start_code is not None else frozenset()
 """The identities of that code and of the comprehensions in it: LangChain asks for each token, so this is quick."""
 

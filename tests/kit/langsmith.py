@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from langchain_core.tracers.context import tracing_v2_enabled
 from langsmith import Client, tracing_context
 
 
@@ -28,5 +29,6 @@ class Offline(Client):
 def langsmith(*, tracing: bool) -> Iterator[Offline]:
     """LangSmith's tracing on or off, for LangChain's runs and for functions with `@traceable`."""
     client = Offline()
-    with tracing_context(enabled=tracing, client=client):
+    tracer = tracing_v2_enabled(client=client) if tracing else nullcontext()
+    with tracing_context(enabled=tracing, client=client), tracer:
         yield client
