@@ -108,6 +108,9 @@ PLACES: list[Callable[[App, Any], Any]] = [
     in_none,
 ]
 
+ASYNC_CALLS = (in_async_function, in_another, in_none)
+"""Where the chain is called with `ainvoke`."""
+
 places = pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
 switched = pytest.mark.parametrize("tracing", [True, False], ids=["tracing", "not tracing"])
 shapes = pytest.mark.parametrize("shape", WIRE_SHAPES)
@@ -134,6 +137,7 @@ async def test_a_chain_that_fails_is_one_issue(shape: str, tracing: bool, place:
 @places
 @switched
 @shapes
+@needs_async_context(lambda place: place in ASYNC_CALLS)
 async def test_a_failure_that_a_fallback_recovers_from_is_no_issue(
     shape: str, tracing: bool, place: Callable[[App, Any], Any]
 ) -> None:
@@ -149,7 +153,7 @@ async def test_a_failure_that_a_fallback_recovers_from_is_no_issue(
 @places
 @switched
 @shapes
-@needs_async_context(lambda place, tracing: not tracing and "async" in place.__name__)
+@needs_async_context(lambda place: place in ASYNC_CALLS)
 async def test_a_handler_on_the_model_alone_files_none(
     shape: str, tracing: bool, place: Callable[[App, Any], Any]
 ) -> None:
