@@ -34,4 +34,7 @@ class Engine:
         kind: RunKind, id: UUID, parent_id: UUID | None, metadata: Mapping[str, Any] | None, kwargs: Mapping[str, Any]
     ) -> Start:
         """Read the start event of a run, see `marks.read_start`."""
-        return marks.read_start(kind, id, parent_id, metadata, kwargs, enclosing_id=internals.enclosing_run_id())
+        enclosing_id = internals.enclosing_run_id()
+        if parent_id is not None and parent_id != enclosing_id and internals.is_traceable(parent_id):
+            parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
+        return marks.read_start(kind, id, parent_id, metadata, kwargs, enclosing_id=enclosing_id)

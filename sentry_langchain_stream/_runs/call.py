@@ -34,6 +34,10 @@ class Request(NamedTuple):
     estimated_input: int | None = None
     """Estimated tokens of the prompt, used if the provider reports none."""
 
+    def with_model(self, model: str) -> Request:
+        """Return the same request with this model."""
+        return self._replace(model=model)
+
     def with_messages(self, messages: str) -> Request:
         """Return the same request with these messages."""
         return self._replace(messages=messages)

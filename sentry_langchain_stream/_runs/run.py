@@ -44,7 +44,7 @@ class Start:
 
     Args:
         id: The run's id.
-        parent_id: The id of its parent, which may be a run that this handler never saw.
+        parent_id: The id of its parent among LangChain's runs, which may be a run that this handler never saw.
         kind: The kind of the run.
         name: The run's name.
         tags: Its tags, including LangChain's own.

@@ -106,6 +106,7 @@ class RunSpans:
         first = self._note_ending(run, outcome, failure, evicted)
         if run.call is not None:
             self._complete_call(run, run.call)
+            self._name_model(run, run.call)
             self._price(run, run.call)
             self._add_to_agents(run, run.call)
         self._finish_span(run)
@@ -147,6 +148,13 @@ class RunSpans:
         if call.response.messages is None and call.text is not None and (arrived := call.text.text()):
             with contained("partial answer"):
                 call.response = call.response.with_messages(_partial(call.request, arrived, run.policy))
+
+    def _name_model(self, run: Run, call: Call) -> None:
+        """If the request names no model, take the one that answered, and name the span after it."""
+        if call.request.model is None and call.response.model is not None:
+            call.request = call.request.with_model(call.response.model)
+            if run.place.span is not None:
+                self.open(run)  # which renames the span
 
     def _price(self, run: Run, call: Call) -> None:
         if run.place.span is not None and self._prices is not None:
