@@ -98,6 +98,7 @@ class Roots:
             implicit=True,
         )
         root.tree.scopes = current_scopes()
+        root.tree.outside = backend.outside()
         root.tree.touched = self._now()  # before another thread sees the run and checks whether it is idle
         if start.batch_size > 1:
             root.tree.batch = together

@@ -130,12 +130,14 @@ class Tree:
 
     Args:
         scopes: The Sentry scopes in which the tree started. They belong to its request, wherever the tree ends.
+        outside: What the tree's issues are linked to if its runs have no spans: a span of another library.
         touched: When a run of the tree last started or ended.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
     """
 
     scopes: Scopes | None = None
+    outside: AnySpan | None = None
     touched: float = 0.0
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)

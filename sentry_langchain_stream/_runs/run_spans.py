@@ -117,7 +117,7 @@ class RunSpans:
                 record_call(run, run.call)
         if failure is not None and run.reports and self._settings.capture_errors:
             with contained("capture_errors"):
-                failed = run.ending.failed.get(first, run.place.span)
+                failed = run.ending.failed.get(first, run.place.span) or run.tree.outside
                 capture_error(failure, run.place.backend, failed, run.policy)
 
     @staticmethod

@@ -9,6 +9,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
+from .._runtime.containment import warn_once
 from . import internals
 from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
 
@@ -32,8 +33,36 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
     options = client.options
     if not has_tracing(options):
         return _NO_SPANS
+    if (instrumenter := other_instrumenter(options)) is not None:
+        warn_once(
+            "instrumenter",
+            "Sentry's client has instrumenter=%r, with which the SDK makes no spans but those of OpenTelemetry, so "
+            "runs have no spans in Sentry. Use OTLPIntegration instead; `python -m sentry_langchain_stream doctor` "
+            "says how.",
+            instrumenter,
+        )
+        return _NO_SPANS
+    return _STREAMED_SPANS if _streams(options) else _TRANSACTION_SPANS
+
+
+def makes_spans(client: Any) -> bool:
+    """Whether runs get spans with this client, unless they are not sampled."""
+    options = client.options
+    return client.is_active() and has_tracing(options) and other_instrumenter(options) is None
+
+
+def other_instrumenter(options: Mapping[str, Any]) -> str | None:
+    """The `instrumenter`, if it is not Sentry's own and makes the SDK refuse every span of ours.
+
+    With it the SDK returns spans that are never sent (sentry-sdk 2.44 to 2.75). Streamed spans it ignores.
+    """
+    instrumenter = options.get("instrumenter") or "sentry"
+    return None if instrumenter == "sentry" or _streams(options) else str(instrumenter)
+
+
+def _streams(options: Mapping[str, Any]) -> bool:
     lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
-    return _STREAMED_SPANS if CAN_STREAM and lifecycle == "stream" else _TRANSACTION_SPANS
+    return CAN_STREAM and lifecycle == "stream"
 
 
 def has_tracing(options: Mapping[str, Any]) -> bool:

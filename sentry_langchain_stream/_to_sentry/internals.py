@@ -98,12 +98,18 @@ def is_flushing(client: Any) -> bool:
     return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in queues if queue is not None)
 
 
-# -- Traces that a root may join (`span_models`) -----------------------------------------------------------------------
+# -- Traces that a root may join (`joining`) ---------------------------------------------------------------------------
 
 _OFF = "root spans start traces of their own, also where an incoming trace could be continued"
 
 get_propagation_context = _take("sentry_sdk.scope", "Scope.get_active_propagation_context", off=_OFF)
 Baggage = _take("sentry_sdk.tracing_utils", "Baggage", off=_OFF)
+get_external_propagation_context = _take(
+    "sentry_sdk.scope",
+    "get_external_propagation_context",
+    off="with OTLPIntegration, root spans are sampled by Sentry's own rate, not as the span of OpenTelemetry",
+)
+"""The ids of the trace and of the span that an integration, such as `OTLPIntegration`, links the SDK's events to."""
 
 # -- Scopes (`client`, `active_span`) ----------------------------------------------------------------------------------
 

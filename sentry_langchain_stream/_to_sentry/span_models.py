@@ -10,7 +10,7 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 
 from .._vocabulary.keys import AttributeValue
-from . import internals
+from . import joining
 from .plain_spans import prepared
 
 try:  # sentry-sdk >= 2.55
@@ -60,6 +60,9 @@ class SpanBackend(Protocol[S]):
     def finish(self, span: S, attributes: dict[str, AttributeValue], status: Status) -> None:
         """Set the attributes and the status, and end the span now, even if setting them fails."""
 
+    def outside(self) -> AnySpan | None:
+        """Return what the issues of a root that starts now are linked to where its runs have no spans."""
+
     def link(self, scope: Scope, span: S) -> None:
         """Link events that are captured with this scope to this span."""
 
@@ -94,19 +97,10 @@ class TransactionSpans:
                 )
             )
         scope = sentry_sdk.get_current_scope()
-        context = _propagation_context(scope)
-        if context is None or _wants_its_own_trace(context):
+        trace = joining.joined(scope)
+        if trace is None:
             return _with_ids(sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN))
-        transaction = Transaction(
-            op=op,
-            name=name,
-            origin=ORIGIN,
-            scope=scope,
-            trace_id=context.trace_id,
-            parent_span_id=context.parent_span_id,
-            parent_sampled=context.parent_sampled,
-            baggage=_baggage(context),
-        )
+        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **trace._asdict())
         return _with_ids(sentry_sdk.start_transaction(transaction))
 
     def recording(self, span: Span) -> bool:
@@ -129,6 +123,9 @@ class TransactionSpans:
                 span.finish()
             elif transaction.sampled:
                 self._finish_late(span, transaction)
+
+    def outside(self) -> None:
+        return None
 
     def link(self, scope: Scope, span: Span) -> None:
         scope.span = span
@@ -190,9 +187,10 @@ class StreamedSpans:
             return _with_ids(traces.start_span(name, attributes=attributes, parent_span=parent, active=False))
         # An unsampled root makes itself current even with `active=False`. A new scope limits that to this block.
         with sentry_sdk.new_scope() as scope:
-            context = _propagation_context(scope)
-            if context is None or self._is_crowded(context) or _wants_its_own_trace(context):
-                scope.set_new_propagation_context()
+            if not joining.join(scope):
+                context = joining.propagation_context(scope)
+                if context is None or self._is_crowded(context) or joining.wants_its_own_trace(context):
+                    scope.set_new_propagation_context()
             return _with_ids(traces.start_span(name, attributes=attributes, parent_span=None, active=False))
 
     def recording(self, span: Any) -> bool:
@@ -210,6 +208,9 @@ class StreamedSpans:
         finally:
             span.end()
 
+    def outside(self) -> None:
+        return None
+
     def link(self, scope: Scope, span: Any) -> None:
         scope.streamed_span = span
 
@@ -226,7 +227,7 @@ class StreamedSpans:
 
 
 class NoSpans:
-    """Tracing is off: runs are followed only for their errors and metrics."""
+    """Tracing is off, or not Sentry's: runs are followed only for their errors and metrics."""
 
     queues = False
 
@@ -245,8 +246,12 @@ class NoSpans:
     def finish(self, span: None, attributes: dict[str, AttributeValue], status: Status) -> None:
         return None
 
-    def link(self, scope: Scope, span: None) -> None:
-        return None
+    def outside(self) -> joining.OtherSpan | None:
+        return joining.other_span(joining.propagation_context(sentry_sdk.get_current_scope()))
+
+    def link(self, scope: Scope, span: AnySpan) -> None:
+        """Link events to a span of OpenTelemetry, also where the SDK would not, or no longer finds it."""
+        scope.set_context("trace", {"trace_id": span.trace_id, "span_id": span.span_id})
 
 
 def _with_ids(span: S) -> S:
@@ -257,34 +262,3 @@ def _with_ids(span: S) -> S:
     made: Any = span
     _ = made.trace_id, made.span_id
     return span
-
-
-def _wants_its_own_trace(context: Any) -> bool:
-    """Whether a root gets a new trace rather than the current one.
-
-    An incoming trace is always continued. The process's own trace is continued if everything is sampled. If only a part
-    is sampled, each root gets a new trace: the SDK samples by trace, so otherwise one sampling decision would apply to
-    all the runs of a script or a worker.
-    """
-    options = sentry_sdk.get_client().options
-    everything = options.get("traces_sample_rate") == 1.0 and options.get("traces_sampler") is None
-    return context.parent_span_id is None and not everything
-
-
-def _propagation_context(scope: Scope) -> Any | None:
-    """Return the propagation context of the current trace, if the SDK provides access to it."""
-    if internals.get_propagation_context is None:
-        return None
-    context = internals.get_propagation_context(scope)
-    if context is None:  # in older SDK versions there is none after the isolation scope was cleared
-        sentry_sdk.get_isolation_scope().set_new_propagation_context()
-        context = internals.get_propagation_context(scope)
-    return context
-
-
-def _baggage(context: Any) -> Any | None:
-    """Return the baggage of an incoming trace."""
-    if hasattr(context, "baggage"):
-        return context.baggage
-    incoming = context.dynamic_sampling_context  # sentry-sdk < 2.50
-    return internals.Baggage(dict(incoming), mutable=False) if incoming and internals.Baggage else None

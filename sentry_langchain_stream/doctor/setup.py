@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .._to_sentry.client import allowed_content, choose_backend, current_client, has_tracing
+from .._to_sentry.client import allowed_content, choose_backend, current_client, has_tracing, other_instrumenter
 from .._to_sentry.model_integrations import MODEL_INTEGRATIONS
 from .._to_sentry.span_models import StreamedSpans
 from ..testing.keeper import Keeper
+from . import opentelemetry
 from .case import Case
 from .findings import Finding, error_text
 
@@ -59,22 +60,28 @@ def sampling(case: Case) -> Finding:
         return _no_client(name)
     options = case.client.options
     remedy = "Pass traces_sample_rate=1.0, or a lower rate above 0, to sentry_sdk.init."
+    otlp = opentelemetry.sends_spans(case.client)
     if not has_tracing(options):
         why = (
             "enable_tracing is False"
             if options.get("enable_tracing") is False
             else "there is neither a traces_sample_rate nor a traces_sampler"
         )
+        if otlp:
+            why = f"{why}, and OTLPIntegration sends the spans of OpenTelemetry only"
         return Finding(name, "fail", f"tracing is off: {why}", remedy)
     if callable(options.get("traces_sampler")):
         return _sampler(name, case)
     rate = options.get("traces_sample_rate")
     if not _is_rate(rate):
         return Finding(name, "fail", f"traces_sample_rate is {rate!r}, so the SDK records nothing", remedy)
+    if not rate and otlp:
+        return Finding(name, "ok", "only runs inside a sampled span of OpenTelemetry are recorded")
     if not rate:
         found = "traces_sample_rate is 0, so only traces that continue a sampled one are recorded"
         return Finding(name, "fail", found, remedy)
-    return Finding(name, "ok", _share(float(rate)))
+    inside = "; runs inside a span of OpenTelemetry are recorded if it is" if otlp else ""
+    return Finding(name, "ok", f"{_share(float(rate))}{inside}")
 
 
 def _is_rate(value: object) -> bool:
@@ -113,13 +120,9 @@ def tracing_mode(case: Case) -> Finding:
     if not case.client.is_active():
         return _no_client(name)
     options = case.client.options
-    if options.get("instrumenter", "sentry") != "sentry":
-        return Finding(
-            name,
-            "fail",
-            f"the instrumenter is {options['instrumenter']!r}, so Sentry's own span API makes no spans",
-            "Remove instrumenter=... from sentry_sdk.init.",
-        )
+    if (instrumenter := other_instrumenter(options)) is not None:
+        found = f"the instrumenter is {instrumenter!r}, so Sentry's own span API makes no spans"
+        return Finding(name, "fail", found, opentelemetry.LEAVE_INSTRUMENTER)
     if isinstance(choose_backend(current_client()), StreamedSpans):
         if options.get("before_send_transaction") is not None:
             return Finding(
@@ -151,6 +154,12 @@ def integrations(case: Case) -> Finding:
     if tracers and bridge:
         found = f"{', '.join(tracers)} may make spans of the same calls, which Sentry's {bridge[0]} integration sends"
         return Finding(name, "warning", found, "Do not instrument LangChain twice. Remove that package.")
+    if frameworks := opentelemetry.frameworks(case):
+        found = (
+            f"Sentry's own integration ({', '.join(frameworks)}) starts a trace for each request that it sees, so runs "
+            "in it are not in OpenTelemetry's trace"
+        )
+        return Finding(name, "warning", found, "Pass each to sentry_sdk.init with http_methods_to_capture=().")
     clients = [each for each in MODEL_INTEGRATIONS if case.client.get_integration(each) is not None]
     also = [
         note

@@ -21,7 +21,7 @@ from sentry_langchain_stream.doctor import command, environment, probe, received
 from sentry_langchain_stream.doctor.case import Case
 from sentry_langchain_stream.doctor.command import Check
 from sentry_langchain_stream.doctor.findings import Finding
-from tests.kit import HANG, REPOSITORY
+from tests.kit import HANG, REPOSITORY, opentelemetry
 from tests.kit.absent import needs
 from tests.kit.sentry_server import VARIABLES, application, kept_client, playing_sentry
 from tests.kit.wire import WIRE_SHAPES, active_span, content_allowed
@@ -221,6 +221,54 @@ def test_the_tracing_mode_is_told(options: dict[str, Any], level: str, told: str
     """Each wire shape is named; what does not go with it is a warning, and another instrumenter a failure."""
     finding = found(setup.tracing_mode, **options)
     assert (finding.level, told in finding.found) == (level, True), finding
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_another_instrumenter_is_no_matter_to_streamed_spans_only(shape: str, caplog: pytest.LogCaptureFixture) -> None:
+    """With transactions the remedy is Sentry's OTLPIntegration, and the probe does not run, as it has no spans."""
+    with application(**WIRE_SHAPES[shape], instrumenter="otel") as client:
+        case = Case(client, command._probe(client))
+        mode, probed = setup.tracing_mode(case), received.probe(case)
+    if shape == "stream":
+        assert (mode.level, probed.level) == ("ok", "ok")
+    else:
+        assert (mode.level, probed.level) == ("fail", "fail")
+        assert "OTLPIntegration()" in str(mode.remedy)
+        assert "Sentry makes no spans" in probed.found
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("rate", "level", "told"),
+    [
+        (None, "fail", "OTLPIntegration sends the spans of OpenTelemetry only"),
+        (0.0, "ok", "only runs inside a sampled span of OpenTelemetry"),
+        (0.25, "ok", "25 % of the traces are recorded; runs inside a span of OpenTelemetry are recorded if it is"),
+    ],
+)
+def test_sampling_knows_of_otlp(rate: float | None, level: str, told: str) -> None:
+    """Sentry's docs leave out the rate with OTLPIntegration, but without one no span of ours is sent."""
+    with opentelemetry.clean():
+        finding = found(setup.sampling, **opentelemetry.options(opentelemetry.OTLP), traces_sample_rate=rate)
+    assert (finding.level, told in finding.found) == (level, True), finding
+
+
+@pytest.mark.parametrize(
+    ("rate", "methods", "level"), [(1.0, ("GET",), "warning"), (1.0, (), "ok"), (None, ("GET",), "ok")]
+)
+@needs("starlette")
+def test_frameworks_that_keep_runs_out_of_opentelemetrys_trace_are_named(
+    rate: float | None, methods: tuple[str, ...], level: str
+) -> None:
+    """With OTLPIntegration and tracing, a request has two traces if Sentry's integration makes a span of it too."""
+    from sentry_sdk.integrations.starlette import StarletteIntegration
+
+    with opentelemetry.clean():
+        options = opentelemetry.options(opentelemetry.OTLP)
+        options["integrations"].append(StarletteIntegration(http_methods_to_capture=methods))
+        options |= {"auto_enabling_integrations": False, "traces_sample_rate": rate}
+        finding = found(setup.integrations, packages=[], **options)
+    assert (finding.level, "starlette" in finding.found) == (level, level == "warning"), finding
 
 
 def no_messages(event: Any, hint: Any) -> Any:

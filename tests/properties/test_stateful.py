@@ -197,6 +197,9 @@ class FakeSpans:
         self.check("finish")
         span.attributes, span.status = dict(attributes), status
 
+    def outside(self) -> None:
+        return None
+
     def link(self, scope: Scope, span: FakeSpan) -> None:
         raise NotImplementedError
 
