@@ -36,10 +36,10 @@ optional_texts = st.one_of(st.none(), st.text(max_size=8))
 # -- Names -----------------------------------------------------------------------------------------------------
 
 
-@given(values(), st.lists(values(leaves=3), max_size=2))
-def test_whatever_tells_a_provider_it_has_a_name_and_a_platform(told: Any, hints: list[Any]) -> None:
+@given(values(), optional_texts, values(leaves=3))
+def test_whatever_tells_a_provider_it_has_a_name_and_a_platform(told: Any, path: str | None, kind: Any) -> None:
     """Of anything at all there is a provider with a name, or none; what states one has one."""
-    found = providers.find(told, *hints)
+    found = providers.find(told, path, kind)
     assert providers.platform_of(found) in get_args(Platform)
     if found is not None:
         assert found.name
