@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
 from langchain_core.callbacks import BaseCallbackManager, manager
 from sentry_sdk.integrations import DidNotEnable, Integration
 
 from ._from_langchain import internals as langchain_internals
+from ._from_langchain import text_models
 from ._runtime.containment import contained
 from ._to_sentry import client as sentry_client
 from ._to_sentry import model_integrations, other_integrations
 from ._to_sentry.other_integrations import INTEGRATION, is_sentrys_handler
 from .handler import SentryStreamHandler
+
+if TYPE_CHECKING:
+    from ._runs.live_runs import LiveRuns
 
 
 class SentryStreamIntegration(Integration):
@@ -69,7 +73,14 @@ def _decide(client: Any, identifier: str, found: Any) -> Any:
     return model_integrations.of_client(client, identifier, found, own)
 
 
+def _runs_outside() -> LiveRuns | None:
+    """The live runs for calls of embedding models and rerankers that no run encloses, see `text_models.outside`."""
+    integration = sentry_sdk.get_client().get_integration(SentryStreamIntegration)
+    return integration.handler._runs if integration is not None else None
+
+
 other_integrations.decide(_decide)
+text_models.outside(_runs_outside)
 
 
 def _with_handler(configure: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,8 +18,8 @@ MARK = 140
 
 def json_list(
     items: Sequence[T],
-    entry: Callable[[T, Budget], dict[str, Any]],
-    mark: Callable[[Sequence[T]], dict[str, Any]],
+    entry: Callable[[T, Budget], dict[str, Any] | str],
+    mark: Callable[[Sequence[T]], dict[str, Any] | str],
     policy: Policy,
     *,
     latest_first: bool = False,

@@ -61,6 +61,18 @@ def prompt_messages(prompts: Sequence[str], policy: Policy) -> str:
     )
 
 
+def embedded_texts(texts: Sequence[str], policy: Policy) -> str | None:
+    """Return the texts that are to be embedded as a JSON list of strings. `None` if inputs may not be recorded."""
+    if not policy.inputs:
+        return None
+    return json_list(
+        texts,
+        lambda text, budget: budget.text(text) or "",
+        lambda missing: f"[... {len(missing)} texts cut ...]",
+        policy,
+    )
+
+
 def output_messages(answers: Iterable[tuple[Any, str | None]], policy: Policy) -> str:
     """Return the answers of a model as JSON.
 

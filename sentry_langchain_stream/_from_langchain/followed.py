@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
 from .._to_sentry import active_span, model_integrations, other_integrations
-from . import inside, internals
+from . import inside, internals, text_models
 
 _GRAPH_CALLS = frozenset({"new_invoke", "new_ainvoke"})
 """The functions of LanggraphIntegration that call a graph (sentry-sdk 2.44 to 2.75)."""
@@ -25,6 +25,8 @@ def silence_integrations(handler_class: type) -> None:
     _handler_class = handler_class
     model_integrations.silence_during(lambda: active_span.is_calling() or inside.is_handed_over())
     other_integrations.silence("langgraph", _is_followed_graph)
+    other_integrations.silence("langchain", _is_followed_call)
+    other_integrations.also(text_models.install, text_models.uninstall)
     other_integrations.install()
 
 
@@ -39,6 +41,23 @@ def _is_followed_graph(frame: FrameType) -> bool:
     args, kwargs = called.get("args", ()), called.get("kwargs", {})
     config = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else None
     return follows(called.get("self"), config)
+
+
+_CALLS: Mapping[str, Callable[[FrameType], bool]] = {
+    "new_embedding_method": text_models.is_followed,
+    "new_async_embedding_method": text_models.is_followed,
+}
+"""Functions of LangchainIntegration that make a span (sentry-sdk 2.44 to 2.75), and whether we record the call.
+
+It asks for more than its spans: with an answer of "off" everywhere, it would not add its own handler to calls that we
+do not follow.
+"""
+
+
+def _is_followed_call(frame: FrameType) -> bool:
+    """Whether LangchainIntegration asks because a call is made that we follow and of which it would make a span."""
+    rule = _CALLS.get(frame.f_code.co_name)
+    return rule is not None and rule(frame)
 
 
 def follows(runnable: Any, config: Any) -> bool:

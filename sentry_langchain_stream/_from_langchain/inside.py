@@ -9,7 +9,8 @@ stream the method is not on the stack, and the consumer's code is not inside.
 from __future__ import annotations
 
 import sys
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from functools import partial
 from threading import get_ident
 from types import CodeType, FrameType
@@ -78,16 +79,71 @@ def _here() -> tuple[int, int]:
     return get_ident(), id(interpreter.current_task())
 
 
-def find() -> Inside | None:
-    """Where the calling code is, see `active_span.ask`."""
+class _Wrapped(NamedTuple):
+    """A call of an embedding model or a reranker, which we wrap, and the hints where it began."""
+
+    run: Run
+    hints: tuple[_Hint, ...]
+
+
+_wrapped: ContextVar[_Wrapped | None] = ContextVar("sentry_langchain_stream_wrapped", default=None)
+
+
+def enter(run: Run) -> Token[_Wrapped | None]:
+    """From now on the code of this context is inside a call that we wrap. LangChain's context does not name it."""
+    return _wrapped.set(_Wrapped(run, _hints.get()))
+
+
+def leave(token: Token[_Wrapped | None]) -> None:
+    """The wrapped call is over."""
+    with suppress(ValueError):  # closed from another context, which was never inside
+        _wrapped.reset(token)
+
+
+def wrapped_call() -> Run | None:
+    """The innermost wrapped call that is live, in whatever thread or task its code runs."""
+    wrapped = _wrapped.get()
+    return wrapped.run if wrapped is not None and _is_live(wrapped.run) else None
+
+
+def innermost(*, handed_over: bool = False) -> Run | None:
+    """The innermost run of ours that encloses the calling code.
+
+    Args:
+        handed_over: Whether a retriever counts that has handed the calling code to another thread, with its context but
+            not its stack, as async vector stores do. After a retriever that was given up that is wrong for a while.
+    """
     run_id = internals.enclosing_run_id()
     run = enclosing.get(run_id) if run_id is not None else None
     hints = _hints.get()
+    leaf: Run | None = None
     if enclosing.started_elsewhere or any(enclosing.get(each.id) is not None for each in hints):
         leaf = _leaf()
+        if leaf is None and handed_over:
+            leaf = _handed_over_retriever(hints)
         # If LangChain names another run than where the leaf started, that run has started inside it.
         if leaf is not None and (run is None or run_id == leaf.enclosing_id):
             run = leaf
+    wrapped = _wrapped.get()
+    if wrapped is None or wrapped.run.enclosing_id != run_id or not _is_live(wrapped.run):
+        return run
+    # A leaf that has started since is inside the wrapped call.
+    started_since = leaf is not None and run is leaf and all(each.id != leaf.id for each in wrapped.hints)
+    return run if started_since else wrapped.run
+
+
+def _handed_over_retriever(hints: tuple[_Hint, ...]) -> Run | None:
+    here = _here()
+    for each in reversed(hints):
+        run = enclosing.get(each.id)
+        if run is not None and run.kind == "retriever" and here != (each.thread, each.task):
+            return run
+    return None
+
+
+def find() -> Inside | None:
+    """Where the calling code is, see `active_span.ask`."""
+    run = innermost()
     if run is None or run.place.anchor is None:
         return None
     return Inside(

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._runtime.containment import contained
 from .._vocabulary.keys import AttributeValue, Dialect, Fact, spell
-from .call import Call
+from .call import Call, TextsCall
 from .run import Agent, Detail, Retrieval, Run, ToolCall
 
 Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
@@ -27,6 +27,9 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
         for call_facts, guard in _CALL:
             with guard:
                 spell(call_facts(run.call), dialect, attributes)
+        if isinstance(run.call, TextsCall):
+            with _OF_TEXTS:
+                spell(texts(run.call), dialect, attributes)
     elif run.detail is not None:
         detail_facts, guard = _DETAIL[type(run.detail)]
         with guard:
@@ -124,7 +127,9 @@ def response(call: Call) -> Facts:
     yield Fact.RESPONSE_ID, call.response.id
     yield Fact.CACHE_HIT, call.cached or None
     yield Fact.FINISH_REASONS, ",".join(call.response.finish_reasons) or None
-    if answered:  # otherwise it is unknown whether the answer would have been streamed
+    if answered and not isinstance(
+        call, TextsCall
+    ):  # otherwise it is unknown whether the answer would have been streamed
         yield Fact.STREAMING, call.streamed
 
 
@@ -169,8 +174,20 @@ def content(call: Call) -> Facts:
     yield Fact.OUTPUT_MESSAGES, call.response.messages
 
 
+def texts(call: TextsCall) -> Facts:
+    """What an embedding model or a reranker was given, and what it returned."""
+    yield Fact.INPUTS, call.inputs
+    yield Fact.EMBEDDINGS_INPUT, call.embedded
+    yield Fact.DIMENSIONS, call.dimensions
+    yield Fact.QUERY, call.query
+    yield Fact.TOP_N, call.top
+    yield Fact.DOCUMENTS, call.documents
+    yield Fact.FOUND, call.found
+
+
 # The groups of facts, each with the `contained` that guards it.
 _OF_RUN = contained("attributes.run")
+_OF_TEXTS = contained("attributes.texts")
 _CALL: tuple[tuple[Callable[[Call], Facts], contained], ...] = tuple(
     (facts, contained(f"attributes.{facts.__name__}")) for facts in (request, response, usage, cost, timing, content)
 )

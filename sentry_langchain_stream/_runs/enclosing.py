@@ -15,6 +15,11 @@ get = _runs.get
 """The live run of an id, or `None`."""
 
 
+def any_live() -> bool:
+    """Whether a handler of ours follows any run now."""
+    return bool(_runs)
+
+
 def add(run: Run) -> None:
     """A run has started."""
     _runs[run.id] = run

@@ -17,12 +17,9 @@ from . import enclosing, silent_ends
 from .call import Call
 from .eviction import Eviction
 from .roots import Roots
-from .run import CHAINS, LEAVES, Agent, Detail, Ending, Outcome, Place, Run, Start
+from .run import CHAINS, LEAVES, Agent, Detail, Ending, MakeRecord, Outcome, Place, Run, Start
 from .run_spans import RunSpans
 from .settings import Settings
-
-MakeRecord = Callable[[Policy], Call | Detail]
-"""Makes the record of a run's input, under the run's policy."""
 
 # The outcome of a parent -> the outcome of its children that are still open.
 _INHERITED: dict[Outcome, Outcome] = {
@@ -56,8 +53,8 @@ class LiveRuns:
     def __init__(
         self, settings: Settings, now: Callable[[], float], watch_call: silent_ends.WatchCall | None = None
     ) -> None:
-        self._settings = settings
-        self._now = now
+        self.settings = settings
+        self.now = now
         self._watch_call = watch_call
         self._spans = RunSpans(settings, now)
         self._runs: dict[UUID, Run] = {}
@@ -112,7 +109,7 @@ class LiveRuns:
                     anchor=parent.place.anchor,
                     is_ours=parent.place.is_ours,
                     recording=parent.place.recording,
-                    nests=self._settings.nesting,
+                    nests=self.settings.nesting,
                 ),
                 tree=parent.tree,
                 parent=None if ended else parent,
@@ -167,7 +164,7 @@ class LiveRuns:
             return parent.policy, parent.pipeline
         client = current_client()
         self._roots.prepare(client, self)
-        return self._roots.policy(client), self._settings.pipeline_name or parent.pipeline
+        return self._roots.policy(client), self.settings.pipeline_name or parent.pipeline
 
     def _take_over(self, run: Run, start: Start, record: MakeRecord | None) -> None:
         """Record a run that another handler has just started. LangChain calls the handler nearest to the run last."""
@@ -189,7 +186,7 @@ class LiveRuns:
             for each in (alone, run):
                 if each is not None:
                     each.keeper, each.policy, each.pipeline = self, policy, pipeline
-                    each.place.nests = self._settings.nesting
+                    each.place.nests = self.settings.nesting
             self._runs[run.id] = run
             if run.parent is None or run.parent.implicit:
                 self._eviction.add(run)
@@ -215,7 +212,7 @@ class LiveRuns:
         if parent.implicit and parent.place.span is None and parent.place.anchor is None:
             # A call without a parent run and without an active span: the pipeline gets a span that ends with the call.
             parent.keeper.open(parent)
-        if not parent.place.recording and not self._settings.metrics:
+        if not parent.place.recording and not self.settings.metrics:
             return None
         try:
             return record(policy if parent.place.recording else NOTHING)  # the metrics hold no content
@@ -229,7 +226,7 @@ class LiveRuns:
     def _add(self, run: Run) -> None:
         self._runs[run.id] = run
         enclosing.add(run)
-        if self._settings.nesting:
+        if self.settings.nesting:
             with contained("nesting"):
                 run.scope = active_span.enter(run.id, is_root=run.parent is None or run.parent.implicit)
 
@@ -252,7 +249,7 @@ class LiveRuns:
         run.conversation = start.conversation_id or (parent.conversation if parent else None)
         if run.place.recording and run.policy.inputs:
             with contained("labels"):
-                run.labels = user_labels(start.tags, start.metadata, self._settings.metadata_keys, run.policy)
+                run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)
         if isinstance(detail, Agent):
             inherited = parent.agent if parent is not None else None
             run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
@@ -260,7 +257,7 @@ class LiveRuns:
             for agent in parent.agents():
                 agent.tools = agent.tools or run.call.request.tools
         self._spans.open(run)
-        run.tree.touched = self._now()
+        run.tree.touched = self.now()
 
     def open(self, run: Run) -> None:
         """Open the span of a run, or rename it."""
@@ -310,7 +307,7 @@ class LiveRuns:
         if interpreter.is_collecting() and silent_ends.run_in_thread(later):
             return
         with within_scopes(run.tree.scopes):
-            queues = run.place.backend.queues or self._settings.metrics
+            queues = run.place.backend.queues or self.settings.metrics
             if is_sending(queues=queues) and silent_ends.run_in_thread(later):
                 return
             self._end(run, outcome, error, evicted)
@@ -335,7 +332,7 @@ class LiveRuns:
         parent, run.parent = run.parent, None
         run.children.clear()
         run.fallbacks.clear()
-        run.tree.touched = self._now()
+        run.tree.touched = self.now()
         if parent is None:
             return
         parent.children.pop(run.id, None)

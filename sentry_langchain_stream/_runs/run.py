@@ -20,10 +20,14 @@ from .._to_sentry.active_span import RunScope
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
 from .call import Call
+from .settings import Settings
 from .usage import Usage
 
-RunKind = Literal["model", "pipeline", "agent", "chain", "tool", "retriever"]
-"""The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too."""
+RunKind = Literal["model", "embeddings", "rerank", "pipeline", "agent", "chain", "tool", "retriever"]
+"""The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too.
+
+It has no runs of embedding models and rerankers: those are ours.
+"""
 
 LEAVES: frozenset[RunKind] = frozenset({"model", "retriever"})
 """What LangChain's context does not name, and what may end without a signal."""
@@ -123,6 +127,9 @@ class Agent:
 
 Detail = ToolCall | Retrieval | Agent
 
+MakeRecord = Callable[[Policy], Call | Detail]
+"""Makes the record of a run's input, under the run's policy."""
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class Tree:
@@ -196,6 +203,17 @@ class Ending:
 class Keeper(Protocol):
     """The live runs of one handler. A run is kept by the handler that is nearest to it, whoever keeps its parent."""
 
+    @property
+    def settings(self) -> Settings:
+        """The user's settings."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """The monotonic clock, in seconds."""
+
+    def start(self, start: Start, record: MakeRecord | None = ...) -> None:
+        """Start a run."""
+
     def open(self, run: Run) -> None:
         """Open the span of a run, or rename it."""
 
@@ -205,7 +223,9 @@ class Keeper(Protocol):
     def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         """Close the span of a run that has ended."""
 
-    def end(self, run_id: UUID, outcome: Outcome = ..., *, evicted: str | None = ...) -> None:
+    def end(
+        self, run_id: UUID, outcome: Outcome = ..., error: BaseException | None = ..., *, evicted: str | None = ...
+    ) -> None:
         """End a run and its descendants."""
 
     def complete(self, pipeline: Run) -> None:

@@ -16,7 +16,7 @@ from .._vocabulary.keys import AttributeValue
 from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
 from . import attributes
-from .call import Call, Request
+from .call import Call, Request, TextsCall
 from .run import Agent, Outcome, Retrieval, Run, ToolCall
 from .settings import Settings
 
@@ -163,7 +163,9 @@ class RunSpans:
 
     @staticmethod
     def _add_to_agents(run: Run, call: Call) -> None:
-        """Add the usage of a call to every agent that the call belongs to."""
+        """Add the usage of a call to every agent that the call belongs to. Embedded texts are no part of it."""
+        if isinstance(call, TextsCall):
+            return
         for agent in run.agents():
             with contained("usage of agents"):
                 used = call.usage()

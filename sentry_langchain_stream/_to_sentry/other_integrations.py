@@ -30,6 +30,7 @@ Decide = Callable[[Any, str, Any], Any]
 _rules: dict[str, Rule] = {}
 _decide: list[Decide] = []
 _undo: list[Callable[[], None]] = []
+_more: list[tuple[Callable[[], None], Callable[[], None]]] = []
 
 
 def has_integration() -> bool:
@@ -47,10 +48,19 @@ def decide(which: Decide) -> None:
     _decide[:] = [which]
 
 
+def also(install: Callable[[], None], uninstall: Callable[[], None]) -> None:
+    """Register what is to be done with `install` and undone with `uninstall`."""
+    _more.append((install, uninstall))
+
+
 def install() -> None:
     """Answer for the integrations that have a rule. Called once, when the module of our handler is imported."""
     if _undo:
         return
+    for do, undo in _more:
+        with contained("what takes the place of an integration"):
+            _undo.append(undo)
+            do()
     client: Any = sentry_sdk.Client
     original = getattr(client, "get_integration", None)
     if original is None:

@@ -99,6 +99,11 @@ class Fact(Enum):
     QUERY = (("langchain_stream.query",), ())
     FOUND = (("langchain_stream.found",), ())
 
+    INPUTS = (("langchain_stream.inputs",), ())
+    EMBEDDINGS_INPUT = (("gen_ai.embeddings.input",), ())
+    DIMENSIONS = (("langchain_stream.dimensions",), ())
+    TOP_N = (("langchain_stream.top_n",), ())
+
     OUTCOME = (("langchain_stream.outcome",), ())
     EVICTED = (("langchain_stream.evicted",), ())
     ERROR_TYPE = (("error.type",), ())

@@ -17,8 +17,12 @@ from sentry_langchain_stream._vocabulary.providers import PROVIDERS, Platform
 PLATFORMS = {"openai", "cohere", "langchain", "huggingface_hub"}
 
 MODEL_OPS: dict[Dialect, set[str]] = {
-    "gen_ai": {"gen_ai.chat", "gen_ai.text_completion"},
-    "ai": {f"ai.chat_completions.create.{platform}" for platform in PLATFORMS},
+    "gen_ai": {"gen_ai.chat", "gen_ai.text_completion", "gen_ai.embeddings", "gen_ai.rerank"},
+    "ai": {
+        f"ai.{what}.create.{platform}"
+        for what in ("chat_completions", "embeddings", "rerank")
+        for platform in PLATFORMS
+    },
 }
 OTHER_OPS: dict[Dialect, dict[SpanKind, str]] = {
     "gen_ai": {
