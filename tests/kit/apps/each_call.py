@@ -105,7 +105,8 @@ def calls(url: str) -> Iterator[tuple[str, Call]]:
     from langchain.agents import create_agent
     from openai import AsyncOpenAI, OpenAI
 
-    client, aclient = (made(base_url=f"{url}/v1", api_key="none", max_retries=0) for made in (OpenAI, AsyncOpenAI))
+    client: Any = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+    aclient: Any = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
     asked: Any = {"model": "gpt-example", "messages": [{"role": "user", "content": QUESTION}]}
     streamed: Any = {**asked, "stream": True, "stream_options": {"include_usage": True}}
 
@@ -147,7 +148,7 @@ def calls(url: str) -> Iterator[tuple[str, Call]]:
         async def aget_weather(city: str) -> str:
             return await aask(way.streams)
 
-        get_weather.coroutine = aget_weather  # type: ignore[attr-defined]
+        get_weather.coroutine = aget_weather
         asking = {"messages": [("user", QUESTION)]}
         await way.run(create_agent(model, [get_weather], name="clerk"), asking, {"callbacks": callbacks})
 
