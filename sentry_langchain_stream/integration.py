@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sentry_sdk
 from langchain_core.callbacks import BaseCallbackManager, manager
@@ -17,9 +17,6 @@ from ._to_sentry import client as sentry_client
 from ._to_sentry import model_integrations, other_integrations
 from ._to_sentry.other_integrations import INTEGRATION, is_sentrys_handler
 from .handler import SentryStreamHandler
-
-if TYPE_CHECKING:
-    from ._runs.live_runs import LiveRuns
 
 
 class SentryStreamIntegration(Integration):
@@ -73,7 +70,7 @@ def _decide(client: Any, identifier: str, found: Any) -> Any:
     return model_integrations.of_client(client, identifier, found, own)
 
 
-def _runs_outside() -> LiveRuns | None:
+def _runs_outside() -> Any:
     """The live runs for calls of embedding models and rerankers that no run encloses, see `text_models.outside`."""
     integration = sentry_sdk.get_client().get_integration(SentryStreamIntegration)
     return integration.handler._runs if integration is not None else None
