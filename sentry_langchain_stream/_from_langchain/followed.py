@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 from .._to_sentry import active_span, model_integrations, other_integrations
-from . import inside, internals, text_models
+from . import executors, inside, internals, text_models
 
 _GRAPH_CALLS = frozenset({"new_invoke", "new_ainvoke"})
 """The functions of LanggraphIntegration that call a graph (sentry-sdk 2.44 to 2.75)."""
@@ -35,15 +35,29 @@ def _is_followed_graph(frame: FrameType) -> bool:
 
     Its span would be the agent's second one, with messages that did not pass the user's `redact`.
     """
-    if frame.f_code.co_name not in _GRAPH_CALLS:
-        return False
+    return frame.f_code.co_name in _GRAPH_CALLS and _is_followed(frame)
+
+
+def _is_followed(frame: FrameType) -> bool:
+    """Whether we follow the call of a runnable in one of Sentry's wrappers."""
     called = frame.f_locals
     args, kwargs = called.get("args", ()), called.get("kwargs", {})
     config = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else None
     return follows(called.get("self"), config)
 
 
+def _is_followed_executor(frame: FrameType) -> bool:
+    """Whether LangchainIntegration asks because an `AgentExecutor` is called that we follow.
+
+    Its span would be the agent's second one, and with a consumer that leaves its stream that span would stay active.
+    """
+    executor: Any = frame.f_locals.get("self")
+    return executors.is_executor(executor) and (_has_ours(executor.callbacks) or _is_followed(frame))
+
+
 _CALLS: Mapping[str, Callable[[FrameType], bool]] = {
+    "new_invoke": _is_followed_executor,
+    "new_stream": _is_followed_executor,
     "new_embedding_method": text_models.is_followed,
     "new_async_embedding_method": text_models.is_followed,
 }
@@ -67,6 +81,10 @@ def follows(runnable: Any, config: Any) -> bool:
     for source in (config, getattr(runnable, "config", None), internals.enclosing_config()):
         callbacks = source.get("callbacks") if isinstance(source, Mapping) else None
         if callbacks is not None:
-            handlers = callbacks if isinstance(callbacks, list) else callbacks.handlers
-            return any(isinstance(each, _handler_class) for each in handlers)
+            return _has_ours(callbacks)
     return False
+
+
+def _has_ours(callbacks: Any) -> bool:
+    handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
+    return any(isinstance(each, _handler_class) for each in handlers)
