@@ -12,7 +12,7 @@ from sentry_sdk.integrations.langchain import LangchainIntegration
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.kit.embedding import PER_REQUEST, SECRET, embedding_server, retrieving
+from tests.kit.embedding import PER_REQUEST, SECRET, UNTOLD, embedding_server, retrieving
 from tests.kit.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES, Way, active_span, content_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -139,6 +139,17 @@ async def test_the_tokens_are_the_providers(server: tuple[str, list[str]], shape
     }
     assert {key: span.attributes.get(key) for key in expected} == expected
     assert {top(each, captured) for each in captured.spans if each.op == "http.client"} <= {span.span_id}
+
+
+def test_a_request_without_tokens_makes_the_sum_an_estimate(server: tuple[str, list[str]]) -> None:
+    """A sum of which a part is missing is not the provider's."""
+    model = openai(server[0])
+    chain: Any = RunnableLambda(lambda text: len(model.embed_documents([text, UNTOLD])))
+    with capture_spans() as captured:
+        chain.invoke("Where?", {"callbacks": [SentryStreamHandler()]})
+    (span,) = ai_spans(captured)
+    assert span.attributes["langchain_stream.usage_source"] == "estimate"
+    assert span.attributes["gen_ai.usage.input_tokens"] == 2 + 3
 
 
 def _by_hand() -> list[Any]:

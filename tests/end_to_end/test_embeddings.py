@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -291,6 +292,21 @@ async def test_with_the_integration_a_call_outside_of_runs_has_a_span_too(
     span = only(captured.spans)
     assert span.parent_id == parent
     assert span.attributes["gen_ai.pipeline.name"] == "bot"
+
+
+@pytest.mark.parametrize("shape", BOTH_MODELS)
+def test_a_lone_call_that_fails_is_no_issue(shape: str) -> None:
+    """The application has the exception, and may go on without the vectors."""
+    model = Letters()
+    model.fails = ValueError("boom")
+    with capture_spans(**WIRE_SHAPES[shape], integrations=[SentryStreamIntegration()]) as captured:
+        for above in (nullcontext(), active_span(shape)):
+            with above, pytest.raises(ValueError, match="boom"):
+                model.embed_query("Hi")
+    assert [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op="gen_ai.embeddings")] == [
+        "failed"
+    ] * 2
+    assert captured.events == []
 
 
 def test_without_the_integration_a_call_outside_of_runs_is_none_of_ours() -> None:

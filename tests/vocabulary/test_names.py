@@ -277,14 +277,14 @@ def test_whatever_the_provider_the_op_is_predefined(
 @pytest.mark.parametrize("dialect", get_args(Dialect))
 def test_every_kind_has_its_op(dialect: Dialect) -> None:
     """Every kind of span has an op in either dialect, and none but a model's is that of a model call."""
-    assert {"chat", "text_completion", *OTHER_OPS[dialect]} == set(get_args(SpanKind))
+    assert {"chat", "text_completion", "embeddings", "rerank", *OTHER_OPS[dialect]} == set(get_args(SpanKind))
     assert MODEL_OPS[dialect].isdisjoint(OTHER_OPS[dialect].values())
 
 
 def test_every_predefined_op_occurs() -> None:
     """The closed set of ops is used up by the table: none of it is idle."""
     dialects: tuple[Dialect, ...] = get_args(Dialect)
-    kinds: tuple[SpanKind, ...] = ("chat", "text_completion")
+    kinds: tuple[SpanKind, ...] = ("chat", "text_completion", "embeddings", "rerank")
     for dialect in dialects:
         used = {names.op(kind, dialect, row.platform) for kind, row in itertools.product(kinds, PROVIDERS.values())}
         assert used == MODEL_OPS[dialect]
