@@ -11,10 +11,12 @@ import os
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
 from typing import Any
 
 import sentry_sdk
 from langchain_core.tools import tool
+from sentry_sdk import integrations as sentry_integrations
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -178,7 +180,10 @@ def received(captured: Captured) -> dict[str, Any]:
 
 def main(who: str, url: str) -> None:
     """Make each call in each way and wire shape, and print a line of JSON for each."""
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "SENTRY_RELEASE": "tests"}
+    # Sentry looks for the libraries of its integrations for each client made. Once is enough.
+    find = sentry_integrations.iter_default_integrations
+    sentry_integrations.iter_default_integrations = cache(lambda auto: list(find(auto)))
     warnings.simplefilter("ignore")
     made = list(calls(url))
     chosen = integrations(who)
