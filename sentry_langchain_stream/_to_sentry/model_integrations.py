@@ -39,8 +39,8 @@ MODEL_INTEGRATIONS: Mapping[str, ModelIntegration] = {
 }
 """The integrations of sentry-sdk 2.44 to 2.75 that make spans for calls of a model's client library.
 
-Those of agent frameworks (`openai_agents`, `pydantic_ai`), of MCP and of evaluations (`typesafe`) are not among them: no
-model package of LangChain uses those libraries.
+Those of agent frameworks (`openai_agents`, `pydantic_ai`), of MCP and of evaluations (`typesafe`) are not among them:
+no model package of LangChain uses those libraries.
 """
 
 _BEDROCK = "bedrock-runtime"
