@@ -12,6 +12,7 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from tests.kit import HANG, REPOSITORY
 from tests.kit.apps.each_call import OURS, WHO
+from tests.kit.embedding import PER_REQUEST
 
 OUTPUT = 41
 """The output tokens that the server states for each call."""
@@ -27,6 +28,8 @@ def expected(who: str, name: str, way: str) -> dict[str, Any]:
     raw = int(who in RAW_IS_SEEN)
     if name in MODELS:
         return {"ours": 1, "raw": 0, "agents": 0, "tools": 0, "tokens": OUTPUT, "raw below": None}
+    if name == "embeddings in a retriever":
+        return {"ours": 1, "raw": 0, "agents": 0, "tools": 0, "tokens": 0, "embedded": PER_REQUEST, "content": []}
     if name == "raw client outside":
         return {"ours": 0, "raw": raw, "agents": 0, "tools": 0, "tokens": OUTPUT * raw}
     return {
@@ -76,5 +79,5 @@ def check(aimock: str, who: str) -> None:
         if {key: found[key] for key in wanted} != wanted:
             wrong.append((shape, name, way, found))
     assert not wrong, "\n".join(map(str, wrong))
-    assert len(lines) % (len(MODELS) + 2) == 0
+    assert len(lines) % (len(MODELS) + 3) == 0
     assert lines

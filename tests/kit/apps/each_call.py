@@ -20,6 +20,7 @@ from sentry_sdk import integrations as sentry_integrations
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.embedding import embedding_server, retrieving
 from tests.kit.wire import WAYS, WIRE_SHAPES, Way, content_allowed
 
 QUESTION = "How is the weather in Vienna?"
@@ -102,9 +103,10 @@ def models(url: str) -> Iterator[tuple[str, Any]]:
     )
 
 
-def calls(url: str) -> Iterator[tuple[str, Call]]:
+def calls(url: str, embedding_url: str) -> Iterator[tuple[str, Call]]:
     """What an application calls, by name."""
     from langchain.agents import create_agent
+    from langchain_openai import OpenAIEmbeddings
     from openai import AsyncOpenAI, OpenAI
 
     client: Any = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
@@ -135,6 +137,16 @@ def calls(url: str) -> Iterator[tuple[str, Call]]:
 
         yield name, call
 
+    embeddings: Any = OpenAIEmbeddings
+    retriever = retrieving(
+        embeddings(model="embed-1", base_url=f"{embedding_url}/v1", api_key="none", check_embedding_ctx_length=False)
+    )
+
+    async def retrieve(way: Way, callbacks: list[Any]) -> None:
+        await way.run(retriever, QUESTION, {"callbacks": callbacks})
+
+    yield "embeddings in a retriever", retrieve
+
     async def outside(way: Way, callbacks: list[Any]) -> None:
         await (aask(way.streams) if way.name.startswith("a") else asyncio.to_thread(ask, way.streams))
 
@@ -161,7 +173,7 @@ def received(captured: Captured) -> dict[str, Any]:
     """What was received of a call: its AI spans, the tokens that model calls state, and the content in it."""
     spans = captured.spans
     ids = {span.span_id: span for span in spans}
-    calls = [span for span in spans if span.op in ("gen_ai.chat", "gen_ai.responses")]
+    calls = [span for span in spans if span.op in ("gen_ai.chat", "gen_ai.responses", "gen_ai.embeddings")]
     raw = [span for span in calls if span.origin != "auto.ai.langchain_stream"]
     parent = ids.get(raw[0].parent_id or "") if raw else None
     return {
@@ -170,6 +182,9 @@ def received(captured: Captured) -> dict[str, Any]:
         "agents": len([span for span in spans if span.op == "gen_ai.invoke_agent"]),
         "tools": len([span for span in spans if span.op == "gen_ai.execute_tool"]),
         "tokens": sum(span.attributes.get("gen_ai.usage.output_tokens") or 0 for span in calls),
+        "embedded": sum(
+            span.attributes.get("gen_ai.usage.input_tokens") or 0 for span in calls if span.op == "gen_ai.embeddings"
+        ),
         "raw below": parent.op if parent is not None else None,
         "raw pipeline": raw[0].attributes.get("gen_ai.pipeline.name") if raw else None,
         "raw agent": raw[0].attributes.get("gen_ai.agent.name") if raw else None,
@@ -186,7 +201,11 @@ def main(who: str, url: str) -> None:
     once: Any = cache(lambda auto: list(find(auto)))
     sentry_integrations.iter_default_integrations = once
     warnings.simplefilter("ignore")
-    made = list(calls(url))
+    with embedding_server() as (embedding_url, _):
+        _main(who, list(calls(url, embedding_url)))
+
+
+def _main(who: str, made: list[tuple[str, Call]]) -> None:
     chosen = integrations(who)
     # Of Sentry's integrations, `include_prompts=False` is a veto over `send_default_pii` only.
     allowed = {"send_default_pii": True} if who == "ours as an integration" else content_allowed(True)
