@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
+from time import monotonic
 from typing import Any, Literal
 from uuid import UUID
 from weakref import ReferenceType
@@ -131,12 +132,14 @@ class Tree:
     Args:
         scopes: The Sentry scopes in which the tree started. They belong to its request, wherever the tree ends.
         touched: When a run of the tree last started or ended.
+        started: When the tree started, in seconds of the system's monotonic clock.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
     """
 
     scopes: Scopes | None = None
     touched: float = 0.0
+    started: float = field(default_factory=monotonic)
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 
