@@ -129,7 +129,8 @@ def _interpreters(error: BaseException, text: str) -> str | None:
     if isinstance(error, KeyError):
         return text if any(text == repr(each) for each in _texts(code.co_consts)) else None
     if isinstance(error, (AttributeError, NameError, TypeError)):
-        names = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars, *vars(builtins), "NoneType"}
+        names = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars, *vars(builtins)}
+        names |= {"NoneType", type(getattr(error, "obj", None)).__name__}
         return _QUOTED.sub(lambda quoted: quoted[0] if quoted[1] in names else f"'{FILTERED}'", text)
     return None
 
