@@ -36,11 +36,22 @@ def variable(frame: FrameType, name: str) -> Any:
     code = frame.f_code
     if name not in code.co_varnames and name not in code.co_cellvars:
         return None
-    variables = frame.f_locals
-    found = variables.get(name)
-    if isinstance(variables, dict) and code.co_flags & CO_OPTIMIZED:
-        variables.clear()
+    found = frame.f_locals.get(name)
+    _forget(frame)
     return found
+
+
+def forget_variables(trace: TracebackType | None) -> None:
+    """Empty the copies of their variables that the frames of a traceback hold, see `variable`."""
+    while trace is not None:
+        _forget(trace.tb_frame)
+        trace = trace.tb_next
+
+
+def _forget(frame: FrameType) -> None:
+    variables: Any = frame.f_locals
+    if isinstance(variables, dict) and frame.f_code.co_flags & CO_OPTIMIZED:
+        variables.clear()
 
 
 def is_raised(entry: TracebackType) -> bool:

@@ -178,17 +178,19 @@ def _send(failure: Failure) -> None:
 
 
 def _event(error: BaseException, failure: Failure, policy: Policy, task: Any) -> Any:
-    """The issue: the exception with its callers' frames in front, as plain data. It has no variables of frames.
-
-    Reading the variables of a frame that is still running would keep them alive for as long as it runs.
-    """
+    """The issue: the exception with its callers' frames in front, as plain data."""
     assert internals.event_from_exception is not None
-    info = (type(error), error, tracebacks.with_callers(error.__traceback__, task))
+    options = {**failure.client.options, "add_full_stack": False}
+    if policy.redact is not None or not (policy.inputs and policy.outputs):
+        options["include_local_variables"] = False
+    trace = tracebacks.with_callers(error.__traceback__, task)
     event, _ = internals.event_from_exception(
-        info,
-        client_options={**failure.client.options, "include_local_variables": False, "add_full_stack": False},
+        (type(error), error, trace),
+        client_options=options,
         mechanism={"type": "langchain_stream", "handled": True},
     )
+    if options["include_local_variables"]:
+        tracebacks.forget_variables(trace)
     issues.keep_private(event, error, policy)
     event["timestamp"] = datetime.now(timezone.utc)
     return event

@@ -8,7 +8,7 @@ reported by us: see `held_issues`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -56,7 +56,7 @@ def passed(error: BaseException) -> Sequence[Passed]:
 def watch(reported: Reported) -> None:
     """Look at every event of an exception from now on. Does nothing if this has been done.
 
-    The processors of the global scope run after those of integrations, of which PureEvalIntegration adds variables.
+    The processors of the global scope run after those that integrations add, as PureEvalIntegration does.
     """
     global _watched
     scope = sentry_sdk.get_global_scope()
@@ -107,8 +107,7 @@ def keep_private(event: Event, error: BaseException, policy: Policy, record: Any
     is_allowed = policy.inputs and policy.outputs
     if is_allowed and policy.redact is None:
         return
-    for frame in _frames(event):
-        frame.pop("vars", None)
+    _remove_variables(event)
     sendable = _redacted if is_allowed else _without_content
     parts = error_texts.chain(error)
     parts.reverse()  # causes first: what passes there may be repeated
@@ -166,8 +165,7 @@ def _keep_log_private(event: Event, policy: Policy, record: Any, *, is_allowed: 
 
 def _remove_all(event: Event) -> None:
     """Remove everything that may hold content, because it is not known what it is."""
-    for frame in _frames(event):
-        frame.pop("vars", None)
+    _remove_variables(event)
     for value in _values(event):
         value["value"] = None
     if "logentry" in event:
@@ -179,9 +177,17 @@ def _values(event: Event) -> list[dict[str, Any]]:
     return [each for each in values if isinstance(each, dict)]
 
 
-def _frames(event: Event) -> Iterator[dict[str, Any]]:
+class _Frame(dict[str, Any]):
+    """A stack frame that takes no variables: processors that run later, those of the request's scope, may add some."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key != "vars":
+            super().__setitem__(key, value)
+
+
+def _remove_variables(event: Event) -> None:
     threads = (event.get("threads") or {}).get("values") or ()
     for holder in (*_values(event), *(each for each in threads if isinstance(each, dict)), event):
-        for frame in (holder.get("stacktrace") or {}).get("frames") or ():
-            if isinstance(frame, dict):
-                yield frame
+        trace: Any = holder.get("stacktrace")
+        if isinstance(trace, dict) and trace.get("frames"):
+            trace["frames"] = [_Frame(each) for each in trace["frames"] if each.pop("vars", None) or True]
