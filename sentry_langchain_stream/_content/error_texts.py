@@ -34,6 +34,8 @@ _MOST = 4_000
 _SHORTEST = 8
 _FIELDS = re.compile(r"%(?:\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]|\{[^{}]*\}")
 _HARMLESS = re.compile(r"\W*\d{0,3}\W*")
+_NOTE = re.compile(r"During task with name '[^'\n]{1,100}' and id '[0-9a-f-]{1,40}'")
+"""The note that LangGraph adds: the name of a node, which is the developer's."""
 _QUOTED = re.compile(r"'([^']*)'")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{2,60}")
 _FIXED = (ZeroDivisionError, IndexError, RecursionError, MemoryError)
@@ -59,7 +61,7 @@ def sendable(error: BaseException, text: str, passed: list[str]) -> str | None:
 
 
 def _from_source(text: str, fragments: list[str], passed: list[str]) -> str | None:
-    if not text.strip() or text in fragments:
+    if not text.strip() or text in fragments or _NOTE.fullmatch(text):
         return text or None
     prose = {each for each in (*fragments, *passed) if len(each.strip()) >= _SHORTEST and " " in each.strip()}
     known = bytearray(len(text))
