@@ -30,7 +30,7 @@ from .._content.policy import Policy
 from .._runtime import tracebacks
 from .._runtime.containment import contained
 from . import internals, issues
-from .client import Scopes, within_scopes
+from .client import Scopes, is_sending, within_scopes
 from .span_models import AnySpan, SpanBackend
 
 HOLD = 5.0
@@ -155,6 +155,8 @@ def recovered(error: BaseException) -> None:
 
 def flush(client: Any = None) -> None:
     """Send what is held for a client, but not a failure that this thread is still handling."""
+    if is_sending(queues=False):  # somebody's `repr` flushes; what is captured now, the SDK drops
+        return
     current = sys.exc_info()[1]
     parts = error_texts.chain(current) if current is not None else ()
     in_flight = {run.run_id for part in parts for run in issues.passed(part)}
@@ -180,20 +182,42 @@ def _send(failure: Failure) -> None:
 def _event(error: BaseException, failure: Failure, policy: Policy, task: Any) -> Any:
     """The issue: the exception with its callers' frames in front, as plain data."""
     assert internals.event_from_exception is not None
-    options = {**failure.client.options, "add_full_stack": False}
-    if policy.redact is not None or not (policy.inputs and policy.outputs):
-        options["include_local_variables"] = False
     trace = tracebacks.with_callers(error.__traceback__, task)
-    event, _ = internals.event_from_exception(
-        (type(error), error, trace),
-        client_options=options,
-        mechanism={"type": "langchain_stream", "handled": True},
-    )
-    if options["include_local_variables"]:
-        tracebacks.forget_variables(trace)
+    options = {**failure.client.options, "add_full_stack": False}
+    with sentry_sdk.new_scope() as scope:
+        if policy.redact is not None or not (policy.inputs and policy.outputs):
+            scope.set_client(_without_variables(options))
+        event, _ = internals.event_from_exception(
+            (type(error), error, trace),
+            client_options=options,
+            mechanism={"type": "langchain_stream", "handled": True},
+        )
+    tracebacks.forget_variables(trace)
     issues.keep_private(event, error, policy)
     event["timestamp"] = datetime.now(timezone.utc)
     return event
+
+
+class _Options:
+    """Stands in for a client whose options are asked for."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+
+    def is_active(self) -> bool:
+        """A client that is not active is passed over."""
+        return True
+
+
+def _without_variables(options: dict[str, Any]) -> Any:
+    """Change the options so that no variable of a frame is read: the SDK would look at each, to no end.
+
+    `data_collection` overrides `include_local_variables`, and is taken from the current client (sentry-sdk 2.70).
+    """
+    options["include_local_variables"] = False
+    if isinstance(options.get("data_collection"), dict):
+        options["data_collection"] = {**options["data_collection"], "stack_frame_variables": False}
+    return _Options(options)
 
 
 def _isolation(failure: Failure) -> Scope | None:

@@ -11,6 +11,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from sentry_sdk.integrations.langchain import LangchainIntegration
+from sentry_sdk.integrations.langgraph import LanggraphIntegration
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -110,7 +111,9 @@ async def test_it_is_reported_as_without_us(
         pytest.skip("needs an async context")
     found: list[list[Any]] = []
     for callbacks in ([], [SentryStreamHandler()]):
-        client: dict[str, Any] = {"disabled_integrations": [LangchainIntegration()]} if not callbacks else {}
+        # Without us means without Sentry's own, too: they report what was recovered from, and leave their span active.
+        others = [LangchainIntegration(), LanggraphIntegration()]
+        client: dict[str, Any] = {} if callbacks else {"disabled_integrations": others}
         integrations = list(reporter.integrations())
         with capture_spans(release="1", integrations=integrations, **client) as captured:
             await reporter.run(code(APPS[app](error), way, {"callbacks": callbacks}))

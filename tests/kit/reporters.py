@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 import sentry_sdk
+from sentry_sdk.envelope import Envelope
 
 from sentry_langchain_stream.testing import Captured
 
@@ -170,13 +172,12 @@ def _tasks_are_watched() -> Iterator[None]:
     from sentry_sdk.integrations.asyncio import patch_asyncio
 
     loop = asyncio.get_running_loop()
-    before = loop.get_task_factory()
     loop.set_task_factory(None)
     patch_asyncio()
     try:
         yield
     finally:
-        loop.set_task_factory(before)
+        loop.set_task_factory(None)  # the integration has patched the loop where the client was made, too
 
 
 async def _task(code: Async) -> None:
@@ -224,10 +225,6 @@ REPORTERS = (
 
 def sessions(captured: Captured) -> dict[str, int]:
     """How many sessions have ended in each way."""
-    import json
-
-    from sentry_sdk.envelope import Envelope
-
     captured.client.flush(timeout=2.0)
     found: dict[str, int] = {}
     for raw in captured.envelopes:
