@@ -120,7 +120,9 @@ def _interpreters(error: BaseException, text: str) -> str | None:
         pass
     from_c = last is not None and not tracebacks.is_raised(last)
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.strerror:
-        says = os.strerror(error.errno) == error.strerror or (from_c and type(error).__module__ in ("builtins", "socket"))
+        says = os.strerror(error.errno) == error.strerror or (
+            from_c and type(error).__module__ in ("builtins", "socket")
+        )
         # A file's name is left out: a model may have chosen it.
         return f"[Errno {error.errno}] {error.strerror}" if says else None
     if last is None or not from_c or type(error).__module__ != "builtins":

@@ -77,7 +77,12 @@ _timer: list[threading.Thread] = []
 
 
 def hold(
-    error: BaseException, failure: Failure, policy: Policy, task: Any = None, *, now: Callable[[], float] = time.monotonic
+    error: BaseException,
+    failure: Failure,
+    policy: Policy,
+    task: Any = None,
+    *,
+    now: Callable[[], float] = time.monotonic,
 ) -> None:
     """Hold the issue of a root run that has failed. It is sent unless somebody reports the exception.
 

@@ -10,13 +10,11 @@ import pytest
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
-from sentry_sdk.integrations.langchain import LangchainIntegration
-from sentry_sdk.integrations.langgraph import LanggraphIntegration
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import HAS_ASYNC_CONTEXT
-from tests.kit.reporters import REPORTERS, Reporter, sessions
+from tests.kit.reporters import REPORTERS, Reporter, sessions, without_others
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel
 
 QUESTION = {"question": "Hi"}
@@ -103,19 +101,16 @@ CASES = [
 
 
 @pytest.mark.parametrize(("reporter", "way", "app", "error"), CASES, ids=str)
-async def test_it_is_reported_as_without_us(
-    reporter: Reporter, way: str, app: str, error: type[Exception]
-) -> None:
+async def test_it_is_reported_as_without_us(reporter: Reporter, way: str, app: str, error: type[Exception]) -> None:
     """The events have the same frames, mechanism, level, transaction and request, and the session ends the same."""
     if reporter.is_async and not HAS_ASYNC_CONTEXT and app != "model":
         pytest.skip("needs an async context")
     found: list[list[Any]] = []
     for callbacks in ([], [SentryStreamHandler()]):
-        # Without us means without Sentry's own, too: they report what was recovered from, and leave their span active.
-        others = [LangchainIntegration(), LanggraphIntegration()]
-        client: dict[str, Any] = {} if callbacks else {"disabled_integrations": others}
         integrations = list(reporter.integrations())
-        with capture_spans(release="1", integrations=integrations, **client) as captured:
+        with capture_spans(release="1", integrations=integrations) as captured:
+            if not callbacks:
+                without_others(captured)
             await reporter.run(code(APPS[app](error), way, {"callbacks": callbacks}))
             found.append(facts(captured))
     assert len(found[0]) > 1, "nobody reports it"
@@ -168,5 +163,3 @@ async def test_a_failure_that_the_application_catches_is_ours(app: str, way: str
     marked = [frame["function"] for frame in frames if frame.get("in_app")]
     assert {"answer", outer, inner} <= set(marked)
     assert not any(frames[at].get("in_app") for at in langchain)
-
-
