@@ -84,11 +84,9 @@ def _from_source(text: str, fragments: list[str], passed: list[str]) -> str | No
 
 
 def _fragments(error: BaseException) -> list[str]:
-    """The texts in the source code of what raised an exception, and of its class. Templates are split at their fields."""
+    """The texts in the source code of what raised it, and of its class. Templates are split at their fields."""
     found: list[str] = []
-    raised = None
-    for raised in tracebacks.entries(error):
-        pass
+    raised = tracebacks.innermost(error)
     if raised is not None and tracebacks.is_raised(raised):
         found += _texts(raised.tb_frame.f_code.co_consts)
     for cls in type(error).__mro__:
@@ -115,9 +113,7 @@ def _texts(constants: tuple[Any, ...]) -> Iterator[str]:
 
 def _interpreters(error: BaseException, text: str) -> str | None:
     """Return the message of an exception that the operating system or the interpreter raised. It may quote names."""
-    last = None
-    for last in tracebacks.entries(error):
-        pass
+    last = tracebacks.innermost(error)
     from_c = last is not None and not tracebacks.is_raised(last)
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.strerror:
         says = os.strerror(error.errno) == error.strerror or (

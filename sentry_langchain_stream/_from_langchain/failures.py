@@ -27,7 +27,9 @@ def find(error: BaseException) -> list[Passed]:
     for entry in tracebacks.entries(error):
         for manager in _managers(entry.tb_frame):
             run_id = getattr(manager, "run_id", None)
-            settings = _settings(manager) if isinstance(run_id, UUID) else None
+            if not isinstance(run_id, UUID):
+                continue
+            settings = _settings(manager)
             if settings is not None and settings.capture_errors:
                 found.pop(run_id, None)  # of several prompts that started together, the one that failed comes again
                 found[run_id] = Passed(run_id, _policy(settings))

@@ -27,6 +27,14 @@ def entries(error: BaseException) -> Iterator[TracebackType]:
         entry = entry.tb_next
 
 
+def innermost(error: BaseException) -> TracebackType | None:
+    """Return the entry of an exception's traceback where it was raised."""
+    last = None
+    for entry in entries(error):
+        last = entry
+    return last
+
+
 def variable(frame: FrameType, name: str) -> Any:
     """Return a local variable of a frame, or `None`.
 

@@ -76,14 +76,7 @@ _lock = threading.RLock()
 _timer: list[threading.Thread] = []
 
 
-def hold(
-    error: BaseException,
-    failure: Failure,
-    policy: Policy,
-    task: Any = None,
-    *,
-    now: Callable[[], float] = time.monotonic,
-) -> None:
+def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = None) -> None:
     """Hold the issue of a root run that has failed. It is sent unless somebody reports the exception.
 
     Args:
@@ -97,7 +90,7 @@ def hold(
     issues.watch(reported)
     _follow_celery()
     with _lock:
-        _forget(now())
+        _forget(time.monotonic())
         is_known = failure.first in _reported or any(
             scope is _isolation(failure) and failure.started < at for at, scope in _reports
         )
@@ -241,7 +234,7 @@ def _forget(now: float) -> None:
 
 
 def _is_ignored(cls: type, options: Any) -> bool:
-    """Whether the client ignores a class of exceptions. It looks at the exception, which is gone when the issue is sent."""
+    """Whether the client ignores a class of exceptions. It asks the exception, which is gone when the issue is sent."""
     names = {cls.__name__, f"{cls.__module__}.{cls.__name__}"}
     ignored = options.get("ignore_errors") or ()
     return any(each in names if isinstance(each, str) else issubclass(cls, each) for each in ignored)

@@ -1,9 +1,9 @@
 """The issue of a failed run: whoever reports the exception reports it, and what leaves is linked and kept private.
 
 An exception that leaves a chain rises through the application, to its web framework, its task queue, or the end of the
-script. Sentry's integration there reports it with every frame, and as unhandled. So nothing is reported when a run fails.
-The event of the integration is changed on its way out instead: see `_process`. Only a failure that nobody reports is
-reported by us: see `held_issues`.
+script. Sentry's integration there reports it with every frame, and as unhandled. So nothing is reported when a run
+fails. The event of the integration is changed on its way out instead: see `_process`. Only a failure that nobody
+reports is reported by us: see `held_issues`.
 """
 
 from __future__ import annotations

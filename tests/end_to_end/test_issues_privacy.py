@@ -25,6 +25,7 @@ from tests.kit.wire import ScriptedModel, content_allowed
 
 ANSWER = f"a very private answer {uuid4().hex}"
 """Made at run time: what stands in source code may be sent."""
+EMPTY: dict[str, str] = {}
 HANDLED: Any = {"callbacks": [SentryStreamHandler()]}
 
 
@@ -76,10 +77,11 @@ def refuses(text: str) -> None:
 def _graph(node: Callable[[Any], Any]) -> Runnable[Any, Any]:
     from langgraph.graph import START, MessagesState, StateGraph
 
-    graph = StateGraph(MessagesState)
+    graph: Any = StateGraph(MessagesState)
     graph.add_node("node", node)
     graph.add_edge(START, "node")
-    return graph.compile() | RunnableLambda(str)
+    app: Runnable[Any, Any] = graph.compile()
+    return app | RunnableLambda(str)
 
 
 def _unanswered_call() -> Runnable[Any, Any]:
@@ -102,7 +104,7 @@ FAILURES: dict[str, Any] = {
     "repeats a part": lambda: after_the_answer(repeats_a_part),
     "notes": lambda: after_the_answer(notes),
     "int": lambda: after_the_answer(int),
-    "a key": lambda: after_the_answer(lambda text: {}[text]),
+    "a key": lambda: after_the_answer(lambda text: EMPTY[text]),
     "a file": lambda: after_the_answer(open),
     "an attribute": lambda: after_the_answer(lambda text: getattr(text, text)),
     "refusal": lambda: after_the_answer(refuses),
@@ -120,7 +122,7 @@ def swallowed(error: Exception) -> None:
 
 def logged(error: Exception) -> None:
     """The issue is the logging integration's, whose message is a text that is filled in."""
-    logging.getLogger("application").exception(f"it failed with {error!r}")  # noqa: G004
+    logging.getLogger("application").exception(f"it failed with {error!r}")
 
 
 REPORTS = (swallowed, sentry_sdk.capture_exception, logged)
@@ -207,7 +209,7 @@ def limited_by_openai(text: str) -> None:
     import openai
 
     body = {"message": text, "code": "rate_limit_exceeded"}
-    response = httpx.Response(429, request=httpx.Request("POST", "http://127.0.0.1/"))
+    response: Any = httpx.Response(429, request=httpx.Request("POST", "http://127.0.0.1/"))
     raise openai.RateLimitError(f"Error code: {response.status_code} - {body}", response=response, body=body)
 
 
@@ -220,7 +222,7 @@ def limited_by_openai(text: str) -> None:
         (limited_by_openai, "status 429, rate_limit_exceeded"),
         (lambda _: 1 // 0, "integer division or modulo by zero"),
         (lambda _: None.missing, "'NoneType' object has no attribute 'missing'"),  # type: ignore[attr-defined]
-        (lambda _: {}["missing"], "'missing'"),
+        (lambda _: EMPTY["missing"], "'missing'"),
     ],
 )
 def test_what_the_system_says_is_readable(step: Callable[[str], Any], expected: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.output_parsers import StrOutputParser
@@ -37,7 +37,7 @@ def _node(error: type[Exception]) -> Any:
     def ask(state: dict[str, Any]) -> dict[str, Any]:
         raise error("Connection refused")
 
-    graph = StateGraph(dict)
+    graph: Any = StateGraph(cast(Any, dict))
     graph.add_node("ask", ask)
     graph.add_edge(START, "ask")
     return graph.compile()

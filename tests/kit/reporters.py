@@ -109,11 +109,11 @@ _django_code: list[Async] = []
 
 @cache
 def _django_app() -> Any:
-    import django
-    from django.conf import settings
-    from django.core.asgi import get_asgi_application
-    from django.http import HttpResponse
-    from django.urls import path
+    import django  # type: ignore[import-untyped, unused-ignore]
+    from django.conf import settings  # type: ignore[import-untyped, unused-ignore]
+    from django.core.asgi import get_asgi_application  # type: ignore[import-untyped, unused-ignore]
+    from django.http import HttpResponse  # type: ignore[import-untyped, unused-ignore]
+    from django.urls import path  # type: ignore[import-untyped, unused-ignore]
 
     async def view(request: Any) -> HttpResponse:
         return HttpResponse(str(await _django_code[-1]()))
@@ -164,7 +164,7 @@ async def _script(code: Sync) -> None:
     try:
         code()
     except BaseException:
-        hook(*sys.exc_info())  # type: ignore[arg-type]
+        hook(*sys.exc_info())
 
 
 @contextlib.contextmanager
