@@ -29,7 +29,7 @@ from .._content import error_texts
 from .._content.policy import Policy
 from .._runtime import tracebacks
 from .._runtime.containment import contained
-from . import internals, issues
+from . import celery_tasks, internals, issues
 from .client import Scopes, is_sending, within_scopes
 from .span_models import AnySpan, SpanBackend
 
@@ -88,7 +88,7 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
     if internals.event_from_exception is None:
         return
     issues.watch(reported)
-    _follow_celery()
+    celery_tasks.follow(recovered)
     with _lock:
         _forget(time.monotonic())
         is_known = failure.first in _reported or any(
@@ -308,28 +308,3 @@ def _forget_all() -> None:
     _lock = threading.RLock()
     for each in (_failures, _reports, _reported, _timer):
         each.clear()
-
-
-def _follow_celery() -> None:
-    """Be told by Celery what becomes of a task. It may retry it, or expect its exceptions: it reports the others."""
-    signals: Any = sys.modules.get("celery.signals")
-    if signals is not None:
-        _connect(signals)
-
-
-@cache
-def _connect(signals: Any) -> None:
-    with contained("celery"):
-        signals.task_retry.connect(_on_retry, weak=False)
-        signals.task_failure.connect(_on_failure, weak=False)
-
-
-def _on_retry(reason: Any = None, **_: Any) -> None:
-    error = getattr(reason, "exc", None) or reason
-    if isinstance(error, BaseException):
-        with contained("celery"):
-            recovered(error)
-
-
-def _on_failure(exception: Any = None, **_: Any) -> None:
-    _on_retry(reason=exception)
