@@ -9,8 +9,8 @@ from uuid import UUID
 from .._runs.live_runs import LiveRuns
 from .._runs.run import RunKind, Start
 from .._runs.settings import Settings
-from .._to_sentry import active_span
-from . import inside, internals, marks
+from .._to_sentry import active_span, issues
+from . import failures, inside, internals, marks
 from .model_calls import ModelRuns
 from .steps import StepRuns
 
@@ -25,6 +25,7 @@ class Engine:
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         active_span.ask(inside.find)
+        issues.ask(failures.find)
         self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
+from time import monotonic
 from typing import Any, Literal, Protocol
 from uuid import UUID
 from weakref import ReferenceType
@@ -139,6 +140,7 @@ class Tree:
         scopes: The Sentry scopes in which the tree started. They belong to its request, wherever the tree ends.
         outside: What the tree's issues are linked to if its runs have no spans: a span of another library.
         touched: When a run of the tree last started or ended.
+        started: When the tree started, in seconds of the system's monotonic clock.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
     """
@@ -146,6 +148,7 @@ class Tree:
     scopes: Scopes | None = None
     outside: AnySpan | None = None
     touched: float = 0.0
+    started: float = field(default_factory=monotonic)
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 

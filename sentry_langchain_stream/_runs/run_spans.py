@@ -9,7 +9,8 @@ from uuid import UUID
 from .._content.messages import output_messages
 from .._content.policy import Policy
 from .._runtime.containment import contained
-from .._to_sentry.issues import capture_error, first_failed
+from .._to_sentry import held_issues, issues
+from .._to_sentry.client import current_client
 from .._to_sentry.span_models import Status
 from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
@@ -52,6 +53,8 @@ class RunSpans:
 
     def open(self, run: Run) -> None:
         """Open the span of a run. Prompts, parsers and other chains get one only with `chains=True`."""
+        if self._settings.capture_errors:
+            issues.watch(held_issues.reported)
         if run.call is not None:
             request = run.call.request
             self._open(run, request.operation, request.model, request.platform)
@@ -117,8 +120,20 @@ class RunSpans:
                 record_call(run, run.call)
         if failure is not None and run.reports and self._settings.capture_errors:
             with contained("capture_errors"):
-                failed = run.ending.failed.get(first, run.place.span) or run.tree.outside
-                capture_error(failure, run.place.backend, failed, run.policy)
+                self._hold(run, failure, first)
+
+    @staticmethod
+    def _hold(run: Run, error: BaseException, first: UUID) -> None:
+        failure = held_issues.Failure(
+            run_id=run.id,
+            first=first,
+            backend=run.place.backend,
+            span=run.ending.failed.get(first, run.place.span) or run.tree.outside,
+            scopes=run.tree.scopes,
+            client=current_client(),
+            started=run.tree.started,
+        )
+        held_issues.hold(error, failure, run.policy, run.task() if run.task is not None else None)
 
     @staticmethod
     def detach(run: Run) -> None:
@@ -136,10 +151,11 @@ class RunSpans:
         if failure is None:
             return run.id
         ending.error_type = type(failure).__name__
-        first = first_failed(failure, run.id)
-        if first == run.id:
-            ending.remember({first: run.place.span or run.place.anchor})
-        return first
+        for each in reversed(issues.passed(failure)):
+            if each.run_id in ending.failed:
+                return each.run_id
+        ending.remember({run.id: run.place.span or run.place.anchor})
+        return run.id
 
     def _complete_call(self, run: Run, call: Call) -> None:
         """Record when the call ended. If it was cut short, the text that arrived becomes the answer."""

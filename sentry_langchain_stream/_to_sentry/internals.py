@@ -131,10 +131,9 @@ can_nest = set_current_scope is not None and scope_slots is not None and "_span"
 get_pipeline_name = _take(
     "sentry_sdk.ai.monitoring", "get_ai_pipeline_name", off="`set_ai_pipeline_name` does not name pipelines"
 )
-add_global_event_processor = _take(
-    "sentry_sdk.scope", "add_global_event_processor", off="a web framework may report a failure a second time"
+event_from_exception = _take(
+    "sentry_sdk.utils", "event_from_exception", off="failures that nobody else reports are no issues"
 )
-event_from_exception = _take("sentry_sdk.utils", "event_from_exception", off="failed runs are not reported as issues")
 
 # -- Integrations of client libraries (`model_integrations`) -----------------------------------------------------------
 
