@@ -38,9 +38,18 @@ def identity(run: Run) -> Facts:
     """Which pipeline, agent, conversation and attempt a run belongs to."""
     yield Fact.PIPELINE, run.pipeline
     yield Fact.AGENT, run.agent
-    yield Fact.CONVERSATION, run.conversation
+    yield Fact.CONVERSATION, run.conversation if _counts(run) else None
     yield Fact.ATTEMPT, run.attempt
     yield Fact.FALLBACK, run.fallback
+
+
+def _counts(run: Run) -> bool:
+    """Whether Sentry may count this span in its conversation.
+
+    Sentry counts a conversation's errors over every span with its id. What fails in a model or a tool also fails the
+    chains around it, which would be counted again.
+    """
+    return run.ending.outcome != "failed" or run.kind in ("model", "agent", "tool")
 
 
 def operation(run: Run, dialect: Dialect) -> Facts:

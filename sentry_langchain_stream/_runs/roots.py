@@ -13,6 +13,7 @@ from .._to_sentry.client import (
     choose_backend,
     current_client,
     current_scopes,
+    sentry_conversation_id,
     sentry_pipeline_name,
     start_senders,
 )
@@ -89,6 +90,7 @@ class Roots:
             implicit=True,
         )
         root.tree.scopes = current_scopes()
+        root.tree.conversation = root.conversation = sentry_conversation_id()
         root.tree.touched = self._now()  # before another thread sees the run and checks whether it is idle
         if start.batch_size > 1:
             root.tree.batch = together

@@ -131,12 +131,14 @@ class Tree:
     Args:
         scopes: The Sentry scopes in which the tree started. They belong to its request, wherever the tree ends.
         touched: When a run of the tree last started or ended.
+        conversation: The id of the conversation that was set with Sentry's `set_conversation_id` when the tree started.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
     """
 
     scopes: Scopes | None = None
     touched: float = 0.0
+    conversation: str | None = None
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 

@@ -10,6 +10,7 @@ import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from . import internals
+from .conversations import scope_conversation_id
 from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
 
 Scopes = tuple[Scope, Scope]
@@ -107,6 +108,11 @@ def is_sending(*, queues: bool) -> bool:
     if internals.is_serializing is not None and internals.is_serializing.get(False):
         return True
     return queues and internals.is_flushing(sentry_sdk.get_client())
+
+
+def sentry_conversation_id() -> str | None:
+    """Return the id of the conversation set with `sentry_sdk.ai.set_conversation_id` (sentry-sdk >= 2.51)."""
+    return scope_conversation_id(sentry_sdk.get_current_scope())
 
 
 def sentry_pipeline_name() -> str | None:

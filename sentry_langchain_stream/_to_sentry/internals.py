@@ -120,6 +120,19 @@ set_current_scope: Any = _take("sentry_sdk.scope", "Scope.set_current_scope", of
 can_nest = set_current_scope is not None and scope_slots is not None and "_span" in scope_slots
 """Whether a scope of ours can stand in for the current one."""
 
+_take("sentry_sdk.traces", "StreamedSpan._scope", off="a span may be sent in a later conversation", since=(2, 55))
+
+
+def scope_of_streamed(span: Any) -> Any | None:
+    """The scope that a streamed span started in."""
+    return getattr(span, "_scope", None)
+
+
+def set_scope_of_streamed(span: Any, scope: Any) -> None:
+    """Make a streamed span end in another scope."""
+    span._scope = scope
+
+
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 
 get_pipeline_name = _take(

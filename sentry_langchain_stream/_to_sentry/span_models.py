@@ -11,6 +11,7 @@ from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 
 from .._vocabulary.keys import AttributeValue
 from . import internals
+from .conversations import ending_scope, keep_conversation
 from .plain_spans import prepared
 
 try:  # sentry-sdk >= 2.55
@@ -120,13 +121,15 @@ class TransactionSpans:
             span.description = name
 
     def finish(self, span: Span, attributes: dict[str, AttributeValue], status: Status) -> None:
+        scope: Scope | None = None
         try:
             span.update_data(attributes)
             span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
+            scope = ending_scope(span, attributes)
         finally:
             transaction = span.containing_transaction
             if transaction is None or transaction is span or transaction.timestamp is None:
-                span.finish()
+                span.finish(scope)
             elif transaction.sampled:
                 self._finish_late(span, transaction)
 
@@ -207,6 +210,7 @@ class StreamedSpans:
             span.set_attributes(dict(attributes))
             # The status of a streamed span is "ok" or "error". A cancelled run is recorded in its outcome attribute.
             span.status = "error" if status == "internal_error" else "ok"
+            keep_conversation(span, attributes)
         finally:
             span.end()
 
