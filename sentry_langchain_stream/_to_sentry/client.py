@@ -62,8 +62,11 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
     """Return whether a client allows the recording of AI inputs and of AI outputs.
 
     This is decided by `data_collection` in sentry-sdk >= 2.70 (if it is not set, it follows `send_default_pii`), and by
-    `send_default_pii` in older versions.
+    `send_default_pii` in older versions. `include_prompts=False` of Sentry's LangchainIntegration or
+    LanggraphIntegration forbids both.
     """
+    if content_veto(client) is not None:
+        return False, False
     options = client.options
     collection = options.get("data_collection")
     content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
@@ -71,6 +74,14 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
         return bool(content.get("inputs")), bool(content.get("outputs"))
     pii = bool(options.get("send_default_pii"))
     return pii, pii
+
+
+def content_veto(client: Any) -> str | None:
+    """Return the name of the Sentry integration that forbids content with `include_prompts=False`, or `None`."""
+    for name in ("langchain", "langgraph"):
+        if not getattr(client.get_integration(name), "include_prompts", True):
+            return name
+    return None
 
 
 def current_scopes() -> Scopes:
