@@ -34,6 +34,28 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     return attributes
 
 
+def at_start(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
+    """Return the attributes of a run's span that are known when it starts, without content."""
+    attributes: dict[str, AttributeValue] = {**run.labels}
+    with _OF_RUN:
+        spell(identity(run), dialect, attributes)
+        spell(operation(run, dialect), dialect, attributes)
+        spell(subject(run), dialect, attributes)
+    return attributes
+
+
+def subject(run: Run) -> Facts:
+    """The model that is asked, the tool or the retriever."""
+    if run.call is not None:
+        yield Fact.OPERATION, run.call.request.operation
+        yield Fact.REQUEST_MODEL, run.call.request.model
+        yield Fact.PROVIDER, run.call.request.provider
+    elif isinstance(run.detail, ToolCall):
+        yield Fact.TOOL_NAME, run.detail.name
+    elif isinstance(run.detail, Retrieval):
+        yield Fact.RETRIEVER, run.detail.name
+
+
 def identity(run: Run) -> Facts:
     """Which pipeline, agent, conversation and attempt a run belongs to."""
     yield Fact.PIPELINE, run.pipeline

@@ -14,10 +14,14 @@ from .._vocabulary.providers import Platform
 from .usage import Usage
 
 
+Operation = Literal["chat", "text_completion"]
+"""The operation of a model call."""
+
+
 class Request(NamedTuple):
     """The request to a model."""
 
-    operation: Literal["chat", "text_completion"] = "chat"
+    operation: Operation = "chat"
     model: str | None = None
     provider: str | None = None
     platform: Platform = "langchain"

@@ -19,7 +19,7 @@ from .._content.policy import Policy
 from .._to_sentry.active_span import RunScope
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
-from .call import Call
+from .call import Call, Operation
 from .usage import Usage
 
 RunKind = Literal["model", "pipeline", "agent", "chain", "tool", "retriever"]
@@ -58,6 +58,8 @@ class Start:
         attempt: The number of the attempt, if this is a retry (2 or more).
         is_node: Whether it is a node of a graph.
         has_fallbacks: Whether it is a call with fallbacks.
+        operation: The operation, if it is a model.
+        model: The model asked for, if it is a model and that is known from its metadata.
     """
 
     id: UUID
@@ -75,6 +77,8 @@ class Start:
     attempt: int | None = None
     is_node: bool = False
     has_fallbacks: bool = False
+    operation: Operation | None = None
+    model: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +136,7 @@ class Tree:
         scopes: The Sentry scopes in which the tree started. They belong to its request, wherever the tree ends.
         touched: When a run of the tree last started or ended.
         conversation: The id of the conversation that was set with Sentry's `set_conversation_id` when the tree started.
+        sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
     """
@@ -139,6 +144,7 @@ class Tree:
     scopes: Scopes | None = None
     touched: float = 0.0
     conversation: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 

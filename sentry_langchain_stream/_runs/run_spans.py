@@ -77,7 +77,10 @@ class RunSpans:
             if place.span is not None:
                 place.backend.rename(place.span, op=op, name=name)
                 return
-            place.span = place.backend.start(place.anchor, op=op, name=name)
+            known = attributes.at_start(run, dialect) if place.anchor is None or place.backend.queues else {}
+            place.span = place.backend.start(
+                place.anchor, op=op, name=name, attributes=known, sampling=run.tree.sampling
+            )
             if place.backend.recording(place.span):
                 place.anchor, place.is_ours = place.span, True
             elif place.anchor is None:

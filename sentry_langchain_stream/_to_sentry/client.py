@@ -43,6 +43,11 @@ def has_tracing(options: Mapping[str, Any]) -> bool:
     return sampled and options.get("enable_tracing") is not False
 
 
+def has_sampler(client: Any) -> bool:
+    """Whether the user decides with a `traces_sampler` what is sampled."""
+    return callable(client.options.get("traces_sampler"))
+
+
 def start_senders(client: Any, *, metrics: bool) -> None:
     """Start the sender threads of a client before there is anything to send.
 

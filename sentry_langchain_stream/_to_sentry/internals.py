@@ -8,6 +8,7 @@ earlier, its entry says so. There is no upstream issue unless an entry links one
 from __future__ import annotations
 
 from contextvars import ContextVar
+from copy import copy
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -104,6 +105,44 @@ _OFF = "root spans start traces of their own, also where an incoming trace could
 
 get_propagation_context = _take("sentry_sdk.scope", "Scope.get_active_propagation_context", off=_OFF)
 Baggage = _take("sentry_sdk.tracing_utils", "Baggage", off=_OFF)
+
+_take(
+    "sentry_sdk.scope",
+    "Scope._propagation_context",
+    off="a `traces_sampler` does not get `langchain_run` where an incoming trace is continued",
+)
+
+
+def fork_propagation_context(scope: Any, context: Any) -> None:
+    """Give a scope its own copy of a propagation context: the same trace, but its own sampling context."""
+    if hasattr(scope, "_propagation_context"):
+        scope._propagation_context = copy(context)
+
+
+# -- Profiles of root runs (`span_models`) -----------------------------------------------------------------------------
+
+_take("sentry_sdk.tracing", "Transaction._profile", off="root runs have no profiles")
+_take(
+    "sentry_sdk.tracing",
+    "Transaction._continuous_profile",
+    off='with `profile_lifecycle="trace"` the profiler goes on after a root run',
+)
+
+
+def start_profile(transaction: Any) -> None:
+    """Start the profile of a transaction, if it is to have one. The SDK does that where a transaction is entered."""
+    profile = getattr(transaction, "_profile", None)
+    if profile is not None:
+        profile.start()
+
+
+def stop_profiles(transaction: Any) -> None:
+    """Stop the profile of a transaction, and its part in the continuous profile."""
+    for name in ("_profile", "_continuous_profile"):
+        profile = getattr(transaction, name, None)
+        if profile is not None:
+            profile.stop()
+
 
 # -- Scopes (`client`, `active_span`) ----------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
 import sentry_sdk
@@ -27,6 +29,10 @@ ORIGIN = "auto.ai.langchain_stream"
 
 Status = Literal["ok", "cancelled", "internal_error"]
 
+Attributes = Mapping[str, AttributeValue]
+Facts = Mapping[str, Any]
+NO_FACTS: Mapping[str, Any] = MappingProxyType({})
+
 
 class AnySpan(Protocol):
     """A span of either model. Code outside of its backend uses only its ids."""
@@ -49,8 +55,17 @@ class SpanBackend(Protocol[S]):
     def current(self) -> S | None:
         """Return the active span as a parent for a run, or `None` if there is none or it would not be sent."""
 
-    def start(self, parent: S | None, *, op: str, name: str) -> S:
-        """Start a child of `parent`. Without a parent, start a root."""
+    def start(self, parent: S | None, *, op: str, name: str, attributes: Attributes = ..., sampling: Facts = ...) -> S:
+        """Start a child of `parent`. Without a parent, start a root.
+
+        Args:
+            parent: The parent.
+            op: The span op.
+            name: The span's name.
+            attributes: What is known by now. A `traces_sampler` gets the attributes of a root, and `ignore_spans` those
+                of every streamed span.
+            sampling: What else a `traces_sampler` gets of a root, by key. None of it is sent.
+        """
 
     def recording(self, span: S) -> bool:
         """Whether this span will be sent. It is not if its root is not sampled."""
@@ -76,39 +91,40 @@ class TransactionSpans:
         # A span without a transaction, or in a finished one, is never sent. Neither are its children.
         return None if transaction is None or transaction.timestamp is not None else span
 
-    def start(self, parent: Span | None, *, op: str, name: str) -> Span | NoOpSpan:
+    def start(
+        self, parent: Span | None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> Span | NoOpSpan:
         if parent is not None:
             return _with_ids(prepared(parent.start_child(op=op, name=name, origin=ORIGIN)))
+        scope = sentry_sdk.get_current_scope()
+        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **self._trace(scope))
+        transaction.update_data({**attributes})
+        started = sentry_sdk.start_transaction(transaction, custom_sampling_context={**sampling})
+        internals.start_profile(started)
+        return _with_ids(started)
+
+    @staticmethod
+    def _trace(scope: Scope) -> dict[str, Any]:
+        """Return the trace that a root joins, as arguments of `Transaction`. Without any it starts its own."""
         active = sentry_sdk.get_current_span()
         sent = active.containing_transaction if active is not None else None
         if active is not None and sent is not None:
             # The active span belongs to a transaction that has been sent: this task has outlived its request.
-            return _with_ids(
-                sentry_sdk.start_transaction(
-                    op=op,
-                    name=name,
-                    origin=ORIGIN,
-                    trace_id=active.trace_id,
-                    parent_span_id=active.span_id,
-                    sampled=bool(sent.sampled),
-                    baggage=sent.get_baggage(),
-                )
-            )
-        scope = sentry_sdk.get_current_scope()
-        context = _propagation_context(scope)
-        if context is None or _wants_its_own_trace(context):
-            return _with_ids(sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN))
-        transaction = Transaction(
-            op=op,
-            name=name,
-            origin=ORIGIN,
-            scope=scope,
-            trace_id=context.trace_id,
-            parent_span_id=context.parent_span_id,
-            parent_sampled=context.parent_sampled,
-            baggage=_baggage(context),
-        )
-        return _with_ids(sentry_sdk.start_transaction(transaction))
+            return {
+                "trace_id": active.trace_id,
+                "parent_span_id": active.span_id,
+                "parent_sampled": bool(sent.sampled),
+                "baggage": sent.get_baggage(),
+            }
+        incoming = _incoming(scope)
+        if incoming is None:
+            return {}
+        return {
+            "trace_id": incoming.trace_id,
+            "parent_span_id": incoming.parent_span_id,
+            "parent_sampled": incoming.parent_sampled,
+            "baggage": _baggage(incoming),
+        }
 
     def recording(self, span: Span) -> bool:
         return bool(span.sampled)
@@ -128,6 +144,8 @@ class TransactionSpans:
             scope = ending_scope(span, attributes)
         finally:
             transaction = span.containing_transaction
+            if transaction is span:
+                internals.stop_profiles(span)
             if transaction is None or transaction is span or transaction.timestamp is None:
                 span.finish(scope)
             elif transaction.sampled:
@@ -151,6 +169,7 @@ class TransactionSpans:
 
         It is sent as a separate transaction with the span's id, in the same trace and with the same parent.
         """
+        data = span.to_json().get("data") or {}
         late = Transaction(
             op=span.op,
             name=span.description or "",
@@ -163,40 +182,43 @@ class TransactionSpans:
             start_timestamp=span.start_timestamp,
             status=span.status,
         )
-        late.update_data(span.to_json().get("data") or {})
-        sentry_sdk.start_transaction(late).finish(end_timestamp=datetime.now(timezone.utc))
+        late.update_data(data)
+        # What `start_transaction` does, but for a sampling decision and profilers: they were of the sent transaction.
+        late.init_span_recorder(maxlen=1)
+        late.finish(ending_scope(late, data), end_timestamp=datetime.now(timezone.utc))
 
 
 class StreamedSpans:
-    """`trace_lifecycle="stream"`: every span is sent separately. A root is a segment.
-
-    The SDK queues at most 2,000 spans per trace and drops the rest. A script has one propagation context, so a script
-    that runs a chain in a loop would stay in one trace and lose spans. So once a trace that began in this process has
-    more than `CROWDED` of our spans, each further root gets a new trace.
-    """
+    """`trace_lifecycle="stream"`: every span is sent separately. A root is a segment."""
 
     queues = True
-
-    CROWDED = 1_000
-    _MOST_TRACES = 1_000
-
-    def __init__(self) -> None:
-        self._spans_of_trace: dict[str, int] = {}
 
     def current(self) -> Any | None:
         return traces.get_current_span()
 
-    def start(self, parent: Any | None, *, op: str, name: str) -> Any:
-        attributes: dict[str, Any] = {"sentry.op": op, "sentry.origin": ORIGIN}
+    def start(
+        self, parent: Any | None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> Any:
+        known: dict[str, Any] = {**attributes, "sentry.op": op, "sentry.origin": ORIGIN}
         if parent is not None:
-            self._crowd(parent.trace_id)
-            return _with_ids(traces.start_span(name, attributes=attributes, parent_span=parent, active=False))
+            return _with_ids(traces.start_span(name, attributes=known, parent_span=parent, active=False))
         # An unsampled root makes itself current even with `active=False`. A new scope limits that to this block.
         with sentry_sdk.new_scope() as scope:
-            context = _propagation_context(scope)
-            if context is None or self._is_crowded(context) or _wants_its_own_trace(context):
-                scope.set_new_propagation_context()
-            return _with_ids(traces.start_span(name, attributes=attributes, parent_span=None, active=False))
+            self._set_trace(scope, sampling)
+            return _with_ids(traces.start_span(name, attributes=known, parent_span=None, active=False))
+
+    @staticmethod
+    def _set_trace(scope: Scope, sampling: Facts) -> None:
+        """Give a scope the trace that a root joins or starts, and what a `traces_sampler` gets."""
+        before = _propagation_context(scope)
+        if before is None or before.parent_span_id is None:
+            scope.set_new_propagation_context()
+        else:
+            internals.fork_propagation_context(scope, before)
+        custom = {**(getattr(before, "custom_sampling_context", None) or {}), **sampling}
+        context = _propagation_context(scope)
+        if custom and context is not None and context is not before:
+            context.custom_sampling_context = custom
 
     def recording(self, span: Any) -> bool:
         return not isinstance(span, traces.NoOpStreamedSpan)
@@ -217,17 +239,6 @@ class StreamedSpans:
     def link(self, scope: Scope, span: Any) -> None:
         scope.streamed_span = span
 
-    def _is_crowded(self, context: Any) -> bool:
-        return self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None
-
-    def _crowd(self, trace_id: str) -> int:
-        """Count a span of a trace, and return the number of its spans so far."""
-        counts = self._spans_of_trace
-        if trace_id not in counts and len(counts) >= self._MOST_TRACES:
-            counts.clear()
-        counts[trace_id] = count = counts.get(trace_id, 0) + 1
-        return count
-
 
 class NoSpans:
     """Tracing is off: runs are followed only for their errors and metrics."""
@@ -237,7 +248,9 @@ class NoSpans:
     def current(self) -> None:
         return None
 
-    def start(self, parent: None, *, op: str, name: str) -> None:
+    def start(
+        self, parent: None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> None:
         return None
 
     def recording(self, span: None) -> bool:
@@ -263,16 +276,14 @@ def _with_ids(span: S) -> S:
     return span
 
 
-def _wants_its_own_trace(context: Any) -> bool:
-    """Whether a root gets a new trace rather than the current one.
+def _incoming(scope: Scope) -> Any | None:
+    """Return the propagation context of an incoming trace, or `None`.
 
-    An incoming trace is always continued. The process's own trace is continued if everything is sampled. If only a part
-    is sampled, each root gets a new trace: the SDK samples by trace, so otherwise one sampling decision would apply to
-    all the runs of a script or a worker.
+    A root joins no other trace. The process has one for its whole life, which would collect the runs of all users of a
+    worker, all sampled or none.
     """
-    options = sentry_sdk.get_client().options
-    everything = options.get("traces_sample_rate") == 1.0 and options.get("traces_sampler") is None
-    return context.parent_span_id is None and not everything
+    context = _propagation_context(scope)
+    return None if context is None or context.parent_span_id is None else context
 
 
 def _propagation_context(scope: Scope) -> Any | None:
