@@ -7,6 +7,7 @@ them has the manager of its run among its variables (langchain-core 1.0 to 1.8, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from types import FrameType
 from typing import Any
 from uuid import UUID
@@ -29,10 +30,10 @@ def find(error: BaseException) -> list[Passed]:
             run_id = getattr(manager, "run_id", None)
             if not isinstance(run_id, UUID):
                 continue
-            settings = _settings(manager)
-            if settings is not None and settings.capture_errors:
+            policies = [_policy(each) for each in _settings(manager) if each.capture_errors]
+            if policies:
                 found.pop(run_id, None)  # of several prompts that started together, the one that failed comes again
-                found[run_id] = Passed(run_id, _policy(settings))
+                found[run_id] = Passed(run_id, reduce(Policy.and_, policies))
     return list(found.values())
 
 
@@ -45,13 +46,13 @@ def _managers(frame: FrameType) -> Iterator[Any]:
             yield value
 
 
-def _settings(manager: Any) -> Any:
-    """The settings of our handler, if this manager calls one."""
+def _settings(manager: Any) -> list[Any]:
+    """The settings of our handlers, if this manager calls any."""
     handlers = getattr(manager, "handlers", None)
     if not isinstance(handlers, (list, tuple)):
-        return None
-    ours = (each for each in handlers if isinstance(each, InlineHandler))
-    return next((settings for each in ours if (settings := getattr(each, "_settings", None)) is not None), None)
+        return []
+    ours = (getattr(each, "_settings", None) for each in handlers if isinstance(each, InlineHandler))
+    return [each for each in ours if each is not None]
 
 
 def _policy(settings: Any) -> Policy:

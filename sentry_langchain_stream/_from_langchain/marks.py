@@ -62,6 +62,7 @@ def read_start(
         attempt=attempt(tags),
         is_node=node,
         has_fallbacks=name is not None and name.startswith(_WITH_FALLBACKS),
+        model=_text(metadata.get("ls_model_name")) if kind == "model" else None,
     )
 
 

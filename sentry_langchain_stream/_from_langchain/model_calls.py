@@ -12,7 +12,7 @@ from .._content.gathered import Gathered
 from .._content.messages import text_of
 from .._content.policy import NOTHING, Policy
 from .._content.reading import count
-from .._runs.call import Call, Request
+from .._runs.call import Call, Operation, Request
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
@@ -63,9 +63,12 @@ class ModelRuns:
                 live.call.echoes += 1
             return
 
+        operation: Operation = "chat" if messages is not None else "text_completion"
+        start.operation = operation
+
         def call(policy: Policy) -> Call:
             options = {**(kwargs.get("options") or {}), **(kwargs.get("invocation_params") or {})}
-            request = Request(operation="chat" if messages is not None else "text_completion")
+            request = Request(operation=operation)
             provider = None
             with contained("extract.provider"):
                 provider = payloads.provider(serialized, start.metadata, options)

@@ -21,6 +21,7 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {**run.labels}
     with _OF_RUN:
         spell(identity(run), dialect, attributes)
+        spell(conversation(run), dialect, attributes)
         spell(ending(run), dialect, attributes)
         spell(operation(run, dialect), dialect, attributes)
     if run.call is not None:
@@ -37,13 +38,43 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     return attributes
 
 
+def at_start(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
+    """Return the attributes of a run's span that are known when it starts, without content."""
+    attributes: dict[str, AttributeValue] = {**run.labels}
+    with _OF_RUN:
+        spell(identity(run), dialect, attributes)
+        spell(operation(run, dialect), dialect, attributes)
+        spell(subject(run), dialect, attributes)
+    return attributes
+
+
+def subject(run: Run) -> Facts:
+    """The model that is asked, the tool or the retriever."""
+    if run.call is not None:
+        yield Fact.OPERATION, run.call.request.operation
+        yield Fact.REQUEST_MODEL, run.call.request.model
+        yield Fact.PROVIDER, run.call.request.provider
+    elif isinstance(run.detail, ToolCall):
+        yield Fact.TOOL_NAME, run.detail.name
+    elif isinstance(run.detail, Retrieval):
+        yield Fact.RETRIEVER, run.detail.name
+
+
 def identity(run: Run) -> Facts:
     """Which pipeline, agent, conversation and attempt a run belongs to."""
     yield Fact.PIPELINE, run.pipeline
     yield Fact.AGENT, run.agent
-    yield Fact.CONVERSATION, run.conversation
     yield Fact.ATTEMPT, run.attempt
     yield Fact.FALLBACK, run.fallback
+
+
+def conversation(run: Run) -> Facts:
+    """The conversation that a run belongs to.
+
+    Sentry counts a conversation's errors over every span with its id. What fails in a model also fails the agent and
+    the chains around it. So of those only the span where the failure began has the id.
+    """
+    yield Fact.CONVERSATION, None if run.ending.counted else run.conversation
 
 
 def membership(run: Run) -> dict[str, AttributeValue]:

@@ -246,7 +246,8 @@ class LiveRuns:
         else:
             run.detail = detail
         parent = run.parent
-        run.conversation = start.conversation_id or (parent.conversation if parent else None)
+        inherited = parent.conversation if parent else None
+        run.conversation = run.tree.conversation or start.conversation_id or inherited
         if run.place.recording and run.policy.inputs:
             with contained("labels"):
                 run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)

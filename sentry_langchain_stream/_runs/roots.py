@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import get_ident
 from typing import Any, Protocol
 from weakref import ref
 
+from .._content.labels import own_tags
 from .._content.policy import Policy
 from .._runtime.containment import contained
 from .._to_sentry.client import (
@@ -14,6 +15,8 @@ from .._to_sentry.client import (
     choose_backend,
     current_client,
     current_scopes,
+    has_sampler,
+    sentry_conversation_id,
     sentry_pipeline_name,
     start_senders,
 )
@@ -78,15 +81,16 @@ class Roots:
             return None
         self.prepare(client, runs)
         active = backend.current()
+        pipeline = names.pipeline(
+            configured=self._settings.pipeline_name,
+            metadata=start.pipeline_name,
+            sentry=sentry_pipeline_name(),
+            run=start.name,
+        )
         root = Run(
             id=start.id,  # this placeholder is never registered, so it may borrow its child's id
             kind="pipeline",
-            pipeline=names.pipeline(
-                configured=self._settings.pipeline_name,
-                metadata=start.pipeline_name,
-                sentry=sentry_pipeline_name(),
-                run=start.name,
-            ),
+            pipeline=pipeline,
             policy=self.policy(client),
             keeper=runs,
             place=Place(
@@ -99,6 +103,9 @@ class Roots:
         )
         root.tree.scopes = current_scopes()
         root.tree.outside = backend.outside()
+        root.tree.conversation = root.conversation = sentry_conversation_id()
+        if active is None and has_sampler(client):
+            root.tree.sampling = {"langchain_run": sampled_by(start, pipeline, self._settings.metadata_keys)}
         root.tree.touched = self._now()  # before another thread sees the run and checks whether it is idle
         if start.batch_size > 1:
             root.tree.batch = together
@@ -122,6 +129,23 @@ class Roots:
         """Forget the client. Its threads do not exist in a forked process."""
         self._batches.clear()
         self._last_client = _no_client
+
+
+def sampled_by(start: Start, pipeline: str, keys: Collection[str]) -> dict[str, Any]:
+    """Return what a `traces_sampler` gets of a root run, as `sampling_context["langchain_run"]`. None of it is sent.
+
+    Args:
+        start: The start of the run.
+        pipeline: The pipeline's name.
+        keys: The keys of the metadata that the user chose.
+    """
+    return {
+        "operation": "invoke_agent" if start.kind == "agent" else start.operation,
+        "model": start.model,
+        "pipeline": pipeline,
+        "tags": own_tags(start.tags),
+        "metadata": {key: start.metadata[key] for key in keys if key in start.metadata},
+    }
 
 
 def _no_client() -> None:

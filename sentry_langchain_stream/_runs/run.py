@@ -20,7 +20,7 @@ from .._content.policy import Policy
 from .._to_sentry.active_span import RunScope
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
-from .call import Call
+from .call import Call, Operation
 from .settings import Settings
 from .usage import Usage
 
@@ -63,6 +63,8 @@ class Start:
         attempt: The number of the attempt, if this is a retry (2 or more).
         is_node: Whether it is a node of a graph.
         has_fallbacks: Whether it is a call with fallbacks.
+        operation: The operation, if it is a model.
+        model: The model asked for, if it is a model and that is known from its metadata.
     """
 
     id: UUID
@@ -80,6 +82,8 @@ class Start:
     attempt: int | None = None
     is_node: bool = False
     has_fallbacks: bool = False
+    operation: Operation | None = None
+    model: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -141,6 +145,8 @@ class Tree:
         outside: What the tree's issues are linked to if its runs have no spans: a span of another library.
         touched: When a run of the tree last started or ended.
         started: When the tree started, in seconds of the system's monotonic clock.
+        conversation: The id of the conversation that was set with Sentry's `set_conversation_id` when the tree started.
+        sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
     """
@@ -149,6 +155,8 @@ class Tree:
     outside: AnySpan | None = None
     touched: float = 0.0
     started: float = field(default_factory=monotonic)
+    conversation: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 
@@ -185,6 +193,7 @@ class Ending:
         evicted: Why this package ended the run, if LangChain did not: `"idle"`, `"limit"` or `"exit"`.
         failures: For a call with fallbacks, the number of failed attempts.
         failed: The latest failures in the run and its descendants: id of the run that failed first -> its span.
+        counted: Whether the span of a descendant stands for the failure already.
     """
 
     outcome: Outcome = "completed"
@@ -192,6 +201,7 @@ class Ending:
     error_type: str | None = None
     evicted: str | None = None
     failures: int = 0
+    counted: bool = False
     failed: dict[UUID, AnySpan | None] = field(default_factory=dict)
 
     _MOST_FAILED = 8

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from .._content import error_texts
 from .._content.messages import output_messages
 from .._content.policy import Policy
 from .._runtime.containment import contained
@@ -80,7 +81,10 @@ class RunSpans:
             if place.span is not None:
                 place.backend.rename(place.span, op=op, name=name)
                 return
-            place.span = place.backend.start(place.anchor, op=op, name=name)
+            known = attributes.at_start(run, dialect) if place.anchor is None or place.backend.queues else {}
+            place.span = place.backend.start(
+                place.anchor, op=op, name=name, attributes=known, sampling=run.tree.sampling
+            )
             if place.backend.recording(place.span):
                 place.anchor, place.is_ours = place.span, True
             elif place.anchor is None:
@@ -151,9 +155,11 @@ class RunSpans:
         if failure is None:
             return run.id
         ending.error_type = type(failure).__name__
-        for each in reversed(issues.passed(failure)):
-            if each.run_id in ending.failed:
-                return each.run_id
+        known = [each.run_id for each in reversed(issues.passed(failure)) if each.run_id in ending.failed]
+        caused = (each.run_id for part in error_texts.chain(failure) for each in issues.passed(part))
+        ending.counted = any(ending.failed.get(each, run.place.span) is not run.place.span for each in caused)
+        if known:
+            return known[0]
         ending.remember({run.id: run.place.span or run.place.anchor})
         return run.id
 

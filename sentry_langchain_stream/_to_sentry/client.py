@@ -11,6 +11,7 @@ from sentry_sdk.scope import Scope
 
 from .._runtime.containment import warn_once
 from . import internals
+from .conversations import scope_conversation_id
 from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
 
 Scopes = tuple[Scope, Scope]
@@ -71,6 +72,11 @@ def has_tracing(options: Mapping[str, Any]) -> bool:
     return sampled and options.get("enable_tracing") is not False
 
 
+def has_sampler(client: Any) -> bool:
+    """Whether the user decides with a `traces_sampler` what is sampled."""
+    return callable(client.options.get("traces_sampler"))
+
+
 def start_senders(client: Any, *, metrics: bool) -> None:
     """Start the sender threads of a client before there is anything to send.
 
@@ -90,8 +96,11 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
     """Return whether a client allows the recording of AI inputs and of AI outputs.
 
     This is decided by `data_collection` in sentry-sdk >= 2.70 (if it is not set, it follows `send_default_pii`), and by
-    `send_default_pii` in older versions.
+    `send_default_pii` in older versions. `include_prompts=False` of Sentry's LangchainIntegration or
+    LanggraphIntegration forbids both.
     """
+    if content_veto(client) is not None:
+        return False, False
     options = client.options
     collection = options.get("data_collection")
     content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
@@ -106,6 +115,15 @@ def has_data_collection(client: Any) -> bool:
     collection = client.options.get("data_collection")
     provided = isinstance(collection, Mapping) and bool(collection.get("provided_by_user"))
     return provided and any(allowed_content(client))
+
+
+def content_veto(client: Any) -> str | None:
+    """Return the name of the Sentry integration that forbids content with `include_prompts=False`, or `None`."""
+    for name in ("langchain", "langgraph"):
+        integration = getattr(client, "integrations", {}).get(name)
+        if not getattr(integration, "include_prompts", True):
+            return name
+    return None
 
 
 def current_scopes() -> Scopes:
@@ -143,6 +161,11 @@ def is_sending(*, queues: bool) -> bool:
     if internals.is_serializing is not None and internals.is_serializing.get(False):
         return True
     return queues and internals.is_flushing(sentry_sdk.get_client())
+
+
+def sentry_conversation_id() -> str | None:
+    """Return the id of the conversation set with `sentry_sdk.ai.set_conversation_id` (sentry-sdk >= 2.51)."""
+    return scope_conversation_id(sentry_sdk.get_current_scope())
 
 
 def sentry_pipeline_name() -> str | None:

@@ -111,6 +111,31 @@ get_external_propagation_context = _take(
 )
 """The ids of the trace and of the span that an integration, such as `OTLPIntegration`, links the SDK's events to."""
 
+# -- Profiles of root runs (`span_models`) -----------------------------------------------------------------------------
+
+_take("sentry_sdk.tracing", "Transaction._profile", off="root runs have no profiles")
+_take(
+    "sentry_sdk.tracing",
+    "Transaction._continuous_profile",
+    off='with `profile_lifecycle="trace"` the profiler goes on after a root run',
+)
+
+
+def start_profile(transaction: Any) -> None:
+    """Start the profile of a transaction, if it is to have one. The SDK does that where a transaction is entered."""
+    profile = getattr(transaction, "_profile", None)
+    if profile is not None:
+        profile.start()
+
+
+def stop_profiles(transaction: Any) -> None:
+    """Stop the profile of a transaction, and its part in the continuous profile."""
+    for name in ("_profile", "_continuous_profile"):
+        profile = getattr(transaction, name, None)
+        if profile is not None:
+            profile.stop()
+
+
 # -- Scopes (`client`, `active_span`) ----------------------------------------------------------------------------------
 
 _OFF = "a run that ends in another request is sent with that request's user and tags"
@@ -125,6 +150,19 @@ set_current_scope: Any = _take("sentry_sdk.scope", "Scope.set_current_scope", of
 """Makes a scope the current one. Called only if `can_nest`."""
 can_nest = set_current_scope is not None and scope_slots is not None and "_span" in scope_slots
 """Whether a scope of ours can stand in for the current one."""
+
+_take("sentry_sdk.traces", "StreamedSpan._scope", off="a span may be sent in a later conversation", since=(2, 55))
+
+
+def scope_of_streamed(span: Any) -> Any | None:
+    """The scope that a streamed span started in."""
+    return getattr(span, "_scope", None)
+
+
+def set_scope_of_streamed(span: Any, scope: Any) -> None:
+    """Make a streamed span end in another scope."""
+    span._scope = scope
+
 
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 

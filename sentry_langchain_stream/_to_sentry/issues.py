@@ -9,6 +9,7 @@ reports is reported by us: see `held_issues`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -78,7 +79,7 @@ def _process(event: Event, hint: Hint, reported: Reported) -> Event:
     try:
         runs = [each for part in error_texts.chain(error) for each in passed(part)]
         if runs:
-            policy = _strictest([each.policy for each in runs])
+            policy = reduce(Policy.and_, (each.policy for each in runs))
             keep_private(event, error, policy, record=hint.get("log_record"))
             trace = reported([each.run_id for each in runs])
             if trace is not None:
@@ -87,12 +88,6 @@ def _process(event: Event, hint: Hint, reported: Reported) -> Event:
         _remove_all(event)
         contain("issue", failure)
     return event
-
-
-def _strictest(policies: Sequence[Policy]) -> Policy:
-    inputs, outputs = (all(getattr(each, name) for each in policies) for name in ("inputs", "outputs"))
-    redact = next((each.redact for each in policies if each.redact is not None), None)
-    return Policy(inputs, outputs, redact, policies[0].limits)
 
 
 def keep_private(event: Event, error: BaseException, policy: Policy, record: Any = None) -> None:

@@ -1,4 +1,7 @@
-"""Which trace a root joins: that of a span of OpenTelemetry, an incoming one, the process's own, or none.
+"""Which trace a root joins: that of a span of OpenTelemetry, an incoming one, or none.
+
+It does not join the process's own trace, which has no end: that would collect the runs of all users of a worker, all of
+them sampled or none.
 
 The SDK's `OTLPIntegration` sends the spans of OpenTelemetry to Sentry and links the SDK's events to them, but no spans
 of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span of OpenTelemetry that is current.
@@ -7,6 +10,7 @@ of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import sentry_sdk
@@ -44,31 +48,37 @@ def joined(scope: Scope) -> Joined | None:
 
     The active span has been looked for before. It wins over all of this.
     """
-    context = propagation_context(scope)
-    other = other_span(context)
-    if other is not None:
-        return _below(other, context)
-    if context is None or wants_its_own_trace(context):
-        return None
-    return Joined(context.trace_id, context.parent_span_id, context.parent_sampled, _baggage(context))
+    return _joined(propagation_context(scope))
 
 
-def join(scope: Scope) -> bool:
-    """Make this scope continue the trace of the current span of OpenTelemetry. Return whether there is one."""
-    context = propagation_context(scope)
-    other = other_span(context)
-    if other is None:
-        return False
+def join(scope: Scope, sampling: Mapping[str, Any]) -> None:
+    """Make this scope continue the trace that a root joins, or start one.
+
+    Args:
+        scope: A scope of its own for the start of the root.
+        sampling: What a `traces_sampler` gets of the root, besides what the application set.
+    """
+    before = propagation_context(scope)
     scope.set_new_propagation_context()
     fresh = propagation_context(scope)
     if fresh is None:  # the name is missing
-        return False
-    for name, value in _below(other, context)._asdict().items():
-        setattr(fresh, name, value)
-    sampling = getattr(context, "custom_sampling_context", None)  # what integrations hand to `traces_sampler`
-    if sampling is not None:
-        fresh.custom_sampling_context = sampling
-    return True
+        return
+    trace = _joined(before)
+    if trace is not None:
+        for name, value in trace._asdict().items():
+            setattr(fresh, name, value)
+    custom = {**(getattr(before, "custom_sampling_context", None) or {}), **sampling}
+    if custom:
+        fresh.custom_sampling_context = custom
+
+
+def _joined(context: Any | None) -> Joined | None:
+    other = other_span(context)
+    if other is not None:
+        return _below(other, context)
+    if context is None or context.parent_span_id is None:
+        return None
+    return Joined(context.trace_id, context.parent_span_id, context.parent_sampled, _baggage(context))
 
 
 def other_span(context: Any | None) -> OtherSpan | None:
@@ -109,18 +119,6 @@ def _current_span() -> OtherSpan | None:
 def _below(other: OtherSpan, context: Any | None) -> Joined:
     is_same = context is not None and context.trace_id == other.trace_id
     return Joined(other.trace_id, other.span_id, other.sampled, _baggage(context) if is_same else None)
-
-
-def wants_its_own_trace(context: Any) -> bool:
-    """Whether a root gets a new trace rather than the current one.
-
-    An incoming trace is always continued. The process's own trace is continued if everything is sampled. If only a part
-    is sampled, each root gets a new trace: the SDK samples by trace, so otherwise one sampling decision would apply to
-    all the runs of a script or a worker.
-    """
-    options = sentry_sdk.get_client().options
-    everything = options.get("traces_sample_rate") == 1.0 and options.get("traces_sampler") is None
-    return context.parent_span_id is None and not everything
 
 
 def propagation_context(scope: Scope) -> Any | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
 import sentry_sdk
@@ -10,7 +12,8 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 
 from .._vocabulary.keys import AttributeValue
-from . import joining
+from . import internals, joining
+from .conversations import ending_scope, keep_conversation
 from .plain_spans import prepared
 
 try:  # sentry-sdk >= 2.55
@@ -25,6 +28,10 @@ ORIGIN = "auto.ai.langchain_stream"
 """The span origin, in Sentry's format `type.category.integration`."""
 
 Status = Literal["ok", "cancelled", "internal_error"]
+
+Attributes = Mapping[str, AttributeValue]
+Facts = Mapping[str, Any]
+NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class AnySpan(Protocol):
@@ -48,8 +55,17 @@ class SpanBackend(Protocol[S]):
     def current(self) -> S | None:
         """Return the active span as a parent for a run, or `None` if there is none or it would not be sent."""
 
-    def start(self, parent: S | None, *, op: str, name: str) -> S:
-        """Start a child of `parent`. Without a parent, start a root."""
+    def start(self, parent: S | None, *, op: str, name: str, attributes: Attributes = ..., sampling: Facts = ...) -> S:
+        """Start a child of `parent`. Without a parent, start a root.
+
+        Args:
+            parent: The parent.
+            op: The span op.
+            name: The span's name.
+            attributes: What is known by now. A `traces_sampler` gets the attributes of a root, and `ignore_spans` those
+                of every streamed span.
+            sampling: What else a `traces_sampler` gets of a root, by key. None of it is sent.
+        """
 
     def recording(self, span: S) -> bool:
         """Whether this span will be sent. It is not if its root is not sampled."""
@@ -78,30 +94,33 @@ class TransactionSpans:
         # A span without a transaction, or in a finished one, is never sent. Neither are its children.
         return None if transaction is None or transaction.timestamp is not None else span
 
-    def start(self, parent: Span | None, *, op: str, name: str) -> Span | NoOpSpan:
+    def start(
+        self, parent: Span | None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> Span | NoOpSpan:
         if parent is not None:
             return _with_ids(prepared(parent.start_child(op=op, name=name, origin=ORIGIN)))
+        scope = sentry_sdk.get_current_scope()
+        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **self._trace(scope))
+        transaction.update_data({**attributes})
+        started = sentry_sdk.start_transaction(transaction, custom_sampling_context={**sampling})
+        internals.start_profile(started)
+        return _with_ids(started)
+
+    @staticmethod
+    def _trace(scope: Scope) -> dict[str, Any]:
+        """Return the trace that a root joins, as arguments of `Transaction`. Without any it starts its own."""
         active = sentry_sdk.get_current_span()
         sent = active.containing_transaction if active is not None else None
         if active is not None and sent is not None:
             # The active span belongs to a transaction that has been sent: this task has outlived its request.
-            return _with_ids(
-                sentry_sdk.start_transaction(
-                    op=op,
-                    name=name,
-                    origin=ORIGIN,
-                    trace_id=active.trace_id,
-                    parent_span_id=active.span_id,
-                    sampled=bool(sent.sampled),
-                    baggage=sent.get_baggage(),
-                )
-            )
-        scope = sentry_sdk.get_current_scope()
+            return {
+                "trace_id": active.trace_id,
+                "parent_span_id": active.span_id,
+                "parent_sampled": bool(sent.sampled),
+                "baggage": sent.get_baggage(),
+            }
         trace = joining.joined(scope)
-        if trace is None:
-            return _with_ids(sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN))
-        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **trace._asdict())
-        return _with_ids(sentry_sdk.start_transaction(transaction))
+        return trace._asdict() if trace is not None else {}
 
     def recording(self, span: Span) -> bool:
         return bool(span.sampled)
@@ -114,13 +133,17 @@ class TransactionSpans:
             span.description = name
 
     def finish(self, span: Span, attributes: dict[str, AttributeValue], status: Status) -> None:
+        scope: Scope | None = None
         try:
             span.update_data(attributes)
             span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
+            scope = ending_scope(span, attributes)
         finally:
             transaction = span.containing_transaction
+            if transaction is span:
+                internals.stop_profiles(span)
             if transaction is None or transaction is span or transaction.timestamp is None:
-                span.finish()
+                span.finish(scope)
             elif transaction.sampled:
                 self._finish_late(span, transaction)
 
@@ -145,6 +168,7 @@ class TransactionSpans:
 
         It is sent as a separate transaction with the span's id, in the same trace and with the same parent.
         """
+        data = span.to_json().get("data") or {}
         late = Transaction(
             op=span.op,
             name=span.description or "",
@@ -157,41 +181,30 @@ class TransactionSpans:
             start_timestamp=span.start_timestamp,
             status=span.status,
         )
-        late.update_data(span.to_json().get("data") or {})
-        sentry_sdk.start_transaction(late).finish(end_timestamp=datetime.now(timezone.utc))
+        late.update_data(data)
+        # What `start_transaction` does, but for a sampling decision and profilers: they were of the sent transaction.
+        late.init_span_recorder(maxlen=1)
+        late.finish(ending_scope(late, data), end_timestamp=datetime.now(timezone.utc))
 
 
 class StreamedSpans:
-    """`trace_lifecycle="stream"`: every span is sent separately. A root is a segment.
-
-    The SDK queues at most 2,000 spans per trace and drops the rest. A script has one propagation context, so a script
-    that runs a chain in a loop would stay in one trace and lose spans. So once a trace that began in this process has
-    more than `CROWDED` of our spans, each further root gets a new trace.
-    """
+    """`trace_lifecycle="stream"`: every span is sent separately. A root is a segment."""
 
     queues = True
-
-    CROWDED = 1_000
-    _MOST_TRACES = 1_000
-
-    def __init__(self) -> None:
-        self._spans_of_trace: dict[str, int] = {}
 
     def current(self) -> Any | None:
         return traces.get_current_span()
 
-    def start(self, parent: Any | None, *, op: str, name: str) -> Any:
-        attributes: dict[str, Any] = {"sentry.op": op, "sentry.origin": ORIGIN}
+    def start(
+        self, parent: Any | None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> Any:
+        known: dict[str, Any] = {**attributes, "sentry.op": op, "sentry.origin": ORIGIN}
         if parent is not None:
-            self._crowd(parent.trace_id)
-            return _with_ids(traces.start_span(name, attributes=attributes, parent_span=parent, active=False))
+            return _with_ids(traces.start_span(name, attributes=known, parent_span=parent, active=False))
         # An unsampled root makes itself current even with `active=False`. A new scope limits that to this block.
         with sentry_sdk.new_scope() as scope:
-            if not joining.join(scope):
-                context = joining.propagation_context(scope)
-                if context is None or self._is_crowded(context) or joining.wants_its_own_trace(context):
-                    scope.set_new_propagation_context()
-            return _with_ids(traces.start_span(name, attributes=attributes, parent_span=None, active=False))
+            joining.join(scope, sampling)
+            return _with_ids(traces.start_span(name, attributes=known, parent_span=None, active=False))
 
     def recording(self, span: Any) -> bool:
         return not isinstance(span, traces.NoOpStreamedSpan)
@@ -205,6 +218,7 @@ class StreamedSpans:
             span.set_attributes(dict(attributes))
             # The status of a streamed span is "ok" or "error". A cancelled run is recorded in its outcome attribute.
             span.status = "error" if status == "internal_error" else "ok"
+            keep_conversation(span, attributes)
         finally:
             span.end()
 
@@ -213,17 +227,6 @@ class StreamedSpans:
 
     def link(self, scope: Scope, span: Any) -> None:
         scope.streamed_span = span
-
-    def _is_crowded(self, context: Any) -> bool:
-        return self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None
-
-    def _crowd(self, trace_id: str) -> int:
-        """Count a span of a trace, and return the number of its spans so far."""
-        counts = self._spans_of_trace
-        if trace_id not in counts and len(counts) >= self._MOST_TRACES:
-            counts.clear()
-        counts[trace_id] = count = counts.get(trace_id, 0) + 1
-        return count
 
 
 class NoSpans:
@@ -234,7 +237,9 @@ class NoSpans:
     def current(self) -> None:
         return None
 
-    def start(self, parent: None, *, op: str, name: str) -> None:
+    def start(
+        self, parent: None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> None:
         return None
 
     def recording(self, span: None) -> bool:

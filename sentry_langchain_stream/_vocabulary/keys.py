@@ -114,6 +114,9 @@ class Fact(Enum):
     TOOL_DEFINITIONS = (("gen_ai.tool.definitions",), ())
 
 
+(CONVERSATION,) = Fact.CONVERSATION.value[0]
+"""The key of the conversation's id."""
+
 TAGS = "langchain_stream.tags"
 """The key of the user's tags."""
 

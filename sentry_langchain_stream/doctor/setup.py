@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .._to_sentry.client import allowed_content, choose_backend, current_client, has_tracing, other_instrumenter
+from .._to_sentry.client import (
+    allowed_content,
+    choose_backend,
+    content_veto,
+    current_client,
+    has_tracing,
+    other_instrumenter,
+)
 from .._to_sentry.model_integrations import MODEL_INTEGRATIONS
 from .._to_sentry.span_models import StreamedSpans
 from ..testing.keeper import Keeper
@@ -194,6 +201,14 @@ def data_collection(case: Case) -> Finding:
             "fail",
             f"by the client's options {found}, but in the probe it is the opposite for {differs}",
             "Check your hooks and event processors. One of them adds or removes gen_ai messages.",
+        )
+    veto = content_veto(current_client())
+    if veto is not None:
+        return Finding(
+            name,
+            "ok",
+            f"{found}: Sentry's {veto} integration has include_prompts=False",
+            "To record what the client's options allow, leave include_prompts of that integration out.",
         )
     if options.get("send_default_pii") and not all(allowed.values()):
         return Finding(

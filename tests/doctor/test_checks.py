@@ -13,6 +13,7 @@ import sentry_sdk
 from pydantic import SecretStr
 from sentry_sdk import integrations
 from sentry_sdk.integrations import Integration
+from sentry_sdk.integrations.langchain import LangchainIntegration
 
 from sentry_langchain_stream import SentryStreamIntegration
 from sentry_langchain_stream._runtime.containment import logger
@@ -297,6 +298,11 @@ def no_messages(event: Any, hint: Any) -> Any:
             "although send_default_pii is True",
         ),
         ({**content_allowed(True), "before_send_transaction": no_messages}, "fail", "the opposite for inputs"),
+        (
+            {**content_allowed(True), "integrations": [LangchainIntegration(include_prompts=False)]},
+            "ok",
+            "outputs are not recorded: Sentry's langchain integration has include_prompts=False",
+        ),
     ],
 )
 def test_data_collection_is_told(options: dict[str, Any], level: str, told: str) -> None:

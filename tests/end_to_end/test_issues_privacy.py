@@ -247,3 +247,15 @@ def test_what_is_not_ours_is_left_alone() -> None:
         (event,) = captured.events
     assert ANSWER in event["exception"]["values"][-1]["value"]
     assert any("vars" in frame for frame in event["exception"]["values"][-1]["stacktrace"]["frames"])
+
+
+def test_each_handler_that_saw_the_run_can_forbid_content() -> None:
+    """With one handler inside and one outside, the issue has what both of them allow."""
+    inner, outer = SentryStreamHandler(include_prompts=False), SentryStreamHandler()
+    with capture_spans(**content_allowed(True)) as captured:
+        try:
+            after_the_answer(quotes).with_config(callbacks=[outer]).invoke("Hi", {"callbacks": [inner]})
+        except ValueError as error:
+            sentry_sdk.capture_exception(error)
+    (event,) = captured.events
+    assert ANSWER not in json.dumps(event, default=str)

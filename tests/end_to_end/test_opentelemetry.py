@@ -325,7 +325,7 @@ def test_an_incoming_trace_wins_for_issues_too() -> None:
 
 @pytest.mark.parametrize("rate", [1.0, None])
 def test_a_failure_that_opentelemetry_records_too_is_one_issue(rate: float | None) -> None:
-    """OTLPIntegration can report what ends a span of OpenTelemetry; it does not report our issue a second time."""
+    """OTLPIntegration can report what ends a span of OpenTelemetry: then the handler does not report it, too."""
     options = opentelemetry.options(OTLP)
     options["integrations"][0].capture_exceptions = True
     with (
@@ -335,7 +335,7 @@ def test_a_failure_that_opentelemetry_records_too_is_one_issue(rate: float | Non
     ):
         chain(failing()).invoke("Hi", config())
     (issue,) = captured.events
-    assert issue["exception"]["values"][-1]["mechanism"]["type"] == "langchain_stream"
+    assert issue["exception"]["values"][-1]["mechanism"]["type"] == "otlp"
 
 
 # -- propagation ----------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ class FakeSpans:
         self.check("current")
         return self.active
 
-    def start(self, parent: FakeSpan | None, *, op: str, name: str) -> FakeSpan:
+    def start(self, parent: FakeSpan | None, *, op: str, name: str, **facts: Any) -> FakeSpan:
         self.check("start")
         span = FakeSpan(op, parent)
         self.spans.append(span)
