@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph
@@ -158,7 +159,7 @@ def test_an_agent_that_fails_with_its_model_is_no_second_error(captured: Capture
     set_conversation_id("talk")
     config: Any = {"callbacks": [SentryStreamHandler()]}
     with suppress(ValueError, RuntimeError):
-        graph.compile().invoke({"messages": [("user", "Hi")]}, config=config)
+        graph.compile().invoke({"messages": [HumanMessage("Hi")]}, config=config)
     found = {span.op: span.attributes.get(ID) for span in captured.spans if span.op.startswith("gen_ai.")}
     assert found == {"gen_ai.invoke_agent": None, "gen_ai.chat": "talk"}
 
