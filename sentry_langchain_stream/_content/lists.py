@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from .budget import Budget, Full, spelled
+from .cutting import size
 from .policy import Policy
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def json_list(
             if index not in kept:
                 budget = Budget(policy, left // 2 if index == always and len(items) > 1 else left)
                 kept[index] = spelled(entry(items[index], budget))
-                left -= len(kept[index]) + 2
+                left -= size(kept[index]) + 2
     except Full:
         pass
     entries: list[str] = []

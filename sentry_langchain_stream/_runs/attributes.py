@@ -146,7 +146,7 @@ def request(call: Call) -> Facts:
     yield Fact.OPERATION, sent.operation
     yield Fact.REQUEST_MODEL, sent.model
     yield Fact.PROVIDER, sent.provider
-    yield Fact.FUNCTION, sent.function
+    yield Fact.RUN_NAME, sent.function
     for name, value in sent.parameters.items():
         yield _PARAMETERS[name], value
 

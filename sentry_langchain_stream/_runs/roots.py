@@ -10,12 +10,14 @@ from weakref import ref
 from .._content.labels import own_tags
 from .._content.policy import Policy
 from .._runtime.containment import contained
+from .._to_sentry import transaction_size
 from .._to_sentry.client import (
     allowed_content,
     choose_backend,
     current_client,
     current_scopes,
     has_sampler,
+    longest_text,
     sentry_conversation_id,
     sentry_pipeline_name,
     start_senders,
@@ -57,6 +59,7 @@ class Roots:
             include_prompts=settings.include_prompts,
             redact=settings.redact,
             limits=settings.limits,
+            longest=longest_text(client),
         )
 
     def parent(self, start: Start, runs: Kept) -> Run | None:
@@ -117,6 +120,7 @@ class Roots:
         if self._last_client() is client:
             return
         silent_ends.process(runs)
+        transaction_size.watch()
         with contained("start of the senders"):
             start_senders(client, metrics=self._settings.metrics)
             self._last_client = ref(client)

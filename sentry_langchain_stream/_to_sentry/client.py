@@ -117,6 +117,12 @@ def has_data_collection(client: Any) -> bool:
     return provided and any(allowed_content(client))
 
 
+def longest_text(client: Any) -> int | None:
+    """Return the size in bytes at which a client cuts a text, or `None` if it cuts none (sentry-sdk >= 2.60)."""
+    found = client.options.get("max_value_length")
+    return found if isinstance(found, int) else None
+
+
 def content_veto(client: Any) -> str | None:
     """Return the name of the Sentry integration that forbids content with `include_prompts=False`, or `None`."""
     for name in ("langchain", "langgraph"):
