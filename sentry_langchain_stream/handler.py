@@ -50,7 +50,7 @@ class SentryStreamHandler(InlineHandler):
             your own spans, become its children.
         metadata_keys: The keys of a run's metadata to record, as `langchain_stream.metadata.<key>`. They are recorded
             only if inputs may be.
-        limits: How many characters of content are recorded. The default is `Limits()`.
+        limits: How much content is recorded. The default is `Limits()`.
 
     Raises:
         ImportError: `cost` is set, and its extra is not installed.
