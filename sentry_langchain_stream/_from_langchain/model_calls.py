@@ -103,7 +103,7 @@ class ModelRuns:
         usage = payloads.chunk_usage(chunk)
         if usage is not None:
             call.repeats = call.repeats or usage.repeats(call.reported)
-            call.reported = usage
+            call.reported = usage if call.repeats else usage.after(call.reported)
 
     def gather_event(self, run_id: UUID, event: object) -> None:
         """Count a v3 stream event, see `Call.follow_events`. This also runs once per token."""
@@ -144,7 +144,7 @@ class ModelRuns:
         if run.call is not None and response is not None:
             with contained("extract.response"):
                 # A call that is not recorded may still be followed for its metrics, which have no content.
-                self._answer(run.call, run.policy if run.place.recording else NOTHING, response, outcome)
+                self._answer(run_id, run.call, run.policy if run.place.recording else NOTHING, response, outcome)
         if error is not None:
             self._runs.end_batch(run_id)
         self._runs.end(run_id, outcome, error)
@@ -154,10 +154,10 @@ class ModelRuns:
         answer = response if isinstance(response, LLMResult) else None
         self.end(run_id, marks.outcome(error), answer, error)
 
-    def _answer(self, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:
+    def _answer(self, run_id: UUID, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:
         request = call.request
         call.response = payloads.response(response, policy.beside(request.system, request.tools, request.messages))
-        if payloads.from_cache(response):
+        if payloads.from_cache(response, run_id, call.streamed):
             call.from_cache()
             return
         reported = payloads.usage(response)

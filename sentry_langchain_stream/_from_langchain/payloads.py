@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
+from langchain_core.globals import get_llm_cache
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
@@ -118,9 +120,9 @@ def usage(result: LLMResult) -> Usage | None:
     Several answers to one prompt all have the same usage. Several prompts have a usage each, which are added up.
     """
     prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
-    if prompts:
-        return Usage.together(prompts)
-    return _usage_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
+    found = Usage.together(prompts)
+    raw = _usage_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
+    return raw if found is None else found.detailed_by(raw)
 
 
 def counted_elsewhere(result: LLMResult) -> bool:
@@ -131,13 +133,28 @@ def counted_elsewhere(result: LLMResult) -> bool:
     return isinstance(result.llm_output, Mapping) and result.llm_output.get("token_usage") == {}
 
 
-def from_cache(result: LLMResult) -> bool:
-    """Whether LangChain's cache answered. In that case LangChain sets `total_cost` to 0 in the message's usage."""
+def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
+    """Whether LangChain's cache answered. In that case LangChain sets `total_cost` to 0 in the message's usage.
+
+    A provider's package may say so of a free model too. Then one of these shows that the model itself answered: an
+    `llm_output`, which the cache does not keep; a message id that LangChain made for this run; chunks, if there is no
+    cache in the process that could have replayed them.
+
+    Args:
+        result: LangChain's result.
+        run_id: The id of the run.
+        streamed: Whether chunks or stream events arrived.
+    """
+    if result.llm_output:
+        return False
     for prompt in result.generations:
         for generation in prompt:
-            usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+            message = getattr(generation, "message", None)
+            usage = getattr(message, "usage_metadata", None)
             if isinstance(usage, Mapping) and usage.get("total_cost") == 0:
-                return True
+                made = str(getattr(message, "id", None))
+                is_new = made.startswith(("lc_", "run-")) and str(run_id) in made
+                return not is_new and (not streamed or get_llm_cache() is not None)
     return False
 
 
@@ -258,16 +275,27 @@ def _usage_of(generations: Sequence[Generation]) -> Usage | None:
     """Return the usage of a prompt, from its first answer that has one. All its answers have the same."""
     for generation in generations:
         message = getattr(generation, "message", None)
-        found = Usage.reported(getattr(message, "usage_metadata", None)) or _usage_in(_metadata(generation))
-        if found is not None:
-            return found
+        found = Usage.reported(getattr(message, "usage_metadata", None))
+        # Some packages (langchain-mistralai, -nvidia-ai-endpoints, -sambanova) leave the details in the metadata.
+        raw = _usage_in(_metadata(generation))
+        if found is not None or raw is not None:
+            return raw if found is None else found.detailed_by(raw)
     return None
 
 
 def _usage_in(metadata: Mapping[str, Any]) -> Usage | None:
     names = ("token_usage", "usage", "usage_metadata", "tokenUsage", "token_count", "amazon-bedrock-invocationMetrics")
-    shapes = (Usage.reported(metadata.get(name)) for name in names)
+    shapes = (Usage.reported(_plain(metadata.get(name))) for name in names)
     return next((shape for shape in shapes if shape is not None), None) or Usage.reported(metadata)
+
+
+def _plain(value: object) -> object:
+    """Convert a pydantic object to a mapping. langchain-litellm passes on LiteLLM's own object."""
+    dump = None if isinstance(value, Mapping) else getattr(value, "model_dump", None)
+    if callable(dump):
+        with contained("extract.usage object"):
+            return cast(object, dump())
+    return value
 
 
 def _message_id(generation: Generation) -> str | None:

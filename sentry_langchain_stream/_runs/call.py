@@ -105,7 +105,7 @@ class Call:
     counted: int | None = None
     """Output tokens, counted by the user's `token_counter` chunk by chunk, or from the text of a whole answer."""
     reported: Usage | None = None
-    """The last usage that the provider reported."""
+    """What the provider has reported so far."""
     repeats: bool = False
     """Whether the provider reports usage repeatedly, each time counted from the start of the stream."""
     cached: bool = False
@@ -170,5 +170,4 @@ class Call:
         if reported is None:
             something = self.chunks or self.counted is not None
             return Usage.estimated(self.request.estimated_input, arrived) if something else None
-        prompt = reported.input or self.request.estimated_input
-        return Usage.estimated(prompt, max(reported.output or 0, arrived))
+        return reported.cut_short(self.request.estimated_input, arrived)
