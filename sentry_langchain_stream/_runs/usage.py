@@ -60,7 +60,7 @@ class Usage(NamedTuple):
         if total is not None and output is None and input is not None:
             output = max(total - input, 0)
         elif total is not None and input is None and output is not None:
-            input = max(total - output, 0)
+            input = max(total - output, 0) or None  # a model that answers has read a prompt
         return cls(
             input,
             output,

@@ -36,7 +36,7 @@ OPEN = Policy(True, True)
         ),
         (
             {"output_tokens": 5, "total_tokens": 8, "output_token_details": {"reasoning": 2}},
-            Usage(None, 5, 8, reasoning=2),
+            Usage(3, 5, 8, reasoning=2),
         ),
     ],
     ids=["larger than its whole", "the whole", "just what is missing", "less than is missing"],
