@@ -65,7 +65,7 @@ class ModelRuns:
             return
 
         def call(policy: Policy) -> Call:
-            options = {**(kwargs.get("options") or {}), **(kwargs.get("invocation_params") or {})}
+            options = _options(kwargs)
             request = Request(operation="chat" if messages is not None else "text_completion")
             provider = None
             with contained("extract.provider"):
@@ -100,6 +100,8 @@ class ModelRuns:
             call.add_chunk(now)
             if call.text is not None or self._token_counter is not None:
                 call.read(text_of(token), self._token_counter)
+        if call.named is None:
+            call.named = payloads.chunk_model(chunk)
         usage = payloads.chunk_usage(chunk)
         if usage is not None:
             call.repeats = call.repeats or usage.repeats(call.reported)
@@ -113,6 +115,8 @@ class ModelRuns:
             return
         if not call.by_events:
             call.follow_events()
+        if call.named is None:
+            call.named = stream_events.model(event)
         text, has_content, usage = stream_events.read(event)
         if has_content:
             call.add_chunk(now)
@@ -156,7 +160,8 @@ class ModelRuns:
 
     def _answer(self, run_id: UUID, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:
         request = call.request
-        call.response = payloads.response(response, policy.beside(request.system, request.tools, request.messages))
+        answer = payloads.response(response, policy.beside(request.system, request.tools, request.messages))
+        call.response = answer.from_model(call.named) if call.streamed else answer
         if payloads.from_cache(response, run_id, call.streamed):
             call.from_cache()
             return
@@ -183,3 +188,9 @@ class ModelRuns:
                 "A streamed answer had no usage, so its tokens are estimated. By default ChatOpenAI requests usage "
                 "only if no base URL is set. Pass ChatOpenAI(stream_usage=True) to always request it.",
             )
+
+
+def _options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge the invocation parameters of the model and the options of the call, which win where they have a value."""
+    options = {name: value for name, value in (kwargs.get("options") or {}).items() if value is not None}
+    return {**(kwargs.get("invocation_params") or {}), **options}

@@ -32,6 +32,21 @@ PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "stop": (("stop", "stop_sequences", "stopSequences", "ls_stop"), lambda value: _texts(value)),
     "frequency_penalty": (("frequency_penalty", "frequencyPenalty"), lambda value: _number(value)),
     "presence_penalty": (("presence_penalty", "presencePenalty"), lambda value: _number(value)),
+    "reasoning": (
+        (
+            "reasoning_effort",
+            "thinking_level",
+            "thinkingLevel",
+            "effort",
+            "output_config",
+            "reasoning",
+            "reasoning_config",
+            "thinking_budget",
+            "thinkingBudget",
+            "thinking",
+        ),
+        lambda value: _reasoning(value),
+    ),
 }
 
 _NAMED_BY = {
@@ -42,12 +57,13 @@ _NAMED_BY = {
 _SPELLINGS = frozenset(_NAMED_BY)
 
 # Keys under which a provider's package nests parameters: Ollama; the `model_kwargs` of a model class; extra fields that
-# OpenAI's client sends; Gemini; Bedrock's Converse API, and the fields that it passes on to the model.
+# OpenAI's client sends; Gemini, twice; Bedrock's Converse API, and the fields that it passes on to the model.
 _NESTED = (
     "options",
     "model_kwargs",
     "extra_body",
     "generation_config",
+    "thinking_config",
     "inferenceConfig",
     "additional_model_request_fields",
 )
@@ -96,3 +112,17 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
         return None
     return float(value)
+
+
+def _reasoning(value: object) -> str | None:
+    """Return how much a model may think: a level by its name, a budget as its number of tokens.
+
+    The name is in a mapping for OpenAI's Responses API, OpenRouter and Anthropic. Anthropic and Bedrock put a budget
+    beside a type such as "enabled". Gemini's budget of -1 leaves it to the model.
+    """
+    if isinstance(value, Mapping):
+        names = ("effort", "level", "budget_tokens", "max_tokens", "maxReasoningEffort", "type")
+        return next((found for name in names if (found := _reasoning(value.get(name))) is not None), None)
+    if isinstance(value, str):
+        return value or None
+    return "dynamic" if value == -1 else as_text(count(value))

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
-from .._content.messages import agent_answer, agent_question, retrieved_documents, tool_arguments, tool_result
+from .._content.messages import (
+    agent_answer,
+    agent_question,
+    retrieved_documents,
+    tool_arguments,
+    tool_result,
+    tool_result_size,
+)
 from .._content.policy import NOTHING, Policy
 from .._content.reading import as_text, field
 from .._runs.live_runs import LiveRuns
@@ -131,11 +139,13 @@ def tool_call(
     described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
     inputs = kwargs.get("inputs")
     arguments = inputs if inputs is not None else input_str
+    tool_name = as_text(described.get("name")) or name or "tool"
     return ToolCall(
-        as_text(described.get("name")) or name or "tool",
+        tool_name,
         _description(described, policy),
         as_text(kwargs.get("tool_call_id")),
         tool_arguments(arguments, policy.beside(ahead=1)),
+        function=name if name != tool_name else None,
     )
 
 
@@ -149,6 +159,8 @@ def add_result(to: ToolCall, output: object, policy: Policy) -> None:
     """Add a tool's result, if it may be recorded, and the id of the call, which langchain-core 1.0 gives only here."""
     to.id = to.id or (None if isinstance(output, Mapping) else as_text(field(output, "tool_call_id")))
     to.result = tool_result(output, policy.beside(to.arguments))
+    with suppress(TypeError, ValueError, RecursionError):  # a result that is not made of plain values
+        to.size = tool_result_size(output)
 
 
 def is_failed(output: object) -> bool:

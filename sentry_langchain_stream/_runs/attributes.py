@@ -82,12 +82,14 @@ def agent(of: Agent) -> Facts:
 
 
 def tool(of: ToolCall) -> Facts:
-    """A tool's name, description, arguments and result."""
+    """A tool's name, description, arguments and result, and the size of the result in bytes."""
     yield Fact.TOOL_NAME, of.name
     yield Fact.TOOL_DESCRIPTION, of.description
     yield Fact.TOOL_CALL_ID, of.id
     yield Fact.TOOL_ARGUMENTS, of.arguments
     yield Fact.TOOL_RESULT, of.result
+    yield Fact.TOOL_RESULT_SIZE, of.size
+    yield Fact.FUNCTION, of.function
 
 
 def retrieval(of: Retrieval) -> Facts:
@@ -112,7 +114,8 @@ def request(call: Call) -> Facts:
 def response(call: Call) -> Facts:
     """The model, the id and the finish reasons of the response."""
     answered = call.finished or call.streamed
-    yield Fact.RESPONSE_MODEL, call.response.model or (call.request.model if answered else None)
+    assumed = call.request.model if call.finished and call.assumes_model else None
+    yield Fact.RESPONSE_MODEL, call.response.model or call.named or assumed
     yield Fact.RESPONSE_ID, call.response.id
     yield Fact.CACHE_HIT, call.cached or None
     yield Fact.FINISH_REASONS, ",".join(call.response.finish_reasons) or None
@@ -201,4 +204,5 @@ _PARAMETERS: dict[str, Fact] = {
     "stop": Fact.STOP,
     "frequency_penalty": Fact.FREQUENCY_PENALTY,
     "presence_penalty": Fact.PRESENCE_PENALTY,
+    "reasoning": Fact.REASONING_LEVEL,
 }

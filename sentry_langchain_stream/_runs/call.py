@@ -56,6 +56,10 @@ class Response(NamedTuple):
         """Return the same response with these messages."""
         return self._replace(messages=messages)
 
+    def from_model(self, model: str | None) -> Response:
+        """Return the same response from this model, if it is known: the one that the first chunks named."""
+        return self if model is None else self._replace(model=model)
+
 
 _NO_ANSWER = Response()
 
@@ -108,6 +112,10 @@ class Call:
     """What the provider has reported so far."""
     repeats: bool = False
     """Whether the provider reports usage repeatedly, each time counted from the start of the stream."""
+    named: str | None = None
+    """The model that the first chunk with a name in it named."""
+    assumes_model: bool = True
+    """Whether a whole answer that names no model is taken for one of the model that was asked."""
     cached: bool = False
     """Whether LangChain's cache answered rather than the model. The span then has no tokens: none were billed."""
     cost: Cost | None = None

@@ -57,7 +57,7 @@ class Prices:
         if call.cached:
             return Cost(0.0, 0.0, 0.0)
         usage, provider = call.usage(), call.request.provider
-        model = call.response.model or call.request.model
+        model = call.response.model or call.named or call.request.model
         if usage is None or usage.input is None or usage.output is None or provider is None or model is None:
             return None
         tokens = {theirs: getattr(usage, ours) for ours, theirs in _TOKENS.items() if getattr(usage, ours)}

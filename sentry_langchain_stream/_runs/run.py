@@ -88,6 +88,10 @@ class ToolCall:
     """The id of the tool call, from the model."""
     arguments: str | None = None
     result: str | None = None
+    size: int | None = None
+    """The size of the whole result in bytes, known also if the result may not be recorded."""
+    function: str | None = None
+    """The run's name, if the call was given one."""
 
 
 @dataclass(slots=True, eq=False)

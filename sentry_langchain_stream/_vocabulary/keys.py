@@ -52,6 +52,7 @@ class Fact(Enum):
     STOP = (("gen_ai.request.stop_sequences",), ())
     FREQUENCY_PENALTY = (("gen_ai.request.frequency_penalty",), ())
     PRESENCE_PENALTY = (("gen_ai.request.presence_penalty",), ())
+    REASONING_LEVEL = (("gen_ai.request.reasoning.level",), ())
 
     INPUT_TOKENS = (("gen_ai.usage.input_tokens",), ("ai.prompt_tokens.used",))
     OUTPUT_TOKENS = (("gen_ai.usage.output_tokens",), ("ai.completion_tokens.used",))
@@ -93,6 +94,7 @@ class Fact(Enum):
     TOOL_CALL_ID = (("langchain_stream.tool_call_id",), ())
     TOOL_ARGUMENTS = (("gen_ai.tool.call.arguments",), ())
     TOOL_RESULT = (("gen_ai.tool.call.result",), ())
+    TOOL_RESULT_SIZE = (("gen_ai.tool.call.result.size",), ())
 
     RETRIEVER = (("langchain_stream.retriever",), ())
     DOCUMENTS = (("langchain_stream.documents",), ())

@@ -78,6 +78,7 @@ def filled_request() -> Request:
             "stop": ["END"],
             "frequency_penalty": 0.1,
             "presence_penalty": 0.2,
+            "reasoning": "high",
         },
         messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
         system="Be brief.",
@@ -129,6 +130,7 @@ def filled_call() -> Call:
         counted=7,
         reported=filled_usage(),
         cached=True,
+        named="gpt-4o-mini-2024-07-18",
         repeats=True,
         cost=filled_cost(),
         response=filled_response(),
@@ -142,7 +144,7 @@ def filled_call() -> Call:
 
 def filled_tool() -> ToolCall:
     """A call of a tool with every field set."""
-    return ToolCall("get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.")
+    return ToolCall("get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.", 6, "ask_weather")
 
 
 def filled_retrieval() -> Retrieval:

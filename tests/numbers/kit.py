@@ -75,9 +75,10 @@ def ask(
     question: Any = "Hi",
     call: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
+    fails: tuple[type[Exception], ...] = (),
     **handler: Any,
 ) -> CapturedSpan:
-    """Ask a model, and return its span. Its own failure is swallowed.
+    """Ask a model, and return its span.
 
     Args:
         model: The model, or whatever makes exactly one model call.
@@ -86,11 +87,12 @@ def ask(
         question: What it is asked.
         call: The options of the call.
         config: More of the config.
+        fails: What the call may fail with.
         **handler: The handler's arguments.
     """
     watching = SentryStreamHandler(**handler)
     configured: Any = {**(config or {}), "callbacks": [watching]}
-    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured, suppress(Exception):
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured, suppress(*fails):
         if way == "invoke":
             model.invoke(question, configured, **(call or {}))
         else:

@@ -44,6 +44,7 @@ IN_BOTH: dict[str, AttributeValue] = {
     "gen_ai.request.stop_sequences": ["END"],
     "gen_ai.request.frequency_penalty": 0.1,
     "gen_ai.request.presence_penalty": 0.2,
+    "gen_ai.request.reasoning.level": "high",
     "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
     "gen_ai.response.id": "chatcmpl-1",
     "gen_ai.response.finish_reasons": "stop,length",
@@ -122,7 +123,7 @@ def test_the_outcome_is_stated(outcome: Outcome) -> None:
 def test_a_model_that_did_not_say_its_name_is_the_one_asked_for() -> None:
     """Where the answer names no model, the model asked for answered."""
     call = filled_call()
-    call.response = Response()
+    call.response, call.named = Response(), None
     assert describe(run_of(call), "gen_ai")["gen_ai.response.model"] == "gpt-4o-mini"
 
 

@@ -102,6 +102,8 @@ def test_a_call_that_nobody_answered_names_no_model_that_did() -> None:
     call = Call(Request(model="m"), 0.0, ended=1.0)
     assert "gen_ai.response.model" not in describe(run_of(call), "gen_ai")
     call.streamed = True
+    assert "gen_ai.response.model" not in describe(run_of(call), "gen_ai")
+    call.finished = True
     assert describe(run_of(call), "gen_ai")["gen_ai.response.model"] == "m"
 
 
