@@ -43,6 +43,8 @@ PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
             "reasoning_config",
             "thinking_budget",
             "thinkingBudget",
+            "thinking_config",
+            "thinkingConfig",
             "thinking",
         ),
         lambda value: _reasoning(value),
@@ -57,13 +59,12 @@ _NAMED_BY = {
 _SPELLINGS = frozenset(_NAMED_BY)
 
 # Keys under which a provider's package nests parameters: Ollama; the `model_kwargs` of a model class; extra fields that
-# OpenAI's client sends; Gemini, twice; Bedrock's Converse API, and the fields that it passes on to the model.
+# OpenAI's client sends; Gemini; Bedrock's Converse API, and the fields that it passes on to the model.
 _NESTED = (
     "options",
     "model_kwargs",
     "extra_body",
     "generation_config",
-    "thinking_config",
     "inferenceConfig",
     "additional_model_request_fields",
 )
@@ -121,8 +122,14 @@ def _reasoning(value: object) -> str | None:
     beside a type such as "enabled". Gemini's budget of -1 leaves it to the model.
     """
     if isinstance(value, Mapping):
-        names = ("effort", "level", "budget_tokens", "max_tokens", "maxReasoningEffort", "type")
-        return next((found for name in names if (found := _reasoning(value.get(name))) is not None), None)
+        return next((found for name in _REASONING if (found := _reasoning(value.get(name))) is not None), None)
     if isinstance(value, str):
         return value or None
     return "dynamic" if value == -1 else as_text(count(value))
+
+
+_REASONING = (
+    *("effort", "maxReasoningEffort", "thinking_level", "thinkingLevel"),
+    *("budget_tokens", "max_tokens", "thinking_budget", "thinkingBudget"),
+    "type",
+)
