@@ -49,6 +49,8 @@ class StepRuns:
         if run is not None and isinstance(run.detail, Agent):
             with contained("answer of an agent"):
                 add_answer(run.detail, outputs, run.policy)
+        if run is not None and run.is_node and marks.hands_over(outputs):
+            run.ending.control = "handoff"
         self._runs.end(run_id)
 
     def start_tool(self, start: Start, serialized: object, kwargs: Mapping[str, Any], input_str: str) -> None:
@@ -76,6 +78,8 @@ class StepRuns:
         if isinstance(run.detail, ToolCall):
             with contained("result of a tool"):
                 add_result(run.detail, output, run.policy)
+        if marks.hands_over(output):
+            run.ending.control = "handoff"
         if is_failed(output):
             run.ending.error_type = "tool_error"
             self._runs.end(run_id, "failed")
@@ -96,20 +100,30 @@ class StepRuns:
                 add_documents(run.detail, documents, run.policy)
         self._runs.end(run_id)
 
+    def interrupt(self, run_id: UUID | None) -> None:
+        """Record that a graph waits for a human. LangGraph says so also of `interrupt_before` and `interrupt_after`."""
+        run = self._runs.get(run_id) if run_id is not None else None
+        if run is not None:
+            self._interrupt(run)
+
+    @staticmethod
+    def _interrupt(run: Run) -> None:
+        agent: Run | None = run
+        while agent is not None and agent.kind != "agent":
+            agent = agent.parent
+        if agent is not None:
+            agent.ending.control = "interrupt"
+
     def fail(self, run_id: UUID, error: BaseException) -> None:
         """End a run that got an error event: it failed, was cancelled, its consumer left, or it gave up control."""
         run = self._runs.get(run_id)
         if run is None:
             return
-        run.ending.control = marks.control(error)
+        run.ending.control = marks.control(error) or run.ending.control  # left while it waits for a human
         if run.ending.control == "interrupt":
             # An agent that is interrupted gets a normal end event, so the interrupt is recorded on it here. A handoff
             # needs no such thing: the agent that hands off gets the error event itself, and the parent graph continues.
-            agent: Run | None = run
-            while agent is not None and agent.kind != "agent":
-                agent = agent.parent
-            if agent is not None:
-                agent.ending.control = run.ending.control
+            self._interrupt(run)
         self._runs.end(run_id, marks.outcome(error), error)
 
 

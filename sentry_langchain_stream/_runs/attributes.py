@@ -151,6 +151,7 @@ def timing(call: Call) -> Facts:
     yield Fact.CHUNKS, call.chunks
     if call.chunks:
         yield Fact.FIRST_CHUNK, call.first_chunk_at - call.started
+        yield Fact.FINAL_SILENCE, max(call.ended - call.last_chunk_at, 0.0)
     if call.chunks > 1:
         yield Fact.LONGEST_GAP, call.longest_gap
         yield Fact.LONGEST_GAP_AT, call.longest_gap_at - call.started
@@ -193,6 +194,7 @@ _COST = (
     Fact.COST_CACHE_READ,
     Fact.COST_CACHE_CREATION,
     Fact.COST_REASONING,
+    Fact.COST_REQUESTS,
 )
 
 _PARAMETERS: dict[str, Fact] = {

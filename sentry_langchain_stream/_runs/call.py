@@ -65,7 +65,7 @@ _NO_ANSWER = Response()
 
 
 class Cost(NamedTuple):
-    """The cost of a call in USD. The details are included in `input` and `output`."""
+    """The cost of a call in USD. The details are included in `input` and `output`; `requests` is beside the total."""
 
     input: float
     output: float
@@ -73,6 +73,8 @@ class Cost(NamedTuple):
     cache_read: float | None = None
     cache_creation: float | None = None
     reasoning: float | None = None
+    requests: float | None = None
+    """What the provider charges for the request itself, whatever its tokens: Perplexity's searches."""
 
 
 @dataclass(slots=True, eq=False)

@@ -71,12 +71,14 @@ class Fact(Enum):
     COST_CACHE_READ = (("gen_ai.cost.cache_read.input_tokens",), ())
     COST_CACHE_CREATION = (("gen_ai.cost.cache_creation.input_tokens",), ())
     COST_REASONING = (("gen_ai.cost.reasoning.output_tokens",), ())
+    COST_REQUESTS = (("langchain_stream.request_fee",), ())
 
     FIRST_CHUNK = (("gen_ai.response.time_to_first_chunk",), ())
     TOKENS_PER_SECOND = (("gen_ai.response.tokens_per_second",), ())
     CHUNKS = (("langchain_stream.chunks",), ())
     LONGEST_GAP = (("langchain_stream.longest_gap",), ())
     LONGEST_GAP_AT = (("langchain_stream.longest_gap_at",), ())
+    FINAL_SILENCE = (("langchain_stream.final_silence",), ())
     DECODE_RATE = (("langchain_stream.decode_rate",), ())
 
     AGENT = (("gen_ai.agent.name",), ())
