@@ -6,14 +6,9 @@ import sys
 
 
 def graph_handlers() -> tuple[type, ...]:
-    """Return the class that a handler must have to hear of LangGraph's interrupts, if LangGraph is loaded.
+    """Return the class that a handler must have to hear of LangGraph's interrupts, if LangGraph is loaded and has it.
 
-    LangGraph 1.2 and newer has it. It is not imported for this: who runs a graph has imported it.
+    LangGraph 1.2 and newer has it. It is not imported for this: code that runs a graph has imported it.
     """
-    if "langgraph.pregel" not in sys.modules:
-        return ()
-    try:
-        from langgraph.callbacks import GraphCallbackHandler
-    except ImportError:
-        return ()
-    return (GraphCallbackHandler,)
+    found = getattr(sys.modules.get("langgraph.callbacks"), "GraphCallbackHandler", None)
+    return (found,) if isinstance(found, type) else ()

@@ -84,17 +84,21 @@ def configurable(names: Collection[str]) -> dict[str, Any]:
 
 
 def starts_fallbacks() -> bool:
-    """Whether it is a call with fallbacks that is about to start a run. Its name may be any."""
-    frame: Any = sys._getframe(1)
+    """Whether it is a call with fallbacks that is starting a run. Its name may be any."""
+    managers, frame, is_starting = vars(manager), sys._getframe(1), False
     for _ in range(_MOST_FRAMES):
-        if frame is None or id(frame.f_code) in _FALLBACK_CODES:
-            return frame is not None
+        if frame.f_globals is managers:
+            is_starting = True
+        elif is_starting:  # the first frame outside: the method that starts the run
+            return id(frame.f_code) in _FALLBACK_CODES
+        if frame.f_back is None:
+            return False
         frame = frame.f_back
     return False
 
 
-_MOST_FRAMES = 10
-"""From the call down to here: LangChain's callback manager, its dispatch of the event, and our hook."""
+_MOST_FRAMES = 12
+"""From the method that starts a run down to here: LangChain's callback manager, its dispatch of the event, our hook."""
 
 _FALLBACK_CODES = frozenset(
     id(method.__code__)

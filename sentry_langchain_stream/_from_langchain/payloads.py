@@ -143,8 +143,8 @@ def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
     """Whether LangChain's cache answered. In that case LangChain sets `total_cost` to 0 in the message's usage.
 
     A provider's package may say so of a free model too. Then one of these shows that the model itself answered: an
-    `llm_output`, which the cache does not keep; a message id that LangChain made for this run; chunks, if there is no
-    cache in the process that could have replayed them.
+    `llm_output`, which the cache does not keep; a message id that LangChain made for this run, not for an earlier one;
+    with an id of the provider's: chunks, if there is no cache in the process that could have replayed them.
 
     Args:
         result: LangChain's result.
@@ -159,8 +159,9 @@ def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
             usage = getattr(message, "usage_metadata", None)
             if isinstance(usage, Mapping) and usage.get("total_cost") == 0:
                 made = str(getattr(message, "id", None))
-                is_new = made.startswith(("lc_", "run-")) and str(run_id) in made
-                return not is_new and (not streamed or get_llm_cache() is not None)
+                if made.startswith(("lc_", "run-")):
+                    return str(run_id) not in made
+                return not streamed or get_llm_cache() is not None
     return False
 
 

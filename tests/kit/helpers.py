@@ -113,7 +113,7 @@ def filled_usage() -> Usage:
 
 def filled_cost() -> Cost:
     """A cost with every field set, each to a number of its own."""
-    return Cost(0.5, 0.25, 0.75, cache_read=0.125, cache_creation=0.0625, reasoning=0.03125)
+    return Cost(0.5, 0.25, 0.75, cache_read=0.125, cache_creation=0.0625, reasoning=0.03125, requests=0.015625)
 
 
 def filled_call() -> Call:
