@@ -67,9 +67,13 @@ def test_the_stop_of_a_call_wins_for_anthropic_too() -> None:
 
 
 def claude(**options: Any) -> Any:
-    return lambda url: of("langchain_anthropic", "ChatAnthropic")(
-        model="claude-example", base_url=url, api_key="none", max_tokens=4000, **options
-    )
+    def make(url: str) -> Any:
+        model: Any = of("langchain_anthropic", "ChatAnthropic")
+        if not options.keys() <= model.model_fields.keys():
+            pytest.skip(f"this version of langchain-anthropic has no {options}")
+        return model(model="claude-example", base_url=url, api_key="none", max_tokens=4000, **options)
+
+    return make
 
 
 def gemini(**options: Any) -> Any:

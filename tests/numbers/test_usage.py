@@ -94,6 +94,23 @@ REPORTS = [
     pytest.param(said(), {"token_usage": LITELLM}, (15500, 500, 16000), (12000, 3000, 0), id="LiteLLM, llm_output"),
     pytest.param(said(), {"token_usage": Dumped()}, (15500, 500, 16000), (12000, 3000, 0), id="LiteLLM's object"),
     pytest.param(
+        # What langchain-mistralai, -nvidia-ai-endpoints and -sambanova make of OpenAI's format.
+        said(
+            {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150},
+            token_usage={
+                "prompt_tokens": 100,
+                "completion_tokens": 50,
+                "total_tokens": 150,
+                "prompt_tokens_details": {"cached_tokens": 40},
+                "completion_tokens_details": {"reasoning_tokens": 20},
+            },
+        ),
+        None,
+        (100, 50, 150),
+        (40, None, 20),
+        id="details in the metadata alone",
+    ),
+    pytest.param(
         # google-genai's `usage_metadata` of an answer that was all thought: `candidates_token_count` is None.
         said(
             usage_metadata={
