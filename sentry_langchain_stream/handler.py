@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from ._from_langchain import followed
 from ._from_langchain import internals as langchain_internals
 from ._from_langchain.graphs import graph_handlers
 from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
@@ -317,21 +318,9 @@ class SentryStreamHandler(InlineHandler):
         return DONE
 
 
-def _follows(graph: Any, config: Any) -> bool:
-    """Whether a `SentryStreamHandler` will follow a call of this graph. The config may be `None`."""
-    if other_integrations.has_integration():
-        return True
-    for source in (config, getattr(graph, "config", None), langchain_internals.enclosing_config()):
-        callbacks = source.get("callbacks") if isinstance(source, Mapping) else None
-        if callbacks is not None:
-            handlers = callbacks if isinstance(callbacks, list) else callbacks.handlers
-            return any(isinstance(each, SentryStreamHandler) for each in handlers)
-    return False
-
-
 def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:
     return cls(**settings)
 
 
-with contained("langgraph"):
-    other_integrations.install(_follows)
+with contained("other integrations"):
+    followed.silence_integrations(SentryStreamHandler)

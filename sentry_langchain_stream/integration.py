@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any
 
@@ -11,7 +11,10 @@ from langchain_core.callbacks import BaseCallbackManager, manager
 from sentry_sdk.integrations import DidNotEnable, Integration
 
 from ._from_langchain import internals as langchain_internals
+from ._from_langchain import text_models
 from ._runtime.containment import contained
+from ._to_sentry import client as sentry_client
+from ._to_sentry import model_integrations, other_integrations
 from ._to_sentry.other_integrations import INTEGRATION, is_sentrys_handler
 from .handler import SentryStreamHandler
 
@@ -19,16 +22,23 @@ from .handler import SentryStreamHandler
 class SentryStreamIntegration(Integration):
     """Adds a `SentryStreamHandler` to every LangChain and LangGraph run, including runs in third-party code.
 
-    Pass it in `sentry_sdk.init(integrations=[SentryStreamIntegration(pipeline_name=...)])`. Leave Sentry's own
-    LangchainIntegration enabled, because it keeps the integrations of the providers off. A handler in a run's callbacks
-    takes precedence. Runs under a client without this integration are not changed.
+    Pass it in `sentry_sdk.init(integrations=[SentryStreamIntegration(pipeline_name=...)])`. A handler in a run's
+    callbacks takes precedence. Runs under a client without this integration are not changed.
+
+    It also enables Sentry's integrations of the providers' client libraries, so that calls of a raw client get a span
+    too. They are silent during the model calls that this integration records. With `redact` or
+    `include_prompts=False` they record no content. Where they cannot be told so, because `data_collection` allows
+    content, they stay off.
 
     Args:
         pipeline_name: As for `SentryStreamHandler`.
+        providers: Which of Sentry's integrations of client libraries to enable: `True` for all whose library is
+            installed, `False` for none, or a collection of `"anthropic"`, `"boto3"`, `"cohere"`, `"google_genai"`,
+            `"huggingface_hub"`, `"litellm"`, `"mistral"`, `"openai"`.
         **settings: The other arguments of `SentryStreamHandler`.
 
     Raises:
-        ImportError: As for `SentryStreamHandler`.
+        ImportError: As for `SentryStreamHandler`, or a client library that `providers` names is not installed.
         TypeError: An argument has the wrong type or is unknown.
         ValueError: An argument has a value that is not allowed.
     """
@@ -36,8 +46,12 @@ class SentryStreamIntegration(Integration):
     identifier = INTEGRATION
     origin = "auto.ai.langchain_stream"
 
-    def __init__(self, pipeline_name: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self, pipeline_name: str | None = None, *, providers: bool | Collection[str] = True, **settings: Any
+    ) -> None:
         self.handler = SentryStreamHandler(pipeline_name, **settings)
+        self.vetoes = settings.get("redact") is not None or not settings.get("include_prompts", True)
+        self.providers = model_integrations.enable(providers, include_prompts=not self.vetoes)
 
     @staticmethod
     def setup_once() -> None:
@@ -45,6 +59,25 @@ class SentryStreamIntegration(Integration):
         if langchain_internals.configure is None:
             raise DidNotEnable("this version of langchain-core makes its callback managers in another way")
         manager._configure = _with_handler(manager._configure)
+
+
+def _decide(client: Any, identifier: str, found: Any) -> Any:
+    """Which integration of a client library a client is to have, see `other_integrations.decide`."""
+    ours = client.integrations.get(INTEGRATION)
+    own = ours.providers if isinstance(ours, SentryStreamIntegration) else {}
+    if own and ours.vetoes and sentry_client.has_data_collection(client):
+        own = {}  # their `include_prompts=False` is no veto then
+    return model_integrations.of_client(client, identifier, found, own)
+
+
+def _runs_outside() -> Any:
+    """The live runs for calls of embedding models and rerankers that no run encloses, see `text_models.outside`."""
+    integration = sentry_sdk.get_client().get_integration(SentryStreamIntegration)
+    return integration.handler._runs if integration is not None else None
+
+
+other_integrations.decide(_decide)
+text_models.outside(_runs_outside)
 
 
 def _with_handler(configure: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,5 +103,3 @@ def _take(callbacks: BaseCallbackManager, handler: SentryStreamHandler) -> None:
     present = [each for each in callbacks.handlers if isinstance(each, SentryStreamHandler)]
     if not present:
         callbacks.add_handler(handler, inherit=True)
-    elif any(each is not handler for each in present) and handler in present:
-        callbacks.remove_handler(handler)  # inherited from a parent run, but the application passed another one here

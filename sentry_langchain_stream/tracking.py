@@ -69,13 +69,17 @@ class _Tracked(Generic[T]):
         with contained("track_stream"):
             if self._id is None:
                 self._id = uuid4()
-                self._runs.start(Start(id=self._id, kind="model", name=self._name), self._record)
+                self._runs.start(self._start(self._id), self._record)
                 run = self._runs.get(self._id)
                 self._call = run.call if run is not None else None
                 if run is not None and run.place.anchor is not None:
                     self._pulling = Pull(run.place.anchor)
             if self._pulling is not None:
                 self._pulling.begin()
+
+    def _start(self, id: UUID) -> Start:
+        request = self._request
+        return Start(id=id, kind="model", name=self._name, operation=request.operation, model=request.model)
 
     def _record(self, policy: Policy) -> Call:
         request = self._request

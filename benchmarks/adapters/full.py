@@ -18,7 +18,7 @@ ATTRIBUTES: dict[str, Any] = {
     "gen_ai.response.finish_reasons": ["stop"],
     "gen_ai.response.id": "chatcmpl-1",
     "gen_ai.pipeline.name": "bench",
-    "gen_ai.function_id": "FakeChatOpenAI",
+    "langchain_stream.run_name": "FakeChatOpenAI",
     "gen_ai.usage.input_tokens": 12,
     "gen_ai.usage.output_tokens": 3,
     "gen_ai.usage.total_tokens": 15,

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from . import media
-from .cutting import fitted, mark
+from .cutting import fitted, mark, size
 from .policy import Policy
 from .reading import text_or_type
 
@@ -27,13 +27,13 @@ class Full(Exception):
 
 
 class Budget:
-    """The number of characters left for a piece of JSON.
+    """The number of bytes left for a piece of JSON.
 
-    Every value is counted by its length in JSON, so the JSON of everything that was added fits.
+    Every value is counted by its size in JSON, so the JSON of everything that was added fits.
 
     Args:
         policy: What may be recorded.
-        left: The number of characters. The default is an attribute's limit.
+        left: The number of bytes of UTF-8. The default is an attribute's limit.
     """
 
     __slots__ = ("left", "policy")
@@ -49,14 +49,14 @@ class Budget:
             Full: The object does not fit, or would leave too little for anything else.
         """
         framed = {name: self._name(value) if isinstance(value, str) else value for name, value in structure.items()}
-        self.take(len(spelled(framed)) + 2, _LEAST)
+        self.take(size(spelled(framed)) + 2, _LEAST)
         return framed
 
     def take(self, length: int, reserve: int = 0) -> None:
-        """Use up `length` characters.
+        """Use up `length` bytes.
 
         Raises:
-            Full: Fewer than `length + reserve` characters are left.
+            Full: Fewer than `length + reserve` bytes are left.
         """
         if self.left < length + reserve:
             raise Full
@@ -64,7 +64,7 @@ class Budget:
 
     @contextmanager
     def share(self, allowed: int) -> Iterator[Budget]:
-        """Lend out a part of the budget, at most `allowed` characters. What the part uses is taken from this budget.
+        """Lend out a part of the budget, at most `allowed` bytes. What the part uses is taken from this budget.
 
         If `Full` is raised inside, nothing is taken from this budget.
         """
@@ -76,7 +76,7 @@ class Budget:
         """Return a text as it may be recorded (see `Policy.text`), also cut to the budget.
 
         Raises:
-            Full: Too few characters are left. The text has not been read then.
+            Full: Too few bytes are left. The text has not been read then.
         """
         available = self.left - reserve
         if available < _LEAST:
@@ -87,7 +87,7 @@ class Budget:
             return None
         limit = min(self.policy.limits.part, available - 2)
         kept = fitted(redacted, limit)
-        while (length := len(spelled(kept))) > available:  # in JSON a quote or a line end takes two characters
+        while (length := size(spelled(kept))) > available:  # in JSON a quote or a line end takes two characters
             limit = min(limit * available // length, limit - 1)
             kept = fitted(redacted, limit)
         self.left -= length
@@ -105,7 +105,7 @@ class Budget:
                 all texts are content.
 
         Raises:
-            Full: Too few characters are left.
+            Full: Too few bytes are left.
         """
         return self._value(value, (), is_content)
 
@@ -145,7 +145,7 @@ class Budget:
             if isinstance(key, str) and key in _LEFT_OUT:
                 continue
             name = self._name(text_or_type(key))
-            length = len(spelled(name)) + 4
+            length = size(spelled(name)) + 4
             if len(found) >= _ITEMS or self.left < length + _LEAST * (len(path) + 3):
                 found["..."] = self._counted(_CUT)
                 self.left -= 8
@@ -169,7 +169,7 @@ class Budget:
         return found
 
     def _counted(self, scalar: Any) -> Any:
-        self.left -= len(spelled(scalar)) + 2
+        self.left -= size(spelled(scalar)) + 2
         return scalar
 
     @staticmethod
@@ -181,7 +181,7 @@ _NAME = 200  # maximum length of an id, a name or a type
 _DEPTH = 16
 _ITEMS = 200
 _EMBEDDING = 64  # a list of at least this many floats is treated as an embedding
-_LEAST = 48  # with fewer characters left, nothing more is added; a mark is shorter than this
+_LEAST = 48  # with fewer bytes left, nothing more is added; a mark is shorter than this
 _CUT = "[... cut ...]"
 # Large values without use for a human: embeddings, and data that a provider encrypted for itself.
 _LEFT_OUT = frozenset({"embedding", "embeddings", "encrypted_content", "thought_signature", "thoughtSignature"})

@@ -23,8 +23,27 @@ def cut(text: str, limit: int, missing: int = 0) -> str:
     return f"{text[:half]}{mark(len(text) - 2 * half + missing, 'characters')}{text[-half:]}"
 
 
-def fitted(text: str, limit: int) -> str:
-    """Cut a text to `limit` characters, without binary data and lone surrogates. The time depends on `limit` only."""
+def size(text: str) -> int:
+    """Return the length of a text in bytes of UTF-8, which is what the SDK and Sentry count."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def fitted(text: str, limit: int, most: int | None = None) -> str:
+    """Cut a text, without binary data and lone surrogates. The time depends on `limit` only.
+
+    Args:
+        text: The text.
+        limit: The maximum length in characters.
+        most: The maximum size in bytes of UTF-8, if there is one.
+    """
+    kept = _cleaned(text, limit)
+    while most is not None and (length := size(kept)) > most:
+        limit = min(limit * most // length, limit - 1)
+        kept = _cleaned(text, limit)
+    return kept
+
+
+def _cleaned(text: str, limit: int) -> str:
     if len(text) <= 4 * limit:
         kept = cut(media.scrubbed(text), limit)
     else:  # cut first, then scrub only what is left; the size in a placeholder is that of the data after the cut

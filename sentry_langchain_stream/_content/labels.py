@@ -43,14 +43,18 @@ def user_labels(
     if not policy.inputs:
         return {}
     found: dict[str, str | list[str]] = {}
-    own = [tag for tag in tags if isinstance(tag, str) and not _OWN_TAG.match(tag)][:_MOST_TAGS]
-    kept = [text for text in (_short(tag, policy) for tag in own) if text]
+    kept = [text for text in (_short(tag, policy) for tag in own_tags(tags)) if text]
     if kept:
         found[TAGS] = kept
     for key in keys:
         if key in metadata and (text := _short(str_of(metadata[key]) or "", policy)):
             found[METADATA + key] = text
     return found
+
+
+def own_tags(tags: Sequence[Any]) -> list[str]:
+    """Return the user's tags, at most 20, without LangChain's own."""
+    return [tag for tag in tags if isinstance(tag, str) and not _OWN_TAG.match(tag)][:_MOST_TAGS]
 
 
 def _short(text: str, policy: Policy) -> str | None:

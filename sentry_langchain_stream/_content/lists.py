@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from .budget import Budget, Full, spelled
+from .cutting import size
 from .policy import Policy
 
 T = TypeVar("T")
@@ -18,8 +19,8 @@ MARK = 140
 
 def json_list(
     items: Sequence[T],
-    entry: Callable[[T, Budget], dict[str, Any]],
-    mark: Callable[[Sequence[T]], dict[str, Any]],
+    entry: Callable[[T, Budget], dict[str, Any] | str],
+    mark: Callable[[Sequence[T]], dict[str, Any] | str],
     policy: Policy,
     *,
     latest_first: bool = False,
@@ -43,7 +44,7 @@ def json_list(
             if index not in kept:
                 budget = Budget(policy, left // 2 if index == always and len(items) > 1 else left)
                 kept[index] = spelled(entry(items[index], budget))
-                left -= len(kept[index]) + 2
+                left -= size(kept[index]) + 2
     except Full:
         pass
     entries: list[str] = []

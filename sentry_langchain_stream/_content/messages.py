@@ -58,7 +58,23 @@ def system_instructions(messages: Iterable[Any], policy: Policy) -> str | None:
 def prompt_messages(prompts: Sequence[str], policy: Policy) -> str:
     """Return the prompts of a non-chat model as JSON."""
     return json_list(
-        prompts, lambda prompt, budget: _message(prompt, "user", budget), _cut_messages, policy, latest_first=True
+        prompts,
+        lambda prompt, budget: _message(prompt, "user", budget),
+        _cut_messages,
+        policy,
+        latest_first=True,
+    )
+
+
+def embedded_texts(texts: Sequence[str], policy: Policy) -> str | None:
+    """Return the texts that are to be embedded as a JSON list of strings. `None` if inputs may not be recorded."""
+    if not policy.inputs:
+        return None
+    return json_list(
+        texts,
+        lambda text, budget: budget.text(text) or "",
+        lambda missing: f"[... {len(missing)} texts cut ...]",
+        policy,
     )
 
 
@@ -180,10 +196,11 @@ def text_of(value: object) -> str:
 
 
 def _cut_messages(messages: Sequence[Any]) -> dict[str, Any]:
-    # System messages are never in this list, so this role shows that the text is not part of the conversation.
+    # Sentry's page takes the first message of the system for the system prompt, and the last one of the user for the
+    # question. A mark must be neither.
     size = sum(len(text) for message in messages for text in parts.texts_in(parts.body_of(message)))
     text = f"[... {len(messages)} messages, {size} characters cut ...]"
-    return {"role": "system", "parts": [{"type": "text", "content": text}]}
+    return {"role": "assistant", "parts": [{"type": "text", "content": text}]}
 
 
 # -- Messages in all of LangChain's formats ------------------------------------------------------------------------

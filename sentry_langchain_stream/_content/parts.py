@@ -8,6 +8,7 @@ from typing import Any
 
 from . import media
 from .budget import Budget, spelled
+from .cutting import size
 from .lists import MARK, Part, both_ends
 from .reading import as_id, field
 
@@ -60,7 +61,7 @@ def result_text(body: Any, budget: Budget) -> str:
         return "\n".join(map(label, both_ends(body, _part, budget)))
     inside = Budget(budget.policy, budget.left // 2)  # JSON inside of JSON may become twice as long
     text = spelled(inside.value(body))
-    budget.take(len(spelled(text)))
+    budget.take(size(spelled(text)))
     return text
 
 

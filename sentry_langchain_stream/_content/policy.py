@@ -7,24 +7,24 @@ from dataclasses import dataclass, replace
 
 from .._runtime.containment import contained
 from . import media
-from .cutting import fitted
+from .cutting import fitted, size
 
-_LEAST_ATTRIBUTE = 2_000
+_LEAST_ATTRIBUTE = 1_000
+_BYTES = frozenset({"attribute", "span"})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much content is recorded, in characters.
+    """How much content is recorded.
 
-    A character is at most 4 bytes of UTF-8, so a span's content is at most 800 kB with the defaults. Relay trims a
-    span to 1 MiB and rejects a span above 10 MiB (`max_span_size`, getsentry/relay#5780). It rejects an event above
-    1 MiB (`max_event_size`), and a transaction with its spans is one event. So consider lower limits if model spans are
-    part of the transaction (`stream_gen_ai_spans=False`, or sentry-sdk before 2.64).
+    Sentry's limits are in bytes. Relay trims a span to 1 MiB and rejects a span above 10 MiB (`max_span_size`,
+    getsentry/relay#5780). It rejects an event above 1 MiB (`max_event_size`), and a transaction with its spans is one
+    event: see `_to_sentry.transaction_size`.
 
     Args:
-        part: One text: a message's text block, a tool's argument, a document.
-        attribute: One attribute, as the string that is sent.
-        span: All attributes of a span that hold content.
+        part: One text: a message's text block, a tool's argument, a document. In characters.
+        attribute: One attribute, as the string that is sent, in bytes of UTF-8.
+        span: All attributes of a span that hold content, in bytes of UTF-8.
 
     Raises:
         TypeError: A limit is not an `int`.
@@ -39,14 +39,29 @@ class Limits:
         for name, least in (("part", 100), ("attribute", _LEAST_ATTRIBUTE), ("span", 4 * _LEAST_ATTRIBUTE)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be an int, a number of characters, not {type(value).__name__}")
+                raise TypeError(f"{name} must be an int, a number of {_unit(name)}, not {type(value).__name__}")
             if value < least:
-                raise ValueError(f"{name} must be at least {least} characters, not {value}")
+                raise ValueError(f"{name} must be at least {least} {_unit(name)}, not {value}")
         for name, around in (("part", "attribute"), ("attribute", "span")):
             if getattr(self, name) > getattr(self, around):
                 raise ValueError(
-                    f"{name} must be at most {around} ({getattr(self, around)} characters), not {getattr(self, name)}"
+                    f"{name} must be at most {around} ({getattr(self, around)} bytes), not {getattr(self, name)}"
                 )
+
+    def within(self, longest: int | None) -> Limits:
+        """Return these limits, lowered so that the SDK cuts no attribute.
+
+        Args:
+            longest: The SDK's limit of a text in bytes (`max_value_length`), or `None`. Below 1,000 it cuts.
+        """
+        if longest is None or longest >= self.attribute:
+            return self
+        attribute = max(longest, _LEAST_ATTRIBUTE)
+        return Limits(min(self.part, attribute), attribute, max(min(self.span, 4 * attribute), 4 * _LEAST_ATTRIBUTE))
+
+
+def _unit(name: str) -> str:
+    return "bytes" if name in _BYTES else "characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +89,26 @@ class Policy:
         include_prompts: bool,
         redact: Callable[[str], str] | None,
         limits: Limits | None = None,
+        longest: int | None = None,
     ) -> Policy:
-        """Allow content only if the client allows it and `include_prompts` is `True`."""
+        """Allow content only if the client allows it and `include_prompts` is `True`. For `longest` see `Limits`."""
         if not include_prompts or not (client_inputs or client_outputs):
             return NOTHING
-        return cls(client_inputs, client_outputs, redact, limits or NOTHING.limits)
+        return cls(client_inputs, client_outputs, redact, (limits or NOTHING.limits).within(longest))
+
+    def and_(self, nearer: Policy) -> Policy:
+        """Return the policy for a run that two handlers see: each of their vetoes holds.
+
+        Args:
+            nearer: The policy of the handler that records the run. Its limits hold.
+        """
+        redacts = tuple(dict.fromkeys(each.redact for each in (self, nearer) if each.redact is not None))
+        return Policy(
+            self.inputs and nearer.inputs,
+            self.outputs and nearer.outputs,
+            redacts[0] if len(redacts) == 1 else _one_after_another(*redacts) if redacts else None,
+            nearer.limits,
+        )
 
     def beside(self, *recorded: str | None, ahead: int = 0) -> Policy:
         """Return the policy for the next attribute of a span, so that all its attributes stay within the span's limit.
@@ -92,7 +122,7 @@ class Policy:
         """
         if not (self.inputs or self.outputs):
             return self
-        left = self.limits.span - sum(len(each) for each in recorded if each)
+        left = self.limits.span - sum(size(each) for each in recorded if each)
         left -= ahead * min(self.limits.attribute, self.limits.span // 4)
         attribute = max(min(self.limits.attribute, left), _LEAST_ATTRIBUTE)
         if attribute == self.limits.attribute:
@@ -109,7 +139,7 @@ class Policy:
             The text, or `None` if `redact` failed: an unredacted text is dropped.
         """
         redacted = self.redacted(text)
-        return None if redacted is None else fitted(redacted, self.limits.part)
+        return None if redacted is None else fitted(redacted, self.limits.part, self.limits.attribute)
 
     def redacted(self, text: str) -> str | None:
         """Return the redacted text, or `None` if `redact` failed. A text of binary data only becomes a placeholder."""
@@ -122,6 +152,10 @@ class Policy:
             if not isinstance(redacted, str):
                 raise TypeError(f"redact must return a str, not {type(redacted).__name__}")
         return redacted if isinstance(redacted, str) else None
+
+
+def _one_after_another(first: Callable[[str], str], second: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: second(first(text))
 
 
 NOTHING = Policy()

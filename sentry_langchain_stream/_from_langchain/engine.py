@@ -10,8 +10,8 @@ from .._content.labels import CONVERSATION
 from .._runs.live_runs import LiveRuns
 from .._runs.run import RunKind, Start
 from .._runs.settings import Settings
-from .._to_sentry import active_span
-from . import inside, internals, marks
+from .._to_sentry import active_span, issues
+from . import failures, inside, internals, marks
 from .model_calls import ModelRuns
 from .steps import StepRuns
 
@@ -27,6 +27,7 @@ class Engine:
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         active_span.ask(inside.find)
         self._configurable = frozenset(settings.metadata_keys).union(CONVERSATION)
+        issues.ask(failures.find)
         self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
@@ -40,13 +41,16 @@ class Engine:
         kwargs: Mapping[str, Any],
     ) -> Start:
         """Read the start event of a run, see `marks.read_start`."""
+        enclosing_id = internals.enclosing_run_id()
+        if parent_id is not None and parent_id != enclosing_id and internals.is_traceable(parent_id):
+            parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
         return marks.read_start(
             kind,
             id,
             parent_id,
             metadata,
             kwargs,
-            enclosing_id=internals.enclosing_run_id(),
+            enclosing_id=enclosing_id,
             configured=internals.configurable(self._configurable),
             has_fallbacks=kind == "chain" and internals.starts_fallbacks(),
         )

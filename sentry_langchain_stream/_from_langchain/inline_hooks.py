@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackHandler
 
-from .internals import starts_completion_model
+from .internals import has_other_inline_handler, starts_completion_model
 
 Hook = Coroutine[Any, Any, None]
 """The declared return type of a hook, so that it can override LangChain's `async def` hooks."""
@@ -39,11 +39,14 @@ class InlineHandler(AsyncCallbackHandler):
     def run_inline(self) -> bool:  # type: ignore[override]
         """Whether LangChain calls the hooks directly rather than in a separate task or thread. Normally `True`.
 
-        Workaround: it is `False` while LangChain's async manager starts a completion model. If any handler is inline
-        there, LangChain skips all handlers that are not, including its own for `astream_events`, which then yields no
-        events (langchain-core 1.0 to 1.8). Can go when LangChain calls the other handlers too.
+        Workaround for how LangChain's async manager starts a completion model (langchain-core 1.0 to 1.8): if any
+        handler is inline, it starts the model for the inline handlers alone. So there this handler is inline exactly if
+        a handler of somebody else is. If it always were, the others would lose the run, among them LangChain's own
+        handler for `astream_events`. If it never were, it would lose the run itself beside an inline one: LangSmith's
+        tracer, LangGraph's `stream_mode="messages"`. Can go when LangChain starts the model for all handlers.
         """
-        return not starts_completion_model(sys._getframe(1))
+        asking = sys._getframe(1)
+        return not starts_completion_model(asking) or has_other_inline_handler(asking, InlineHandler)
 
     def on_text(self, text: str, **kwargs: Any) -> Hook:
         """Nothing to do."""

@@ -9,16 +9,21 @@ stream the method is not on the stack, and the consumer's code is not inside.
 from __future__ import annotations
 
 import sys
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from functools import partial
+from threading import get_ident
 from types import CodeType, FrameType
+from typing import NamedTuple
 from uuid import UUID
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.retrievers import BaseRetriever
 
 from .._runs import enclosing
+from .._runs.attributes import membership
 from .._runs.run import Run
+from .._runtime import interpreter
 from .._to_sentry.active_span import Inside
 from . import internals
 
@@ -46,7 +51,16 @@ _METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS
 _MANAGER = "run_manager"
 _MOST_HINTS = 8
 
-_hints: ContextVar[tuple[UUID, ...]] = ContextVar("sentry_langchain_stream_hints", default=())
+
+class _Hint(NamedTuple):
+    """A model or a retriever that has started, and the thread and the task where it did."""
+
+    id: UUID
+    thread: int
+    task: int
+
+
+_hints: ContextVar[tuple[_Hint, ...]] = ContextVar("sentry_langchain_stream_hints", default=())
 """The models and retrievers that have started in this context. If none of them is live, there is none on the stack."""
 
 
@@ -57,22 +71,90 @@ def started(run: Run | None) -> None:
     if run.call is not None and run.call.request.operation == "text_completion":
         enclosing.started_elsewhere.add(run.id)
     hints = _hints.get()
-    live = [each for each in hints if enclosing.get(each) is not None] if hints else []
-    _hints.set((*live[1 - _MOST_HINTS :], run.id))
+    live = [each for each in hints if each.id != run.id and enclosing.get(each.id) is not None] if hints else []
+    _hints.set((*live[1 - _MOST_HINTS :], _Hint(run.id, *_here())))
+
+
+def _here() -> tuple[int, int]:
+    return get_ident(), id(interpreter.current_task())
+
+
+class _Wrapped(NamedTuple):
+    """A call of an embedding model or a reranker, which we wrap, and the hints where it began."""
+
+    run: Run
+    hints: tuple[_Hint, ...]
+
+
+_wrapped: ContextVar[_Wrapped | None] = ContextVar("sentry_langchain_stream_wrapped", default=None)
+
+
+def enter(run: Run) -> Token[_Wrapped | None]:
+    """From now on the code of this context is inside a call that we wrap. LangChain's context does not name it."""
+    return _wrapped.set(_Wrapped(run, _hints.get()))
+
+
+def leave(token: Token[_Wrapped | None]) -> None:
+    """The wrapped call is over."""
+    with suppress(ValueError):  # closed from another context, which was never inside
+        _wrapped.reset(token)
+
+
+def wrapped_call() -> Run | None:
+    """The innermost wrapped call that is live, in whatever thread or task its code runs."""
+    wrapped = _wrapped.get()
+    return wrapped.run if wrapped is not None and _is_live(wrapped.run) else None
+
+
+def innermost(*, handed_over: bool = False) -> Run | None:
+    """The innermost run of ours that encloses the calling code.
+
+    Args:
+        handed_over: Whether a retriever counts that has handed the calling code to another thread, with its context but
+            not its stack, as async vector stores do. After a retriever that was given up that is wrong for a while.
+    """
+    run_id = internals.enclosing_run_id()
+    run = enclosing.get(run_id) if run_id is not None else None
+    hints = _hints.get()
+    leaf: Run | None = None
+    if enclosing.started_elsewhere or any(enclosing.get(each.id) is not None for each in hints):
+        leaf = _leaf()
+        if leaf is None and handed_over:
+            leaf = _handed_over_retriever(hints)
+        # If LangChain names another run than where the leaf started, that run has started inside it.
+        if leaf is not None and (run is None or run_id == leaf.enclosing_id):
+            run = leaf
+    wrapped = _wrapped.get()
+    if wrapped is None or wrapped.run.enclosing_id != run_id or not _is_live(wrapped.run):
+        return run
+    # A leaf that has started since is inside the wrapped call.
+    started_since = leaf is not None and run is leaf and all(each.id != leaf.id for each in wrapped.hints)
+    return run if started_since else wrapped.run
+
+
+def _handed_over_retriever(hints: tuple[_Hint, ...]) -> Run | None:
+    here = _here()
+    for each in reversed(hints):
+        run = enclosing.get(each.id)
+        if run is not None and run.kind == "retriever" and here != (each.thread, each.task):
+            return run
+    return None
 
 
 def find() -> Inside | None:
     """Where the calling code is, see `active_span.ask`."""
-    run_id = internals.enclosing_run_id()
-    run = enclosing.get(run_id) if run_id is not None else None
-    if enclosing.started_elsewhere or any(enclosing.get(each) is not None for each in _hints.get()):
-        leaf = _leaf()
-        # If LangChain names another run than where the leaf started, that run has started inside it.
-        if leaf is not None and (run is None or run_id == leaf.enclosing_id):
-            run = leaf
+    run = innermost()
     if run is None or run.place.anchor is None:
         return None
-    return Inside(run.id, run.place.anchor, run.place.is_ours, partial(_is_live, run))
+    return Inside(
+        run.id,
+        run.place.anchor,
+        run.place.is_ours,
+        partial(_is_live, run),
+        is_call=run.call is not None,
+        nests=run.place.nests,
+        labels=partial(membership, run),
+    )
 
 
 def _is_live(run: Run) -> bool:
@@ -101,6 +183,20 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
         return enclosing.get(run_id)
     if code.co_name in _IMPLEMENTATIONS and isinstance(variables.get("self"), (BaseLanguageModel, BaseRetriever)):
         # It was called without a manager, perhaps in a thread, with a copy of the context in which its run started.
-        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each)) is not None)
+        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each.id)) is not None)
         return next(live, None)
     return None
+
+
+def is_handed_over() -> bool:
+    """Whether a model may have handed the calling code to another thread or task, with its context but not its stack.
+
+    It may if the code runs elsewhere than where the model's run started, and before the run's first chunk. It may also
+    run after a call that was given up, until that is noticed. So this is no answer to which span is active.
+    """
+    here = _here()
+    for each in _hints.get():
+        run = enclosing.get(each.id)
+        if run is not None and run.call is not None and not run.call.streamed and here != (each.thread, each.task):
+            return True
+    return False

@@ -39,7 +39,7 @@ TABLE = {
     ),
     ("langchain_core.callbacks.manager", "AsyncCallbackManager.on_llm_start.__code__"): (
         _start_code,
-        "an async completion model may hide from handlers that are not inline",
+        "an async completion model may be hidden from handlers that are not inline",
     ),
     ("langchain_core.callbacks.manager", "_configure"): (configure, "SentryStreamIntegration cannot be enabled"),
 }
@@ -107,6 +107,18 @@ _FALLBACK_CODES = frozenset(
 )
 """The identities of the code of its methods."""
 
+
+def is_traceable(run_id: UUID) -> bool:
+    """Whether a run is no run of LangChain, but a function with LangSmith's `@traceable` that encloses this code.
+
+    LangChain takes the run that LangSmith's context names for the parent of a run that starts there. Within LangChain's
+    own runs LangSmith's context names them, so ask about a parent only if it is not the enclosing run.
+    """
+    helpers = sys.modules.get("langsmith.run_helpers")  # LangChain imports it before any run starts
+    current = getattr(helpers, "get_current_run_tree", None)  # public, in the documentation of LangSmith
+    return _enclosing_config is not None and current is not None and getattr(current(), "id", None) == run_id
+
+
 _START_CODES = frozenset(map(id, (_start_code, *_start_code.co_consts))) if _start_code is not None else frozenset()
 """The identities of that code and of the comprehensions in it: LangChain asks for each token, so this is quick."""
 
@@ -114,6 +126,14 @@ _START_CODES = frozenset(map(id, (_start_code, *_start_code.co_consts))) if _sta
 def starts_completion_model(frame: Any) -> bool:
     """Whether it is LangChain's async manager, about to start a completion model, that asks from this frame."""
     return id(frame.f_code) in _START_CODES
+
+
+def has_other_inline_handler(frame: Any, ours: type) -> bool:
+    """Whether a handler that is not of class `ours` is inline in the manager that asks from such a frame."""
+    if frame.f_code is not _start_code:
+        frame = frame.f_back  # a comprehension has a frame of its own before Python 3.12
+    manager = frame.f_locals.get("self")
+    return any(each.run_inline for each in getattr(manager, "handlers", ()) if not isinstance(each, ours))
 
 
 def watch_call(is_over: Callable[[], None]) -> object:

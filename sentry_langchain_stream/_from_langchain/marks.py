@@ -68,6 +68,7 @@ def read_start(
         task=_text(metadata.get("langgraph_checkpoint_ns")) if node else None,
         has_fallbacks=has_fallbacks or (name is not None and name.startswith(_WITH_FALLBACKS)),
         configured=configured or {},
+        model=_text(metadata.get("ls_model_name")) if kind == "model" else None,
     )
 
 

@@ -12,13 +12,12 @@ from .._content.gathered import Gathered
 from .._content.messages import text_of
 from .._content.policy import NOTHING, Policy
 from .._content.reading import count
-from .._runs.call import Call, Request
+from .._runs.call import Call, Operation, Request
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained, warn_once
-from .._to_sentry.other_integrations import warn_of_rival
 from . import inside, marks, payloads, stream_events
 
 
@@ -64,14 +63,15 @@ class ModelRuns:
                 live.call.echoes += 1
             return
 
+        operation: Operation = "chat" if messages is not None else "text_completion"
+        start.operation = operation
+
         def call(policy: Policy) -> Call:
             options = _options(kwargs)
-            request = Request(operation="chat" if messages is not None else "text_completion")
+            request = Request(operation=operation)
             provider = None
             with contained("extract.provider"):
                 provider = payloads.provider(serialized, start.metadata, options)
-                if provider is not None:
-                    warn_of_rival(provider.integration)
             with contained("extract.request"):
                 request = payloads.request(
                     serialized,

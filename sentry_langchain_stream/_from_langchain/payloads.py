@@ -84,10 +84,11 @@ def request(
 
 def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:
     """Return the provider of a model, if it is known. The arguments are those of `request`."""
-    ls_provider = metadata.get("ls_provider")
-    path = None if ls_provider else _described(serialized).get("id")
+    path = _described(serialized).get("id")
     return providers.find(
-        ls_provider, options.get("_type"), ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None
+        metadata.get("ls_provider"),
+        ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None,
+        options.get("_type"),
     )
 
 

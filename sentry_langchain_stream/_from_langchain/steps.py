@@ -20,7 +20,7 @@ from .._content.reading import as_text, field
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Agent, Detail, Retrieval, Run, Start, ToolCall
 from .._runtime.containment import contained
-from . import inside, marks
+from . import executors, inside, marks
 
 D = TypeVar("D", bound=Detail)
 
@@ -37,6 +37,10 @@ class StepRuns:
 
     def start_chain(self, start: Start, inputs: object) -> None:
         """Start a chain or an agent."""
+        executor = executors.starting() if start.kind == "chain" else None
+        if executor is not None:
+            start.kind, start.name = "agent", start.name or executor.get_name()
+            inputs = executors.question(inputs)
         if start.kind != "agent":
             self._runs.start(start)
             return
@@ -48,7 +52,7 @@ class StepRuns:
         run = self._runs.get(run_id)
         if run is not None and isinstance(run.detail, Agent):
             with contained("answer of an agent"):
-                add_answer(run.detail, outputs, run.policy)
+                add_answer(run.detail, executors.answer(outputs), run.policy)
         if run is not None and run.is_node and marks.hands_over(outputs):
             run.ending.control = "handoff"
         self._runs.end(run_id)
@@ -159,7 +163,7 @@ def tool_call(
         _description(described, policy),
         as_text(kwargs.get("tool_call_id")),
         tool_arguments(arguments, policy.beside(ahead=1)),
-        function=name if name != tool_name else None,
+        run_name=name if name != tool_name else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._runtime.containment import contained
 from .._vocabulary.keys import AttributeValue, Dialect, Fact, spell
-from .call import Call
+from .call import Call, TextsCall
 from .run import Agent, Detail, Retrieval, Run, ToolCall
 
 Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
@@ -21,12 +21,16 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {**run.labels}
     with _OF_RUN:
         spell(identity(run), dialect, attributes)
+        spell(conversation(run), dialect, attributes)
         spell(ending(run), dialect, attributes)
         spell(operation(run, dialect), dialect, attributes)
     if run.call is not None:
         for call_facts, guard in _CALL:
             with guard:
                 spell(call_facts(run.call), dialect, attributes)
+        if isinstance(run.call, TextsCall):
+            with _OF_TEXTS:
+                spell(texts(run.call), dialect, attributes)
     elif run.detail is not None:
         detail_facts, guard = _DETAIL[type(run.detail)]
         with guard:
@@ -34,13 +38,51 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     return attributes
 
 
+def at_start(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
+    """Return the attributes of a run's span that are known when it starts, without content."""
+    attributes: dict[str, AttributeValue] = {**run.labels}
+    with _OF_RUN:
+        spell(identity(run), dialect, attributes)
+        spell(operation(run, dialect), dialect, attributes)
+        spell(subject(run), dialect, attributes)
+    return attributes
+
+
+def subject(run: Run) -> Facts:
+    """The model that is asked, the tool or the retriever."""
+    if run.call is not None:
+        yield Fact.OPERATION, run.call.request.operation
+        yield Fact.REQUEST_MODEL, run.call.request.model
+        yield Fact.PROVIDER, run.call.request.provider
+    elif isinstance(run.detail, ToolCall):
+        yield Fact.TOOL_NAME, run.detail.name
+    elif isinstance(run.detail, Retrieval):
+        yield Fact.RETRIEVER, run.detail.name
+
+
 def identity(run: Run) -> Facts:
     """Which pipeline, agent, conversation and attempt a run belongs to."""
     yield Fact.PIPELINE, run.pipeline
     yield Fact.AGENT, run.agent
-    yield Fact.CONVERSATION, run.conversation
     yield Fact.ATTEMPT, run.attempt
     yield Fact.FALLBACK, run.fallback
+
+
+def conversation(run: Run) -> Facts:
+    """The conversation that a run belongs to.
+
+    Sentry counts a conversation's errors over every span with its id. What fails in a model also fails the agent and
+    the chains around it. So of those only the span where the failure began has the id.
+    """
+    yield Fact.CONVERSATION, None if run.ending.counted else run.conversation
+
+
+def membership(run: Run) -> dict[str, AttributeValue]:
+    """Return what the span of a raw client's call in a run gets: the run's pipeline, agent and conversation."""
+    attributes: dict[str, AttributeValue] = {}
+    facts = ((Fact.PIPELINE, run.pipeline), (Fact.AGENT, run.agent), (Fact.CONVERSATION, run.conversation))
+    spell((each for each in facts), "gen_ai", attributes)
+    return attributes
 
 
 def operation(run: Run, dialect: Dialect) -> Facts:
@@ -89,7 +131,7 @@ def tool(of: ToolCall) -> Facts:
     yield Fact.TOOL_ARGUMENTS, of.arguments
     yield Fact.TOOL_RESULT, of.result
     yield Fact.TOOL_RESULT_SIZE, of.size
-    yield Fact.FUNCTION, of.function
+    yield Fact.RUN_NAME, of.run_name
 
 
 def retrieval(of: Retrieval) -> Facts:
@@ -106,7 +148,7 @@ def request(call: Call) -> Facts:
     yield Fact.OPERATION, sent.operation
     yield Fact.REQUEST_MODEL, sent.model
     yield Fact.PROVIDER, sent.provider
-    yield Fact.FUNCTION, sent.function
+    yield Fact.RUN_NAME, sent.function
     for name, value in sent.parameters.items():
         yield _PARAMETERS[name], value
 
@@ -119,7 +161,9 @@ def response(call: Call) -> Facts:
     yield Fact.RESPONSE_ID, call.response.id
     yield Fact.CACHE_HIT, call.cached or None
     yield Fact.FINISH_REASONS, ",".join(call.response.finish_reasons) or None
-    if answered:  # otherwise it is unknown whether the answer would have been streamed
+    if answered and not isinstance(
+        call, TextsCall
+    ):  # otherwise it is unknown whether the answer would have been streamed
         yield Fact.STREAMING, call.streamed
 
 
@@ -165,8 +209,20 @@ def content(call: Call) -> Facts:
     yield Fact.OUTPUT_MESSAGES, call.response.messages
 
 
+def texts(call: TextsCall) -> Facts:
+    """What an embedding model or a reranker was given, and what it returned."""
+    yield Fact.INPUTS, call.inputs
+    yield Fact.EMBEDDINGS_INPUT, call.embedded
+    yield Fact.DIMENSIONS, call.dimensions
+    yield Fact.QUERY, call.query
+    yield Fact.TOP_N, call.top
+    yield Fact.DOCUMENTS, call.documents
+    yield Fact.FOUND, call.found
+
+
 # The groups of facts, each with the `contained` that guards it.
 _OF_RUN = contained("attributes.run")
+_OF_TEXTS = contained("attributes.texts")
 _CALL: tuple[tuple[Callable[[Call], Facts], contained], ...] = tuple(
     (facts, contained(f"attributes.{facts.__name__}")) for facts in (request, response, usage, cost, timing, content)
 )

@@ -13,11 +13,14 @@ from .._runtime.containment import contained
 from .._vocabulary.providers import Platform
 from .usage import Usage
 
+Operation = Literal["chat", "text_completion", "embeddings", "rerank"]
+"""What a model is called for."""
+
 
 class Request(NamedTuple):
     """The request to a model."""
 
-    operation: Literal["chat", "text_completion"] = "chat"
+    operation: Operation = "chat"
     model: str | None = None
     provider: str | None = None
     platform: Platform = "langchain"
@@ -33,6 +36,10 @@ class Request(NamedTuple):
     """The tools offered to the model, as JSON, if they may be recorded."""
     estimated_input: int | None = None
     """Estimated tokens of the prompt, used if the provider reports none."""
+
+    def with_model(self, model: str) -> Request:
+        """Return the same request with this model."""
+        return self._replace(model=model)
 
     def with_messages(self, messages: str) -> Request:
         """Return the same request with these messages."""
@@ -181,3 +188,59 @@ class Call:
             something = self.chunks or self.counted is not None
             return Usage.estimated(self.request.estimated_input, arrived) if something else None
         return reported.cut_short(self.request.estimated_input, arrived)
+
+
+@dataclass(slots=True, eq=False)
+class TextsCall(Call):
+    """A call of a model that answers without a text: an embedding model or a reranker.
+
+    Content is present only if it may be recorded.
+    """
+
+    inputs: int | None = None
+    """The number of texts to embed, or of documents to rank."""
+    embedded: str | None = None
+    """The texts to embed, as JSON."""
+    dimensions: int | None = None
+    """The length of an embedding."""
+    query: str | None = None
+    """The query of a reranker."""
+    top: int | None = None
+    """How many documents a reranker is to return at most."""
+    documents: int | None = None
+    """How many documents it returned."""
+    found: str | None = None
+    """The documents that it returned, as JSON."""
+    tokens: int = 0
+    """The input tokens that the client library was told, summed over the requests of the call."""
+    untold: int = 0
+    """The number of requests whose answer has no tokens."""
+
+    def count(self, tokens: int | None, model: str | None) -> None:
+        """Count a request that the provider has answered.
+
+        Args:
+            tokens: Its input tokens. 0 is taken for unknown: a model that answers has read something.
+            model: The model that answered.
+        """
+        if tokens:
+            self.tokens += tokens
+        else:
+            self.untold += 1
+        if model and self.response.model is None:
+            self.response = self.response._replace(model=model)
+
+    def needs_estimate(self) -> bool:
+        """Whether the provider's tokens are not known for all requests."""
+        return not self.tokens or self.untold > 0
+
+    def add_usage(self, estimate: int | None) -> None:
+        """Record the tokens that the provider reported. If it reported none for any request, record the estimate."""
+        if not self.needs_estimate():
+            self.reported = Usage(input=self.tokens, total=self.tokens)
+        elif estimate is not None:
+            self.reported = Usage(input=estimate, total=estimate, source="estimate")
+
+    def usage(self) -> Usage | None:
+        """Return the recorded tokens, if there are any. There are no output tokens."""
+        return self.reported

@@ -1,4 +1,4 @@
-"""The live runs of all handlers, to be found by their id from the code inside them."""
+"""The live runs of all handlers, to be found by their id: from the code inside them, and by other handlers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ get = _runs.get
 """The live run of an id, or `None`."""
 
 
+def any_live() -> bool:
+    """Whether a handler of ours follows any run now."""
+    return bool(_runs)
+
+
 def add(run: Run) -> None:
-    """A run has started. Of several that follow one run of LangChain, the first is found."""
-    _runs.setdefault(run.id, run)
+    """A run has started."""
+    _runs[run.id] = run
 
 
 def discard(run: Run) -> None:

@@ -10,20 +10,17 @@ from uuid import UUID
 from .._content.labels import user_labels
 from .._content.policy import NOTHING, Policy
 from .._runtime import interpreter
-from .._runtime.containment import contained
+from .._runtime.containment import contained, warn_once
 from .._to_sentry import active_span
-from .._to_sentry.client import is_sending, within_scopes
+from .._to_sentry.client import current_client, is_sending, within_scopes
 from .._vocabulary import names
 from . import attempts, enclosing, silent_ends
 from .call import Call
 from .eviction import Eviction
 from .roots import Roots
-from .run import CHAINS, LEAVES, Agent, Detail, Ending, Outcome, Place, Run, Start
+from .run import CHAINS, LEAVES, Agent, Detail, Ending, MakeRecord, Outcome, Place, Run, Start
 from .run_spans import RunSpans
 from .settings import Settings
-
-MakeRecord = Callable[[Policy], Call | Detail]
-"""Makes the record of a run's input, under the run's policy."""
 
 # The outcome of a parent -> the outcome of its children that are still open.
 _INHERITED: dict[Outcome, Outcome] = {
@@ -57,8 +54,8 @@ class LiveRuns:
     def __init__(
         self, settings: Settings, now: Callable[[], float], watch_call: silent_ends.WatchCall | None = None
     ) -> None:
-        self._settings = settings
-        self._now = now
+        self.settings = settings
+        self.now = now
         self._watch_call = watch_call
         self._spans = RunSpans(settings, now)
         self._runs: dict[UUID, Run] = {}
@@ -79,7 +76,9 @@ class LiveRuns:
             start: The start of the run.
             record: Makes the record of the run's input.
         """
-        if start.id in self._runs:
+        live = enclosing.get(start.id)
+        if live is not None:
+            self._take_over(live, start, record)
             return
         self._eviction.make_room()
         parent = self._parent(start)
@@ -94,21 +93,24 @@ class LiveRuns:
                 self._start_root(parent, start, record)
                 return
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
-            self._become_graph(parent)
-        detail = self._record(parent, record) if record is not None else None
+            parent.keeper.become_graph(parent)
+        policy, pipeline = self._terms(parent)
+        detail = self._record(parent, policy, record) if record is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.
-            ended = not parent.implicit and parent.id not in self._runs
+            ended = not parent.implicit and enclosing.get(parent.id) is not parent
             run = Run(
                 id=start.id,
                 kind=start.kind,
-                pipeline=parent.pipeline,
-                policy=parent.policy,
+                pipeline=pipeline,
+                policy=policy,
+                keeper=self,
                 place=Place(
                     backend=parent.place.backend,
                     anchor=parent.place.anchor,
                     is_ours=parent.place.is_ours,
                     recording=parent.place.recording,
+                    nests=self.settings.nesting,
                 ),
                 tree=parent.tree,
                 parent=None if ended else parent,
@@ -139,8 +141,8 @@ class LiveRuns:
         starts with this config would become the tool's sibling (langchain-core 1.0 to 1.8). It can go when LangChain
         gives tools a config of their own.
         """
-        named = self._runs.get(start.parent_id) if start.parent_id is not None else None
-        inside = self._runs.get(start.enclosing_id) if start.enclosing_id is not None else None
+        named = enclosing.get(start.parent_id) if start.parent_id is not None else None
+        inside = enclosing.get(start.enclosing_id) if start.enclosing_id is not None else None
         if inside is not None and inside.kind == "tool" and inside.parent is named:
             return inside
         return named
@@ -151,12 +153,54 @@ class LiveRuns:
         run.enclosing_id = start.enclosing_id
         if start.kind != "chain":
             run.kind = start.kind
-        detail = self._record(run, record) if record is not None else None
+        detail = self._record(run, run.policy, record) if record is not None else None
         with run.tree.lock:
             self._add(run)
             self._eviction.add(run)
             self._open(run, start, detail)
         self._watch(run)
+
+    def _terms(self, parent: Run) -> tuple[Policy, str]:
+        """What may be recorded of a child of this run, and the name of its pipeline."""
+        if parent.keeper is self:
+            return parent.policy, parent.pipeline
+        client = current_client()
+        self._roots.prepare(client, self)
+        return self._roots.policy(client), self.settings.pipeline_name or parent.pipeline
+
+    def _take_over(self, run: Run, start: Start, record: MakeRecord | None) -> None:
+        """Record a run that another handler has just started. LangChain calls the handler nearest to the run last."""
+        if run.keeper is self or self in run.seen_by:
+            return  # this handler is in the callback list twice
+        warn_once(
+            "two handlers",
+            "Two SentryStreamHandlers see the same run. The one nearest to it records it: the model's own before the "
+            "call's, the call's before one of an enclosing run.",
+        )
+        policy, pipeline = self._terms(run)
+        policy = run.policy.and_(policy)
+        detail = self._record(run, policy, record) if record is not None else None
+        with run.tree.lock:
+            before, run.seen_by = run.keeper, (*run.seen_by, run.keeper)
+            if not before.hand_over(run):
+                return
+            alone = run.parent if run.parent is not None and run.parent.implicit and not run.tree.batch else None
+            for each in (alone, run):
+                if each is not None:
+                    each.keeper, each.policy, each.pipeline = self, policy, pipeline
+                    each.place.nests = self.settings.nesting
+            self._runs[run.id] = run
+            if run.parent is None or run.parent.implicit:
+                self._eviction.add(run)
+            if alone is not None and alone.place.span is not None:
+                self._spans.open(alone)
+            self._open(run, start, detail)
+        self._watch(run)
+
+    def hand_over(self, run: Run) -> bool:
+        """Give a run up to another handler, unless it has ended."""
+        self._spans.detach(run)
+        return self._runs.pop(run.id, None) is not None
 
     def _watch(self, run: Run) -> None:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
@@ -166,30 +210,30 @@ class LiveRuns:
             run.thread = get_ident()
             run.call_watch = self._watch_call(partial(silent_ends.soon, partial(self._call_over, run.id)))
 
-    def _record(self, parent: Run, record: MakeRecord) -> Call | Detail | None:
+    def _record(self, parent: Run, policy: Policy, record: MakeRecord) -> Call | Detail | None:
         """Make the record of a run. Call it without the lock: it calls the user's `redact` and `token_counter`."""
         if parent.implicit and parent.place.span is None and parent.place.anchor is None:
             # A call without a parent run and without an active span: the pipeline gets a span that ends with the call.
-            self._spans.open(parent)
-        if not parent.place.recording and not self._settings.metrics:
+            parent.keeper.open(parent)
+        if not parent.place.recording and not self.settings.metrics:
             return None
         try:
-            return record(parent.policy if parent.place.recording else NOTHING)  # the metrics hold no content
+            return record(policy if parent.place.recording else NOTHING)  # the metrics hold no content
         except BaseException:
             # Ctrl-C while the record is made: LangChain does not end a run whose start has failed.
             if parent.implicit and not parent.children:
-                self._roots.complete(parent)
-                self._spans.close(parent, "cancelled", None, None)
+                parent.keeper.complete(parent)
+                parent.keeper.close(parent, "cancelled", None, None)
             raise
 
     def _add(self, run: Run) -> None:
         self._runs[run.id] = run
-        if self._settings.nesting:
-            enclosing.add(run)
+        enclosing.add(run)
+        if self.settings.nesting:
             with contained("nesting"):
                 run.scope = active_span.enter(run.id, is_root=run.parent is None or run.parent.implicit)
 
-    def _take(self, run: Run) -> bool:
+    def take(self, run: Run) -> bool:
         """Take a run out of the map, which one caller alone can do."""
         enclosing.discard(run)
         scope, run.scope = run.scope, None
@@ -208,29 +252,43 @@ class LiveRuns:
         if parent is not None and run.work is not None:
             attempt, fallback = attempts.count(run, parent)
             run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
-        run.conversation = start.conversation_id or (parent.conversation if parent else None)
+        inherited = parent.conversation if parent else None
+        run.conversation = run.tree.conversation or start.conversation_id or inherited
         if run.place.recording and run.policy.inputs:
             with contained("labels"):
-                run.labels = user_labels(start.tags, start.metadata, self._settings.metadata_keys, run.policy)
+                run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)
         if start.configured and parent is not None and parent.id == start.enclosing_id:
             self._complete_labels(parent, start)
         if isinstance(detail, Agent):
-            run.agent = detail.name = names.agent(own=start.agent_name, parent=run.agent, run=start.name)
+            inherited = parent.agent if parent is not None else None
+            run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
         elif run.call is not None and parent is not None:
             for agent in parent.agents():
                 agent.tools = agent.tools or run.call.request.tools
         self._spans.open(run)
-        run.tree.touched = self._now()
+        run.tree.touched = self.now()
 
     def _complete_labels(self, parent: Run, start: Start) -> None:
         """Add to a run what the config says that its first child has been started with: its own start came before."""
         parent.conversation = parent.conversation or start.conversation_id
         if parent.place.recording and parent.policy.inputs:
             with contained("labels"):
-                own = user_labels((), start.configured, self._settings.metadata_keys, parent.policy)
+                own = user_labels((), start.configured, self.settings.metadata_keys, parent.policy)
                 parent.labels = {**own, **parent.labels}
 
-    def _become_graph(self, run: Run) -> None:
+    def open(self, run: Run) -> None:
+        """Open the span of a run, or rename it."""
+        self._spans.open(run)
+
+    def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+        """Close the span of a run that has ended."""
+        self._spans.close(run, outcome, error, evicted)
+
+    def complete(self, pipeline: Run) -> None:
+        """Record that no further call below this implicit pipeline will start."""
+        self._roots.complete(pipeline)
+
+    def become_graph(self, run: Run) -> None:
         """Turn a chain into an agent: a node has started in it, so it is a graph."""
         with run.tree.lock, contained("graph"):
             run.kind = "agent"
@@ -266,14 +324,14 @@ class LiveRuns:
         if interpreter.is_collecting() and silent_ends.run_in_thread(later):
             return
         with within_scopes(run.tree.scopes):
-            queues = run.place.backend.queues or self._settings.metrics
+            queues = run.place.backend.queues or self.settings.metrics
             if is_sending(queues=queues) and silent_ends.run_in_thread(later):
                 return
             self._end(run, outcome, error, evicted)
 
     def _end(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         with run.tree.lock:
-            if not self._take(run):
+            if not run.keeper.take(run):
                 return
             try:
                 if outcome == "completed" and run.children:
@@ -283,10 +341,10 @@ class LiveRuns:
                         self._release(run)
                 open_ones = run.descendants() if run.children else ()
                 for each in open_ones:
-                    if self._take(each):
-                        self._spans.close(each, _INHERITED[outcome], None, evicted)
+                    if each.keeper.take(each):
+                        each.keeper.close(each, _INHERITED[outcome], None, evicted)
             finally:
-                self._spans.close(run, outcome, error, evicted)
+                run.keeper.close(run, outcome, error, evicted)
                 self._leave(run, outcome, evicted)
 
     def _release(self, run: Run) -> None:
@@ -302,14 +360,18 @@ class LiveRuns:
             if child.parent is not None:
                 child.parent.children[child.id] = child
             else:
-                self._eviction.add(child)
+                child.keeper.add_root(child)
+
+    def add_root(self, run: Run) -> None:
+        """Enforce the limits on a run that has no live parent."""
+        self._eviction.add(run)
 
     def _leave(self, run: Run, outcome: Outcome, evicted: str | None) -> None:
         """Remove an ended run from its tree, and end the runs that end with it."""
         parent, run.parent = run.parent, None
         run.children.clear()
         run.fallbacks.clear()
-        run.tree.touched = self._now()
+        run.tree.touched = self.now()
         if parent is None:
             return
         parent.children.pop(run.id, None)
@@ -325,15 +387,15 @@ class LiveRuns:
         elif outcome == "abandoned" and parent.has_fallbacks:
             # Workaround: if the consumer leaves at the first chunk, a call with fallbacks gets no end event
             # (langchain-core 1.7 to 1.8). Can go when it gets one.
-            self.end(parent.id, "abandoned", evicted=evicted)
+            parent.keeper.end(parent.id, "abandoned", evicted=evicted)
 
     def _leave_pipeline(self, pipeline: Run, ending: Ending, evicted: str | None) -> None:
         """Give the pipeline around calls without a parent the worst of their outcomes, and end it with the last one."""
         if _SEVERITY.index(ending.outcome) >= _SEVERITY.index(pipeline.ending.outcome):
             pipeline.ending.outcome, pipeline.ending.error_type = ending.outcome, ending.error_type
         if not pipeline.children:
-            self._roots.complete(pipeline)
-            self._spans.close(pipeline, pipeline.ending.outcome, None, evicted)
+            pipeline.keeper.complete(pipeline)
+            pipeline.keeper.close(pipeline, pipeline.ending.outcome, None, evicted)
 
     def end_batch(self, run_id: UUID) -> None:
         """End the runs that started together with a run that has just failed, if LangChain will not end them.
@@ -342,9 +404,9 @@ class LiveRuns:
         """
         run = self._runs.get(run_id)
         if run is not None and run.parent is not None and run.parent.implicit and silent_ends.is_current(run):
-            for sibling_id in list(run.parent.children):
-                if sibling_id != run_id:
-                    self.end(sibling_id, "cancelled")
+            for sibling in list(run.parent.children.values()):
+                if sibling is not run:
+                    sibling.keeper.end(sibling.id, "cancelled")
 
     def end_all(self, evicted: str) -> None:
         """End every live run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .call import Call, Cost
+from .call import Call, Cost, TextsCall
 from .usage import Usage
 
 # Our name of a provider -> the name in genai-prices, where it does not know ours or takes it for another provider.
@@ -58,7 +58,13 @@ class Prices:
             return Cost(0.0, 0.0, 0.0)
         usage, provider = call.usage(), call.request.provider
         model = call.response.model or call.named or call.request.model
-        if usage is None or usage.input is None or usage.output is None or provider is None or model is None:
+        if (
+            usage is None
+            or usage.input is None
+            or (usage.output is None and not isinstance(call, TextsCall))
+            or provider is None
+            or model is None
+        ):
             return None
         tokens = {theirs: getattr(usage, ours) for ours, theirs in _TOKENS.items() if getattr(usage, ours)}
         try:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import get_ident
+from typing import Any, Protocol
 from weakref import ref
 
+from .._content.labels import own_tags
 from .._content.policy import Policy
 from .._runtime.containment import contained
+from .._to_sentry import transaction_size
 from .._to_sentry.client import (
     allowed_content,
     choose_backend,
     current_client,
     current_scopes,
+    has_sampler,
+    longest_text,
+    sentry_conversation_id,
     sentry_pipeline_name,
     start_senders,
 )
 from .._vocabulary import names
 from . import silent_ends
-from .run import Place, Run, Start
+from .run import Keeper, Place, Run, Start
 from .settings import Settings
+
+
+class Kept(Keeper, silent_ends.Followed, Protocol):
+    """The live runs of one handler."""
 
 
 class Roots:
@@ -39,7 +49,20 @@ class Roots:
         self._last_client: Callable[[], object | None] = _no_client
         """A weak reference to the last Sentry client."""
 
-    def parent(self, start: Start, runs: silent_ends.Followed) -> Run | None:
+    def policy(self, client: Any) -> Policy:
+        """Decide what this client and the user's settings allow to be recorded."""
+        settings = self._settings
+        inputs, outputs = allowed_content(client)
+        return Policy.decide(
+            client_inputs=inputs,
+            client_outputs=outputs,
+            include_prompts=settings.include_prompts,
+            redact=settings.redact,
+            limits=settings.limits,
+            longest=longest_text(client),
+        )
+
+    def parent(self, start: Start, runs: Kept) -> Run | None:
         """Make the pipeline that becomes the parent of a run. It is a child of the active span if there is one.
 
         Args:
@@ -59,45 +82,45 @@ class Roots:
         backend = choose_backend(client)
         if backend is None:
             return None
-        if self._last_client() is not client:
-            self._prepare(client, runs)
-        settings = self._settings
-        inputs, outputs = allowed_content(client)
-        policy = Policy.decide(
-            client_inputs=inputs,
-            client_outputs=outputs,
-            include_prompts=settings.include_prompts,
-            redact=settings.redact,
-            limits=settings.limits,
-        )
+        self.prepare(client, runs)
         active = backend.current()
+        pipeline = names.pipeline(
+            configured=self._settings.pipeline_name,
+            metadata=start.pipeline_name,
+            sentry=sentry_pipeline_name(),
+            run=start.name,
+        )
         root = Run(
             id=start.id,  # this placeholder is never registered, so it may borrow its child's id
             kind="pipeline",
-            pipeline=names.pipeline(
-                configured=settings.pipeline_name,
-                metadata=start.pipeline_name,
-                sentry=sentry_pipeline_name(),
-                run=start.name,
-            ),
-            policy=policy,
+            pipeline=pipeline,
+            policy=self.policy(client),
+            keeper=runs,
             place=Place(
                 backend=backend,
                 anchor=active,
                 recording=active is None or backend.recording(active),
+                nests=self._settings.nesting,
             ),
             implicit=True,
         )
         root.tree.scopes = current_scopes()
+        root.tree.outside = backend.outside()
+        root.tree.conversation = root.conversation = sentry_conversation_id()
+        if active is None and has_sampler(client):
+            root.tree.sampling = {"langchain_run": sampled_by(start, pipeline, self._settings.metadata_keys)}
         root.tree.touched = self._now()  # before another thread sees the run and checks whether it is idle
         if start.batch_size > 1:
             root.tree.batch = together
             self._batches[together] = start.shared, root
         return root
 
-    def _prepare(self, client: object, runs: silent_ends.Followed) -> None:
-        """Prepare for a client that differs from the last one."""
+    def prepare(self, client: object, runs: Kept) -> None:
+        """Prepare for a client, if it differs from the last one."""
+        if self._last_client() is client:
+            return
         silent_ends.process(runs)
+        transaction_size.watch()
         with contained("start of the senders"):
             start_senders(client, metrics=self._settings.metrics)
             self._last_client = ref(client)
@@ -110,6 +133,23 @@ class Roots:
         """Forget the client. Its threads do not exist in a forked process."""
         self._batches.clear()
         self._last_client = _no_client
+
+
+def sampled_by(start: Start, pipeline: str, keys: Collection[str]) -> dict[str, Any]:
+    """Return what a `traces_sampler` gets of a root run, as `sampling_context["langchain_run"]`. None of it is sent.
+
+    Args:
+        start: The start of the run.
+        pipeline: The pipeline's name.
+        keys: The keys of the metadata that the user chose.
+    """
+    return {
+        "operation": "invoke_agent" if start.kind == "agent" else start.operation,
+        "model": start.model,
+        "pipeline": pipeline,
+        "tags": own_tags(start.tags),
+        "metadata": {key: start.metadata[key] for key in keys if key in start.metadata},
+    }
 
 
 def _no_client() -> None:

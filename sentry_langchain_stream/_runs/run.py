@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, Literal
+from time import monotonic
+from typing import Any, Literal, Protocol
 from uuid import UUID
 from weakref import ReferenceType
 
@@ -19,11 +20,15 @@ from .._content.policy import Policy
 from .._to_sentry.active_span import RunScope
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
-from .call import Call
+from .call import Call, Operation
+from .settings import Settings
 from .usage import Usage
 
-RunKind = Literal["model", "pipeline", "agent", "chain", "tool", "retriever"]
-"""The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too."""
+RunKind = Literal["model", "embeddings", "rerank", "pipeline", "agent", "chain", "tool", "retriever"]
+"""The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too.
+
+It has no runs of embedding models and rerankers: those are ours.
+"""
 
 LEAVES: frozenset[RunKind] = frozenset({"model", "retriever"})
 """What LangChain's context does not name, and what may end without a signal."""
@@ -44,7 +49,7 @@ class Start:
 
     Args:
         id: The run's id.
-        parent_id: The id of its parent, which may be a run that this handler never saw.
+        parent_id: The id of its parent among LangChain's runs, which may be a run that this handler never saw.
         kind: The kind of the run.
         name: The run's name.
         tags: Its tags, including LangChain's own.
@@ -60,6 +65,8 @@ class Start:
         task: The id of the graph's task that it runs, if it is a node.
         has_fallbacks: Whether it is a call with fallbacks.
         configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
+        operation: The operation, if it is a model.
+        model: The model asked for, if it is a model and that is known from its metadata.
     """
 
     id: UUID
@@ -79,6 +86,8 @@ class Start:
     task: str | None = None
     has_fallbacks: bool = False
     configured: Mapping[str, Any] = field(default_factory=dict)
+    operation: Operation | None = None
+    model: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -94,7 +103,7 @@ class ToolCall:
     result: str | None = None
     size: int | None = None
     """The size of the whole result in bytes, known also if the result may not be recorded."""
-    function: str | None = None
+    run_name: str | None = None
     """The run's name, if the call was given one."""
 
 
@@ -131,6 +140,9 @@ class Agent:
 
 Detail = ToolCall | Retrieval | Agent
 
+MakeRecord = Callable[[Policy], Call | Detail]
+"""Makes the record of a run's input, under the run's policy."""
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class Tree:
@@ -138,13 +150,21 @@ class Tree:
 
     Args:
         scopes: The Sentry scopes in which the tree started. They belong to its request, wherever the tree ends.
+        outside: What the tree's issues are linked to if its runs have no spans: a span of another library.
         touched: When a run of the tree last started or ended.
+        started: When the tree started, in seconds of the system's monotonic clock.
+        conversation: The id of the conversation that was set with Sentry's `set_conversation_id` when the tree started.
+        sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
     """
 
     scopes: Scopes | None = None
+    outside: AnySpan | None = None
     touched: float = 0.0
+    started: float = field(default_factory=monotonic)
+    conversation: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 
@@ -158,6 +178,7 @@ class Place:
         anchor: The parent span for the run's children: its own span, else its parent's, else the one that was active.
         is_ours: Whether the anchor is a span of this package, rather than one of the application's.
         recording: Whether anything of the run is sent. It is `False` if the trace is not sampled.
+        nests: Whether the run's span is the active one for the code inside the run.
         span: The run's own span, if it has one.
     """
 
@@ -165,6 +186,7 @@ class Place:
     anchor: AnySpan | None = None
     is_ours: bool = False
     recording: bool = False
+    nests: bool = True
     span: AnySpan | None = None
 
 
@@ -179,6 +201,7 @@ class Ending:
         evicted: Why this package ended the run, if LangChain did not: `"idle"`, `"limit"` or `"exit"`.
         failures: For a call with fallbacks, the number of failed attempts.
         failed: The latest failures in the run and its descendants: id of the run that failed first -> its span.
+        counted: Whether the span of a descendant stands for the failure already.
     """
 
     outcome: Outcome = "completed"
@@ -186,6 +209,7 @@ class Ending:
     error_type: str | None = None
     evicted: str | None = None
     failures: int = 0
+    counted: bool = False
     failed: dict[UUID, AnySpan | None] = field(default_factory=dict)
 
     _MOST_FAILED = 8
@@ -195,6 +219,47 @@ class Ending:
         self.failed.update(failures)
         while len(self.failed) > self._MOST_FAILED:
             del self.failed[next(iter(self.failed))]
+
+
+class Keeper(Protocol):
+    """The live runs of one handler. A run is kept by the handler that is nearest to it, whoever keeps its parent."""
+
+    @property
+    def settings(self) -> Settings:
+        """The user's settings."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """The monotonic clock, in seconds."""
+
+    def start(self, start: Start, record: MakeRecord | None = ...) -> None:
+        """Start a run."""
+
+    def open(self, run: Run) -> None:
+        """Open the span of a run, or rename it."""
+
+    def take(self, run: Run) -> bool:
+        """Take a run out of the live runs, which one caller alone can do."""
+
+    def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+        """Close the span of a run that has ended."""
+
+    def end(
+        self, run_id: UUID, outcome: Outcome = ..., error: BaseException | None = ..., *, evicted: str | None = ...
+    ) -> None:
+        """End a run and its descendants."""
+
+    def complete(self, pipeline: Run) -> None:
+        """Record that no further call below this implicit pipeline will start."""
+
+    def become_graph(self, run: Run) -> None:
+        """Turn a chain into an agent, because a node has started in it."""
+
+    def add_root(self, run: Run) -> None:
+        """Enforce the limits on a run that has no live parent."""
+
+    def hand_over(self, run: Run) -> bool:
+        """Give a run up to another handler, unless it has ended."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -207,6 +272,8 @@ class Run:
         pipeline: The pipeline's name, the same for the whole tree.
         policy: What may be recorded.
         place: Its position in Sentry's trace.
+        keeper: The live runs that it is one of.
+        seen_by: All that have seen its start, if they are several.
         ending: How it ended.
         tree: What it shares with the other runs of its tree.
         parent: Its parent, if that is known.
@@ -240,6 +307,8 @@ class Run:
     pipeline: str
     policy: Policy
     place: Place
+    keeper: Keeper
+    seen_by: tuple[Keeper, ...] = ()
     ending: Ending = field(default_factory=Ending)
     tree: Tree = field(default_factory=Tree)
     parent: Run | None = None

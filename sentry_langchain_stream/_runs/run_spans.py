@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from .._content import error_texts
 from .._content.messages import output_messages
 from .._content.policy import Policy
 from .._runtime.containment import contained
-from .._to_sentry.issues import capture_error, first_failed
+from .._to_sentry import held_issues, issues
+from .._to_sentry.client import current_client
 from .._to_sentry.span_models import Status
 from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
 from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
 from . import attributes
-from .call import Call, Request
+from .call import Call, Request, TextsCall
 from .run import Agent, Outcome, Retrieval, Run, ToolCall
 from .settings import Settings
 
@@ -52,6 +54,8 @@ class RunSpans:
 
     def open(self, run: Run) -> None:
         """Open the span of a run. Prompts, parsers and other chains get one only with `chains=True`."""
+        if self._settings.capture_errors:
+            issues.watch(held_issues.reported)
         if run.call is not None:
             request = run.call.request
             self._open(run, request.operation, request.model, request.platform)
@@ -77,7 +81,10 @@ class RunSpans:
             if place.span is not None:
                 place.backend.rename(place.span, op=op, name=name)
                 return
-            place.span = place.backend.start(place.anchor, op=op, name=name)
+            known = attributes.at_start(run, dialect) if place.anchor is None or place.backend.queues else {}
+            place.span = place.backend.start(
+                place.anchor, op=op, name=name, attributes=known, sampling=run.tree.sampling
+            )
             if place.backend.recording(place.span):
                 place.anchor, place.is_ours = place.span, True
             elif place.anchor is None:
@@ -101,11 +108,12 @@ class RunSpans:
             error: The exception that it failed with.
             evicted: Why this package ended the run, if LangChain did not.
         """
-        self._detach(run)
+        self.detach(run)
         failure = error if outcome == "failed" else None
         first = self._note_ending(run, outcome, failure, evicted)
         if run.call is not None:
             self._complete_call(run, run.call)
+            self._name_model(run, run.call)
             self._price(run, run.call)
             self._add_to_agents(run, run.call)
         self._finish_span(run)
@@ -116,11 +124,23 @@ class RunSpans:
                 record_call(run, run.call)
         if failure is not None and run.reports and self._settings.capture_errors:
             with contained("capture_errors"):
-                failed = run.ending.failed.get(first, run.place.span)
-                capture_error(failure, run.place.backend, failed, run.policy)
+                self._hold(run, failure, first)
 
     @staticmethod
-    def _detach(run: Run) -> None:
+    def _hold(run: Run, error: BaseException, first: UUID) -> None:
+        failure = held_issues.Failure(
+            run_id=run.id,
+            first=first,
+            backend=run.place.backend,
+            span=run.ending.failed.get(first, run.place.span) or run.tree.outside,
+            scopes=run.tree.scopes,
+            client=current_client(),
+            started=run.tree.started,
+        )
+        held_issues.hold(error, failure, run.policy, run.task() if run.task is not None else None)
+
+    @staticmethod
+    def detach(run: Run) -> None:
         """Remove the callback on the run's task, and restore the span that was active before the run."""
         if run.unwatch is not None:
             run.unwatch()
@@ -135,10 +155,13 @@ class RunSpans:
         if failure is None:
             return run.id
         ending.error_type = type(failure).__name__
-        first = first_failed(failure, run.id)
-        if first == run.id:
-            ending.remember({first: run.place.span or run.place.anchor})
-        return first
+        known = [each.run_id for each in reversed(issues.passed(failure)) if each.run_id in ending.failed]
+        caused = (each.run_id for part in error_texts.chain(failure) for each in issues.passed(part))
+        ending.counted = any(ending.failed.get(each, run.place.span) is not run.place.span for each in caused)
+        if known:
+            return known[0]
+        ending.remember({run.id: run.place.span or run.place.anchor})
+        return run.id
 
     def _complete_call(self, run: Run, call: Call) -> None:
         """Record when the call ended. If it was cut short, the text that arrived becomes the answer."""
@@ -148,6 +171,13 @@ class RunSpans:
             with contained("partial answer"):
                 call.response = call.response.with_messages(_partial(call.request, arrived, run.policy))
 
+    def _name_model(self, run: Run, call: Call) -> None:
+        """If the request names no model, take the one that answered, and name the span after it."""
+        if call.request.model is None and call.response.model is not None:
+            call.request = call.request.with_model(call.response.model)
+            if run.place.span is not None:
+                self.open(run)  # which renames the span
+
     def _price(self, run: Run, call: Call) -> None:
         if run.place.span is not None and self._prices is not None:
             with contained("cost"):
@@ -155,7 +185,9 @@ class RunSpans:
 
     @staticmethod
     def _add_to_agents(run: Run, call: Call) -> None:
-        """Add the usage of a call to every agent that the call belongs to."""
+        """Add the usage of a call to every agent that the call belongs to. Embedded texts are no part of it."""
+        if isinstance(call, TextsCall):
+            return
         for agent in run.agents():
             with contained("usage of agents"):
                 used = call.usage()

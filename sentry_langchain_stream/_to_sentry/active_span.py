@@ -7,7 +7,7 @@ function that `ask` is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from copy import copy
@@ -17,8 +17,10 @@ import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._runtime import interpreter
-from .._runtime.containment import contain
+from .._runtime.containment import contain, contained
+from .._vocabulary.keys import AttributeValue
 from . import internals
+from .model_integrations import MODEL_INTEGRATIONS
 from .span_models import AnySpan
 
 
@@ -30,13 +32,22 @@ class Inside(NamedTuple):
         span: The active span there, unless the code has opened one of its own.
         is_ours: Whether that span is one of this package's, rather than the application's.
         is_live: Whether that run is still live.
+        is_call: Whether it is a model call.
+        nests: Whether the span is to be the active one.
+        labels: Returns what a span of Sentry's integrations of client libraries gets, if it is made there.
     """
 
     key: Hashable
     span: AnySpan
     is_ours: bool
     is_live: Callable[[], bool]
+    is_call: bool = False
+    nests: bool = True
+    labels: Callable[[], Mapping[str, AttributeValue]] = dict
 
+
+_CLIENTS = frozenset(f"auto.ai.{identifier}" for identifier in MODEL_INTEGRATIONS)
+"""The origins of the spans of Sentry's integrations of client libraries."""
 
 Find = Callable[[], Inside | None]
 """Finds out where the calling code is; `None` if it is in no run of ours."""
@@ -48,6 +59,12 @@ def ask(find: Find) -> None:
     """From now on ask this function where the calling code is."""
     global _find
     _find = find
+
+
+def is_calling() -> bool:
+    """Whether the calling code is inside a model call that we record, so that nobody else is to record it."""
+    inside = _inside()
+    return inside is not None and inside.is_call
 
 
 def enter(holder: Hashable, *, is_root: bool) -> RunScope | None:
@@ -124,8 +141,33 @@ class RunScope(Scope):
         made._own, made._opened, made._bases = dict(self._own), dict(self._opened), dict(self._bases)
         return made
 
+    def start_span(self, *args: Any, **kwargs: Any) -> Any:
+        """Start a span of a transaction."""
+        made = super().start_span(*args, **kwargs)
+        self._label(made, kwargs.get("op"), kwargs.get("origin"))
+        return made
+
+    def start_streamed_span(self, name: str, attributes: Any, *args: Any, **kwargs: Any) -> Any:
+        """Start a streamed span (sentry-sdk >= 2.55)."""
+        made = super().start_streamed_span(name, attributes, *args, **kwargs)
+        if attributes:
+            self._label(made, attributes.get("sentry.op"), attributes.get("sentry.origin"))
+        return made
+
+    def _label(self, span: Any, op: Any, origin: Any) -> None:
+        """Add the pipeline, agent and conversation to the span of a raw client's call in a run."""
+        if not (isinstance(op, str) and op.startswith("gen_ai.") and origin in _CLIENTS):
+            return
+        with contained("labels of a raw call"):
+            inside = self._inside()
+            set_one = getattr(span, "set_attribute", None) or span.set_data
+            for key, value in inside.labels().items() if inside is not None else ():
+                set_one(key, value)
+
     def _inside(self) -> Inside | None:
         inside = _inside()
+        if inside is not None and not inside.nests:
+            inside = None
         if inside is None and self._forked_in is not None and self._forked_in.is_live():
             return self._forked_in
         return inside
@@ -241,7 +283,7 @@ def _inside() -> Inside | None:
     inside = _asked()
     pull = _pulled.get()
     if pull is not None and pull.encloses(inside):
-        return Inside(id(pull), pull.span, True, pull.is_live)
+        return Inside(id(pull), pull.span, True, pull.is_live, is_call=True)
     return inside
 
 

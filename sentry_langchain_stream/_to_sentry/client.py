@@ -9,7 +9,9 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
+from .._runtime.containment import warn_once
 from . import internals
+from .conversations import scope_conversation_id
 from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
 
 Scopes = tuple[Scope, Scope]
@@ -32,14 +34,47 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
     options = client.options
     if not has_tracing(options):
         return _NO_SPANS
+    if (instrumenter := other_instrumenter(options)) is not None:
+        warn_once(
+            "instrumenter",
+            "Sentry's client has instrumenter=%r, with which the SDK makes no spans but those of OpenTelemetry, so "
+            "runs have no spans in Sentry. Use OTLPIntegration instead; `python -m sentry_langchain_stream doctor` "
+            "says how.",
+            instrumenter,
+        )
+        return _NO_SPANS
+    return _STREAMED_SPANS if _streams(options) else _TRANSACTION_SPANS
+
+
+def makes_spans(client: Any) -> bool:
+    """Whether runs get spans with this client, unless they are not sampled."""
+    options = client.options
+    return client.is_active() and has_tracing(options) and other_instrumenter(options) is None
+
+
+def other_instrumenter(options: Mapping[str, Any]) -> str | None:
+    """The `instrumenter`, if it is not Sentry's own and makes the SDK refuse every span of ours.
+
+    With it the SDK returns spans that are never sent (sentry-sdk 2.44 to 2.75). Streamed spans it ignores.
+    """
+    instrumenter = options.get("instrumenter") or "sentry"
+    return None if instrumenter == "sentry" or _streams(options) else str(instrumenter)
+
+
+def _streams(options: Mapping[str, Any]) -> bool:
     lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
-    return _STREAMED_SPANS if CAN_STREAM and lifecycle == "stream" else _TRANSACTION_SPANS
+    return CAN_STREAM and lifecycle == "stream"
 
 
 def has_tracing(options: Mapping[str, Any]) -> bool:
     """Whether tracing is on, by the documented options of `sentry_sdk.init`."""
     sampled = options.get("traces_sample_rate") is not None or options.get("traces_sampler") is not None
     return sampled and options.get("enable_tracing") is not False
+
+
+def has_sampler(client: Any) -> bool:
+    """Whether the user decides with a `traces_sampler` what is sampled."""
+    return callable(client.options.get("traces_sampler"))
 
 
 def start_senders(client: Any, *, metrics: bool) -> None:
@@ -61,8 +96,11 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
     """Return whether a client allows the recording of AI inputs and of AI outputs.
 
     This is decided by `data_collection` in sentry-sdk >= 2.70 (if it is not set, it follows `send_default_pii`), and by
-    `send_default_pii` in older versions.
+    `send_default_pii` in older versions. `include_prompts=False` of Sentry's LangchainIntegration or
+    LanggraphIntegration forbids both.
     """
+    if content_veto(client) is not None:
+        return False, False
     options = client.options
     collection = options.get("data_collection")
     content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
@@ -70,6 +108,28 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
         return bool(content.get("inputs")), bool(content.get("outputs"))
     pii = bool(options.get("send_default_pii"))
     return pii, pii
+
+
+def has_data_collection(client: Any) -> bool:
+    """Whether the application set `data_collection`, and allows content of AI calls there."""
+    collection = client.options.get("data_collection")
+    provided = isinstance(collection, Mapping) and bool(collection.get("provided_by_user"))
+    return provided and any(allowed_content(client))
+
+
+def longest_text(client: Any) -> int | None:
+    """Return the size in bytes at which a client cuts a text, or `None` if it cuts none (sentry-sdk >= 2.60)."""
+    found = client.options.get("max_value_length")
+    return found if isinstance(found, int) else None
+
+
+def content_veto(client: Any) -> str | None:
+    """Return the name of the Sentry integration that forbids content with `include_prompts=False`, or `None`."""
+    for name in ("langchain", "langgraph"):
+        integration = getattr(client, "integrations", {}).get(name)
+        if not getattr(integration, "include_prompts", True):
+            return name
+    return None
 
 
 def current_scopes() -> Scopes:
@@ -107,6 +167,11 @@ def is_sending(*, queues: bool) -> bool:
     if internals.is_serializing is not None and internals.is_serializing.get(False):
         return True
     return queues and internals.is_flushing(sentry_sdk.get_client())
+
+
+def sentry_conversation_id() -> str | None:
+    """Return the id of the conversation set with `sentry_sdk.ai.set_conversation_id` (sentry-sdk >= 2.51)."""
+    return scope_conversation_id(sentry_sdk.get_current_scope())
 
 
 def sentry_pipeline_name() -> str | None:

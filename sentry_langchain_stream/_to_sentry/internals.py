@@ -98,12 +98,43 @@ def is_flushing(client: Any) -> bool:
     return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in queues if queue is not None)
 
 
-# -- Traces that a root may join (`span_models`) -----------------------------------------------------------------------
+# -- Traces that a root may join (`joining`) ---------------------------------------------------------------------------
 
 _OFF = "root spans start traces of their own, also where an incoming trace could be continued"
 
 get_propagation_context = _take("sentry_sdk.scope", "Scope.get_active_propagation_context", off=_OFF)
 Baggage = _take("sentry_sdk.tracing_utils", "Baggage", off=_OFF)
+get_external_propagation_context = _take(
+    "sentry_sdk.scope",
+    "get_external_propagation_context",
+    off="with OTLPIntegration, root spans are sampled by Sentry's own rate, not as the span of OpenTelemetry",
+)
+"""The ids of the trace and of the span that an integration, such as `OTLPIntegration`, links the SDK's events to."""
+
+# -- Profiles of root runs (`span_models`) -----------------------------------------------------------------------------
+
+_take("sentry_sdk.tracing", "Transaction._profile", off="root runs have no profiles")
+_take(
+    "sentry_sdk.tracing",
+    "Transaction._continuous_profile",
+    off='with `profile_lifecycle="trace"` the profiler goes on after a root run',
+)
+
+
+def start_profile(transaction: Any) -> None:
+    """Start the profile of a transaction, if it is to have one. The SDK does that where a transaction is entered."""
+    profile = getattr(transaction, "_profile", None)
+    if profile is not None:
+        profile.start()
+
+
+def stop_profiles(transaction: Any) -> None:
+    """Stop the profile of a transaction, and its part in the continuous profile."""
+    for name in ("_profile", "_continuous_profile"):
+        profile = getattr(transaction, name, None)
+        if profile is not None:
+            profile.stop()
+
 
 # -- Scopes (`client`, `active_span`) ----------------------------------------------------------------------------------
 
@@ -120,17 +151,37 @@ set_current_scope: Any = _take("sentry_sdk.scope", "Scope.set_current_scope", of
 can_nest = set_current_scope is not None and scope_slots is not None and "_span" in scope_slots
 """Whether a scope of ours can stand in for the current one."""
 
+_take("sentry_sdk.traces", "StreamedSpan._scope", off="a span may be sent in a later conversation", since=(2, 55))
+
+
+def scope_of_streamed(span: Any) -> Any | None:
+    """The scope that a streamed span started in."""
+    return getattr(span, "_scope", None)
+
+
+def set_scope_of_streamed(span: Any, scope: Any) -> None:
+    """Make a streamed span end in another scope."""
+    span._scope = scope
+
+
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 
 get_pipeline_name = _take(
     "sentry_sdk.ai.monitoring", "get_ai_pipeline_name", off="`set_ai_pipeline_name` does not name pipelines"
 )
-add_global_event_processor = _take(
-    "sentry_sdk.scope", "add_global_event_processor", off="a web framework may report a failure a second time"
+event_from_exception = _take(
+    "sentry_sdk.utils", "event_from_exception", off="failures that nobody else reports are no issues"
 )
-event_from_exception = _take("sentry_sdk.utils", "event_from_exception", off="failed runs are not reported as issues")
 
-# -- Sentry's own LangChain and LangGraph integrations (`other_integrations`) ------------------------------------------
+# -- Integrations of client libraries (`model_integrations`) -----------------------------------------------------------
+
+processed_integrations: set[str] | None = _take(
+    "sentry_sdk.integrations",
+    "_processed_integrations",
+    off="`SentryStreamIntegration` may fail to enable the integrations of client libraries",
+)
+
+# -- Sentry's own LangChain integration (`other_integrations`) ---------------------------------------------------------
 
 
 def langchain_handler_class() -> type | None:

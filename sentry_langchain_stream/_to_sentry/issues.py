@@ -1,125 +1,188 @@
-"""Reports a failed run as an issue, once."""
+"""The issue of a failed run: whoever reports the exception reports it, and what leaves is linked and kept private.
+
+An exception that leaves a chain rises through the application, to its web framework, its task queue, or the end of the
+script. Sentry's integration there reports it with every frame, and as unhandled. So nothing is reported when a run
+fails. The event of the integration is changed on its way out instead: see `_process`. Only a failure that nobody
+reports is reported by us: see `held_issues`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sentry_sdk
 from sentry_sdk.types import Event, Hint
 
+from .._content import error_texts
 from .._content.policy import Policy
-from .._content.reading import text_or_type
-from . import internals
-from .span_models import AnySpan, SpanBackend
+from .._runtime.containment import contain
 
 
-def capture_error(error: BaseException, backend: SpanBackend[Any], span: AnySpan | None, policy: Policy) -> None:
-    """Report an exception as an issue, linked to the span that failed with it, unless it was reported already.
+class Passed(NamedTuple):
+    """A run of ours that an exception has come through.
 
-    The exception is marked, so that neither this package nor another integration reports it again. Sentry's own
-    de-duplication stores the last exception in a context variable. LangChain signals errors from a copied context, so
-    the integration of a web framework would not see that variable and would report the exception a second time.
+    Args:
+        run_id: LangChain's id of it.
+        policy: What may be recorded of it.
     """
-    if internals.event_from_exception is None or _marks(error).get(_REPORTED):
-        return
-    _drop_reported()
-    event, hint = internals.event_from_exception(
-        error, client_options=sentry_sdk.get_client().options, mechanism={"type": "langchain_stream"}
-    )
-    _keep_private(event, error, policy)
-    with sentry_sdk.new_scope() as scope:
-        if policy.redact is not None or not (policy.inputs and policy.outputs):
-            # It must run last, because Sentry's PureEvalIntegration adds variables in an event processor too.
-            scope.add_event_processor(_without_variables)
-        if span is not None:
-            backend.link(scope, span)
-        captured = scope.capture_event(event, hint=hint)
-    if captured is not None:
-        _marks(error)[_REPORTED] = True
+
+    run_id: UUID
+    policy: Policy
 
 
-def first_failed(error: BaseException, run_id: UUID) -> UUID:
-    """Return the id of the run that failed with this exception first. If there is none yet, it is this run.
+Find = Callable[[BaseException], Sequence[Passed]]
+"""Finds the runs that an exception has come through by itself, the innermost last; causes are not looked at."""
 
-    The id is stored on the exception. The exception itself must not be kept, and its `id()` may be reused later.
+Reported = Callable[[Sequence[UUID]], "dict[str, Any] | None"]
+"""Is told that somebody reports a failure of these runs. Returns the trace context of the span that failed first."""
+
+_find: Find | None = None
+_watched: object = None
+
+
+def ask(find: Find) -> None:
+    """From now on ask this function which runs an exception has come through."""
+    global _find
+    _find = find
+
+
+def passed(error: BaseException) -> Sequence[Passed]:
+    """The runs of ours that an exception has come through, the innermost last."""
+    return _find(error) if _find is not None else ()
+
+
+def watch(reported: Reported) -> None:
+    """Look at every event of an exception from now on. Does nothing if this has been done.
+
+    The processors of the global scope run after those that integrations add, as PureEvalIntegration does.
     """
-    first: UUID = _marks(error).setdefault(_FAILED_IN, run_id)
-    return first
+    global _watched
+    scope = sentry_sdk.get_global_scope()
+    if _watched is not scope:
+        _watched = scope
+
+        def process(event: Event, hint: Hint) -> Event:
+            return _process(event, hint, reported)
+
+        scope.add_event_processor(process)
 
 
-_REPORTED = "__reported_by_sentry_langchain_stream__"
-_FAILED_IN = "__failed_in_sentry_langchain_stream__"
-
-
-def _marks(error: BaseException) -> dict[str, Any]:
-    # Bypass the `__getattr__` of the class: an exception that has every attribute would look as if it were marked.
-    marks: dict[str, Any] = object.__getattribute__(error, "__dict__")
-    return marks
-
-
-@cache
-def _drop_reported() -> None:
-    """Make the SDK drop events of exceptions that were already reported. Runs once per process."""
-
-    def process(event: Event, hint: Hint) -> Event | None:
-        info = hint.get("exc_info")
-        reported = info is not None and isinstance(info[1], BaseException) and _marks(info[1]).get(_REPORTED)
-        return None if reported else event
-
-    if internals.add_global_event_processor is not None:
-        internals.add_global_event_processor(process)
-
-
-# Class name of an exception whose message quotes content -> whether a policy allows that content.
-_QUOTING: dict[str, Callable[[Policy], bool]] = {
-    "OutputParserException": lambda policy: policy.outputs,  # LangChain: quotes the answer
-    "StructuredOutputError": lambda policy: policy.outputs,  # LangChain's agents: quotes the answer
-    "ToolInvocationError": lambda policy: policy.inputs and policy.outputs,  # LangGraph: arguments
-    "ValidationError": lambda policy: policy.inputs and policy.outputs,  # pydantic: arguments or answer
-}
-
-
-def _keep_private(event: Event, error: BaseException, policy: Policy) -> None:
-    """Remove prompts and answers from the messages of exceptions, as far as they can be recognised.
-
-    Two kinds of messages are removed: those of exceptions that are known to quote content, and those that repeat such a
-    message, as exceptions raised from another one often do. All other messages are redacted and sent.
-    """
-    quoting = [each for each in _chain(error) if not _may_quote(each, policy)]
-    classes = {type(each).__name__ for each in quoting}
-    quotes = [quote for quote in map(text_or_type, quoting) if quote]
-    for exception in event.get("exception", {}).get("values", ()):
-        message = exception.get("value")
-        if exception.get("type") in classes or any(quote in (message or "") for quote in quotes):
-            exception["value"] = None
-        elif policy.redact is not None and isinstance(message, str):
-            exception["value"] = policy.text(message)
-
-
-def _may_quote(error: BaseException, policy: Policy) -> bool:
-    """Whether this policy allows the content that an exception quotes. `True` if the exception quotes none."""
-    names = [kind.__name__ for kind in type(error).__mro__]
-    return all(_QUOTING[name](policy) for name in names if name in _QUOTING)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, its causes and contexts, and the exceptions in its groups."""
-    seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        each = pending.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            pending += (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
-
-
-def _without_variables(event: Event, hint: Hint) -> Event:
-    """Remove the variables of stack frames, because they hold unredacted prompts and answers."""
-    for exception in event.get("exception", {}).get("values", ()):
-        for frame in (exception.get("stacktrace") or {}).get("frames", ()):
-            frame.pop("vars", None)
+def _process(event: Event, hint: Hint, reported: Reported) -> Event:
+    """Link the event of an exception that has come through a run of ours, and remove what may not be recorded."""
+    info = hint.get("exc_info")
+    error = info[1] if isinstance(info, tuple) and len(info) == 3 else None
+    if not isinstance(error, BaseException) or event.get("type") is not None:
+        return event
+    try:
+        runs = [each for part in error_texts.chain(error) for each in passed(part)]
+        if runs:
+            policy = reduce(Policy.and_, (each.policy for each in runs))
+            keep_private(event, error, policy, record=hint.get("log_record"))
+            trace = reported([each.run_id for each in runs])
+            if trace is not None:
+                event.setdefault("contexts", {})["trace"] = trace
+    except Exception as failure:
+        _remove_all(event)
+        contain("issue", failure)
     return event
+
+
+def keep_private(event: Event, error: BaseException, policy: Policy, record: Any = None) -> None:
+    """Remove from an event what its policy does not allow: variables of stack frames, and parts of messages.
+
+    Args:
+        event: The event of an exception.
+        error: The exception.
+        policy: What may be recorded.
+        record: The log record that the event was made of, if it was.
+    """
+    is_allowed = policy.inputs and policy.outputs
+    if is_allowed and policy.redact is None:
+        return
+    _remove_variables(event)
+    sendable = _redacted if is_allowed else _without_content
+    parts = error_texts.chain(error)
+    parts.reverse()  # causes first: what passes there may be repeated
+    passing: list[str] = []
+    texts = {id(part): _text(part, policy, passing) for part in parts} if not is_allowed else {}
+    for value in _values(event):
+        message = value.get("value")
+        if isinstance(message, str) and message:
+            value["value"] = sendable(value.get("type"), message, parts, texts, policy, passing)
+    _keep_log_private(event, policy, record, is_allowed=is_allowed)
+
+
+def _redacted(_: Any, message: str, *rest: Any) -> str | None:
+    policy: Policy = rest[2]
+    return policy.text(message)
+
+
+def _without_content(
+    name: Any, message: str, parts: list[BaseException], texts: Any, policy: Policy, passing: list[str]
+) -> str | None:
+    """What may be sent of a message in an event, which is of one of these exceptions. Notes are part of the message."""
+    for part in parts:
+        if type(part).__name__ == name and any(message.startswith(text) for text in error_texts.messages(part)):
+            kept: str | None = texts[id(part)]
+            own = next(text for text in error_texts.messages(part) if message.startswith(text))
+            if kept is not None and len(message) > len(own):
+                notes = error_texts.sendable(part, message[len(own) :].strip("\n"), passing)
+                kept = f"{kept}\n{notes or error_texts.FILTERED}"
+            return kept if kept is None or policy.redact is None else policy.text(kept)
+    return None
+
+
+def _text(part: BaseException, policy: Policy, passing: list[str]) -> str | None:
+    needs = [error_texts.QUOTING[cls.__name__] for cls in type(part).__mro__ if cls.__name__ in error_texts.QUOTING]
+    if any(not policy.outputs or (need == "both" and not policy.inputs) for need in needs):
+        return None
+    own = error_texts.messages(part)
+    return error_texts.sendable(part, own[0], passing) if own else None
+
+
+def _keep_log_private(event: Event, policy: Policy, record: Any, *, is_allowed: bool) -> None:
+    """The message of a log event. Without arguments it is not known which part of it stands in the source code."""
+    entry: Any = event.get("logentry")
+    if not isinstance(entry, dict):
+        return
+    if is_allowed:
+        for key in ("message", "formatted"):
+            if isinstance(entry.get(key), str):
+                entry[key] = policy.text(entry[key])
+        entry["params"] = []
+        return
+    is_template = bool(getattr(record, "args", None))
+    event["logentry"] = {"message": entry.get("message") if is_template else error_texts.FILTERED, "params": []}
+
+
+def _remove_all(event: Event) -> None:
+    """Remove everything that may hold content, because it is not known what it is."""
+    _remove_variables(event)
+    for value in _values(event):
+        value["value"] = None
+    if "logentry" in event:
+        event["logentry"] = {"message": error_texts.FILTERED, "params": []}
+
+
+def _values(event: Event) -> list[dict[str, Any]]:
+    values = (event.get("exception") or {}).get("values") or ()
+    return [each for each in values if isinstance(each, dict)]
+
+
+class _Frame(dict[str, Any]):
+    """A stack frame that takes no variables: processors that run later, those of the request's scope, may add some."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key != "vars":
+            super().__setitem__(key, value)
+
+
+def _remove_variables(event: Event) -> None:
+    threads = (event.get("threads") or {}).get("values") or ()
+    for holder in (*_values(event), *(each for each in threads if isinstance(each, dict)), event):
+        trace: Any = holder.get("stacktrace")
+        if isinstance(trace, dict) and trace.get("frames"):
+            trace["frames"] = [_Frame(each) for each in trace["frames"] if each.pop("vars", None) or True]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
 import sentry_sdk
@@ -10,7 +12,8 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 
 from .._vocabulary.keys import AttributeValue
-from . import internals
+from . import internals, joining
+from .conversations import ending_scope, keep_conversation
 from .plain_spans import prepared
 
 try:  # sentry-sdk >= 2.55
@@ -25,6 +28,10 @@ ORIGIN = "auto.ai.langchain_stream"
 """The span origin, in Sentry's format `type.category.integration`."""
 
 Status = Literal["ok", "cancelled", "internal_error"]
+
+Attributes = Mapping[str, AttributeValue]
+Facts = Mapping[str, Any]
+NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class AnySpan(Protocol):
@@ -48,8 +55,17 @@ class SpanBackend(Protocol[S]):
     def current(self) -> S | None:
         """Return the active span as a parent for a run, or `None` if there is none or it would not be sent."""
 
-    def start(self, parent: S | None, *, op: str, name: str) -> S:
-        """Start a child of `parent`. Without a parent, start a root."""
+    def start(self, parent: S | None, *, op: str, name: str, attributes: Attributes = ..., sampling: Facts = ...) -> S:
+        """Start a child of `parent`. Without a parent, start a root.
+
+        Args:
+            parent: The parent.
+            op: The span op.
+            name: The span's name.
+            attributes: What is known by now. A `traces_sampler` gets the attributes of a root, and `ignore_spans` those
+                of every streamed span.
+            sampling: What else a `traces_sampler` gets of a root, by key. None of it is sent.
+        """
 
     def recording(self, span: S) -> bool:
         """Whether this span will be sent. It is not if its root is not sampled."""
@@ -59,6 +75,9 @@ class SpanBackend(Protocol[S]):
 
     def finish(self, span: S, attributes: dict[str, AttributeValue], status: Status) -> None:
         """Set the attributes and the status, and end the span now, even if setting them fails."""
+
+    def outside(self) -> AnySpan | None:
+        """Return what the issues of a root that starts now are linked to where its runs have no spans."""
 
     def link(self, scope: Scope, span: S) -> None:
         """Link events that are captured with this scope to this span."""
@@ -75,39 +94,33 @@ class TransactionSpans:
         # A span without a transaction, or in a finished one, is never sent. Neither are its children.
         return None if transaction is None or transaction.timestamp is not None else span
 
-    def start(self, parent: Span | None, *, op: str, name: str) -> Span | NoOpSpan:
+    def start(
+        self, parent: Span | None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> Span | NoOpSpan:
         if parent is not None:
             return _with_ids(prepared(parent.start_child(op=op, name=name, origin=ORIGIN)))
+        scope = sentry_sdk.get_current_scope()
+        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **self._trace(scope))
+        transaction.update_data({**attributes})
+        started = sentry_sdk.start_transaction(transaction, custom_sampling_context={**sampling})
+        internals.start_profile(started)
+        return _with_ids(started)
+
+    @staticmethod
+    def _trace(scope: Scope) -> dict[str, Any]:
+        """Return the trace that a root joins, as arguments of `Transaction`. Without any it starts its own."""
         active = sentry_sdk.get_current_span()
         sent = active.containing_transaction if active is not None else None
         if active is not None and sent is not None:
             # The active span belongs to a transaction that has been sent: this task has outlived its request.
-            return _with_ids(
-                sentry_sdk.start_transaction(
-                    op=op,
-                    name=name,
-                    origin=ORIGIN,
-                    trace_id=active.trace_id,
-                    parent_span_id=active.span_id,
-                    sampled=bool(sent.sampled),
-                    baggage=sent.get_baggage(),
-                )
-            )
-        scope = sentry_sdk.get_current_scope()
-        context = _propagation_context(scope)
-        if context is None or _wants_its_own_trace(context):
-            return _with_ids(sentry_sdk.start_transaction(op=op, name=name, origin=ORIGIN))
-        transaction = Transaction(
-            op=op,
-            name=name,
-            origin=ORIGIN,
-            scope=scope,
-            trace_id=context.trace_id,
-            parent_span_id=context.parent_span_id,
-            parent_sampled=context.parent_sampled,
-            baggage=_baggage(context),
-        )
-        return _with_ids(sentry_sdk.start_transaction(transaction))
+            return {
+                "trace_id": active.trace_id,
+                "parent_span_id": active.span_id,
+                "parent_sampled": bool(sent.sampled),
+                "baggage": sent.get_baggage(),
+            }
+        trace = joining.joined(scope)
+        return trace._asdict() if trace is not None else {}
 
     def recording(self, span: Span) -> bool:
         return bool(span.sampled)
@@ -120,15 +133,22 @@ class TransactionSpans:
             span.description = name
 
     def finish(self, span: Span, attributes: dict[str, AttributeValue], status: Status) -> None:
+        scope: Scope | None = None
         try:
             span.update_data(attributes)
             span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
+            scope = ending_scope(span, attributes)
         finally:
             transaction = span.containing_transaction
+            if transaction is span:
+                internals.stop_profiles(span)
             if transaction is None or transaction is span or transaction.timestamp is None:
-                span.finish()
+                span.finish(scope)
             elif transaction.sampled:
                 self._finish_late(span, transaction)
+
+    def outside(self) -> None:
+        return None
 
     def link(self, scope: Scope, span: Span) -> None:
         scope.span = span
@@ -148,6 +168,7 @@ class TransactionSpans:
 
         It is sent as a separate transaction with the span's id, in the same trace and with the same parent.
         """
+        data = span.to_json().get("data") or {}
         late = Transaction(
             op=span.op,
             name=span.description or "",
@@ -160,40 +181,30 @@ class TransactionSpans:
             start_timestamp=span.start_timestamp,
             status=span.status,
         )
-        late.update_data(span.to_json().get("data") or {})
-        sentry_sdk.start_transaction(late).finish(end_timestamp=datetime.now(timezone.utc))
+        late.update_data(data)
+        # What `start_transaction` does, but for a sampling decision and profilers: they were of the sent transaction.
+        late.init_span_recorder(maxlen=1)
+        late.finish(ending_scope(late, data), end_timestamp=datetime.now(timezone.utc))
 
 
 class StreamedSpans:
-    """`trace_lifecycle="stream"`: every span is sent separately. A root is a segment.
-
-    The SDK queues at most 2,000 spans per trace and drops the rest. A script has one propagation context, so a script
-    that runs a chain in a loop would stay in one trace and lose spans. So once a trace that began in this process has
-    more than `CROWDED` of our spans, each further root gets a new trace.
-    """
+    """`trace_lifecycle="stream"`: every span is sent separately. A root is a segment."""
 
     queues = True
-
-    CROWDED = 1_000
-    _MOST_TRACES = 1_000
-
-    def __init__(self) -> None:
-        self._spans_of_trace: dict[str, int] = {}
 
     def current(self) -> Any | None:
         return traces.get_current_span()
 
-    def start(self, parent: Any | None, *, op: str, name: str) -> Any:
-        attributes: dict[str, Any] = {"sentry.op": op, "sentry.origin": ORIGIN}
+    def start(
+        self, parent: Any | None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> Any:
+        known: dict[str, Any] = {**attributes, "sentry.op": op, "sentry.origin": ORIGIN}
         if parent is not None:
-            self._crowd(parent.trace_id)
-            return _with_ids(traces.start_span(name, attributes=attributes, parent_span=parent, active=False))
+            return _with_ids(traces.start_span(name, attributes=known, parent_span=parent, active=False))
         # An unsampled root makes itself current even with `active=False`. A new scope limits that to this block.
         with sentry_sdk.new_scope() as scope:
-            context = _propagation_context(scope)
-            if context is None or self._is_crowded(context) or _wants_its_own_trace(context):
-                scope.set_new_propagation_context()
-            return _with_ids(traces.start_span(name, attributes=attributes, parent_span=None, active=False))
+            joining.join(scope, sampling)
+            return _with_ids(traces.start_span(name, attributes=known, parent_span=None, active=False))
 
     def recording(self, span: Any) -> bool:
         return not isinstance(span, traces.NoOpStreamedSpan)
@@ -207,33 +218,28 @@ class StreamedSpans:
             span.set_attributes(dict(attributes))
             # The status of a streamed span is "ok" or "error". A cancelled run is recorded in its outcome attribute.
             span.status = "error" if status == "internal_error" else "ok"
+            keep_conversation(span, attributes)
         finally:
             span.end()
+
+    def outside(self) -> None:
+        return None
 
     def link(self, scope: Scope, span: Any) -> None:
         scope.streamed_span = span
 
-    def _is_crowded(self, context: Any) -> bool:
-        return self._crowd(context.trace_id) > self.CROWDED and context.parent_span_id is None
-
-    def _crowd(self, trace_id: str) -> int:
-        """Count a span of a trace, and return the number of its spans so far."""
-        counts = self._spans_of_trace
-        if trace_id not in counts and len(counts) >= self._MOST_TRACES:
-            counts.clear()
-        counts[trace_id] = count = counts.get(trace_id, 0) + 1
-        return count
-
 
 class NoSpans:
-    """Tracing is off: runs are followed only for their errors and metrics."""
+    """Tracing is off, or not Sentry's: runs are followed only for their errors and metrics."""
 
     queues = False
 
     def current(self) -> None:
         return None
 
-    def start(self, parent: None, *, op: str, name: str) -> None:
+    def start(
+        self, parent: None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+    ) -> None:
         return None
 
     def recording(self, span: None) -> bool:
@@ -245,8 +251,12 @@ class NoSpans:
     def finish(self, span: None, attributes: dict[str, AttributeValue], status: Status) -> None:
         return None
 
-    def link(self, scope: Scope, span: None) -> None:
-        return None
+    def outside(self) -> joining.OtherSpan | None:
+        return joining.other_span(joining.propagation_context(sentry_sdk.get_current_scope()))
+
+    def link(self, scope: Scope, span: AnySpan) -> None:
+        """Link events to a span of OpenTelemetry, also where the SDK would not, or no longer finds it."""
+        scope.set_context("trace", {"trace_id": span.trace_id, "span_id": span.span_id})
 
 
 def _with_ids(span: S) -> S:
@@ -257,34 +267,3 @@ def _with_ids(span: S) -> S:
     made: Any = span
     _ = made.trace_id, made.span_id
     return span
-
-
-def _wants_its_own_trace(context: Any) -> bool:
-    """Whether a root gets a new trace rather than the current one.
-
-    An incoming trace is always continued. The process's own trace is continued if everything is sampled. If only a part
-    is sampled, each root gets a new trace: the SDK samples by trace, so otherwise one sampling decision would apply to
-    all the runs of a script or a worker.
-    """
-    options = sentry_sdk.get_client().options
-    everything = options.get("traces_sample_rate") == 1.0 and options.get("traces_sampler") is None
-    return context.parent_span_id is None and not everything
-
-
-def _propagation_context(scope: Scope) -> Any | None:
-    """Return the propagation context of the current trace, if the SDK provides access to it."""
-    if internals.get_propagation_context is None:
-        return None
-    context = internals.get_propagation_context(scope)
-    if context is None:  # in older SDK versions there is none after the isolation scope was cleared
-        sentry_sdk.get_isolation_scope().set_new_propagation_context()
-        context = internals.get_propagation_context(scope)
-    return context
-
-
-def _baggage(context: Any) -> Any | None:
-    """Return the baggage of an incoming trace."""
-    if hasattr(context, "baggage"):
-        return context.baggage
-    incoming = context.dynamic_sampling_context  # sentry-sdk < 2.50
-    return internals.Baggage(dict(incoming), mutable=False) if incoming and internals.Baggage else None

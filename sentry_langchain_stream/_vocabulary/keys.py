@@ -36,7 +36,7 @@ class Fact(Enum):
     OPERATION = (("gen_ai.operation.name",), ())
     PROVIDER = (("gen_ai.provider.name",), ())
     PIPELINE = (("gen_ai.pipeline.name", "pipeline_name", "ai.pipeline.name"), ())
-    FUNCTION = (("gen_ai.function_id",), ())
+    RUN_NAME = (("langchain_stream.run_name",), ())
 
     REQUEST_MODEL = (("gen_ai.request.model", "ai.model_id"), ())
     RESPONSE_MODEL = (("gen_ai.response.model",), ())
@@ -103,6 +103,11 @@ class Fact(Enum):
     QUERY = (("langchain_stream.query",), ())
     FOUND = (("langchain_stream.found",), ())
 
+    INPUTS = (("langchain_stream.inputs",), ())
+    EMBEDDINGS_INPUT = (("gen_ai.embeddings.input",), ())
+    DIMENSIONS = (("langchain_stream.dimensions",), ())
+    TOP_N = (("langchain_stream.top_n",), ())
+
     OUTCOME = (("langchain_stream.outcome",), ())
     EVICTED = (("langchain_stream.evicted",), ())
     ERROR_TYPE = (("error.type",), ())
@@ -112,6 +117,49 @@ class Fact(Enum):
     SYSTEM_INSTRUCTIONS = (("gen_ai.system_instructions",), ())
     TOOL_DEFINITIONS = (("gen_ai.tool.definitions",), ())
 
+
+(CONVERSATION,) = Fact.CONVERSATION.value[0]
+"""The key of the conversation's id."""
+
+MESSAGES = frozenset({"gen_ai.input.messages", "gen_ai.output.messages"})
+"""The keys of messages, as JSON."""
+
+CONTENT = MESSAGES | {
+    "gen_ai.system_instructions",
+    "gen_ai.tool.definitions",
+    "gen_ai.tool.description",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+    "gen_ai.embeddings.input",
+    "langchain_stream.query",
+    "langchain_stream.found",
+}
+"""The keys of content."""
+
+ESSENTIAL = frozenset(
+    key
+    for fact in (
+        Fact.OPERATION,
+        Fact.PROVIDER,
+        Fact.PIPELINE,
+        Fact.REQUEST_MODEL,
+        Fact.RESPONSE_MODEL,
+        Fact.INPUT_TOKENS,
+        Fact.OUTPUT_TOKENS,
+        Fact.TOTAL_TOKENS,
+        Fact.AGENT,
+        Fact.CONVERSATION,
+        Fact.TOOL_NAME,
+        Fact.OUTCOME,
+        Fact.ERROR_TYPE,
+    )
+    for keys in fact.value
+    for key in keys
+)
+"""The keys that a span keeps even in a transaction that is too large."""
+
+LEFT_OUT = "langchain_stream.left_out"
+"""How many attributes a span has lost because its transaction is too large."""
 
 TAGS = "langchain_stream.tags"
 """The key of the user's tags."""

@@ -7,7 +7,7 @@ from typing import Literal
 from .keys import Dialect
 from .providers import Platform
 
-SpanKind = Literal["chat", "text_completion", "pipeline", "agent", "tool", "retriever", "chain"]
+SpanKind = Literal["chat", "text_completion", "embeddings", "rerank", "pipeline", "agent", "tool", "retriever", "chain"]
 """The kind of a span."""
 
 DEFAULT_PIPELINE = "langchain"
@@ -21,6 +21,8 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
     "gen_ai": {
         "chat": "gen_ai.chat",
         "text_completion": "gen_ai.text_completion",
+        "embeddings": "gen_ai.embeddings",
+        "rerank": "gen_ai.rerank",
         "pipeline": "function",
         "agent": "gen_ai.invoke_agent",
         "tool": "gen_ai.execute_tool",
@@ -30,6 +32,8 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
     "ai": {
         "chat": "ai.chat_completions.create.{platform}",
         "text_completion": "ai.chat_completions.create.{platform}",
+        "embeddings": "ai.embeddings.create.{platform}",
+        "rerank": "ai.rerank.create.{platform}",
         "pipeline": "ai.pipeline.langchain",
         "agent": "ai.agent.langchain",
         "tool": "ai.tool.langchain",
@@ -42,6 +46,8 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
 _VERBS: dict[SpanKind, str] = {
     "chat": "chat",
     "text_completion": "text_completion",
+    "embeddings": "embeddings",
+    "rerank": "rerank",
     "agent": "invoke_agent",
     "tool": "execute_tool",
     "retriever": "retrieve",
@@ -50,7 +56,7 @@ _VERBS: dict[SpanKind, str] = {
 _NAMED_AFTER_PIPELINE: dict[Dialect, frozenset[SpanKind]] = {
     "gen_ai": frozenset({"pipeline"}),
     # LLM Monitoring of 2024 joins the span of a pipeline with those of its model calls by name.
-    "ai": frozenset({"pipeline", "chat", "text_completion"}),
+    "ai": frozenset({"pipeline", "chat", "text_completion", "embeddings", "rerank"}),
 }
 
 

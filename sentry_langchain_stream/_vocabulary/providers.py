@@ -26,6 +26,7 @@ PROVIDERS: dict[str, Provider] = {
     "azure": Provider("azure.ai.openai", "openai", "openai"),
     "azure_ai": Provider("azure.ai.inference", "langchain", "openai"),
     "anthropic": Provider("anthropic", "langchain", "anthropic"),
+    "anthropic-bedrock": Provider("aws.bedrock", "langchain", "anthropic"),
     "anthropic-mantle": Provider("aws.bedrock", "langchain", "anthropic"),
     "google_genai": Provider("gcp.gemini", "langchain", "google_genai"),
     "google_vertexai": Provider("gcp.vertex_ai", "langchain", "google_genai"),
@@ -49,38 +50,93 @@ PROVIDERS: dict[str, Provider] = {
     "ibm": Provider("ibm.watsonx.ai"),
     "litellm": Provider("litellm", "langchain", "litellm"),
     "upstage": Provider("upstage", "langchain", "openai"),
+    # Names of our own, for classes of which LangChain has no name.
+    "sagemaker": Provider("aws.sagemaker"),
+    "dashscope": Provider("dashscope", "langchain", "openai"),
+    "oci": Provider("oci"),
+    "vllm": Provider("vllm"),
 }
 
 
-# Parts of a class's import path or of `_type` that identify the provider if `ls_provider` is missing. The first match
-# wins, so the more specific ones come first.
+# Part of a class's name, or of the LangChain package that it is from, without "_" and in lower case -> key of
+# `PROVIDERS`. The first match wins, so the more specific parts come first.
+_CLASSES: tuple[tuple[str, str], ...] = (
+    ("azureai", "azure_ai"),
+    ("azureopenai", "azure"),
+    ("azurechatopenai", "azure"),
+    ("anthropicvertex", "google_anthropic_vertex"),
+    ("vertexai", "google_vertexai"),
+    ("vertexmodelgarden", "google_vertexai"),
+    ("anthropicbedrock", "anthropic-bedrock"),
+    ("bedrock", "amazon_bedrock"),
+    ("sagemaker", "sagemaker"),
+    ("huggingface", "huggingface"),
+    ("watsonx", "ibm"),
+    ("chatqwen", "dashscope"),
+    ("chatqwq", "dashscope"),
+    ("tongyi", "dashscope"),
+    ("chatoci", "oci"),
+    ("ocigenai", "oci"),
+    ("ocimodel", "oci"),
+    ("vllm", "vllm"),
+)
+
+_OF_A_CLIENT = frozenset({"openai", "anthropic", "mistral"})
+"""What `ls_provider` says in every class that is built on that client, whichever server the class talks to."""
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("_", "").replace("-", "")
+
+
+# The same for whatever else identifies a provider if LangChain gives no name at all.
 _HINTS: tuple[tuple[str, str], ...] = (
-    ("azure_ai", "azure_ai"),
+    *_CLASSES,
     ("azure", "azure"),
     ("vertex", "google_vertexai"),
     ("google", "google_genai"),
     ("gemini", "google_genai"),
-    ("bedrock", "amazon_bedrock"),
-    ("huggingface", "huggingface"),
-    *((name, name) for name in sorted(PROVIDERS, key=len, reverse=True) if name not in {"azure", "aws", "together"}),
+    *(
+        (_plain(name), name)
+        for name in sorted(PROVIDERS, key=len, reverse=True)
+        if name not in {"aws", "oci", "together"}
+    ),
 )
 
 
-def find(ls_provider: object, *hints: object) -> Provider | None:
+def find(ls_provider: object, path: str | None = None, kind: object = None) -> Provider | None:
     """Return the provider of a model.
+
+    LangChain's name counts, unless it is derived from the name of the class or belongs to the client that the class is
+    built on. Then the class and its package decide, if they are known.
 
     Args:
         ls_provider: LangChain's name of the provider, from the run's metadata.
-        *hints: Other texts that may identify it: the invocation parameter `_type`, the class's import path.
+        path: The import path of the model's class.
+        kind: The invocation parameter `_type`. It is used if LangChain gives no name.
 
     Returns:
         Its row of `PROVIDERS`, a new row with LangChain's name if there is none, or `None` if nothing identifies it.
     """
-    if isinstance(ls_provider, str) and ls_provider:
-        key = ls_provider.lower()
-        return PROVIDERS.get(key) or Provider(key)
-    text = " ".join(hint.lower() for hint in hints if isinstance(hint, str))
-    return next((PROVIDERS[name] for part, name in _HINTS if part in text), None)
+    path = path or ""
+    if not isinstance(ls_provider, str) or not ls_provider:
+        return _first(_HINTS, f"{path} {kind if isinstance(kind, str) else ''}")
+    key, name = ls_provider.lower(), path.rpartition(".")[2]
+    known = PROVIDERS.get(key)
+    if key in _OF_A_CLIENT or (known is None and key in _derived(name)):
+        known = _first(_CLASSES, path if path.startswith("langchain") else name) or known
+    return known or Provider(key)
+
+
+def _derived(name: str) -> tuple[str, str, str]:
+    """Return the names that langchain-core derives from the name of a class that does not name its provider."""
+    lower = name.lower()
+    return lower.removeprefix("chat"), lower.removesuffix("chat"), lower.removesuffix("llm")
+
+
+def _first(parts: tuple[tuple[str, str], ...], text: str) -> Provider | None:
+    plain = _plain(text)
+    return next((PROVIDERS[key] for part, key in parts if part in plain), None)
 
 
 def platform_of(provider: Provider | None) -> Platform:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 import sentry_sdk
 
-from .._to_sentry.client import has_tracing
+from .._to_sentry.client import makes_spans
 from ..doctor import environment, received, setup
 from .application import NoSuchApplication, initialise
 from .case import Case
@@ -88,7 +88,7 @@ def examine(app: str | None = None, seconds: float | None = None) -> Iterator[Fi
 
 
 def _probe(client: sentry_sdk.client.BaseClient) -> Probe | None:
-    return run(client) if client.is_active() and has_tracing(client.options) else None
+    return run(client) if makes_spans(client) else None
 
 
 def _checked(check: Check, case: Case) -> Finding:

@@ -42,7 +42,7 @@ def probe(case: Case) -> Finding:
     """Check the probe's spans: one for the model call, as a child of one for the pipeline."""
     name = "probe"
     if case.probe is None:
-        return Finding(name, "fail", "not run: there is no client, or tracing is off")
+        return Finding(name, "fail", "not run: there is no client, tracing is off, or Sentry makes no spans")
     if case.probe.failure is not None:
         found = f"the probe stream itself failed: {case.probe.failure}"
         return Finding(name, "fail", found, "Check the callbacks that your application registers for every run.")

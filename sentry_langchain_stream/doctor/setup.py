@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .._to_sentry.client import allowed_content, choose_backend, current_client, has_tracing
-from .._to_sentry.other_integrations import traces_models
+from .._to_sentry.client import (
+    allowed_content,
+    choose_backend,
+    content_veto,
+    current_client,
+    has_tracing,
+    other_instrumenter,
+)
+from .._to_sentry.model_integrations import MODEL_INTEGRATIONS
 from .._to_sentry.span_models import StreamedSpans
-from .._vocabulary.providers import PROVIDERS
 from ..testing.keeper import Keeper
+from . import opentelemetry
 from .case import Case
 from .findings import Finding, error_text
-
-PACKAGES: dict[str, tuple[str, ...]] = {
-    "openai": ("langchain-openai",),
-    "anthropic": ("langchain-anthropic",),
-    "google_genai": ("langchain-google-genai", "langchain-google-vertexai"),
-    "boto3": ("langchain-aws",),
-    "cohere": ("langchain-cohere",),
-    "huggingface_hub": ("langchain-huggingface",),
-    "litellm": ("langchain-litellm",),
-}
-"""Sentry integration that traces a provider's client library -> LangChain packages that use that library."""
-
-KEPT_OFF = frozenset({"openai", "anthropic", "google_genai"})
-"""The integrations that Sentry's LangchainIntegration keeps off, unless they are passed to `sentry_sdk.init`."""
 
 FOREIGN_TRACERS = (
     "openinference-instrumentation-langchain",
@@ -74,22 +67,28 @@ def sampling(case: Case) -> Finding:
         return _no_client(name)
     options = case.client.options
     remedy = "Pass traces_sample_rate=1.0, or a lower rate above 0, to sentry_sdk.init."
+    otlp = opentelemetry.sends_spans(case.client)
     if not has_tracing(options):
         why = (
             "enable_tracing is False"
             if options.get("enable_tracing") is False
             else "there is neither a traces_sample_rate nor a traces_sampler"
         )
+        if otlp:
+            why = f"{why}, and OTLPIntegration sends the spans of OpenTelemetry only"
         return Finding(name, "fail", f"tracing is off: {why}", remedy)
     if callable(options.get("traces_sampler")):
         return _sampler(name, case)
     rate = options.get("traces_sample_rate")
     if not _is_rate(rate):
         return Finding(name, "fail", f"traces_sample_rate is {rate!r}, so the SDK records nothing", remedy)
+    if not rate and otlp:
+        return Finding(name, "ok", "only runs inside a sampled span of OpenTelemetry are recorded")
     if not rate:
         found = "traces_sample_rate is 0, so only traces that continue a sampled one are recorded"
         return Finding(name, "fail", found, remedy)
-    return Finding(name, "ok", _share(float(rate)))
+    inside = "; runs inside a span of OpenTelemetry are recorded if it is" if otlp else ""
+    return Finding(name, "ok", f"{_share(float(rate))}{inside}")
 
 
 def _is_rate(value: object) -> bool:
@@ -128,13 +127,9 @@ def tracing_mode(case: Case) -> Finding:
     if not case.client.is_active():
         return _no_client(name)
     options = case.client.options
-    if options.get("instrumenter", "sentry") != "sentry":
-        return Finding(
-            name,
-            "fail",
-            f"the instrumenter is {options['instrumenter']!r}, so Sentry's own span API makes no spans",
-            "Remove instrumenter=... from sentry_sdk.init.",
-        )
+    if (instrumenter := other_instrumenter(options)) is not None:
+        found = f"the instrumenter is {instrumenter!r}, so Sentry's own span API makes no spans"
+        return Finding(name, "fail", found, opentelemetry.LEAVE_INSTRUMENTER)
     if isinstance(choose_backend(current_client()), StreamedSpans):
         if options.get("before_send_transaction") is not None:
             return Finding(
@@ -161,45 +156,28 @@ def integrations(case: Case) -> Finding:
     if not case.client.is_active():
         return _no_client(name)
     active = case.client.integrations
-    rivals = {
-        rival: packages
-        for rival in dict.fromkeys(row.integration for row in PROVIDERS.values() if row.integration in active)
-        if rival is not None
-        and traces_models(rival)
-        and (packages := [each for each in PACKAGES.get(rival, ()) if case.installed(each)])
-    }
-    if rivals:
-        by_choice = sorted(KEPT_OFF & set(rivals))
-        calls = ", ".join(package for packages in rivals.values() for package in packages)
-        found = f"Sentry's own integration ({', '.join(rivals)}) makes a second span of each model call of {calls}"
-        remedy = " ".join(_remedy(rival, active) for rival in rivals)
-        return Finding(name, "fail" if by_choice else "warning", found, remedy)
     tracers = [tracer for tracer in FOREIGN_TRACERS if case.installed(tracer)]
     bridge = sorted({"opentelemetry", "otlp"} & set(active))
     if tracers and bridge:
         found = f"{', '.join(tracers)} may make spans of the same calls, which Sentry's {bridge[0]} integration sends"
         return Finding(name, "warning", found, "Do not instrument LangChain twice. Remove that package.")
+    if frameworks := opentelemetry.frameworks(case):
+        found = (
+            f"Sentry's own integration ({', '.join(frameworks)}) starts a trace for each request that it sees, so runs "
+            "in it are not in OpenTelemetry's trace"
+        )
+        return Finding(name, "warning", found, "Pass each to sentry_sdk.init with http_methods_to_capture=().")
+    clients = [each for each in MODEL_INTEGRATIONS if case.client.get_integration(each) is not None]
     also = [
         note
         for note, is_so in (
-            ("LangchainIntegration leaves them to this package", "langchain" in active),
+            (f"calls of raw clients get spans from {', '.join(clients)}", bool(clients)),
             ("SentryStreamIntegration adds a handler to every run", "langchain_stream" in active),
             ("LangSmith's tracer is on too, without a conflict", _langsmith(case)),
         )
         if is_so
     ]
-    return Finding(name, "ok", "; ".join(["nothing else makes spans of model calls", *also]))
-
-
-def _remedy(rival: str, active: object) -> str:
-    names = {"openai": "OpenAI", "anthropic": "Anthropic", "google_genai": "GoogleGenAI", "boto3": "Boto3"}
-    names |= {"cohere": "Cohere", "huggingface_hub": "HuggingfaceHub", "litellm": "LiteLLM"}
-    integration = f"{names.get(rival, rival)}Integration"
-    if rival not in KEPT_OFF:
-        return f"If you call these models, pass disabled_integrations=[{integration}()] to sentry_sdk.init."
-    if "langchain" not in active:  # type: ignore[operator]
-        return f"Leave Sentry's LangchainIntegration enabled. It keeps {integration} off."
-    return f"Do not pass {integration} to sentry_sdk.init."
+    return Finding(name, "ok", "; ".join(["each model call gets one span", *also]))
 
 
 def _langsmith(case: Case) -> bool:
@@ -223,6 +201,14 @@ def data_collection(case: Case) -> Finding:
             "fail",
             f"by the client's options {found}, but in the probe it is the opposite for {differs}",
             "Check your hooks and event processors. One of them adds or removes gen_ai messages.",
+        )
+    veto = content_veto(current_client())
+    if veto is not None:
+        return Finding(
+            name,
+            "ok",
+            f"{found}: Sentry's {veto} integration has include_prompts=False",
+            "To record what the client's options allow, leave include_prompts of that integration out.",
         )
     if options.get("send_default_pii") and not all(allowed.values()):
         return Finding(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentry_langchain_stream._content.budget import Budget, Full, spelled
-from sentry_langchain_stream._content.cutting import cut
+from sentry_langchain_stream._content.cutting import cut, size
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 
@@ -122,11 +122,11 @@ def test_what_stands_in_place_of_little_data_keeps_to_the_limit_too(text: str) -
 # -- Limits ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["part", "attribute", "span"])
+@pytest.mark.parametrize(("name", "unit"), [("part", "characters"), ("attribute", "bytes"), ("span", "bytes")])
 @pytest.mark.parametrize("value", [None, "1000", 1e5, True], ids=repr)
-def test_a_limit_is_a_number_of_characters(name: str, value: Any) -> None:
+def test_a_limit_is_a_number(name: str, unit: str, value: Any) -> None:
     """A limit that is no int is refused, by its name."""
-    with pytest.raises(TypeError, match=f"{name} must be an int, a number of characters, not {type(value).__name__}"):
+    with pytest.raises(TypeError, match=f"{name} must be an int, a number of {unit}, not {type(value).__name__}"):
         Limits(**{name: value})
 
 
@@ -135,10 +135,10 @@ def test_a_limit_is_a_number_of_characters(name: str, value: Any) -> None:
     [
         ({"part": 99}, "part must be at least 100 characters, not 99"),
         ({"part": -1}, "part must be at least 100 characters, not -1"),
-        ({"attribute": 1_999}, "attribute must be at least 2000 characters, not 1999"),
-        ({"span": 7_999}, "span must be at least 8000 characters, not 7999"),
-        ({"part": 3_000, "attribute": 2_000}, r"part must be at most attribute \(2000 characters\), not 3000"),
-        ({"attribute": 300_000}, r"attribute must be at most span \(200000 characters\), not 300000"),
+        ({"attribute": 999}, "attribute must be at least 1000 bytes, not 999"),
+        ({"span": 3_999}, "span must be at least 4000 bytes, not 3999"),
+        ({"part": 3_000, "attribute": 2_000}, r"part must be at most attribute \(2000 bytes\), not 3000"),
+        ({"attribute": 300_000}, r"attribute must be at most span \(200000 bytes\), not 300000"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(limits: dict[str, int], message: str) -> None:
@@ -218,7 +218,7 @@ def test_a_text_fits_as_it_is_spelled(text: str, left: int, times: int) -> None:
     budget = Budget(Policy(True, True), left)
     kept = budget.text(text * times)
     assert kept is not None
-    assert len(spelled(kept)) == left - budget.left
+    assert size(spelled(kept)) == left - budget.left
     assert budget.left >= 0
 
 

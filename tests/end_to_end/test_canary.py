@@ -58,7 +58,8 @@ class Capture:
         """Whether canaries of this kind may leave the process as they are."""
         if self.redacts:
             return False
-        return {"in": self.inputs, "out": self.outputs, "frame": self.inputs and self.outputs, "message": True}[kind]
+        everything = self.inputs and self.outputs
+        return {"in": self.inputs, "out": self.outputs, "frame": everything, "message": everything}[kind]
 
 
 CAPTURES = {

@@ -190,7 +190,7 @@ async def test_a_before_send_that_raises_does_not_hide_the_failure(shape: str) -
     with capture_spans(**WIRE_SHAPES[shape], before_send=callback) as captured:
         with pytest.raises(ValueError, match="the model's own failure"):
             await read(handler, failing_chain())
-        assert callback.called == 1
         assert outcomes(captured) == ["failed"]
         assert captured.events == []
+        assert callback.called == 1
     assert handler.live_runs == 0

@@ -52,7 +52,7 @@ FAULTS: dict[str, tuple[Any, str, set[str]]] = {
     "the whole request": (payloads, "request", {"gen_ai.request.model", "gen_ai.input.messages"}),
     "the prompt's text": (payloads, "input_messages", {"gen_ai.input.messages"}),
     "the answer's text": ((payloads, run_spans), "output_messages", {"gen_ai.output.messages"}),
-    "all attributes": (attributes, "describe", {"pipeline_name", "langchain_stream.outcome"}),
+    "all attributes": (attributes, "describe", {"langchain_stream.outcome", "gen_ai.usage.input_tokens"}),
 }
 """What fails, and the attributes that it costs."""
 

@@ -143,6 +143,27 @@ def test_a_background_task_continues_the_trace(tmp_path: Path) -> None:
         assert model.attributes["gen_ai.pipeline.name"] == "worker"
 
 
+def test_a_failed_task_is_celerys_issue(tmp_path: Path) -> None:
+    """In a real worker the last attempt is one event, Celery's, linked to its model call, with the task's frame."""
+    app = celery_worker.connect(tmp_path)
+    with worker(BOTH_MODELS[0], tmp_path):
+        result = app.tasks["fail"].delay("Hi")
+        with pytest.raises(ConnectionError):
+            result.get(timeout=HANG, interval=0.05)
+    there = received(tmp_path / celery_worker.SENT)
+    (event,) = there.events
+    value = event["exception"]["values"][-1]
+    assert value["mechanism"] == {"type": "celery", "handled": False}
+    assert [frame["function"] for frame in value["stacktrace"]["frames"] if frame.get("in_app")] == [
+        "fail",
+        "_generate",
+        "refuse",
+    ]
+    attempts = there.find_all(op="gen_ai.chat")
+    assert len(attempts) == 2
+    assert event["contexts"]["trace"]["span_id"] == attempts[-1].span_id
+
+
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_a_tool_may_enqueue_a_task(shape: str, tmp_path: Path) -> None:
     """What a tool hands to a queue hangs below the tool."""

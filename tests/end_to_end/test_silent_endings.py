@@ -267,7 +267,7 @@ async def test_beyond_the_bound_the_oldest_runs_are_ended(shape: str) -> None:
             held.append(stream)
             assert handler.live_runs <= 10
         evicted = captured.find_all(op="gen_ai.chat")
-        assert [span.attributes["gen_ai.function_id"] for span in evicted] == [str(age) for age in range(20)]
+        assert [span.attributes["langchain_stream.run_name"] for span in evicted] == [str(age) for age in range(20)]
         for span in evicted:
             assert span.attributes["langchain_stream.evicted"] == "limit"
             assert span.attributes["langchain_stream.chunks"] == 1

@@ -31,6 +31,7 @@ PACKAGES = frozenset(
         "nbclient",
         "nbformat",
         "openai",
+        "opentelemetry",
         "playwright",
         "rich",
         "sentry_conventions",

@@ -45,7 +45,7 @@ BOTH = IN | OUT
 FRAME = frozenset({"frame"})
 """Variables of stack frames, which may be anything: told if all is allowed and nothing is redacted."""
 MESSAGE = frozenset({"message"})
-"""The message of an exception: told by the issue, through `redact`, and by no span."""
+"""What is filled into the message of an exception: told by the issue if all is allowed, and by no span."""
 NOWHERE: frozenset[str] = frozenset()
 """What is never told."""
 

@@ -11,8 +11,10 @@ from uuid import uuid4
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
-from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
+from sentry_langchain_stream._runs.call import Call, Cost, Request, Response, TextsCall
+from sentry_langchain_stream._runs.live_runs import LiveRuns
 from sentry_langchain_stream._runs.run import Agent, Ending, Place, Retrieval, Run, RunKind, ToolCall
+from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans
 from tests.kit import HANG
@@ -142,6 +144,22 @@ def filled_call() -> Call:
     return call
 
 
+def filled_texts() -> TextsCall:
+    """A call of an embedding model and a reranker at once with every field of its own set."""
+    return TextsCall(
+        filled_request(),
+        10.0,
+        reported=filled_usage(),
+        inputs=3,
+        embedded='["one", "two", "three"]',
+        dimensions=256,
+        query="weather in Vienna",
+        top=2,
+        documents=2,
+        found='[{"content": "Sunny."}]',
+    )
+
+
 def filled_tool() -> ToolCall:
     """A call of a tool with every field set."""
     return ToolCall("get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.", 6, "ask_weather")
@@ -181,6 +199,7 @@ def run_of(call: Call | None = None, kind: RunKind | None = None, **fields: Any)
         pipeline="support-bot",
         policy=Policy(inputs=True, outputs=True),
         place=Place(backend=NoSpans()),
+        keeper=LiveRuns(Settings(), float),
         ending=ending,
         call=call,
         **fields,
@@ -189,8 +208,9 @@ def run_of(call: Call | None = None, kind: RunKind | None = None, **fields: Any)
 
 def filled_run(kind: RunKind = "model") -> Run:
     """A failed run of this kind with every fact known."""
+    calls: dict[RunKind, Call] = {"model": filled_call(), "embeddings": filled_texts(), "rerank": filled_texts()}
     run = run_of(
-        filled_call() if kind == "model" else None,
+        calls.get(kind),
         kind,
         agent="scout",
         attempt=2,

@@ -70,7 +70,7 @@ GENERIC: tuple[dict[str, Any], dict[str, Any]] = ({}, {"content": str})
 
 def conforming(recorded: str, limit: int = Limits().attribute) -> list[Any]:
     """Messages as they were recorded, held against the conventions."""
-    assert len(recorded) <= limit
+    assert len(recorded.encode("utf-8")) <= limit
     recorded.encode("utf-8")
     messages = json.loads(recorded, parse_constant=strictly)
     assert isinstance(messages, list)

@@ -512,7 +512,7 @@ PLACES = (
     Place(
         "retriever and embeddings",
         lambda work, awork: Finding(embedding=Embedding(work), work=work, awork=awork),
-        {"work": "retrieve Finding", "embedding": "retrieve Finding"},
+        {"work": "retrieve Finding", "embedding": "embeddings"},
         ways=SYNC,
     ),
     Place(

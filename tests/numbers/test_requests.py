@@ -219,8 +219,8 @@ def test_the_name_of_a_tools_run_is_recorded(shape: str) -> None:
     """A run name that the call was given stands beside the tool's own."""
     span = called(weather, {"city": "Vienna"}, shape=shape, run_name="ask the sky")
     assert span.attributes["gen_ai.tool.name"] == "weather"
-    assert span.attributes["gen_ai.function_id"] == "ask the sky"
-    assert "gen_ai.function_id" not in called(weather, {"city": "Vienna"}, shape=shape).attributes
+    assert span.attributes["langchain_stream.run_name"] == "ask the sky"
+    assert "langchain_stream.run_name" not in called(weather, {"city": "Vienna"}, shape=shape).attributes
 
 
 def returning(result: Any) -> BaseTool:

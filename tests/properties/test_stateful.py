@@ -173,7 +173,7 @@ class FakeSpans:
         self.check("current")
         return self.active
 
-    def start(self, parent: FakeSpan | None, *, op: str, name: str) -> FakeSpan:
+    def start(self, parent: FakeSpan | None, *, op: str, name: str, **facts: Any) -> FakeSpan:
         self.check("start")
         span = FakeSpan(op, parent)
         self.spans.append(span)
@@ -196,6 +196,9 @@ class FakeSpans:
         span.attempts += 1
         self.check("finish")
         span.attributes, span.status = dict(attributes), status
+
+    def outside(self) -> None:
+        return None
 
     def link(self, scope: Scope, span: FakeSpan) -> None:
         raise NotImplementedError
@@ -580,7 +583,7 @@ class FaultyEvents(Events):
         package = "sentry_langchain_stream._runs"
         self.stack.enter_context(patch(f"{package}.roots.choose_backend", lambda client: backend))
         self.stack.enter_context(patch(f"{package}.roots.allowed_content", self.allowed_content))
-        self.stack.enter_context(patch(f"{package}.run_spans.capture_error", self.capture_error))
+        self.stack.enter_context(patch(f"{package}.run_spans.held_issues.hold", self.capture_error))
         self.stack.enter_context(patch(f"{package}.attributes.describe", self.describe))
         self.stack.enter_context(sentry_sdk.isolation_scope())
         limits = {"max_live_runs": 4, "max_idle_seconds": 30.0} if bounded else {}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sentry_langchain_stream._content import media
 from sentry_langchain_stream._content.budget import Budget, Full, spelled
-from sentry_langchain_stream._content.cutting import cut, fitted
+from sentry_langchain_stream._content.cutting import cut, fitted, size
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Limits, Policy
 from tests.kit.strategies import (
@@ -250,17 +250,17 @@ def test_every_text_in_a_structure_is_redacted(value: Any, policy: Policy) -> No
 
 @given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=400), st.none()), max_size=4))
 def test_a_frame_takes_what_it_is_long(structure: dict[str, Any]) -> None:
-    """What is structure takes its length in JSON from the budget, and is refused where nothing else would fit."""
+    """What is structure takes its size in JSON from the budget, and is refused where nothing else would fit."""
     budget = Budget(Policy(True, True), 2_000)
     told = budget.frame(**structure)
-    assert len(spelled(told)) + 2 == 2_000 - budget.left
+    assert size(spelled(told)) + 2 == 2_000 - budget.left
     assert told.keys() == structure.keys()
     assert all(len(each) <= 200 for each in told.values() if isinstance(each, str))
-    tight = Budget(Policy(True, True), len(spelled(told)) + 2 + 47)
+    tight = Budget(Policy(True, True), size(spelled(told)) + 2 + 47)
     try:
         tight.frame(**structure)
     except Full:
-        assert tight.left == len(spelled(told)) + 49
+        assert tight.left == size(spelled(told)) + 49
     else:
         raise AssertionError("there was no room left for anything else")
 

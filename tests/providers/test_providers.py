@@ -15,7 +15,6 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._to_sentry.other_integrations import traces_models
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.kit.wire import WAYS, WIRE_SHAPES, Way, active_span, content_allowed
 
@@ -89,8 +88,6 @@ class Provider:
     """Whether the class streams from the server whatever it is asked by."""
     refused: tuple[str, ...] = ()
     """The kinds of answer that the client library refuses when this server streams them."""
-    rival: str | None = None
-    """The origin of the AI span that one of Sentry's own integrations makes of the same call."""
 
     def __str__(self) -> str:
         return self.id
@@ -251,7 +248,6 @@ PROVIDERS = (
         names_model=False,
         has_id=lambda streams: False,
         refused=("text", "cut"),  # this server starts a text block with a member that botocore does not know
-        rival="auto.ai.boto3" if traces_models("boto3") else None,
     ),
 )
 
@@ -302,10 +298,10 @@ def ask(aimock: str, models: dict[str, Any]) -> Asking:
     return Asking(aimock, models)
 
 
-def model_span(captured: Captured, rival: str | None = None) -> CapturedSpan:
-    """Our span, after a look that there is no other AI span besides, but for that of a rival."""
+def model_span(captured: Captured) -> CapturedSpan:
+    """Our span, after a look that there is no other AI span besides."""
     spans = [span for span in captured.spans if span.op.startswith(("gen_ai.", "ai."))]
-    assert [span.origin for span in spans] == ["auto.ai.langchain_stream", *([rival] if rival else [])], captured.tree()
+    assert [span.origin for span in spans] == ["auto.ai.langchain_stream"], captured.tree()
     return spans[0]
 
 
@@ -346,7 +342,7 @@ async def test_the_span_says_what_the_server_sent(ask: Asking, provider: Provide
     """Streamed or not, text or tool call: one span, and its facts are those that the server sent."""
     with capture_spans() as captured:
         await ask(provider, way, kind)
-    span = model_span(captured, provider.rival)
+    span = model_span(captured)
     part = details(span)
     assert set(part.values()) <= {0}, "the server sends no details here"
     told = {key: value for key, value in tokens(span).items() if key not in part}
@@ -375,7 +371,7 @@ async def test_below_an_active_span_there_is_one_span_in_every_wire_shape(
     """Whatever shape the SDK sends, the integrations of the providers' client libraries stay off beside ours."""
     with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape):
         await ask(provider, WAYS[0], "tool")
-    span = model_span(captured, provider.rival)
+    span = model_span(captured)
     assert span.attributes["gen_ai.usage.output_tokens"] == (sent("tool")["completion_tokens"] * provider.counts)
     assert span.attributes["gen_ai.provider.name"] == provider.name
 
@@ -386,7 +382,7 @@ async def test_the_details_are_parts_of_the_numbers(ask: Asking, way: Way) -> No
     provider = next(each for each in PROVIDERS if each.id == "openrouter")
     with capture_spans() as captured:
         await ask(provider, way, "thought")
-    span = model_span(captured, provider.rival)
+    span = model_span(captured)
     usage: Mapping[str, Any] = sent("thought")
     written = "gen_ai.usage.cache_creation.input_tokens", usage["prompt_tokens_details"]["cache_write_tokens"]
     known = "cache_write_tokens" in inspect.getsource(pytest.importorskip("langchain_openai.chat_models.base"))
@@ -404,7 +400,7 @@ async def test_the_span_says_how_the_model_was_asked(ask: Asking, provider: Prov
     """Each class's request parameters are on the span, under one name each, and nothing is made up."""
     with capture_spans() as captured:
         await ask(provider, WAYS[2], "text")
-    span = model_span(captured, provider.rival)
+    span = model_span(captured)
     asked = {
         key.removeprefix("gen_ai.request."): value
         for key, value in span.attributes.items()
@@ -419,6 +415,6 @@ async def test_offered_tools_are_told_in_one_shape(ask: Asking, provider: Provid
     """However a provider spells its tools, they are recorded the same, and only where inputs may be."""
     with capture_spans(**content_allowed(allowed)) as captured:
         await ask(provider, WAYS[0], "tool")
-    span = model_span(captured, provider.rival)
+    span = model_span(captured)
     told = span.attributes.get("gen_ai.tool.definitions")
     assert (json.loads(told) if told else told) == (OFFERED if allowed else None)

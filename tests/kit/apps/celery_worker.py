@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
 from tests.kit.processes import send_to
-from tests.kit.wire import fake_model
+from tests.kit.wire import ScriptedModel, fake_model
 
 FOLDER, SHAPE = "NESTING_TEST_FOLDER", "NESTING_TEST_SHAPE"
 """The environment variables."""
@@ -25,7 +25,7 @@ SENT = "sent"
 
 
 def connect(folder: Path) -> Celery:
-    """The queue in a folder, with its one task."""
+    """The queue in a folder, with its tasks: one answers, one fails and is retried once."""
     for name in ("queue", "control", "results"):
         (folder / name).mkdir(exist_ok=True)
     app = Celery("tests", broker="filesystem://", backend=f"file://{folder / 'results'}")
@@ -42,6 +42,16 @@ def connect(folder: Path) -> Celery:
     @app.task(name="answer", shared=False)  # type: ignore[untyped-decorator, unused-ignore]
     def answer(question: str) -> str:
         return str(chain.invoke(question, {"callbacks": [handler]}).content)
+
+    def refuse(_: int) -> None:
+        raise ConnectionError("Connection refused")
+
+    broken: Any = RunnableLambda(str) | ScriptedModel(before=refuse)
+    retried = {"autoretry_for": (ConnectionError,), "default_retry_delay": 0, "max_retries": 1}
+
+    @app.task(name="fail", shared=False, **retried)  # type: ignore[untyped-decorator, unused-ignore]
+    def fail(question: str) -> str:
+        return str(broken.invoke(question, {"callbacks": [handler]}).content)
 
     return app
 

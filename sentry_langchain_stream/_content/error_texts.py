@@ -1,0 +1,170 @@
+"""What of an exception's message may be sent where content may not be recorded.
+
+A message may quote anything: an answer that a parser refuses, the arguments of a tool. No list of classes that do so is
+ever complete. So the rule is about where the words come from. What stands in the source code of the function that
+raised, or of the exception's class, is sent, and so is what the operating system or the interpreter says. What was
+filled in at run time is replaced by `[Filtered]`. A cause whose message passed may be repeated.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import re
+from collections.abc import Iterator, Mapping
+from types import CodeType
+from typing import Any
+
+from .._runtime import tracebacks
+from .reading import text_or_type
+
+FILTERED = "[Filtered]"
+"""What the SDK itself writes in place of a value that it removes."""
+
+QUOTING: Mapping[str, str] = {
+    "OutputParserException": "outputs",  # LangChain: quotes the answer
+    "StructuredOutputError": "outputs",  # LangChain's agents: quotes the answer
+    "OpenAIRefusalError": "outputs",  # langchain-openai: is the answer
+    "ToolInvocationError": "both",  # LangGraph: arguments
+    "ValidationError": "both",  # pydantic: arguments or answer
+}
+"""Classes whose whole message is content, and what has to be allowed for it to be sent."""
+
+_MOST = 4_000
+_SHORTEST = 8
+_FIELDS = re.compile(r"%(?:\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]|\{[^{}]*\}")
+_HARMLESS = re.compile(r"\W*\d{0,3}\W*")
+_NOTE = re.compile(r"During task with name '[^'\n]{1,100}' and id '[0-9a-f-]{1,40}'")
+"""The note that LangGraph adds: the name of a node, which is the developer's."""
+_QUOTED = re.compile(r"'([^']*)'")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{2,60}")
+_FIXED = (ZeroDivisionError, IndexError, RecursionError, MemoryError)
+"""Builtin exceptions in whose messages the interpreter quotes nothing."""
+
+
+def sendable(error: BaseException, text: str, passed: list[str]) -> str | None:
+    """Return an exception's message without what may be content, or `None` if nothing is left.
+
+    Args:
+        error: The exception.
+        text: Its message, as it would be sent.
+        passed: Texts that may be sent: the messages of its causes. A message that passes as a whole is added.
+    """
+    text = text[:_MOST]
+    kept = text if text in passed else _interpreters(error, text) or _from_source(text, _fragments(error), passed)
+    if kept is not None and FILTERED not in kept:
+        passed.append(kept)
+    status = _status(error)
+    if status is not None and status not in (kept or ""):
+        return f"{kept or FILTERED} ({status})"
+    return kept
+
+
+def _from_source(text: str, fragments: list[str], passed: list[str]) -> str | None:
+    if not text.strip() or text in fragments or _NOTE.fullmatch(text):
+        return text or None
+    prose = {each for each in (*fragments, *passed) if len(each.strip()) >= _SHORTEST and " " in each.strip()}
+    known = bytearray(len(text))
+    for fragment in prose:
+        at = text.find(fragment)
+        while at >= 0:
+            known[at : at + len(fragment)] = b"\1" * len(fragment)
+            at = text.find(fragment, at + 1)
+    if not any(known):
+        return None
+    kept, start = "", 0
+    while start < len(text):
+        end = start
+        while end < len(text) and known[end] == known[start]:
+            end += 1
+        part = text[start:end]
+        kept += part if known[start] or _HARMLESS.fullmatch(part) else FILTERED
+        start = end
+    return kept
+
+
+def _fragments(error: BaseException) -> list[str]:
+    """The texts in the source code of what raised it, and of its class. Templates are split at their fields."""
+    found: list[str] = []
+    raised = tracebacks.innermost(error)
+    if raised is not None and tracebacks.is_raised(raised):
+        found += _texts(raised.tb_frame.f_code.co_consts)
+    for cls in type(error).__mro__:
+        for name in ("__init__", "__new__", "__str__"):
+            function = vars(cls).get(name)
+            code = getattr(function, "__code__", None)
+            if isinstance(code, CodeType):
+                found += _texts(code.co_consts)
+                found += _texts(getattr(function, "__defaults__", None) or ())
+                found += _texts(tuple((getattr(function, "__kwdefaults__", None) or {}).values()))
+    if isinstance(error, OSError) and isinstance(error.errno, int):
+        found += (f"[Errno {error.errno}] ", os.strerror(error.errno))
+    return found
+
+
+def _texts(constants: tuple[Any, ...]) -> Iterator[str]:
+    for each in constants:
+        if isinstance(each, str):
+            yield each
+            yield from _FIELDS.split(each)
+        elif isinstance(each, tuple):
+            yield from _texts(each)
+
+
+def _interpreters(error: BaseException, text: str) -> str | None:
+    """Return the message of an exception that the operating system or the interpreter raised. It may quote names."""
+    last = tracebacks.innermost(error)
+    from_c = last is not None and not tracebacks.is_raised(last)
+    if isinstance(error, OSError) and isinstance(error.errno, int) and error.strerror:
+        says = os.strerror(error.errno) == error.strerror or (
+            from_c and type(error).__module__ in ("builtins", "socket")
+        )
+        # A file's name is left out: a model may have chosen it.
+        return f"[Errno {error.errno}] {error.strerror}" if says else None
+    if last is None or not from_c or type(error).__module__ != "builtins":
+        return None
+    if isinstance(error, _FIXED):
+        return text
+    code = last.tb_frame.f_code
+    if isinstance(error, KeyError):
+        return text if any(text == repr(each) for each in _texts(code.co_consts)) else None
+    if isinstance(error, (AttributeError, NameError, TypeError)):
+        names = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars, *vars(builtins)}
+        names |= {"NoneType", type(getattr(error, "obj", None)).__name__}
+        return _QUOTED.sub(lambda quoted: quoted[0] if quoted[1] in names else f"'{FILTERED}'", text)
+    return None
+
+
+def _status(error: BaseException) -> str | None:
+    """The status of an HTTP response that is an exception's reason, and the provider's code for it."""
+    response = getattr(error, "response", None)
+    status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
+    code = getattr(error, "code", None)
+    if isinstance(response, Mapping):  # botocore's ClientError
+        meta, reason = response.get("ResponseMetadata"), response.get("Error")
+        status = meta.get("HTTPStatusCode") if isinstance(meta, Mapping) else None
+        code = reason.get("Code") if isinstance(reason, Mapping) else None
+    if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
+        return None
+    is_code = isinstance(code, str) and _CODE.fullmatch(code)
+    return f"status {status}, {code}" if is_code else f"status {status}"
+
+
+def chain(error: BaseException) -> list[BaseException]:
+    """An exception, its causes and contexts, and the exceptions in its groups."""
+    found: list[BaseException] = []
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending and len(found) < _MOST:
+        each = pending.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            found.append(each)
+            pending += (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
+    return found
+
+
+def messages(error: BaseException) -> list[str]:
+    """The texts that the SDK may take for an exception's message."""
+    given = (getattr(error, "message", None), getattr(error, "detail", None))
+    return [each for each in (*given, text_or_type(error)) if isinstance(each, str) and each]

@@ -1,0 +1,54 @@
+"""langchain-classic's `AgentExecutor`, which is an agent like a graph."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+_MODULE = "langchain_classic.agents.agent"
+_CALLBACKS = ("langchain_core.callbacks", "sentry_langchain_stream")
+_MOST_FRAMES = 16
+
+
+def is_executor(value: Any) -> bool:
+    """Whether a value is an `AgentExecutor`. The library is never imported here."""
+    cls = getattr(sys.modules.get(_MODULE), "AgentExecutor", None)
+    return isinstance(cls, type) and isinstance(value, cls)
+
+
+def starting() -> Any | None:
+    """The `AgentExecutor` whose run starts at this moment, if it is one: the object whose method signals the start.
+
+    The run's name is no sign of it, because the application can choose the name, and `iter` gives none.
+    """
+    if _MODULE not in sys.modules:
+        return None
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_MOST_FRAMES):
+        if frame is None:
+            return None
+        if not str(frame.f_globals.get("__name__")).startswith(_CALLBACKS):
+            caller = frame.f_locals.get("self")
+            found = getattr(caller, "agent_executor", caller)  # that of an iterator
+            return found if is_executor(found) else None
+        frame = frame.f_back
+    return None
+
+
+def question(inputs: object) -> object:
+    """The input of an executor as the state of a graph: its history, and the text that it is asked."""
+    if not isinstance(inputs, Mapping) or not isinstance(inputs.get("input"), str):
+        return inputs
+    history = inputs.get("chat_history")
+    return {"messages": [*(history if isinstance(history, list) else ()), {"role": "user", "content": inputs["input"]}]}
+
+
+def answer(outputs: object) -> object:
+    """The output of an executor as the state of a graph. What is no output of an executor is returned as it is."""
+    if _MODULE not in sys.modules or not isinstance(outputs, Mapping) or "messages" in outputs:
+        return outputs
+    if not isinstance(outputs.get("output"), str):
+        return outputs
+    return {"messages": [{"role": "assistant", "content": outputs["output"]}]}

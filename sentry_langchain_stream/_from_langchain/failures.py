@@ -1,0 +1,66 @@
+"""Which of our runs an exception has come through.
+
+The exception is not marked, and not remembered either. Its traceback has the frames of LangChain's methods, and each of
+them has the manager of its run among its variables (langchain-core 1.0 to 1.8, langgraph 1.0 to 1.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from types import FrameType
+from typing import Any
+from uuid import UUID
+
+from .._content.policy import Policy
+from .._runtime import tracebacks
+from .._to_sentry.client import allowed_content, current_client
+from .._to_sentry.issues import Passed
+from .inline_hooks import InlineHandler
+
+_MANAGERS = ("run_manager", "run_managers")
+"""The variables that hold the manager of a run, or those of several."""
+
+
+def find(error: BaseException) -> list[Passed]:
+    """Return the runs that an exception has come through, the innermost last, each once. See `issues.ask`."""
+    found: dict[UUID, Passed] = {}
+    for entry in tracebacks.entries(error):
+        for manager in _managers(entry.tb_frame):
+            run_id = getattr(manager, "run_id", None)
+            if not isinstance(run_id, UUID):
+                continue
+            policies = [_policy(each) for each in _settings(manager) if each.capture_errors]
+            if policies:
+                found.pop(run_id, None)  # of several prompts that started together, the one that failed comes again
+                found[run_id] = Passed(run_id, reduce(Policy.and_, policies))
+    return list(found.values())
+
+
+def _managers(frame: FrameType) -> Iterator[Any]:
+    for name in _MANAGERS:
+        value = tracebacks.variable(frame, name)
+        if isinstance(value, (list, tuple)):
+            yield from value
+        elif value is not None:
+            yield value
+
+
+def _settings(manager: Any) -> list[Any]:
+    """The settings of our handlers, if this manager calls any."""
+    handlers = getattr(manager, "handlers", None)
+    if not isinstance(handlers, (list, tuple)):
+        return []
+    ours = (getattr(each, "_settings", None) for each in handlers if isinstance(each, InlineHandler))
+    return [each for each in ours if each is not None]
+
+
+def _policy(settings: Any) -> Policy:
+    inputs, outputs = allowed_content(current_client())
+    return Policy.decide(
+        client_inputs=inputs,
+        client_outputs=outputs,
+        include_prompts=settings.include_prompts,
+        redact=settings.redact,
+        limits=settings.limits,
+    )

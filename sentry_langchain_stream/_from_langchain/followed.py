@@ -1,0 +1,90 @@
+"""Which calls a handler of ours follows, for which Sentry's own integrations are to be silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from .._to_sentry import active_span, model_integrations, other_integrations
+from . import executors, inside, internals, text_models
+
+_GRAPH_CALLS = frozenset({"new_invoke", "new_ainvoke"})
+"""The functions of LanggraphIntegration that call a graph (sentry-sdk 2.44 to 2.75)."""
+
+_handler_class: type = type(None)
+
+
+def silence_integrations(handler_class: type) -> None:
+    """Keep Sentry's integrations silent in the calls that a handler of this class follows.
+
+    Called once, when the module of our handler is imported: before any graph is called, and for every method that was
+    bound before. `other_integrations.uninstall` undoes it.
+    """
+    global _handler_class
+    _handler_class = handler_class
+    model_integrations.silence_during(lambda: active_span.is_calling() or inside.is_handed_over())
+    other_integrations.silence("langgraph", _is_followed_graph)
+    other_integrations.silence("langchain", _is_followed_call)
+    other_integrations.also(text_models.install, text_models.uninstall)
+    other_integrations.install()
+
+
+def _is_followed_graph(frame: FrameType) -> bool:
+    """Whether LanggraphIntegration asks because a graph is called that we follow.
+
+    Its span would be the agent's second one, with messages that did not pass the user's `redact`.
+    """
+    return frame.f_code.co_name in _GRAPH_CALLS and _is_followed(frame)
+
+
+def _is_followed(frame: FrameType) -> bool:
+    """Whether we follow the call of a runnable in one of Sentry's wrappers."""
+    called = frame.f_locals
+    args, kwargs = called.get("args", ()), called.get("kwargs", {})
+    config = kwargs["config"] if "config" in kwargs else args[1] if len(args) > 1 else None
+    return follows(called.get("self"), config)
+
+
+def _is_followed_executor(frame: FrameType) -> bool:
+    """Whether LangchainIntegration asks because an `AgentExecutor` is called that we follow.
+
+    Its span would be the agent's second one, and with a consumer that leaves its stream that span would stay active.
+    """
+    executor: Any = frame.f_locals.get("self")
+    return executors.is_executor(executor) and (_has_ours(executor.callbacks) or _is_followed(frame))
+
+
+_CALLS: Mapping[str, Callable[[FrameType], bool]] = {
+    "new_invoke": _is_followed_executor,
+    "new_stream": _is_followed_executor,
+    "new_embedding_method": text_models.is_followed,
+    "new_async_embedding_method": text_models.is_followed,
+}
+"""Functions of LangchainIntegration that make a span (sentry-sdk 2.44 to 2.75), and whether we record the call.
+
+It asks for more than its spans: with an answer of "off" everywhere, it would not add its own handler to calls that we
+do not follow.
+"""
+
+
+def _is_followed_call(frame: FrameType) -> bool:
+    """Whether LangchainIntegration asks because a call is made that we follow and of which it would make a span."""
+    rule = _CALLS.get(frame.f_code.co_name)
+    return rule is not None and rule(frame)
+
+
+def follows(runnable: Any, config: Any) -> bool:
+    """Whether a `SentryStreamHandler` will follow a call of this runnable. The config may be `None`."""
+    if other_integrations.has_integration():
+        return True
+    for source in (config, getattr(runnable, "config", None), internals.enclosing_config()):
+        callbacks = source.get("callbacks") if isinstance(source, Mapping) else None
+        if callbacks is not None:
+            return _has_ours(callbacks)
+    return False
+
+
+def _has_ours(callbacks: Any) -> bool:
+    handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
+    return any(isinstance(each, _handler_class) for each in handlers)

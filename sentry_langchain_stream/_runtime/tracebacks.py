@@ -1,0 +1,121 @@
+"""Reads the frames of an exception, and the frames of the code that called them, without keeping any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import dis
+import gc
+from collections.abc import Iterator
+from inspect import CO_OPTIMIZED
+from types import FrameType, TracebackType
+from typing import Any
+
+_MOST_FRAMES = 500
+_AWAITED = (("cr_frame", "cr_await"), ("ag_frame", "ag_await"), ("gi_frame", "gi_yieldfrom"))
+"""The frame of a coroutine, an async generator and a generator, and what it waits for."""
+
+_RAISING = frozenset({"RAISE_VARARGS", "RERAISE"})
+
+
+def entries(error: BaseException) -> Iterator[TracebackType]:
+    """Yield the entries of an exception's traceback, the outermost first."""
+    entry = error.__traceback__
+    for _ in range(_MOST_FRAMES):
+        if entry is None:
+            return
+        yield entry
+        entry = entry.tb_next
+
+
+def innermost(error: BaseException) -> TracebackType | None:
+    """Return the entry of an exception's traceback where it was raised."""
+    last = None
+    for entry in entries(error):
+        last = entry
+    return last
+
+
+def variable(frame: FrameType, name: str) -> Any:
+    """Return a local variable of a frame, or `None`.
+
+    Workaround: before Python 3.13, `f_locals` leaves a copy of all variables in the frame. If one is the exception that
+    is being handled, the copy keeps it alive after it was handled. So the copy is emptied, which changes no variable.
+    """
+    code = frame.f_code
+    if name not in code.co_varnames and name not in code.co_cellvars:
+        return None
+    found = frame.f_locals.get(name)
+    _forget(frame)
+    return found
+
+
+def forget_variables(trace: TracebackType | None) -> None:
+    """Empty the copies of their variables that the frames of a traceback hold, see `variable`."""
+    while trace is not None:
+        _forget(trace.tb_frame)
+        trace = trace.tb_next
+
+
+def _forget(frame: FrameType) -> None:
+    variables: Any = frame.f_locals
+    if isinstance(variables, dict) and frame.f_code.co_flags & CO_OPTIMIZED:
+        variables.clear()
+
+
+def is_raised(entry: TracebackType) -> bool:
+    """Whether Python code raised an exception here. Otherwise the interpreter or an extension module did."""
+    code = entry.tb_frame.f_code.co_code
+    return 0 <= entry.tb_lasti < len(code) and dis.opname[code[entry.tb_lasti]] in _RAISING
+
+
+def with_callers(trace: TracebackType | None, task: asyncio.Task[Any] | None) -> TracebackType | None:
+    """Return a traceback that starts with the frames that are still to come while the exception rises through them.
+
+    Args:
+        trace: The traceback of an exception that has risen to a frame that has not ended.
+        task: The task that this frame belongs to, if it may be suspended.
+    """
+    if trace is None:
+        return None
+    for frame in _callers(trace.tb_frame, task):
+        if frame.f_lineno is not None:
+            trace = TracebackType(trace, frame, max(frame.f_lasti, 0), frame.f_lineno)
+    return trace
+
+
+def _callers(frame: FrameType, task: asyncio.Task[Any] | None) -> list[FrameType]:
+    """The frames above a frame, the nearest first."""
+    found: list[FrameType] = []
+    above = frame.f_back
+    if above is None and task is not None:  # suspended: it awaits the task in which its end is signalled
+        return _suspended(task.get_coro(), frame)
+    while above is not None and len(found) < _MOST_FRAMES:
+        if above.f_globals.get("__name__") == "asyncio.events":  # the event loop, which runs one step of a task
+            break
+        found.append(above)
+        above = above.f_back
+    return found
+
+
+def _suspended(awaitable: Any, frame: FrameType) -> list[FrameType]:
+    """The frames of a suspended task above one of its frames, the nearest first."""
+    found: list[FrameType] = []
+    for _ in range(_MOST_FRAMES):
+        own, awaitable = _step(awaitable)
+        if own is frame:
+            found.reverse()
+            return found
+        if own is not None:
+            found.append(own)
+        if awaitable is None:
+            break
+    return []
+
+
+def _step(awaitable: Any) -> tuple[FrameType | None, Any]:
+    for frame, awaited in _AWAITED:
+        if hasattr(awaitable, awaited):
+            return getattr(awaitable, frame), getattr(awaitable, awaited)
+    # `__anext__()` of an async generator has no attribute for the generator.
+    inner = [each for each in gc.get_referents(awaitable) if hasattr(each, "ag_frame") or hasattr(each, "cr_frame")]
+    return None, inner[0] if inner else None

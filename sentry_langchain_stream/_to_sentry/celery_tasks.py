@@ -1,0 +1,36 @@
+"""What becomes of a failed Celery task, as Celery itself says. Nothing here if Celery is not imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from .._runtime.containment import contained
+
+Decided = Callable[[BaseException], None]
+"""Called with an exception that Celery retries, expects or reports."""
+
+
+def follow(decided: Decided) -> None:
+    """Be told by Celery what becomes of a task. It may retry it, or expect its exceptions: it reports the others."""
+    signals: Any = sys.modules.get("celery.signals")
+    if signals is not None:
+        _connect(signals, decided)
+
+
+@cache
+def _connect(signals: Any, decided: Decided) -> None:
+    def on_retry(reason: Any = None, **_: Any) -> None:
+        error = getattr(reason, "exc", None) or reason
+        if isinstance(error, BaseException):
+            with contained("celery"):
+                decided(error)
+
+    def on_failure(exception: Any = None, **_: Any) -> None:
+        on_retry(reason=exception)
+
+    with contained("celery"):
+        signals.task_retry.connect(on_retry, weak=False)
+        signals.task_failure.connect(on_failure, weak=False)

@@ -1,0 +1,140 @@
+"""Which trace a root joins: that of a span of OpenTelemetry, an incoming one, or none.
+
+It does not join the process's own trace, which has no end: that would collect the runs of all users of a worker, all of
+them sampled or none.
+
+The SDK's `OTLPIntegration` sends the spans of OpenTelemetry to Sentry and links the SDK's events to them, but no spans
+of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span of OpenTelemetry that is current.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import sentry_sdk
+from sentry_sdk.scope import Scope
+
+from .._runtime.containment import contained
+from . import internals
+
+
+class OtherSpan(NamedTuple):
+    """A span that is not one of Sentry's SDK.
+
+    Args:
+        trace_id: Its trace, 32 hexadecimal digits.
+        span_id: Its id, 16 hexadecimal digits.
+        sampled: Whether it is sent to Sentry. `None` if that is not known: then Sentry's own sampling decides.
+    """
+
+    trace_id: str
+    span_id: str
+    sampled: bool | None = None
+
+
+class Joined(NamedTuple):
+    """The trace that a root joins, by the names of `Transaction`'s arguments and the SDK's propagation context."""
+
+    trace_id: str
+    parent_span_id: str | None
+    parent_sampled: bool | None
+    baggage: Any | None
+
+
+def joined(scope: Scope) -> Joined | None:
+    """Return the trace that a root in this scope joins, or `None` if it starts a new one.
+
+    The active span has been looked for before. It wins over all of this.
+    """
+    return _joined(propagation_context(scope))
+
+
+def join(scope: Scope, sampling: Mapping[str, Any]) -> None:
+    """Make this scope continue the trace that a root joins, or start one.
+
+    Args:
+        scope: A scope of its own for the start of the root.
+        sampling: What a `traces_sampler` gets of the root, besides what the application set.
+    """
+    before = propagation_context(scope)
+    scope.set_new_propagation_context()
+    fresh = propagation_context(scope)
+    if fresh is None:  # the name is missing
+        return
+    trace = _joined(before)
+    if trace is not None:
+        for name, value in trace._asdict().items():
+            setattr(fresh, name, value)
+    custom = {**(getattr(before, "custom_sampling_context", None) or {}), **sampling}
+    if custom:
+        fresh.custom_sampling_context = custom
+
+
+def _joined(context: Any | None) -> Joined | None:
+    other = other_span(context)
+    if other is not None:
+        return _below(other, context)
+    if context is None or context.parent_span_id is None:
+        return None
+    return Joined(context.trace_id, context.parent_span_id, context.parent_sampled, _baggage(context))
+
+
+def other_span(context: Any | None) -> OtherSpan | None:
+    """Return the span of OpenTelemetry that a root without an active span of Sentry is to be a child of.
+
+    What an integration has registered with the SDK takes precedence over an incoming trace, as in the SDK's own events.
+    Without one, the spans of OpenTelemetry go elsewhere. Then an incoming trace of Sentry takes precedence, unless it
+    is the same trace.
+
+    Args:
+        context: The propagation context of the current trace.
+    """
+    with contained("current span of OpenTelemetry"):
+        found = _current_span()
+        registered = internals.get_external_propagation_context
+        told = registered() if registered is not None else None
+        if told is not None:
+            return found if found is not None and tuple(told) == found[:2] else OtherSpan(*told)
+        if found is not None:
+            is_same = context is not None and context.trace_id == found.trace_id
+            if is_same or getattr(context, "parent_span_id", None) is None:
+                return found._replace(sampled=context.parent_sampled if is_same and context is not None else None)
+    return None
+
+
+def _current_span() -> OtherSpan | None:
+    """The current span of OpenTelemetry, if the application uses it. It is never imported here."""
+    opentelemetry = sys.modules.get("opentelemetry.trace")
+    get_current_span = getattr(opentelemetry, "get_current_span", None)  # missing while another thread imports it
+    if get_current_span is None:
+        return None
+    context = get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return OtherSpan(f"{context.trace_id:032x}", f"{context.span_id:016x}", bool(context.trace_flags.sampled))
+
+
+def _below(other: OtherSpan, context: Any | None) -> Joined:
+    is_same = context is not None and context.trace_id == other.trace_id
+    return Joined(other.trace_id, other.span_id, other.sampled, _baggage(context) if is_same else None)
+
+
+def propagation_context(scope: Scope) -> Any | None:
+    """Return the propagation context of the current trace, if the SDK provides access to it."""
+    if internals.get_propagation_context is None:
+        return None
+    context = internals.get_propagation_context(scope)
+    if context is None:  # in older SDK versions there is none after the isolation scope was cleared
+        sentry_sdk.get_isolation_scope().set_new_propagation_context()
+        context = internals.get_propagation_context(scope)
+    return context
+
+
+def _baggage(context: Any) -> Any | None:
+    """Return the baggage of an incoming trace."""
+    if hasattr(context, "baggage"):
+        return context.baggage
+    incoming = context.dynamic_sampling_context  # sentry-sdk < 2.50
+    return internals.Baggage(dict(incoming), mutable=False) if incoming and internals.Baggage else None

@@ -1,0 +1,137 @@
+"""Keeps a transaction with spans of ours below the size at which Sentry refuses it, with all its spans.
+
+Each span keeps to its own limit, but a transaction may have a thousand. So when a transaction that is too large leaves,
+the contents of our spans are replaced with marks: those of model calls last, the largest first. If that does not
+suffice, spans lose the attributes that Sentry's pages can do without. The spans that the SDK takes out of the
+transaction (`stream_gen_ai_spans`) do not count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import sentry_sdk
+from sentry_sdk.types import Event, Hint
+
+from .._content.cutting import mark
+from .._runtime.containment import contain
+from .._vocabulary.keys import CONTENT, ESSENTIAL, LEFT_OUT, MESSAGES
+from .client import current_client
+from .span_models import ORIGIN
+
+MOST = 1_000_000
+"""The size that a transaction is brought down to, in bytes of JSON. Relay refuses an event above 1 MiB, which is
+1,048,576 (`max_event_size`, getsentry/relay). The rest is for what the SDK and its transport still add."""
+
+_SUSPICIOUS = 400_000
+"""With less of ours than this, in bytes, the size of a transaction is not determined."""
+_SPAN = 600
+"""The bytes that a span is taken to have without content. With many attributes it is twice as much."""
+_CALLS = ("gen_ai.chat", "gen_ai.text_completion", "ai.chat_completions")
+"""The ops of model calls, by their beginning. Their contents are the last to be replaced."""
+
+_watched: list[object] = []
+
+
+def watch() -> None:
+    """Look at every transaction from now on. Does nothing if this has been done."""
+    scope = sentry_sdk.get_global_scope()
+    if not _watched or _watched[0] is not scope:
+        _watched[:] = [scope]
+        scope.add_event_processor(_process)
+
+
+def _process(event: Event, hint: Hint) -> Event:
+    if event.get("type") == "transaction":
+        try:
+            _bound(event)
+        except Exception as failure:  # it leaves as it is
+            contain("size of a transaction", failure)
+    return event
+
+
+def _bound(event: Event) -> None:
+    ours = [(span, data) for span, data in _spans(event) if span.get("origin") == ORIGIN]
+    contents = [each for span, data in ours for each in _contents(span, data)]
+    if sum(_at_most(each.text) for each in contents) + _SPAN * len(ours) < _SUSPICIOUS:
+        return
+    excess = _size({**event, "spans": list(_staying(event))}) - MOST
+    for each in sorted(contents, key=lambda each: (each.is_call, -len(each.text))):
+        if excess <= 0:
+            return
+        kept = _marked(each.key, each.text)
+        each.data[each.key] = kept
+        excess -= _size(each.text) - _size(kept)
+    for _, data in ours:
+        if excess <= 0:
+            return
+        excess -= _without_details(data)
+
+
+class _Content(NamedTuple):
+    """A content of a span of ours: whether the span is a model call, the attribute, and its text."""
+
+    is_call: bool
+    data: dict[str, Any]
+    key: str
+    text: str
+
+
+def _contents(span: dict[str, Any], data: dict[str, Any]) -> Iterator[_Content]:
+    is_call = str(span.get("op")).startswith(_CALLS)
+    for key in CONTENT & data.keys():
+        if isinstance(data[key], str):
+            yield _Content(is_call, data, key, data[key])
+
+
+def _without_details(data: dict[str, Any]) -> int:
+    """Remove from a span what Sentry's pages can do without. Return by how many bytes it has become smaller."""
+    details = {key: value for key, value in data.items() if key not in ESSENTIAL}
+    for key in details:
+        del data[key]
+    data[LEFT_OUT] = len(details)
+    return _size(details) - _size({LEFT_OUT: len(details)})
+
+
+def _spans(event: Event) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the root and the spans that are sent with a transaction, each with its attributes."""
+    trace: Any = (event.get("contexts") or {}).get("trace") or {}
+    for span in (trace, *_staying(event)):
+        data = span.get("data")
+        if isinstance(data, dict):
+            yield span, data
+
+
+def _staying(event: Event) -> Iterator[Any]:
+    """Yield the spans that are sent with the transaction."""
+    moved = bool(current_client().options.get("stream_gen_ai_spans"))
+    spans: Any = event.get("spans")
+    for span in spans if isinstance(spans, list) else ():
+        if isinstance(span, dict) and not (moved and str(span.get("op")).startswith("gen_ai.")):
+            yield span
+
+
+def _at_most(text: str) -> int:
+    """The largest size that a text usually has in JSON. It need not be read for that."""
+    return len(text) * (2 if text.isascii() else 12)
+
+
+def _size(value: Any) -> int:
+    return len(_json().encode(value))
+
+
+@cache
+def _json() -> json.JSONEncoder:
+    """As the SDK spells JSON: in ASCII, so a Chinese character takes six bytes."""
+    return json.JSONEncoder(separators=(",", ":"), default=str)
+
+
+def _marked(key: str, text: str) -> str:
+    """What stands in place of an attribute's content, in the same shape."""
+    told = mark(len(text), "characters")
+    if key in MESSAGES:
+        return json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": told}]}])
+    return json.dumps([{"content": told}]) if text.startswith("[{") else told

@@ -1,0 +1,270 @@
+"""A failure is reported once, by whoever reports it; one that was recovered from is not. Nothing is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import pickle
+import sys
+import weakref
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+import pytest
+import sentry_sdk
+from langchain_core.runnables import RunnableLambda
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._to_sentry import held_issues
+from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit import reporters
+from tests.kit.wire import WAYS, ScriptedModel, Way, content_allowed
+
+
+def failing(error: type[Exception] = ConnectionError) -> Any:
+    """A chain that fails with a new exception each time."""
+
+    def refuse(_: int) -> None:
+        raise error("Connection refused")
+
+    return RunnableLambda(str) | ScriptedModel(before=refuse)
+
+
+def reported(captured: Captured) -> list[tuple[str, list[str]]]:
+    """The mechanism and the exceptions of each event."""
+    return [
+        (event["exception"]["values"][-1]["mechanism"]["type"], [each["type"] for each in event["exception"]["values"]])
+        for event in captured.events
+        if event.get("logger") != "asyncio"  # a task that an earlier test has left behind
+    ]
+
+
+async def _gather(config: Any) -> Any:
+    return await asyncio.gather(*(failing().ainvoke("Hi", config) for _ in range(3)))
+
+
+async def _gather_late(config: Any) -> Any:
+    async def late(config: Any) -> Any:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return await failing().ainvoke("Hi", config)
+
+    started = [asyncio.ensure_future(each) for each in (failing().ainvoke("Hi", config), late(config))]
+    return await asyncio.gather(*started)
+
+
+async def _batch(config: Any) -> Any:
+    return await failing().abatch(["one", "two", "three"], config)
+
+
+async def _group(config: Any) -> Any:
+    async with asyncio.TaskGroup() as group:  # type: ignore[attr-defined, unused-ignore]
+        for _ in range(3):
+            group.create_task(failing().ainvoke("Hi", config))
+
+
+MANY: list[Any] = [_gather, _gather_late, _batch]
+if sys.version_info >= (3, 11):
+    MANY.append(_group)
+
+
+@pytest.mark.parametrize("call", MANY)
+async def test_calls_that_run_together_are_one_issue(call: Callable[[Any], Any]) -> None:
+    """Of several calls that `gather`, `abatch` or a task group started, there are as many events as without us."""
+    found = []
+    for callbacks in ([], [SentryStreamHandler()]):
+        with capture_spans() as captured:
+            if not callbacks:
+                reporters.without_others(captured)
+            await reporters._fastapi(lambda: call({"callbacks": callbacks}))  # noqa: B023
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # `gather` lets them run on
+                await asyncio.wait(others)
+            # A task group cancels the others as soon as it can, so how many are in the group is a matter of turns.
+            found.append([(how, sorted(set(types))) for how, types in reported(captured)])
+    assert found[0] == found[1]
+    assert len(found[0]) == 1
+
+
+async def test_a_sync_batch_is_one_issue() -> None:
+    """A script that ends with a failed `batch` is one event, of the exception that was raised."""
+    with capture_spans() as captured:
+        await reporters._script(lambda: failing().batch(["one", "two"], {"callbacks": [SentryStreamHandler()]}))
+        assert reported(captured) == [("excepthook", ["ConnectionError"])]
+
+
+async def test_failures_that_do_not_overlap_are_an_issue_each() -> None:
+    """A failure that was caught is an issue of its own, though the next call fails and is reported by somebody."""
+    handler = SentryStreamHandler()
+
+    async def code() -> Any:
+        with contextlib.suppress(ConnectionError):
+            await failing().ainvoke("Hi", {"callbacks": [handler]})
+        return await failing(ValueError).ainvoke("Hi", {"callbacks": [handler]})
+
+    with capture_spans() as captured:
+        await reporters._fastapi(code)
+        assert sorted(reported(captured)) == [("langchain_stream", ["ConnectionError"]), ("starlette", ["ValueError"])]
+
+
+async def test_a_kept_exception_is_an_event_in_every_request() -> None:
+    """An exception that is raised again in other requests, without LangChain, is reported there as ever."""
+    kept: list[ConnectionError] = []
+    with capture_spans() as captured:
+        try:
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        except ConnectionError as error:
+            kept.append(error)
+        first = reported(captured)
+
+        async def again() -> None:
+            raise kept[0]
+
+        for _ in range(6):  # each in a context of its own, as servers do
+            await asyncio.get_running_loop().create_task(reporters._fastapi(again), **_own_context())
+        assert first == [("langchain_stream", ["ConnectionError"])]
+        assert reported(captured)[1:] == [("starlette", ["ConnectionError"])] * 6
+        traces = {event["contexts"]["trace"]["trace_id"] for event in captured.events}
+    assert len(traces) == 7
+
+
+def _own_context() -> dict[str, Any]:
+    return {"context": Context()} if sys.version_info >= (3, 11) else {}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_the_exception_is_as_it_was(way: Way) -> None:
+    """The user's exception gets no attribute and no note, whoever looks at it."""
+
+    class Model(Exception):
+        def __eq__(self, other: object) -> bool:
+            return vars(self) == vars(other)
+
+        __hash__ = None  # type: ignore[assignment]
+
+    seen: list[Any] = []
+    with capture_spans() as captured:
+        try:
+            await way.run(failing(Model), "Hi", {"callbacks": [SentryStreamHandler()]})
+        except Model as error:
+            seen.append((vars(error), error == Model(), None))
+        try:
+            await way.run(failing(ConnectionError), "Hi", {"callbacks": [SentryStreamHandler()]})
+        except ConnectionError as error:
+            seen.append((vars(error), True, vars(pickle.loads(pickle.dumps(error)))))
+        assert len(captured.events) == 2
+    assert seen == [({}, True, None), ({}, True, {})]
+
+
+@pytest.mark.parametrize("how", ["recovers", "fails", "throws"])
+async def test_celery_decides_what_becomes_of_a_task(how: str) -> None:
+    """A failure that Celery retries or expects is no issue; what fails in the end is Celery's, once."""
+    from celery import Celery  # type: ignore[import-untyped, unused-ignore]
+
+    attempts: list[int] = []
+
+    def flaky(_: int) -> None:
+        attempts.append(1)
+        if how != "recovers" or len(attempts) < 3:
+            raise ConnectionError("Connection refused")
+
+    chain: Any = RunnableLambda(str) | ScriptedModel(before=flaky)
+    app = Celery("tests", broker="memory://")
+    retries = {"autoretry_for": (ConnectionError,), "default_retry_delay": 0, "max_retries": 3}
+
+    @app.task(name=how, shared=False, **({"throws": (ConnectionError,)} if how == "throws" else retries))  # type: ignore[untyped-decorator, unused-ignore]
+    def answer() -> str:
+        return str(chain.invoke("Hi", {"callbacks": [SentryStreamHandler()]}).content)
+
+    with capture_spans() as captured:
+        answer.apply()
+        assert reported(captured) == ([("celery", ["ConnectionError"])] if how == "fails" else [])
+    assert len(attempts) == {"recovers": 3, "fails": 4, "throws": 1}[how]
+
+
+async def test_the_log_is_a_reporter_too() -> None:
+    """`logger.exception` in the `except` block is the one event; without content its message is the template."""
+    with capture_spans() as captured:
+        try:
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        except ConnectionError as error:
+            logging.getLogger("application").exception("it failed: %s", error)
+        (event,) = captured.events
+    assert event["logentry"] == {"message": "it failed: %s", "params": []}
+    assert event["contexts"]["trace"]["span_id"] == captured.find(op="gen_ai.chat").span_id
+
+
+async def test_a_flush_in_a_finally_block_does_not_report_it_early() -> None:
+    """A script that flushes on its way out still has one event, that of the end of the script."""
+
+    def script() -> None:
+        try:
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        finally:
+            sentry_sdk.flush()
+
+    with capture_spans() as captured:
+        await reporters._script(script)
+        assert reported(captured) == [("excepthook", ["ConnectionError"])]
+
+
+async def test_what_nobody_reports_is_sent_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that was caught is sent without a flush, after the time for which it is held."""
+    monkeypatch.setattr(held_issues, "HOLD", 0.01)
+    with capture_spans() as captured:
+        with contextlib.suppress(ConnectionError):
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        for timer in list(held_issues._timer):
+            timer.join()
+        assert any(b"ConnectionError" in each for each in captured.envelopes)
+
+
+@pytest.mark.parametrize("ignored", [ConnectionError, "ConnectionError", OSError])
+async def test_what_the_client_ignores_is_no_issue(ignored: Any) -> None:
+    """`ignore_errors` holds for the issue of a failure that nobody reports."""
+    with capture_spans(ignore_errors=[ignored]) as captured:
+        with contextlib.suppress(ConnectionError):
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        assert captured.events == []
+
+
+class Local:
+    """A local variable of the function that fails."""
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_failures_keep_nothing_alive(way: Way, is_allowed: bool) -> None:
+    """A loop of failures that are caught keeps no exception and no local variable, before and after it is flushed."""
+    seen: list[weakref.ref[Local]] = []
+
+    def refuse(_: int) -> None:
+        local = Local()
+        seen.append(weakref.ref(local))
+        raise ConnectionError("Connection refused")
+
+    handler = SentryStreamHandler()
+    chain: Any = RunnableLambda(str) | ScriptedModel(before=refuse)
+    with capture_spans(**content_allowed(is_allowed)) as captured:
+        for _ in range(20):
+            with contextlib.suppress(ConnectionError):
+                await way.run(chain, "Hi", {"callbacks": [handler]})
+        await asyncio.sleep(0)
+        gc.collect()
+        assert [each for each in seen if each() is not None] == []
+        assert len(captured.events) == 20
+    assert not any(each.event for each in held_issues._failures.values())
+
+
+async def test_what_is_held_is_bounded() -> None:
+    """Of very many failures in a short time the oldest are sent at once."""
+    handler = SentryStreamHandler()
+    chain = failing()
+    with capture_spans() as captured:
+        for _ in range(held_issues._MOST + 20):
+            with contextlib.suppress(ConnectionError):
+                chain.invoke("Hi", {"callbacks": [handler]})
+        assert len(held_issues._failures) <= held_issues._MOST
+        assert len(captured.events) == held_issues._MOST + 20

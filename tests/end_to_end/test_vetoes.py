@@ -1,0 +1,71 @@
+"""`include_prompts=False`: one of the three that can say so is enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from sentry_sdk.integrations import Integration
+from sentry_sdk.integrations.langchain import LangchainIntegration
+from sentry_sdk.integrations.langgraph import LanggraphIntegration
+
+from sentry_langchain_stream import SentryStreamHandler, track_stream
+from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
+
+PROMPT, ANSWER, TAG = "canary-prompt", "canary-answer", "canary-tag"
+WORDS = (PROMPT.encode(), ANSWER.encode(), TAG.encode())
+
+VETOES: dict[str, tuple[list[Integration], dict[str, Any]]] = {
+    "none": ([], {}),
+    "handler": ([], {"include_prompts": False}),
+    "langchain": ([LangchainIntegration(include_prompts=False)], {}),
+    "langgraph": ([LanggraphIntegration(include_prompts=False)], {}),
+    "all": (
+        [LangchainIntegration(include_prompts=False), LanggraphIntegration(include_prompts=False)],
+        {"include_prompts": False},
+    ),
+}
+
+
+@tool
+def look_up(order: str) -> str:
+    """Look an order up."""
+    return ANSWER
+
+
+def found_in(captured: Captured) -> list[bool]:
+    """Which of the words leave the process."""
+    captured.client.flush()
+    sent = b"".join(captured.envelopes)
+    return [word in sent for word in WORDS]
+
+
+@pytest.mark.parametrize("veto", VETOES)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("way", WAYS[::3], ids=str)
+async def test_one_veto_is_enough(way: Way, shape: str, veto: str) -> None:
+    """Content leaves if the client allows it and neither the handler nor an integration of Sentry's forbids it."""
+    integrations, options = VETOES[veto]
+    look = RunnableLambda(lambda message: look_up.invoke({"order": message.content}))
+    app = ChatPromptTemplate.from_template("{question}") | ScriptedModel(pieces=(ANSWER,)) | look
+    config = {"callbacks": [SentryStreamHandler(**options)], "tags": [TAG]}
+    with capture_spans(integrations=integrations, **WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        await way.run(app, {"question": PROMPT}, config)
+    assert len(captured.find_all(op="gen_ai.chat")) == 1
+    assert len(captured.find_all(op="gen_ai.execute_tool")) == 1
+    assert found_in(captured) == [veto == "none"] * 3
+
+
+@pytest.mark.parametrize("veto", VETOES)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_veto_holds_for_a_tracked_stream(shape: str, veto: str) -> None:
+    """The prompt and the answer of `track_stream` are content like any other."""
+    integrations, options = VETOES[veto]
+    with capture_spans(integrations=integrations, **WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        for _ in track_stream(iter([ANSWER]), model="gpt-4o-mini", prompt=PROMPT, **options):
+            pass
+    assert found_in(captured) == [veto == "none", veto == "none", False]
