@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ._from_langchain import followed
 from ._from_langchain import internals as langchain_internals
+from ._from_langchain.graphs import graph_handlers
 from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
 from ._runtime.containment import contain, contained
 from ._to_sentry import internals as sentry_internals
@@ -65,7 +66,9 @@ class SentryStreamHandler(InlineHandler):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
         """Make an instance that Sentry's LangchainIntegration treats as its own handler."""
-        made = cast(SentryStreamHandler, super().__new__(other_integrations.deduplicated(cast(Any, cls))))
+        made = cast(
+            SentryStreamHandler, super().__new__(other_integrations.deduplicated(cast(Any, cls), *graph_handlers()))
+        )
         made._made_from = cls
         return made
 
@@ -245,6 +248,16 @@ class SentryStreamHandler(InlineHandler):
         """The chain failed, or its consumer left."""
         with contained("on_chain_error"):
             self._steps.fail(run_id, error)
+        return DONE
+
+    def on_interrupt(self, event: Any) -> Hook:
+        """A graph waits for a human. LangGraph fires this since 1.2."""
+        with contained("on_interrupt"):
+            self._steps.interrupt(event.run_id)
+        return DONE
+
+    def on_resume(self, event: Any) -> Hook:
+        """A graph that waited goes on."""
         return DONE
 
     def on_tool_start(

@@ -90,7 +90,8 @@ class _Tracked(Generic[T]):
             if policy.inputs:
                 with contained("prompt"):
                     request = request.with_messages(prompt_messages([self._prompt], policy))
-        return Call(request, type(self).clock(), Gathered(policy) if policy.outputs else None)
+        gathered = Gathered(policy) if policy.outputs else None
+        return Call(request, type(self).clock(), gathered, assumes_model=False)
 
     def _arrived(self, item: T) -> None:
         """The source has returned an item: from now on the consumer is running."""
@@ -123,10 +124,12 @@ class _Tracked(Generic[T]):
             if self._usage is not None:
                 input_tokens, output_tokens = self._usage
                 arrived = call.chunks if call.counted is None else call.counted
-                call.reported = Usage.stated(
+                stated = Usage.stated(
                     call.request.estimated_input if input_tokens is None else input_tokens,
                     arrived if output_tokens is None else output_tokens,
                 )
+                is_whole = input_tokens is not None and output_tokens is not None
+                call.reported = stated if is_whole else stated._replace(source="estimate")
             self._runs.end(self._id, outcome, error)
 
     def _failed(self, error: BaseException) -> None:
@@ -214,7 +217,7 @@ class StreamOptions(TypedDict, total=False):
     """The options of `track_stream` whose types do not depend on the stream. `track_stream` documents them."""
 
     pipeline_name: str | None
-    provider: str
+    provider: str | None
     dialect: Dialect
     token_counter: Callable[[str], int] | None
     prompt: str | None
@@ -239,7 +242,7 @@ def track_stream(
     *,
     model: str,
     pipeline_name: str | None = None,
-    provider: str = "openai",
+    provider: str | None = None,
     dialect: Dialect = "gen_ai",
     text: Callable[[Any], str] = str,
     token_counter: Callable[[str], int] | None = None,
@@ -258,7 +261,8 @@ def track_stream(
         stream: An async or sync iterable, for example a generator. An item is requested only when the consumer asks.
         model: The model's name, from which Sentry computes the cost.
         pipeline_name: Name of the pipeline. If it is left out: Sentry's own pipeline name, else the generator's name.
-        provider: LangChain's or OpenTelemetry's name of the provider.
+        provider: LangChain's or OpenTelemetry's name of the provider. If it is left out, none is recorded: several
+            providers offer models of the same names.
         dialect: `"gen_ai"` or `"ai"`, as for `SentryStreamHandler`.
         text: Returns the text of an item. Called only if answers may be recorded or there is a `token_counter`.
         token_counter: Counts the tokens of a text. It is called with the prompt, and with the answer item by item.
@@ -275,6 +279,8 @@ def track_stream(
         ValueError: An argument has a value that is not allowed.
     """
     for argument, value in (("model", model), ("provider", provider)):
+        if value is None and argument == "provider":
+            continue
         if not isinstance(value, str):
             raise TypeError(f"{argument} must be a str, not {type(value).__name__}")
         if not value.strip():
@@ -291,7 +297,7 @@ def track_stream(
         token_counter=token_counter,
         capture_errors=False,
     )
-    known = providers.find(provider)
+    known = providers.find(provider) if provider is not None else None
     request = Request(
         model=model,
         provider=known.name if known else None,

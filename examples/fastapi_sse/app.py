@@ -56,7 +56,12 @@ def create_app() -> FastAPI:
     async def from_plain_generator(question: str) -> EventSourceResponse:
         async def texts() -> AsyncIterator[str]:
             tracked = track_stream(
-                ask(client, question), model=MODEL, pipeline_name="support-bot", prompt=question, text=text_of
+                ask(client, question),
+                model=MODEL,
+                provider="openai",
+                pipeline_name="support-bot",
+                prompt=question,
+                text=text_of,
             )
             # Whoever stops reading also stops the model: closing the stream hangs up on the provider.
             async with aclosing(tracked):

@@ -12,6 +12,9 @@ from .._vocabulary.keys import METADATA, TAGS
 from .policy import Policy
 from .reading import str_of
 
+CONVERSATION = ("conversation_id", "session_id", "thread_id")
+"""The keys of metadata under which the id of the conversation is looked for, in this order."""
+
 
 def conversation_id(metadata: Mapping[str, Any]) -> str | None:
     """Return the id of the conversation that a run belongs to, hashed unless it is opaque already.
@@ -19,7 +22,7 @@ def conversation_id(metadata: Mapping[str, Any]) -> str | None:
     A slash in the id breaks Sentry's page, and an email address or a name is personal data. The same id always gives
     the same hash.
     """
-    for name in ("conversation_id", "session_id", "thread_id"):
+    for name in CONVERSATION:
         value = metadata.get(name)
         if isinstance(value, (str, int, UUID)) and not isinstance(value, bool) and (found := str_of(value)):
             return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]

@@ -8,6 +8,7 @@ read. Of an unknown content block only the type and the text are recorded, becau
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -130,12 +131,41 @@ def tool_result(output: Any, policy: Policy) -> str | None:
     """
     if not policy.outputs or output is None:
         return None
-    bodies = [field(message, "content") for message in _messages_in(output)]
-    if not bodies and parts.are_blocks(output) and any(isinstance(block, Mapping) for block in output):
-        bodies = [output]
+    bodies = _bodies_of(output)
     if bodies:
         return "\n".join(map(parts.label, both_ends(bodies, _result, Budget(policy))))
     return _text_or_json(field(output, "update") or {} if _is_command(output) else output, policy)
+
+
+def tool_result_size(output: Any) -> int | None:
+    """Return the size of a tool's whole result as text or JSON, in bytes of UTF-8. The content is not kept.
+
+    Returns:
+        The size, or `None` for a result that is not made of plain values.
+    """
+    bodies = _bodies_of(output) or [field(output, "update") if _is_command(output) else output]
+    sizes = [len(_whole_result(body).encode("utf-8", "surrogatepass")) for body in bodies if body is not None]
+    return sum(sizes) + len(sizes) - 1 if sizes else None
+
+
+def _whole_result(body: Any) -> str:
+    """Return a whole result as text: several texts as lines, anything else as JSON.
+
+    Raises:
+        TypeError, ValueError, RecursionError: It is not made of plain values.
+    """
+    texts = [each if isinstance(each, str) else field(each, "text") for each in body] if parts.are_blocks(body) else []
+    if texts and all(isinstance(text, str) for text in texts):
+        return "\n".join(texts)
+    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+
+
+def _bodies_of(output: Any) -> list[Any]:
+    """Return the content of the messages that a tool returned, or its blocks."""
+    bodies = [field(message, "content") for message in _messages_in(output)]
+    if not bodies and parts.are_blocks(output) and any(isinstance(block, Mapping) for block in output):
+        return [output]
+    return bodies
 
 
 def retrieved_documents(found: Iterable[Any], policy: Policy) -> str | None:

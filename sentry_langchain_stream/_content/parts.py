@@ -58,7 +58,7 @@ def result_text(body: Any, budget: Budget) -> str:
     if not body:
         return ""
     if are_blocks(body):
-        return "".join(map(label, both_ends(body, _part, budget)))
+        return "\n".join(map(label, both_ends(body, _part, budget)))
     inside = Budget(budget.policy, budget.left // 2)  # JSON inside of JSON may become twice as long
     text = spelled(inside.value(body))
     budget.take(size(spelled(text)))
@@ -186,6 +186,8 @@ def _call(call: Mapping[str, Any], budget: Budget, kind: str = "tool_call") -> P
     name = _call_name(call) or (kind.removesuffix("_call") if kind != "tool_call" else "unknown")
     part = budget.frame(type="tool_call", id=_call_id(call), name=name, arguments=None)
     arguments = _first(body, ("args", "input", "arguments", "action"))
+    if not arguments and body.get("partial_json"):  # ChatAnthropic, streamed: a server tool's arguments
+        arguments = body["partial_json"]
     if arguments is None:  # a provider's own tool
         arguments = {name: body[name] for name in ("queries", "code", "executable_code", "language") if body.get(name)}
     part["arguments"] = budget.value(_parsed(arguments, budget.policy.limits.part))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+from .._content.labels import CONVERSATION
 from .._runs.live_runs import LiveRuns
 from .._runs.run import RunKind, Start
 from .._runs.settings import Settings
@@ -25,17 +26,31 @@ class Engine:
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         active_span.ask(inside.find)
+        self._configurable = frozenset(settings.metadata_keys).union(CONVERSATION)
         issues.ask(failures.find)
         self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
 
-    @staticmethod
     def read_start(
-        kind: RunKind, id: UUID, parent_id: UUID | None, metadata: Mapping[str, Any] | None, kwargs: Mapping[str, Any]
+        self,
+        kind: RunKind,
+        id: UUID,
+        parent_id: UUID | None,
+        metadata: Mapping[str, Any] | None,
+        kwargs: Mapping[str, Any],
     ) -> Start:
         """Read the start event of a run, see `marks.read_start`."""
         enclosing_id = internals.enclosing_run_id()
         if parent_id is not None and parent_id != enclosing_id and internals.is_traceable(parent_id):
             parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
-        return marks.read_start(kind, id, parent_id, metadata, kwargs, enclosing_id=enclosing_id)
+        return marks.read_start(
+            kind,
+            id,
+            parent_id,
+            metadata,
+            kwargs,
+            enclosing_id=enclosing_id,
+            configured=internals.configurable(self._configurable),
+            has_fallbacks=kind == "chain" and internals.starts_fallbacks(),
+        )

@@ -6,9 +6,10 @@ Seen in langchain-core 1.0 to 1.8. There is no upstream issue unless an entry li
 
 from __future__ import annotations
 
+import inspect
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import CodeType
@@ -16,10 +17,15 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackManager, manager
-from langchain_core.runnables import config
+from langchain_core.runnables import RunnableWithFallbacks, config
 
 from .._runtime.containment import contained, warn_once
 from .._runtime.interpreter import is_on_stack
+
+
+def _nothing() -> None:
+    """Stands for a method that is missing."""
+
 
 _enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_config", None)
 _start_code: CodeType | None = getattr(AsyncCallbackManager.on_llm_start, "__code__", None)
@@ -62,6 +68,44 @@ def enclosing_run_id() -> UUID | None:
     enclosing = enclosing_config()
     parent = getattr(enclosing.get("callbacks"), "parent_run_id", None) if enclosing else None
     return parent if isinstance(parent, UUID) else None
+
+
+def configurable(names: Collection[str]) -> dict[str, Any]:
+    """Return these values of the config of the run that encloses this code, if they are plain.
+
+    langchain-core before 1.8 copies all of them into the metadata of every run. Since then, it does so for LangSmith's
+    tracer alone.
+    """
+    config = enclosing_config()
+    values = config.get("configurable") if config else None
+    if not isinstance(values, Mapping) or not values:
+        return {}
+    return {name: values[name] for name in names if isinstance(values.get(name), (str, int, float, bool, UUID))}
+
+
+def starts_fallbacks() -> bool:
+    """Whether it is a call with fallbacks that is starting a run. Its name may be any."""
+    managers, frame, is_starting = vars(manager), sys._getframe(1), False
+    for _ in range(_MOST_FRAMES):
+        if frame.f_globals is managers:
+            is_starting = True
+        elif is_starting:  # the first frame outside: the method that starts the run
+            return id(frame.f_code) in _FALLBACK_CODES
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
+
+
+_MOST_FRAMES = 12
+"""From the method that starts a run down to here: LangChain's callback manager, its dispatch of the event, our hook."""
+
+_FALLBACK_CODES = frozenset(
+    id(method.__code__)
+    for name in ("invoke", "ainvoke", "batch", "abatch", "stream", "astream")
+    if (method := inspect.unwrap(getattr(RunnableWithFallbacks, name, _nothing))) is not _nothing
+)
+"""The identities of the code of its methods."""
 
 
 def is_traceable(run_id: UUID) -> bool:

@@ -30,6 +30,8 @@ def read_start(
     kwargs: Mapping[str, Any],
     *,
     enclosing_id: UUID | None = None,
+    configured: Mapping[str, Any] | None = None,
+    has_fallbacks: bool = False,
 ) -> Start:
     """Read all that the start of a run says about it.
 
@@ -40,8 +42,10 @@ def read_start(
         metadata: The run's metadata.
         kwargs: What else LangChain hands to the start: name, tags, batch size, invocation parameters.
         enclosing_id: The run that LangChain's context names. It stands in where a run arrives without its parent.
+        configured: Values of the config that count as metadata.
+        has_fallbacks: Whether `RunnableWithFallbacks` starts this run.
     """
-    metadata = metadata or {}
+    metadata = {**configured, **(metadata or {})} if configured else metadata or {}
     name, tags = _text(kwargs.get("name")), tuple(kwargs.get("tags") or ())
     node = is_node(tags)
     if kind == "chain" and not node and is_graph(name, metadata):
@@ -61,7 +65,9 @@ def read_start(
         conversation_id=conversation_id(metadata) if metadata else None,
         attempt=attempt(tags),
         is_node=node,
-        has_fallbacks=name is not None and name.startswith(_WITH_FALLBACKS),
+        task=_text(metadata.get("langgraph_checkpoint_ns")) if node else None,
+        has_fallbacks=has_fallbacks or (name is not None and name.startswith(_WITH_FALLBACKS)),
+        configured=configured or {},
         model=_text(metadata.get("ls_model_name")) if kind == "model" else None,
     )
 
@@ -113,6 +119,17 @@ def control(error: BaseException) -> Control | None:
     if _is("GraphInterrupt", error):
         return "interrupt"
     return "handoff" if _is("ParentCommand", error) else None
+
+
+def hands_over(output: object) -> bool:
+    """Whether a tool or a node returned the command to go on in the parent graph: it hands over to another agent."""
+    if isinstance(output, list):
+        return any(map(hands_over, output))
+    return type(output).__name__ == "Command" and getattr(output, "graph", None) == _PARENT
+
+
+_PARENT = "__parent__"
+"""LangGraph's `Command.PARENT`."""
 
 
 def _is(name: str, error: BaseException) -> bool:

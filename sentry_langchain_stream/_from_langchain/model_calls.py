@@ -67,7 +67,7 @@ class ModelRuns:
         start.operation = operation
 
         def call(policy: Policy) -> Call:
-            options = {**(kwargs.get("options") or {}), **(kwargs.get("invocation_params") or {})}
+            options = _options(kwargs)
             request = Request(operation=operation)
             provider = None
             with contained("extract.provider"):
@@ -100,10 +100,12 @@ class ModelRuns:
             call.add_chunk(now)
             if call.text is not None or self._token_counter is not None:
                 call.read(text_of(token), self._token_counter)
+        if call.named is None:
+            call.named = payloads.chunk_model(chunk)
         usage = payloads.chunk_usage(chunk)
         if usage is not None:
             call.repeats = call.repeats or usage.repeats(call.reported)
-            call.reported = usage
+            call.reported = usage if call.repeats else usage.after(call.reported)
 
     def gather_event(self, run_id: UUID, event: object) -> None:
         """Count a v3 stream event, see `Call.follow_events`. This also runs once per token."""
@@ -113,6 +115,8 @@ class ModelRuns:
             return
         if not call.by_events:
             call.follow_events()
+        if call.named is None:
+            call.named = stream_events.model(event)
         text, has_content, usage = stream_events.read(event)
         if has_content:
             call.add_chunk(now)
@@ -144,7 +148,7 @@ class ModelRuns:
         if run.call is not None and response is not None:
             with contained("extract.response"):
                 # A call that is not recorded may still be followed for its metrics, which have no content.
-                self._answer(run.call, run.policy if run.place.recording else NOTHING, response, outcome)
+                self._answer(run_id, run.call, run.policy if run.place.recording else NOTHING, response, outcome)
         if error is not None:
             self._runs.end_batch(run_id)
         self._runs.end(run_id, outcome, error)
@@ -154,10 +158,11 @@ class ModelRuns:
         answer = response if isinstance(response, LLMResult) else None
         self.end(run_id, marks.outcome(error), answer, error)
 
-    def _answer(self, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:
+    def _answer(self, run_id: UUID, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:
         request = call.request
-        call.response = payloads.response(response, policy.beside(request.system, request.tools, request.messages))
-        if payloads.from_cache(response):
+        answer = payloads.response(response, policy.beside(request.system, request.tools, request.messages))
+        call.response = answer.from_model(call.named) if call.streamed else answer
+        if payloads.from_cache(response, run_id, call.streamed):
             call.from_cache()
             return
         reported = payloads.usage(response)
@@ -183,3 +188,9 @@ class ModelRuns:
                 "A streamed answer had no usage, so its tokens are estimated. By default ChatOpenAI requests usage "
                 "only if no base URL is set. Pass ChatOpenAI(stream_usage=True) to always request it.",
             )
+
+
+def _options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge the invocation parameters of the model and the options of the call, which win where they have a value."""
+    options = {name: value for name, value in (kwargs.get("options") or {}).items() if value is not None}
+    return {**(kwargs.get("invocation_params") or {}), **options}

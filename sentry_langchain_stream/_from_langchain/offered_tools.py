@@ -8,6 +8,7 @@ from typing import Any
 from .._content.budget import Budget, Full, Path, spelled
 from .._content.policy import Policy
 from .._content.reading import as_text
+from .._runtime.containment import contained
 
 
 def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
@@ -56,12 +57,25 @@ _SCHEMAS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema
 def _functions(tool: object) -> Iterator[Mapping[str, Any]]:
     """Yield the functions in one tool of the request."""
     if not isinstance(tool, Mapping):
-        return
+        tool = _dumped(tool)
+        if tool is None:
+            return
     declared = tool.get("function_declarations") or tool.get("functionDeclarations")
     if isinstance(declared, (list, tuple)):  # Gemini: many functions in one tool
         yield from (each for each in declared if isinstance(each, Mapping))
     else:
         yield tool
+
+
+def _dumped(tool: object) -> Mapping[str, Any] | None:
+    """Convert a pydantic object to a mapping: langchain-cohere passes on the objects of Cohere's client."""
+    dump = getattr(tool, "model_dump", None)
+    if isinstance(tool, type) or not callable(dump):
+        return None
+    with contained("tool definition"):
+        dumped = dump(exclude_none=True)
+        return dumped if isinstance(dumped, Mapping) else None
+    return None
 
 
 def _definition(tool: Mapping[str, Any], budget: Budget) -> dict[str, Any] | None:

@@ -32,6 +32,23 @@ PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "stop": (("stop", "stop_sequences", "stopSequences", "ls_stop"), lambda value: _texts(value)),
     "frequency_penalty": (("frequency_penalty", "frequencyPenalty"), lambda value: _number(value)),
     "presence_penalty": (("presence_penalty", "presencePenalty"), lambda value: _number(value)),
+    "reasoning": (
+        (
+            "reasoning_effort",
+            "thinking_level",
+            "thinkingLevel",
+            "effort",
+            "output_config",
+            "reasoning",
+            "reasoning_config",
+            "thinking_budget",
+            "thinkingBudget",
+            "thinking_config",
+            "thinkingConfig",
+            "thinking",
+        ),
+        lambda value: _reasoning(value),
+    ),
 }
 
 _NAMED_BY = {
@@ -96,3 +113,23 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
         return None
     return float(value)
+
+
+def _reasoning(value: object) -> str | None:
+    """Return how much a model may think: a level by its name, a budget as its number of tokens.
+
+    The name is in a mapping for OpenAI's Responses API, OpenRouter and Anthropic. Anthropic and Bedrock put a budget
+    beside a type such as "enabled". Gemini's budget of -1 leaves it to the model.
+    """
+    if isinstance(value, Mapping):
+        return next((found for name in _REASONING if (found := _reasoning(value.get(name))) is not None), None)
+    if isinstance(value, str):
+        return value or None
+    return "dynamic" if value == -1 else as_text(count(value))
+
+
+_REASONING = (
+    *("effort", "maxReasoningEffort", "thinking_level", "thinkingLevel"),
+    *("budget_tokens", "max_tokens", "thinking_budget", "thinkingBudget"),
+    "type",
+)

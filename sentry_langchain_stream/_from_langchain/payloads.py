@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
+from langchain_core.globals import get_llm_cache
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
@@ -56,7 +58,7 @@ def request(
     if policy.inputs:
         # Each attribute gets what the attributes before it left over, minus a reserve for those that follow.
         share = policy.beside(ahead=3)
-        system = _safely("system instructions", lambda: system_instructions(messages or (), share))
+        system = _safely("system instructions", lambda: _system(messages, options, share))
         share = policy.beside(system, ahead=2)
         tools = _safely("tool definitions", lambda: tool_definitions(options, share))
         share = policy.beside(system, tools, ahead=1)
@@ -99,18 +101,24 @@ def response(result: LLMResult, policy: Policy) -> Response:
     """
     generations = [generation for prompt in result.generations for generation in prompt]
     first = _metadata(generations[0]) if generations else {}
-    model = first.get("model_name") or first.get("model") or first.get("model_id")
-    if not model and isinstance(result.llm_output, Mapping):
-        model = result.llm_output.get("model_name")
+    whole = result.llm_output if isinstance(result.llm_output, Mapping) else {}
+    model = next((found for source in (first, whole) if (found := _named_in(source)) is not None), None)
     messages = None
     if policy.outputs:
         messages = _safely("output messages", lambda: _output(generations, policy))
     return Response(
-        as_text(model),
-        as_text(first.get("id")) or (_message_id(generations[0]) if generations else None),
-        tuple([reason for generation in generations if (reason := _finish_reason(generation))]),
+        model and once(model),
+        # With several answers to one prompt, LangChain leaves the id in the output of the run.
+        as_text(first.get("id")) or (_message_id(generations[0]) if generations else None) or as_text(whole.get("id")),
+        tuple([reason for generation in generations for reason in _finish_reasons(generation)]),
         messages,
     )
+
+
+def chunk_model(chunk: Any) -> str | None:
+    """Return the model that a streamed chunk names, if it names one."""
+    metadata = getattr(getattr(chunk, "message", None), "response_metadata", None)
+    return _named_in(metadata) if metadata else None
 
 
 def usage(result: LLMResult) -> Usage | None:
@@ -119,9 +127,9 @@ def usage(result: LLMResult) -> Usage | None:
     Several answers to one prompt all have the same usage. Several prompts have a usage each, which are added up.
     """
     prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
-    if prompts:
-        return Usage.together(prompts)
-    return _usage_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
+    found = Usage.together(prompts)
+    raw = _usage_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
+    return raw if found is None else found.detailed_by(raw)
 
 
 def counted_elsewhere(result: LLMResult) -> bool:
@@ -132,13 +140,29 @@ def counted_elsewhere(result: LLMResult) -> bool:
     return isinstance(result.llm_output, Mapping) and result.llm_output.get("token_usage") == {}
 
 
-def from_cache(result: LLMResult) -> bool:
-    """Whether LangChain's cache answered. In that case LangChain sets `total_cost` to 0 in the message's usage."""
+def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
+    """Whether LangChain's cache answered. In that case LangChain sets `total_cost` to 0 in the message's usage.
+
+    A provider's package may say so of a free model too. Then one of these shows that the model itself answered: an
+    `llm_output`, which the cache does not keep; a message id that LangChain made for this run, not for an earlier one;
+    with an id of the provider's: chunks, if there is no cache in the process that could have replayed them.
+
+    Args:
+        result: LangChain's result.
+        run_id: The id of the run.
+        streamed: Whether chunks or stream events arrived.
+    """
+    if result.llm_output:
+        return False
     for prompt in result.generations:
         for generation in prompt:
-            usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+            message = getattr(generation, "message", None)
+            usage = getattr(message, "usage_metadata", None)
             if isinstance(usage, Mapping) and usage.get("total_cost") == 0:
-                return True
+                made = str(getattr(message, "id", None))
+                if made.startswith(("lc_", "run-")):
+                    return str(run_id) not in made
+                return not streamed or get_llm_cache() is not None
     return False
 
 
@@ -184,8 +208,22 @@ def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: M
     ):
         for name in names:
             if found := as_text(source.get(name)):
-                return found
+                # langchain-google-genai and -vertexai name a resource of the API: "models/gemini-2.5-flash".
+                return _RESOURCE.sub("", found) or found
     return None
+
+
+_RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/)?models/")
+
+
+def _system(messages: Sequence[BaseMessage] | None, options: Mapping[str, Any], policy: Policy) -> str | None:
+    """Return the system instructions: those that the call has beside its messages, and the system messages."""
+    beside = [{"role": "system", "content": options[name]} for name in _INSTRUCTIONS if options.get(name)]
+    return system_instructions([*beside, *(messages or ())], policy)
+
+
+_INSTRUCTIONS = ("instructions", "system", "system_instruction")
+"""Call options of OpenAI's Responses API, of Bedrock's Converse API and of Gemini."""
 
 
 def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None, policy: Policy) -> str | None:
@@ -230,28 +268,61 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
 def _metadata(generation: Generation) -> Mapping[str, Any]:
     message = generation.message if isinstance(generation, ChatGeneration) else None
     metadata = getattr(message, "response_metadata", None) or generation.generation_info
-    return metadata if isinstance(metadata, Mapping) else {}
+    if not isinstance(metadata, Mapping):
+        return {}
+    body = metadata.get("body") if "status_code" in metadata else None
+    return _answer_in(body) if isinstance(body, Mapping) and isinstance(body.get("usage"), Mapping) else metadata
+
+
+def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the metadata in an HTTP answer of OpenAI's. LangChain hands it over if the answer fails a schema."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    reason = first.get("finish_reason") if isinstance(first, Mapping) else None
+    names = ("id", "model", "usage", "object", "status", "incomplete_details")
+    return {**{name: body.get(name) for name in names}, "finish_reason": reason}
+
+
+def _named_in(metadata: Mapping[str, Any]) -> str | None:
+    return next((found for name in ("model_name", "model", "model_id") if (found := as_text(metadata.get(name)))), None)
 
 
 def _finish_reason(generation: Generation) -> str | None:
+    return ",".join(_finish_reasons(generation)) or None
+
+
+def _finish_reasons(generation: Generation) -> tuple[str, ...]:
     for metadata in (_metadata(generation), generation.generation_info or {}):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
             if reason := as_text(metadata.get(name)):
-                # When streaming with n > 1, LangChain concatenates the reasons of all answers: "stopstop".
-                return _once(reason)
+                return _apart(reason)
         if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
             details = metadata.get("incomplete_details")
             reason = as_text(details.get("reason") if isinstance(details, Mapping) else None)
-            return reason or as_text(metadata["status"])
-    return None
+            return (reason or str(metadata["status"]),)
+    return ()
 
 
 @lru_cache(maxsize=128)
-def _once(reason: str) -> str:
-    return _REPEATED.sub(r"\1", reason)
+def once(text: str) -> str:
+    """Return a text that LangChain has strung together from chunks that all have it, such as "stopstop"."""
+    return _REPEATED.sub(r"\1", text)
+
+
+@lru_cache(maxsize=128)
+def _apart(reasons: str) -> tuple[str, ...]:
+    """Return the finish reasons that LangChain has strung together from chunks, each once.
+
+    Vertex AI sends one with every chunk. With n > 1, each answer has its own.
+    """
+    meant = reasons.replace(_UNSPECIFIED, "") or _UNSPECIFIED
+    known = _REASONS.findall(meant)
+    return tuple(dict.fromkeys(known)) if "".join(known) == meant else (once(meant),)
 
 
 _REPEATED = re.compile(r"^(.+?)\1+$")
+_UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
+_REASONS = re.compile("stop|length|tool_calls|content_filter|function_call")  # OpenAI's
 _RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 
@@ -259,16 +330,27 @@ def _usage_of(generations: Sequence[Generation]) -> Usage | None:
     """Return the usage of a prompt, from its first answer that has one. All its answers have the same."""
     for generation in generations:
         message = getattr(generation, "message", None)
-        found = Usage.reported(getattr(message, "usage_metadata", None)) or _usage_in(_metadata(generation))
-        if found is not None:
-            return found
+        found = Usage.reported(getattr(message, "usage_metadata", None))
+        # Some packages (langchain-mistralai, -nvidia-ai-endpoints, -sambanova) leave the details in the metadata.
+        raw = _usage_in(_metadata(generation))
+        if found is not None or raw is not None:
+            return raw if found is None else found.detailed_by(raw)
     return None
 
 
 def _usage_in(metadata: Mapping[str, Any]) -> Usage | None:
     names = ("token_usage", "usage", "usage_metadata", "tokenUsage", "token_count", "amazon-bedrock-invocationMetrics")
-    shapes = (Usage.reported(metadata.get(name)) for name in names)
+    shapes = (Usage.reported(_plain(metadata.get(name))) for name in names)
     return next((shape for shape in shapes if shape is not None), None) or Usage.reported(metadata)
+
+
+def _plain(value: object) -> object:
+    """Convert a pydantic object to a mapping. langchain-litellm passes on LiteLLM's own object."""
+    dump = None if isinstance(value, Mapping) else getattr(value, "model_dump", None)
+    if callable(dump):
+        with contained("extract.usage object"):
+            return cast(object, dump())
+    return value
 
 
 def _message_id(generation: Generation) -> str | None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
-from .._content.messages import agent_answer, agent_question, retrieved_documents, tool_arguments, tool_result
+from .._content.messages import (
+    agent_answer,
+    agent_question,
+    retrieved_documents,
+    tool_arguments,
+    tool_result,
+    tool_result_size,
+)
 from .._content.policy import NOTHING, Policy
 from .._content.reading import as_text, field
 from .._runs.live_runs import LiveRuns
@@ -45,6 +53,8 @@ class StepRuns:
         if run is not None and isinstance(run.detail, Agent):
             with contained("answer of an agent"):
                 add_answer(run.detail, executors.answer(outputs), run.policy)
+        if run is not None and run.is_node and marks.hands_over(outputs):
+            run.ending.control = "handoff"
         self._runs.end(run_id)
 
     def start_tool(self, start: Start, serialized: object, kwargs: Mapping[str, Any], input_str: str) -> None:
@@ -72,6 +82,8 @@ class StepRuns:
         if isinstance(run.detail, ToolCall):
             with contained("result of a tool"):
                 add_result(run.detail, output, run.policy)
+        if marks.hands_over(output):
+            run.ending.control = "handoff"
         if is_failed(output):
             run.ending.error_type = "tool_error"
             self._runs.end(run_id, "failed")
@@ -92,20 +104,30 @@ class StepRuns:
                 add_documents(run.detail, documents, run.policy)
         self._runs.end(run_id)
 
+    def interrupt(self, run_id: UUID | None) -> None:
+        """Record that a graph waits for a human. LangGraph says so also of `interrupt_before` and `interrupt_after`."""
+        run = self._runs.get(run_id) if run_id is not None else None
+        if run is not None:
+            self._interrupt(run)
+
+    @staticmethod
+    def _interrupt(run: Run) -> None:
+        agent: Run | None = run
+        while agent is not None and agent.kind != "agent":
+            agent = agent.parent
+        if agent is not None:
+            agent.ending.control = "interrupt"
+
     def fail(self, run_id: UUID, error: BaseException) -> None:
         """End a run that got an error event: it failed, was cancelled, its consumer left, or it gave up control."""
         run = self._runs.get(run_id)
         if run is None:
             return
-        run.ending.control = marks.control(error)
+        run.ending.control = marks.control(error) or run.ending.control  # left while it waits for a human
         if run.ending.control == "interrupt":
             # An agent that is interrupted gets a normal end event, so the interrupt is recorded on it here. A handoff
             # needs no such thing: the agent that hands off gets the error event itself, and the parent graph continues.
-            agent: Run | None = run
-            while agent is not None and agent.kind != "agent":
-                agent = agent.parent
-            if agent is not None:
-                agent.ending.control = run.ending.control
+            self._interrupt(run)
         self._runs.end(run_id, marks.outcome(error), error)
 
 
@@ -135,11 +157,13 @@ def tool_call(
     described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
     inputs = kwargs.get("inputs")
     arguments = inputs if inputs is not None else input_str
+    tool_name = as_text(described.get("name")) or name or "tool"
     return ToolCall(
-        as_text(described.get("name")) or name or "tool",
+        tool_name,
         _description(described, policy),
         as_text(kwargs.get("tool_call_id")),
         tool_arguments(arguments, policy.beside(ahead=1)),
+        run_name=name if name != tool_name else None,
     )
 
 
@@ -153,6 +177,8 @@ def add_result(to: ToolCall, output: object, policy: Policy) -> None:
     """Add a tool's result, if it may be recorded, and the id of the call, which langchain-core 1.0 gives only here."""
     to.id = to.id or (None if isinstance(output, Mapping) else as_text(field(output, "tool_call_id")))
     to.result = tool_result(output, policy.beside(to.arguments))
+    with suppress(TypeError, ValueError, RecursionError):  # a result that is not made of plain values
+        to.size = tool_result_size(output)
 
 
 def is_failed(output: object) -> bool:

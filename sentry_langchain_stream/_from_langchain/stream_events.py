@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._content.parts import has_answer
+from .._content.reading import as_text
 from .._runs.usage import Usage
 
 
@@ -36,6 +37,12 @@ def read(event: object) -> tuple[str, bool, Usage | None]:
     if kind == "content-block-start":
         return "", has_answer(_block(event, "content")), None
     return "", False, Usage.reported(event.get("usage")) if kind == "message-finish" else None
+
+
+def model(event: object) -> str | None:
+    """Return the model that the first event of a message names, if it names one."""
+    metadata = event.get("metadata") if isinstance(event, Mapping) and event.get("event") == "message-start" else None
+    return as_text(metadata.get("model")) if isinstance(metadata, Mapping) else None
 
 
 def failed(event: object) -> bool:

@@ -124,12 +124,14 @@ def agent(of: Agent) -> Facts:
 
 
 def tool(of: ToolCall) -> Facts:
-    """A tool's name, description, arguments and result."""
+    """A tool's name, description, arguments and result, and the size of the result in bytes."""
     yield Fact.TOOL_NAME, of.name
     yield Fact.TOOL_DESCRIPTION, of.description
     yield Fact.TOOL_CALL_ID, of.id
     yield Fact.TOOL_ARGUMENTS, of.arguments
     yield Fact.TOOL_RESULT, of.result
+    yield Fact.TOOL_RESULT_SIZE, of.size
+    yield Fact.RUN_NAME, of.run_name
 
 
 def retrieval(of: Retrieval) -> Facts:
@@ -154,7 +156,8 @@ def request(call: Call) -> Facts:
 def response(call: Call) -> Facts:
     """The model, the id and the finish reasons of the response."""
     answered = call.finished or call.streamed
-    yield Fact.RESPONSE_MODEL, call.response.model or (call.request.model if answered else None)
+    assumed = call.request.model if call.finished and call.assumes_model else None
+    yield Fact.RESPONSE_MODEL, call.response.model or call.named or assumed
     yield Fact.RESPONSE_ID, call.response.id
     yield Fact.CACHE_HIT, call.cached or None
     yield Fact.FINISH_REASONS, ",".join(call.response.finish_reasons) or None
@@ -192,6 +195,7 @@ def timing(call: Call) -> Facts:
     yield Fact.CHUNKS, call.chunks
     if call.chunks:
         yield Fact.FIRST_CHUNK, call.first_chunk_at - call.started
+        yield Fact.FINAL_SILENCE, max(call.ended - call.last_chunk_at, 0.0)
     if call.chunks > 1:
         yield Fact.LONGEST_GAP, call.longest_gap
         yield Fact.LONGEST_GAP_AT, call.longest_gap_at - call.started
@@ -246,6 +250,7 @@ _COST = (
     Fact.COST_CACHE_READ,
     Fact.COST_CACHE_CREATION,
     Fact.COST_REASONING,
+    Fact.COST_REQUESTS,
 )
 
 _PARAMETERS: dict[str, Fact] = {
@@ -257,4 +262,5 @@ _PARAMETERS: dict[str, Fact] = {
     "stop": Fact.STOP,
     "frequency_penalty": Fact.FREQUENCY_PENALTY,
     "presence_penalty": Fact.PRESENCE_PENALTY,
+    "reasoning": Fact.REASONING_LEVEL,
 }

@@ -63,12 +63,16 @@ class Response(NamedTuple):
         """Return the same response with these messages."""
         return self._replace(messages=messages)
 
+    def from_model(self, model: str | None) -> Response:
+        """Return the same response from this model, if it is known: the one that the first chunks named."""
+        return self if model is None else self._replace(model=model)
+
 
 _NO_ANSWER = Response()
 
 
 class Cost(NamedTuple):
-    """The cost of a call in USD. The details are included in `input` and `output`."""
+    """The cost of a call in USD. The details are included in `input` and `output`; `requests` is beside the total."""
 
     input: float
     output: float
@@ -76,6 +80,8 @@ class Cost(NamedTuple):
     cache_read: float | None = None
     cache_creation: float | None = None
     reasoning: float | None = None
+    requests: float | None = None
+    """What the provider charges for the request itself, whatever its tokens: Perplexity's searches."""
 
 
 @dataclass(slots=True, eq=False)
@@ -112,9 +118,13 @@ class Call:
     counted: int | None = None
     """Output tokens, counted by the user's `token_counter` chunk by chunk, or from the text of a whole answer."""
     reported: Usage | None = None
-    """The last usage that the provider reported."""
+    """What the provider has reported so far."""
     repeats: bool = False
     """Whether the provider reports usage repeatedly, each time counted from the start of the stream."""
+    named: str | None = None
+    """The model that the first chunk with a name in it named."""
+    assumes_model: bool = True
+    """Whether a whole answer that names no model is taken for one of the model that was asked."""
     cached: bool = False
     """Whether LangChain's cache answered rather than the model. The span then has no tokens: none were billed."""
     cost: Cost | None = None
@@ -177,8 +187,7 @@ class Call:
         if reported is None:
             something = self.chunks or self.counted is not None
             return Usage.estimated(self.request.estimated_input, arrived) if something else None
-        prompt = reported.input or self.request.estimated_input
-        return Usage.estimated(prompt, max(reported.output or 0, arrived))
+        return reported.cut_short(self.request.estimated_input, arrived)
 
 
 @dataclass(slots=True, eq=False)

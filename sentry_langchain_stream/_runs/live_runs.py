@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from threading import get_ident
 from uuid import UUID
 
 from .._content.labels import user_labels
@@ -13,7 +14,7 @@ from .._runtime.containment import contained, warn_once
 from .._to_sentry import active_span
 from .._to_sentry.client import current_client, is_sending, within_scopes
 from .._vocabulary import names
-from . import enclosing, silent_ends
+from . import attempts, enclosing, silent_ends
 from .call import Call
 from .eviction import Eviction
 from .roots import Roots
@@ -122,6 +123,7 @@ class LiveRuns:
                 attempt=start.attempt or parent.attempt,
                 fallback=_fallback(parent),
             )
+            run.work = attempts.work_of(start, parent, detail)
             self._add(run)
             if parent.implicit or ended:
                 self._eviction.add(run)
@@ -205,6 +207,7 @@ class LiveRuns:
         if run.kind not in CHAINS or run.parent is None:
             silent_ends.task(run, self._task_ended)
         if run.kind in LEAVES and self._watch_call is not None:
+            run.thread = get_ident()
             run.call_watch = self._watch_call(partial(silent_ends.soon, partial(self._call_over, run.id)))
 
     def _record(self, parent: Run, policy: Policy, record: MakeRecord) -> Call | Detail | None:
@@ -246,11 +249,16 @@ class LiveRuns:
         else:
             run.detail = detail
         parent = run.parent
+        if parent is not None and run.work is not None:
+            attempt, fallback = attempts.count(run, parent)
+            run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
         inherited = parent.conversation if parent else None
         run.conversation = run.tree.conversation or start.conversation_id or inherited
         if run.place.recording and run.policy.inputs:
             with contained("labels"):
                 run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)
+        if start.configured and parent is not None and parent.id == start.enclosing_id:
+            self._complete_labels(parent, start)
         if isinstance(detail, Agent):
             inherited = parent.agent if parent is not None else None
             run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
@@ -259,6 +267,14 @@ class LiveRuns:
                 agent.tools = agent.tools or run.call.request.tools
         self._spans.open(run)
         run.tree.touched = self.now()
+
+    def _complete_labels(self, parent: Run, start: Start) -> None:
+        """Add to a run what the config says that its first child has been started with: its own start came before."""
+        parent.conversation = parent.conversation or start.conversation_id
+        if parent.place.recording and parent.policy.inputs:
+            with contained("labels"):
+                own = user_labels((), start.configured, self.settings.metadata_keys, parent.policy)
+                parent.labels = {**own, **parent.labels}
 
     def open(self, run: Run) -> None:
         """Open the span of a run, or rename it."""
@@ -318,15 +334,37 @@ class LiveRuns:
             if not run.keeper.take(run):
                 return
             try:
+                if outcome == "completed" and run.children:
+                    if _was_left(run, run.descendants()):
+                        outcome = "abandoned"
+                    else:
+                        self._release(run)
                 open_ones = run.descendants() if run.children else ()
-                if outcome == "completed" and _was_left(run, open_ones):
-                    outcome = "abandoned"
                 for each in open_ones:
                     if each.keeper.take(each):
                         each.keeper.close(each, _INHERITED[outcome], None, evicted)
             finally:
                 run.keeper.close(run, outcome, error, evicted)
                 self._leave(run, outcome, evicted)
+
+    def _release(self, run: Run) -> None:
+        """Leave the children of a completed run that are still at work to its parent, or to themselves.
+
+        A node may start a model call in a task or a thread and not wait for it.
+        """
+        for child in list(run.children.values()):
+            if not any(silent_ends.goes_on(each, run) for each in (child, *child.descendants())):
+                continue
+            del run.children[child.id]
+            child.parent = None if run.parent is None or run.parent.implicit else run.parent
+            if child.parent is not None:
+                child.parent.children[child.id] = child
+            else:
+                child.keeper.add_root(child)
+
+    def add_root(self, run: Run) -> None:
+        """Enforce the limits on a run that has no live parent."""
+        self._eviction.add(run)
 
     def _leave(self, run: Run, outcome: Outcome, evicted: str | None) -> None:
         """Remove an ended run from its tree, and end the runs that end with it."""
@@ -341,6 +379,7 @@ class LiveRuns:
         if run.has_fallbacks and run in parent.fallbacks:
             parent.fallbacks.remove(run)
         if outcome == "failed":
+            attempts.note(run, parent)
             for each in (parent, *parent.fallbacks):  # in a chain, attempts are siblings of their call with fallbacks
                 each.ending.failures += 1
         if parent.implicit:

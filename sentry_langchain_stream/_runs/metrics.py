@@ -48,4 +48,4 @@ def _attributes(run: Run, call: Call) -> Iterator[tuple[Fact, AttributeValue | N
     yield Fact.OPERATION, call.request.operation
     yield Fact.PROVIDER, call.request.provider
     yield Fact.REQUEST_MODEL, call.request.model
-    yield Fact.RESPONSE_MODEL, call.response.model
+    yield Fact.RESPONSE_MODEL, call.response.model or call.named

@@ -57,7 +57,7 @@ class Prices:
         if call.cached:
             return Cost(0.0, 0.0, 0.0)
         usage, provider = call.usage(), call.request.provider
-        model = call.response.model or call.request.model
+        model = call.response.model or call.named or call.request.model
         if (
             usage is None
             or usage.input is None
@@ -76,10 +76,13 @@ class Prices:
         prices = priced.model_price
         if (usage.input and prices.input_mtok is None) or (usage.output and prices.output_mtok is None):
             return None
+        input, output = float(priced.input_price), float(priced.output_price)
+        fee = float(priced.total_price - priced.input_price - priced.output_price)
         return Cost(
-            float(priced.input_price),
-            float(priced.output_price),
-            float(priced.total_price),
+            input,
+            output,
+            input + output,
+            requests=fee if fee > 0 else None,
             **{detail: self._part(prices, usage, detail) for detail in _DETAILS},
         )
 

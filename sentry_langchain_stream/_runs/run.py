@@ -62,7 +62,9 @@ class Start:
         conversation_id: The id of the conversation, hashed unless it is opaque already.
         attempt: The number of the attempt, if this is a retry (2 or more).
         is_node: Whether it is a node of a graph.
+        task: The id of the graph's task that it runs, if it is a node.
         has_fallbacks: Whether it is a call with fallbacks.
+        configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
         operation: The operation, if it is a model.
         model: The model asked for, if it is a model and that is known from its metadata.
     """
@@ -81,7 +83,9 @@ class Start:
     conversation_id: str | None = None
     attempt: int | None = None
     is_node: bool = False
+    task: str | None = None
     has_fallbacks: bool = False
+    configured: Mapping[str, Any] = field(default_factory=dict)
     operation: Operation | None = None
     model: str | None = None
 
@@ -97,6 +101,10 @@ class ToolCall:
     """The id of the tool call, from the model."""
     arguments: str | None = None
     result: str | None = None
+    size: int | None = None
+    """The size of the whole result in bytes, known also if the result may not be recorded."""
+    run_name: str | None = None
+    """The run's name, if the call was given one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -247,6 +255,9 @@ class Keeper(Protocol):
     def become_graph(self, run: Run) -> None:
         """Turn a chain into an agent, because a node has started in it."""
 
+    def add_root(self, run: Run) -> None:
+        """Enforce the limits on a run that has no live parent."""
+
     def hand_over(self, run: Run) -> bool:
         """Give a run up to another handler, unless it has ended."""
 
@@ -274,6 +285,8 @@ class Run:
         is_node: Whether it is a node of a graph.
         has_fallbacks: Whether it is a call with fallbacks.
         fallbacks: Its live children that are calls with fallbacks.
+        work: What it does, if it may be attempted again, see `attempts`.
+        failed_attempts: What its children attempted in vain: the model of each attempt, by the work.
         agent: The name of the agent that it is or belongs to.
         attempt: For a retried call, the number of the attempt it belongs to. The first attempt is 1.
         fallback: For a call with fallbacks, the number of attempts that failed before the one it belongs to.
@@ -282,6 +295,7 @@ class Run:
         call: The record of the model call, if it is one.
         detail: The record of the tool call, retrieval or agent, if it is one.
         task: The asyncio task that it started in.
+        thread: The thread that it started in, if it is a model or a retriever.
         unwatch: Removes the callback on that task.
         call_watch: Watches LangChain's call that started it, as long as it is kept.
         scope: The scope that knows the active span, if the run holds one in place.
@@ -305,6 +319,8 @@ class Run:
     is_node: bool = False
     has_fallbacks: bool = False
     fallbacks: list[Run] = field(default_factory=list)
+    work: object = None
+    failed_attempts: dict[object, list[str | None]] = field(default_factory=dict)
     agent: str | None = None
     attempt: int | None = None
     fallback: int | None = None
@@ -313,6 +329,7 @@ class Run:
     call: Call | None = None
     detail: Detail | None = None
     task: ReferenceType[asyncio.Task[Any]] | None = None
+    thread: int | None = None
     unwatch: Callable[[], object] | None = None
     call_watch: object = None
     scope: RunScope | None = None

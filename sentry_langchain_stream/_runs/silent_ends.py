@@ -60,6 +60,22 @@ def is_current(run: Run) -> bool:
     return started_in is interpreter.current_task()
 
 
+def goes_on(run: Run, parent: Run) -> bool:
+    """Whether a model's or retriever's call is still running, in another task or thread than its parent's.
+
+    LangChain's callback manager is alive as long as its call is. Without this, a call that a node starts and does not
+    wait for would end with the node.
+    """
+    watch = run.call_watch
+    if not isinstance(watch, weakref.ref) or watch() is None:
+        return False
+    task = run.task() if run.task is not None else None
+    if task is None:
+        return run.thread != threading.get_ident() and interpreter.current_task() is None
+    root = parent.root()
+    return not task.done() and task is not (root.task() if root.task is not None else None)
+
+
 def _unwatch(task: Callable[[], asyncio.Task[Any] | None], done: Callable[[asyncio.Task[Any]], None]) -> None:
     found = task()
     if found is not None:

@@ -45,19 +45,31 @@ class Usage(NamedTuple):
         input, output, total = found.get("input"), found.get("output"), found.get("total")
         if input is None and output is None and total is None:
             return None
-        remainder = (total or 0) - (input or 0) - (output or 0)
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
-        input = _whole(input, cached, _CACHE_SEPARATE, raw)
-        output = _whole(output, found.get("reasoning"), _REASONING_SEPARATE, raw, remainder)
+        reasoning = found.get("reasoning", 0)
+        # What the reported total has on top of its two parts: the details that the parts do not include.
+        rest = total - (input or 0) - (output or 0) if total is not None else None
+        if cached and not _CACHE_INCLUDED.isdisjoint(raw):
+            input = None if input is None else max(input, cached)
+        else:
+            is_missing = rest in (cached, cached + reasoning)
+            rest = rest - cached if rest is not None and is_missing else rest
+            input = _with(input, cached, is_missing or not _CACHE_SEPARATE.isdisjoint(raw))
+        output = _with(output, reasoning, rest == reasoning or not _REASONING_SEPARATE.isdisjoint(raw))
+        input = _with(input, sum(count(raw.get(key)) or 0 for key in _TOOL_PROMPT), True)
+        if total is not None and output is None and input is not None:
+            output = max(total - input, 0)
+        elif total is not None and input is None and output is not None:
+            input = max(total - output, 0) or None  # a model that answers has read a prompt
         return cls(
             input,
             output,
             _total(input, output, total),
-            found.get("cache_read"),
-            found.get("cache_creation"),
-            found.get("reasoning"),
-            found.get("audio_input"),
-            found.get("audio_output"),
+            _within(found.get("cache_read"), input),
+            _within(found.get("cache_creation"), input),
+            _within(found.get("reasoning"), output),
+            _within(found.get("audio_input"), input),
+            _within(found.get("audio_output"), output),
         )
 
     def repeats(self, earlier: Usage | None) -> bool:
@@ -70,6 +82,40 @@ class Usage(NamedTuple):
             earlier: The previous report, if there is one.
         """
         return earlier is not None and bool(earlier.input) and (self.input or 0) >= (earlier.input or 0)
+
+    def after(self, earlier: Usage | None) -> Usage:
+        """Return what a stream has used by now, if this is its report and the earlier one is what it had used before.
+
+        Some providers report the prompt first and only the answer's tokens later, or what was added since the report
+        before. LangChain adds up the reports of all chunks, so their sum is right unless they repeat each other.
+
+        Args:
+            earlier: What had been reported before, if anything.
+        """
+        if earlier is None or self.repeats(earlier):
+            return self
+        return Usage.together((earlier, self)) or self
+
+    def detailed_by(self, other: Usage | None) -> Usage:
+        """Return this usage with the details that are only in another report of the same tokens.
+
+        Args:
+            other: The provider's own report, if there is one. If it counts other tokens, it is left out.
+        """
+        if other is None or (self.input, self.output) != (other.input, other.output):
+            return self
+        unknown = {name: getattr(other, name) for name in _DETAILS if getattr(self, name) is None}
+        return self._replace(**unknown) if any(value is not None for value in unknown.values()) else self
+
+    def cut_short(self, prompt: int | None, arrived: int) -> Usage:
+        """Return this usage as an estimate for an answer that ended early, after this was reported.
+
+        Args:
+            prompt: The estimated tokens of the prompt, for a provider that has not reported them.
+            arrived: The estimated tokens of the answer. The provider's number counts if it is larger.
+        """
+        input, output = self.input or prompt, max(self.output or 0, arrived)
+        return self._replace(input=input, output=output, total=_total(input, output, None), source="estimate")
 
     def with_estimated_input(self, prompt: int | None) -> Usage:
         """Return this usage. If it reports 0 input tokens, fill in the estimate and mark the usage as an estimate.
@@ -179,6 +225,8 @@ _PATHS: dict[str, tuple[Path, ...]] = {
     "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
 }
 
+_DETAILS = ("cache_read", "cache_creation", "reasoning", "audio_input", "audio_output")
+
 _FIELD_OF = {path: (field, rank) for field, paths in _PATHS.items() for rank, path in enumerate(paths)}
 
 _WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in _PATHS[field])
@@ -192,29 +240,45 @@ _CREATED_FOR = frozenset(
 )
 
 # Keys of provider shapes in which a detail is not included in its total.
-_CACHE_SEPARATE = (  # Anthropic, Bedrock
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "cache_write_input_tokens",
-    "cacheReadInputTokens",
-    "cacheWriteInputTokens",
-    "cacheReadInputTokenCount",
-    "cacheWriteInputTokenCount",
+_CACHE_SEPARATE = frozenset(  # Anthropic, Bedrock
+    {
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "cache_write_input_tokens",
+        "cacheReadInputTokens",
+        "cacheWriteInputTokens",
+        "cacheReadInputTokenCount",
+        "cacheWriteInputTokenCount",
+    }
 )
-_REASONING_SEPARATE = ("thoughts_token_count", "thoughtsTokenCount")  # Gemini
+_REASONING_SEPARATE = frozenset({"thoughts_token_count", "thoughtsTokenCount"})  # Gemini
+
+# LiteLLM repeats Anthropic's keys beside OpenAI's, and includes the cached tokens as OpenAI does.
+_CACHE_INCLUDED = frozenset({"prompt_tokens_details"})
+
+_TOOL_PROMPT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
+"""The results of Gemini's own tools, which it reads as a prompt and counts apart."""
 
 
-def _whole(
-    whole: int | None, part: int | None, separate: tuple[str, ...], raw: Mapping[str, Any], remainder: int | None = None
-) -> int | None:
+def _with(whole: int | None, part: int, is_missing: bool) -> int | None:
     """Return a total that includes its detail. If it did not, Sentry's cost could become negative.
 
-    The detail is added in three cases: the provider is known not to include it, it is larger than the total, or it is
-    exactly the `remainder` of the reported sum (xAI's reasoning tokens).
+    Args:
+        whole: The total, if it was reported.
+        part: The detail.
+        is_missing: Whether the total is known not to include the detail. Otherwise a detail that is larger than its
+            total cannot be included.
     """
-    if whole is None or not part:
+    if not part:
         return whole
-    return whole + part if part == remainder or part > whole or any(key in raw for key in separate) else whole
+    if whole is None:
+        return part if is_missing else None
+    return whole + part if is_missing or part > whole else whole
+
+
+def _within(part: int | None, whole: int | None) -> int | None:
+    """Return a detail, unless its total is unknown or smaller: the two contradict each other then."""
+    return part if part is not None and whole is not None and part <= whole else None
 
 
 def _sum(*numbers: int | None) -> int | None:

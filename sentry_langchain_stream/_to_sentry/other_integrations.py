@@ -117,10 +117,15 @@ def is_sentrys_handler(handler: object) -> bool:
     return base is not None and isinstance(handler, base)
 
 
-@cache
-def deduplicated(cls: type) -> type:
-    """Return a subclass of this handler class and Sentry's handler class, or the class itself if there is none."""
+def deduplicated(cls: type, *others: type) -> type:
+    """Return a subclass of this handler class, Sentry's handler class and others, or the class itself if it is one."""
     base = deduplication_base()
-    if base is None or issubclass(cls, base):
+    return _joined(cls, *(() if base is None else (base,)), *others)
+
+
+@cache
+def _joined(cls: type, *bases: type) -> type:
+    missing = tuple(base for base in bases if not issubclass(cls, base))
+    if not missing:
         return cls
-    return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})
+    return type(cls.__name__, (cls, *missing), {"__module__": cls.__module__, "__doc__": cls.__doc__})

@@ -52,6 +52,7 @@ class Fact(Enum):
     STOP = (("gen_ai.request.stop_sequences",), ())
     FREQUENCY_PENALTY = (("gen_ai.request.frequency_penalty",), ())
     PRESENCE_PENALTY = (("gen_ai.request.presence_penalty",), ())
+    REASONING_LEVEL = (("gen_ai.request.reasoning.level",), ())
 
     INPUT_TOKENS = (("gen_ai.usage.input_tokens",), ("ai.prompt_tokens.used",))
     OUTPUT_TOKENS = (("gen_ai.usage.output_tokens",), ("ai.completion_tokens.used",))
@@ -70,12 +71,14 @@ class Fact(Enum):
     COST_CACHE_READ = (("gen_ai.cost.cache_read.input_tokens",), ())
     COST_CACHE_CREATION = (("gen_ai.cost.cache_creation.input_tokens",), ())
     COST_REASONING = (("gen_ai.cost.reasoning.output_tokens",), ())
+    COST_REQUESTS = (("langchain_stream.request_fee",), ())
 
     FIRST_CHUNK = (("gen_ai.response.time_to_first_chunk",), ())
     TOKENS_PER_SECOND = (("gen_ai.response.tokens_per_second",), ())
     CHUNKS = (("langchain_stream.chunks",), ())
     LONGEST_GAP = (("langchain_stream.longest_gap",), ())
     LONGEST_GAP_AT = (("langchain_stream.longest_gap_at",), ())
+    FINAL_SILENCE = (("langchain_stream.final_silence",), ())
     DECODE_RATE = (("langchain_stream.decode_rate",), ())
 
     AGENT = (("gen_ai.agent.name",), ())
@@ -93,6 +96,7 @@ class Fact(Enum):
     TOOL_CALL_ID = (("langchain_stream.tool_call_id",), ())
     TOOL_ARGUMENTS = (("gen_ai.tool.call.arguments",), ())
     TOOL_RESULT = (("gen_ai.tool.call.result",), ())
+    TOOL_RESULT_SIZE = (("gen_ai.tool.call.result.size",), ())
 
     RETRIEVER = (("langchain_stream.retriever",), ())
     DOCUMENTS = (("langchain_stream.documents",), ())

@@ -369,15 +369,15 @@ def test_a_message_that_removes_one_is_none() -> None:
 
 RESULTS = {
     "text": (ToolMessage("18", tool_call_id="call-1"), "18"),
-    "texts": (ToolMessage(["1", "8"], tool_call_id="call-1"), "18"),
+    "texts": (ToolMessage(["1", "8"], tool_call_id="call-1"), "1\n8"),
     "a block of text": (ToolMessage([{"type": "text", "text": "18"}], tool_call_id="call-1"), "18"),
     "error": (ToolMessage("No", tool_call_id="call-1", status="error"), "No"),
     "blocks": (
         ToolMessage(
-            [{"type": "text", "text": "18 "}, "degrees ", {"type": "image", "base64": DATA, "mime_type": "image/png"}],
+            [{"type": "text", "text": "18"}, "degrees", {"type": "image", "base64": DATA, "mime_type": "image/png"}],
             tool_call_id="call-1",
         ),
-        "18 degrees [Blob substitute: image/png, 26 bytes]",
+        "18\ndegrees\n[Blob substitute: image/png, 26 bytes]",
     ),
     "uri": (
         ToolMessage([{"type": "image", "url": SIGNED}], tool_call_id="call-1"),
@@ -430,7 +430,7 @@ class Trip(BaseModel):
         (None, None),
         ({"degrees": 18, "sky": ["blue"]}, '{"degrees": 18, "sky": ["blue"]}'),
         (["a", "b"], '["a", "b"]'),
-        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "a\nb"),
         ([{"type": "person", "name": "Ada"}], '[{"type": "person", "name": "Ada"}]'),
         (b"12345", '"[Blob substitute: 5 bytes]"'),
         (Trip(to=Place("Paris")), '{"to": {"city": "Paris", "exact": true}, "days": 2, "word": "**********"}'),

@@ -133,12 +133,13 @@ async def test_a_tool_tells_what_was_called(shape: str, way: ways.Run) -> None:
 
 
 async def test_without_content_a_tool_tells_no_arguments() -> None:
-    """Where content may not be recorded, a tool's arguments and result are not; its name is."""
+    """Where content may not be recorded, a tool's arguments and result are not; its name and the result's size are."""
     with capture_spans(**content_allowed(False)) as captured:
         agent().invoke(HI, {"callbacks": [SentryStreamHandler()]})
     attributes = captured.find(op="gen_ai.execute_tool").attributes
     assert attributes["gen_ai.tool.name"] == "look"
-    assert not {key for key in attributes if "tool.call." in key}
+    assert {key for key in attributes if "tool.call." in key} == {"gen_ai.tool.call.result.size"}
+    assert attributes["gen_ai.tool.call.result.size"] == len("IT")
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,9 @@ async def test_a_stream_has_a_model_span_below_a_pipeline(source: Any, shape: st
         assert await consume(stream) == list(ITEMS)
     assert captured.tree() == "function  support-bot\n  gen_ai.chat  chat gpt-4o-mini"
     told = model_span(captured).attributes
-    assert told["ai.model_id"] == told["gen_ai.response.model"] == "gpt-4o-mini"
-    assert told["gen_ai.provider.name"] == "openai"
+    assert told["ai.model_id"] == told["gen_ai.request.model"] == "gpt-4o-mini"
+    assert "gen_ai.response.model" not in told
+    assert "gen_ai.provider.name" not in told  # OpenAI's, Azure's: the name of the model does not say
     assert told["pipeline_name"] == "support-bot"
     assert told["ai.total_tokens"] == told["gen_ai.usage.output_tokens"] == told["langchain_stream.chunks"] == 3
     assert told["langchain_stream.usage_source"] == "estimate"
@@ -216,6 +217,26 @@ async def test_the_provider_knows_better(source: Any) -> None:
     told = model_span(captured).attributes
     assert [told[f"gen_ai.usage.{each}_tokens"] for each in ("input", "output", "total")] == [20, 0, 20]
     assert told["langchain_stream.usage_source"] == "provider"
+
+
+@pytest.mark.parametrize("given", [{"input_tokens": 7}, {"output_tokens": 7}], ids=str)
+async def test_what_the_provider_left_out_is_a_guess(source: Any, given: dict[str, int]) -> None:
+    """If `set_usage` gets one of the two numbers, the other is estimated, and the usage is an estimate."""
+    with capture_spans() as captured:
+        stream = track_stream(source(), model="m", prompt="Hi there")
+        await consume(stream, lambda _: stream.set_usage(**given))
+    told = model_span(captured).attributes
+    expected = {"input_tokens": 2, "output_tokens": len(ITEMS), **given}
+    assert {name: told[f"gen_ai.usage.{name}"] for name in expected} == expected
+    assert told["langchain_stream.usage_source"] == "estimate"
+
+
+@pytest.mark.parametrize("provider", [None, "openai", "anthropic"])
+async def test_the_provider_is_recorded_if_it_was_given(source: Any, provider: str | None) -> None:
+    """Nobody's name is recorded by default, because several providers offer models of the same names."""
+    with capture_spans() as captured:
+        await consume(track_stream(source(), model="gpt-4o-mini", provider=provider))
+    assert model_span(captured).attributes.get("gen_ai.provider.name") == provider
 
 
 async def test_a_counter_counts_the_texts_of_the_items() -> None:

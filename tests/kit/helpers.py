@@ -80,6 +80,7 @@ def filled_request() -> Request:
             "stop": ["END"],
             "frequency_penalty": 0.1,
             "presence_penalty": 0.2,
+            "reasoning": "high",
         },
         messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
         system="Be brief.",
@@ -114,7 +115,7 @@ def filled_usage() -> Usage:
 
 def filled_cost() -> Cost:
     """A cost with every field set, each to a number of its own."""
-    return Cost(0.5, 0.25, 0.75, cache_read=0.125, cache_creation=0.0625, reasoning=0.03125)
+    return Cost(0.5, 0.25, 0.75, cache_read=0.125, cache_creation=0.0625, reasoning=0.03125, requests=0.015625)
 
 
 def filled_call() -> Call:
@@ -131,6 +132,7 @@ def filled_call() -> Call:
         counted=7,
         reported=filled_usage(),
         cached=True,
+        named="gpt-4o-mini-2024-07-18",
         repeats=True,
         cost=filled_cost(),
         response=filled_response(),
@@ -160,7 +162,7 @@ def filled_texts() -> TextsCall:
 
 def filled_tool() -> ToolCall:
     """A call of a tool with every field set."""
-    return ToolCall("get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.")
+    return ToolCall("get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.", 6, "ask_weather")
 
 
 def filled_retrieval() -> Retrieval:

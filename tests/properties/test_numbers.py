@@ -50,6 +50,68 @@ def test_whatever_is_reported_is_read_or_is_no_usage(raw: Any) -> None:
     assert usage.source == "provider"
 
 
+def assert_consistent(usage: Usage) -> None:
+    """No part is larger than its whole, nothing is negative, and the total is at least its parts."""
+    for name in NUMBERS:
+        assert (getattr(usage, name) or 0) >= 0, name
+    for whole, parts in WHOLES.items():
+        known = [number for part in parts if (number := getattr(usage, part)) is not None]
+        assert not known or max(known) <= (getattr(usage, whole) or 0)
+    assert (usage.cache_read or 0) + (usage.cache_creation or 0) <= (usage.input or 0)
+    assert (usage.total or 0) >= (usage.input or 0) + (usage.output or 0)
+
+
+WHOLES = {"input": ("cache_read", "cache_creation", "audio_input"), "output": ("reasoning", "audio_output")}
+
+
+@given(st.one_of(reports, payloads(names), values()))
+def test_whatever_is_reported_no_part_exceeds_its_whole(raw: Any) -> None:
+    """Of any report, in whatever mixture of shapes, the details are within their totals."""
+    usage = Usage.reported(raw)
+    if usage is not None:
+        assert_consistent(usage)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_total_that_the_provider_gives_is_that_of_input_and_output(
+    given_input: int, cached: int, given_output: int, reasoning: int
+) -> None:
+    """Where the provider's total is the sum of its numbers, however they are divided, input and output make it up."""
+    total = given_input + cached + given_output + reasoning
+    report = {
+        "input_tokens": given_input,
+        "output_tokens": given_output,
+        "total_tokens": total,
+        "input_token_details": {"cache_read": cached},
+        "output_token_details": {"reasoning": reasoning},
+    }
+    usage = Usage.reported(report)
+    assert usage is not None
+    assert (usage.input, usage.output, usage.total) == (given_input + cached, given_output + reasoning, total)
+
+
+@given(st.lists(usages, min_size=1, max_size=5), token_counts, st.integers(0, 50))
+def test_what_is_made_of_usages_is_consistent_too(each: list[Usage], prompt: int | None, arrived: int) -> None:
+    """Sums, increments, cut streams and mended prompts keep the details within the totals."""
+    whole, streamed = Usage.together(each), None
+    for usage in each:
+        streamed = usage.after(streamed)
+    assert whole is not None
+    assert streamed is not None
+    for made in (whole, streamed):
+        for usage in (made, made.with_estimated_input(prompt), made.cut_short(prompt, arrived)):
+            assert_consistent(usage)
+            assert_consistent(usage.detailed_by(each[-1]))
+
+
+@given(usages, token_counts, st.integers(0, 50))
+def test_a_usage_with_a_guess_in_it_is_an_estimate(usage: Usage, prompt: int | None, arrived: int) -> None:
+    """The source is the provider only if input, output and total are all the provider's."""
+    for made in (usage.with_estimated_input(prompt), usage.cut_short(prompt, arrived)):
+        if made.source == "provider":
+            assert (made.input, made.output, made.total) == (usage.input, usage.output, usage.total)
+
+
 @given(values())
 def test_a_count_is_a_whole_number_or_nothing(value: Any) -> None:
     """A count is a whole number as it was reported, and nothing else is a count."""

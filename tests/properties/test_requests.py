@@ -47,7 +47,7 @@ def test_request_parameters_have_the_types_that_they_should(given_sources: list[
         elif name in ("top_k", "max_tokens"):
             assert type(value) is int
             assert value >= 0
-        elif name == "seed":
+        elif name in ("seed", "reasoning"):
             assert isinstance(value, str)
             assert value
         else:

@@ -44,6 +44,7 @@ IN_BOTH: dict[str, AttributeValue] = {
     "gen_ai.request.stop_sequences": ["END"],
     "gen_ai.request.frequency_penalty": 0.1,
     "gen_ai.request.presence_penalty": 0.2,
+    "gen_ai.request.reasoning.level": "high",
     "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
     "gen_ai.response.id": "chatcmpl-1",
     "gen_ai.response.finish_reasons": "stop,length",
@@ -66,11 +67,13 @@ IN_BOTH: dict[str, AttributeValue] = {
     "gen_ai.cost.cache_read.input_tokens": 0.125,
     "gen_ai.cost.cache_creation.input_tokens": 0.0625,
     "gen_ai.cost.reasoning.output_tokens": 0.03125,
+    "langchain_stream.request_fee": 0.015625,
     "gen_ai.response.tokens_per_second": 5.0,  # 50 tokens in the 10 s from 10 to 20
     "langchain_stream.decode_rate": 7.5,  # 3 of 4 chunks, 37.5 tokens, in the 5 s from 12 to 17
     "langchain_stream.chunks": 4,
     "gen_ai.response.time_to_first_chunk": 2.0,
     "langchain_stream.longest_gap": 3.0,
+    "langchain_stream.final_silence": 3.0,
     "langchain_stream.longest_gap_at": 3.0,  # it began at 13, three seconds after the start
     "gen_ai.input.messages": '[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
     "gen_ai.output.messages": (
@@ -122,7 +125,7 @@ def test_the_outcome_is_stated(outcome: Outcome) -> None:
 def test_a_model_that_did_not_say_its_name_is_the_one_asked_for() -> None:
     """Where the answer names no model, the model asked for answered."""
     call = filled_call()
-    call.response = Response()
+    call.response, call.named = Response(), None
     assert describe(run_of(call), "gen_ai")["gen_ai.response.model"] == "gpt-4o-mini"
 
 

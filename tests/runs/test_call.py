@@ -36,7 +36,7 @@ OPEN = Policy(True, True)
         ),
         (
             {"output_tokens": 5, "total_tokens": 8, "output_token_details": {"reasoning": 2}},
-            Usage(None, 5, 8, reasoning=2),
+            Usage(3, 5, 8, reasoning=2),
         ),
     ],
     ids=["larger than its whole", "the whole", "just what is missing", "less than is missing"],
@@ -102,6 +102,8 @@ def test_a_call_that_nobody_answered_names_no_model_that_did() -> None:
     call = Call(Request(model="m"), 0.0, ended=1.0)
     assert "gen_ai.response.model" not in describe(run_of(call), "gen_ai")
     call.streamed = True
+    assert "gen_ai.response.model" not in describe(run_of(call), "gen_ai")
+    call.finished = True
     assert describe(run_of(call), "gen_ai")["gen_ai.response.model"] == "m"
 
 

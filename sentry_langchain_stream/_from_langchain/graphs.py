@@ -1,0 +1,14 @@
+"""LangGraph's own callbacks, for a handler that is made while LangGraph is loaded."""
+
+from __future__ import annotations
+
+import sys
+
+
+def graph_handlers() -> tuple[type, ...]:
+    """Return the class that a handler must have to hear of LangGraph's interrupts, if LangGraph is loaded and has it.
+
+    LangGraph 1.2 and newer has it. It is not imported for this: code that runs a graph has imported it.
+    """
+    found = getattr(sys.modules.get("langgraph.callbacks"), "GraphCallbackHandler", None)
+    return (found,) if isinstance(found, type) else ()

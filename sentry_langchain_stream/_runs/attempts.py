@@ -1,0 +1,52 @@
+"""Repeated work in a graph: what a retry policy or a middleware tries again after a failure, or gives to another model.
+
+`with_retry` and `with_fallbacks` mark their attempts. The retry policies of LangGraph and the middleware of LangChain
+(`ModelRetryMiddleware`, `ToolRetryMiddleware`, `ModelFallbackMiddleware`) do not: an attempt is known by what it does.
+A node that runs again is the same task of the graph. A tool that runs again answers the same tool call. A model that is
+called again, in the same node, gets the same prompt.
+"""
+
+from __future__ import annotations
+
+from .call import Call
+from .run import Detail, Run, Start, ToolCall
+
+_MOST = 64
+
+
+def work_of(start: Start, parent: Run, detail: Call | Detail | None) -> object:
+    """Return what a run does, equal for each attempt at it, or `None` if it cannot be a further attempt."""
+    if start.is_node:
+        return start.task
+    if isinstance(detail, ToolCall):
+        return (detail.name, detail.id) if detail.id is not None else None
+    if isinstance(detail, Call) and parent.is_node:
+        return detail.request.operation, detail.request.estimated_input
+    return None
+
+
+def count(run: Run, parent: Run) -> tuple[int | None, int | None]:
+    """Return the number of the attempt that a run is, and how many attempts by other models failed before it.
+
+    Each is `None` if there was no such attempt. A run that is no attempt itself belongs to its parent's.
+    """
+    failed = parent.failed_attempts.get(run.work) if run.work is not None else None
+    if failed is None:
+        return None, None
+    same = failed.count(_model(run))
+    return (same + 1 if same else None), (len(failed) - same or None)
+
+
+def note(run: Run, parent: Run) -> None:
+    """Remember that an attempt has failed."""
+    if run.work is None:
+        return
+    if len(parent.failed_attempts) >= _MOST and run.work not in parent.failed_attempts:
+        parent.failed_attempts.clear()
+    failed = parent.failed_attempts.setdefault(run.work, [])
+    if len(failed) < _MOST:
+        failed.append(_model(run))
+
+
+def _model(run: Run) -> str | None:
+    return run.call.request.model if run.call is not None else None

@@ -1,0 +1,1 @@
+"""What providers really send, and what the span then records."""
