@@ -8,15 +8,14 @@ filled in at run time is replaced by `[Filtered]`. A cause whose message passed 
 
 from __future__ import annotations
 
-import builtins
-import os
 import re
 from collections.abc import Iterator, Mapping
 from types import CodeType
 from typing import Any
 
 from .._runtime import tracebacks
-from .reading import text_or_type
+from . import interpreter_texts
+from .reading import field, text_or_type
 
 FILTERED = "[Filtered]"
 """What the SDK itself writes in place of a value that it removes."""
@@ -33,13 +32,11 @@ QUOTING: Mapping[str, str] = {
 _MOST = 4_000
 _SHORTEST = 8
 _FIELDS = re.compile(r"%(?:\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]|\{[^{}]*\}")
-_HARMLESS = re.compile(r"\W*\d{0,3}\W*")
+_HARMLESS = re.compile(r"[\s!-/:-@\[-`{-~]{0,9}")
+"""Punctuation between two known texts. A number or an emoji may be the model's."""
 _NOTE = re.compile(r"During task with name '[^'\n]{1,100}' and id '[0-9a-f-]{1,40}'")
 """The note that LangGraph adds: the name of a node, which is the developer's."""
-_QUOTED = re.compile(r"'([^']*)'")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{2,60}")
-_FIXED = (ZeroDivisionError, IndexError, RecursionError, MemoryError)
-"""Builtin exceptions in whose messages the interpreter quotes nothing."""
 
 
 def sendable(error: BaseException, text: str, passed: list[str]) -> str | None:
@@ -87,18 +84,19 @@ def _fragments(error: BaseException) -> list[str]:
     """The texts in the source code of what raised it, and of its class. Templates are split at their fields."""
     found: list[str] = []
     raised = tracebacks.innermost(error)
-    if raised is not None and tracebacks.is_raised(raised):
+    if raised is not None and tracebacks.is_raised(raised) and tracebacks.is_source(raised.tb_frame.f_code):
         found += _texts(raised.tb_frame.f_code.co_consts)
     for cls in type(error).__mro__:
         for name in ("__init__", "__new__", "__str__"):
             function = vars(cls).get(name)
             code = getattr(function, "__code__", None)
-            if isinstance(code, CodeType):
+            if isinstance(code, CodeType) and tracebacks.is_source(code):
                 found += _texts(code.co_consts)
                 found += _texts(getattr(function, "__defaults__", None) or ())
                 found += _texts(tuple((getattr(function, "__kwdefaults__", None) or {}).values()))
     if isinstance(error, OSError) and isinstance(error.errno, int):
-        found += (f"[Errno {error.errno}] ", os.strerror(error.errno))
+        said = interpreter_texts.strerror(error.errno)
+        found += (f"[Errno {error.errno}] ", said) if said is not None else ()
     return found
 
 
@@ -115,31 +113,23 @@ def _interpreters(error: BaseException, text: str) -> str | None:
     """Return the message of an exception that the operating system or the interpreter raised. It may quote names."""
     last = tracebacks.innermost(error)
     from_c = last is not None and not tracebacks.is_raised(last)
-    if isinstance(error, OSError) and isinstance(error.errno, int) and error.strerror:
-        says = os.strerror(error.errno) == error.strerror or (
-            from_c and type(error).__module__ in ("builtins", "socket")
-        )
-        # A file's name is left out: a model may have chosen it.
-        return f"[Errno {error.errno}] {error.strerror}" if says else None
-    if last is None or not from_c or type(error).__module__ != "builtins":
+    if isinstance(error, OSError):
+        return interpreter_texts.of_system(error, from_c=from_c)
+    if last is None or not from_c:
         return None
-    if isinstance(error, _FIXED):
-        return text
-    code = last.tb_frame.f_code
-    if isinstance(error, KeyError):
-        return text if any(text == repr(each) for each in _texts(code.co_consts)) else None
-    if isinstance(error, (AttributeError, NameError, TypeError)):
-        names = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars, *vars(builtins)}
-        names |= {"NoneType", type(getattr(error, "obj", None)).__name__}
-        return _QUOTED.sub(lambda quoted: quoted[0] if quoted[1] in names else f"'{FILTERED}'", text)
-    return None
+    code = last.tb_frame.f_code if tracebacks.is_source(last.tb_frame.f_code) else None
+    if type(error) is KeyError:
+        is_known = code is not None and any(text == repr(each) for each in _texts(code.co_consts))
+        return text if is_known else None
+    of = field(error, "obj")  # of an AttributeError
+    return interpreter_texts.of_interpreter(error, text, code, () if of is None else (type(of).__name__,))
 
 
 def _status(error: BaseException) -> str | None:
     """The status of an HTTP response that is an exception's reason, and the provider's code for it."""
-    response = getattr(error, "response", None)
-    status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
-    code = getattr(error, "code", None)
+    response = field(error, "response")
+    status = field(error, "status_code") or field(response, "status_code")
+    code = field(error, "code")
     if isinstance(response, Mapping):  # botocore's ClientError
         meta, reason = response.get("ResponseMetadata"), response.get("Error")
         status = meta.get("HTTPStatusCode") if isinstance(meta, Mapping) else None
@@ -160,11 +150,13 @@ def chain(error: BaseException) -> list[BaseException]:
         if each is not None and id(each) not in seen:
             seen.add(id(each))
             found.append(each)
-            pending += (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
+            inside = field(each, "exceptions")  # other classes than groups may have such an attribute
+            inside = inside if isinstance(inside, (tuple, list)) else ()
+            pending += (each.__cause__, each.__context__, *(one for one in inside if isinstance(one, BaseException)))
     return found
 
 
 def messages(error: BaseException) -> list[str]:
     """The texts that the SDK may take for an exception's message."""
-    given = (getattr(error, "message", None), getattr(error, "detail", None))
+    given = (field(error, "message"), field(error, "detail"))
     return [each for each in (*given, text_or_type(error)) if isinstance(each, str) and each]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import dis
 import gc
+import inspect
 from collections.abc import Iterator
-from inspect import CO_OPTIMIZED
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 _MOST_FRAMES = 500
@@ -20,9 +20,7 @@ _RAISING = frozenset({"RAISE_VARARGS", "RERAISE"})
 def entries(error: BaseException) -> Iterator[TracebackType]:
     """Yield the entries of an exception's traceback, the outermost first."""
     entry = error.__traceback__
-    for _ in range(_MOST_FRAMES):
-        if entry is None:
-            return
+    while entry is not None:
         yield entry
         entry = entry.tb_next
 
@@ -39,7 +37,8 @@ def variable(frame: FrameType, name: str) -> Any:
     """Return a local variable of a frame, or `None`.
 
     Workaround: before Python 3.13, `f_locals` leaves a copy of all variables in the frame. If one is the exception that
-    is being handled, the copy keeps it alive after it was handled. So the copy is emptied, which changes no variable.
+    is being handled, the copy keeps it alive after it was handled. So the exceptions in the copy are removed, which
+    changes no variable. The rest stays: the copy is also what `locals()` has returned to the application.
     """
     code = frame.f_code
     if name not in code.co_varnames and name not in code.co_cellvars:
@@ -50,22 +49,41 @@ def variable(frame: FrameType, name: str) -> Any:
 
 
 def forget_variables(trace: TracebackType | None) -> None:
-    """Empty the copies of their variables that the frames of a traceback hold, see `variable`."""
+    """Remove exceptions from the copies of their variables that the frames of a traceback hold, see `variable`."""
     while trace is not None:
         _forget(trace.tb_frame)
         trace = trace.tb_next
 
 
 def _forget(frame: FrameType) -> None:
-    variables: Any = frame.f_locals
-    if isinstance(variables, dict) and frame.f_code.co_flags & CO_OPTIMIZED:
-        variables.clear()
+    code, variables = frame.f_code, frame.f_locals
+    if isinstance(variables, dict) and code.co_flags & inspect.CO_OPTIMIZED:
+        for name in (*code.co_varnames, *code.co_cellvars):
+            if issubclass(type(variables.get(name)), (BaseException, TracebackType)):
+                del variables[name]
 
 
 def is_raised(entry: TracebackType) -> bool:
     """Whether Python code raised an exception here. Otherwise the interpreter or an extension module did."""
     code = entry.tb_frame.f_code.co_code
     return 0 <= entry.tb_lasti < len(code) and dis.opname[code[entry.tb_lasti]] in _RAISING
+
+
+def is_source(code: CodeType) -> bool:
+    """Whether code comes from a file, or a cell of a notebook. Other code was made at run time, perhaps by a model."""
+    name = code.co_filename
+    return not name.startswith("<") or name.startswith(("<frozen ", "<ipython-input-"))
+
+
+def is_written_in(text: str, file: str, function: str) -> bool:
+    """Whether a text stands, as a whole, in the source code of a function that is running in this thread."""
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == function and code.co_filename == file:
+            return is_source(code) and text in code.co_consts
+        frame = frame.f_back
+    return False
 
 
 def with_callers(trace: TracebackType | None, task: asyncio.Task[Any] | None) -> TracebackType | None:

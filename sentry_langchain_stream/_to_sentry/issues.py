@@ -18,6 +18,7 @@ from sentry_sdk.types import Event, Hint
 
 from .._content import error_texts
 from .._content.policy import Policy
+from .._runtime import tracebacks
 from .._runtime.containment import contain
 
 
@@ -107,44 +108,53 @@ def keep_private(event: Event, error: BaseException, policy: Policy, record: Any
     parts = error_texts.chain(error)
     parts.reverse()  # causes first: what passes there may be repeated
     passing: list[str] = []
-    texts = {id(part): _text(part, policy, passing) for part in parts} if not is_allowed else {}
+    texts = [] if is_allowed else [_Text.of(part, policy, passing) for part in parts]
     for value in _values(event):
         message = value.get("value")
         if isinstance(message, str) and message:
-            value["value"] = sendable(value.get("type"), message, parts, texts, policy, passing)
+            value["value"] = sendable(value.get("type"), message, texts, policy, passing)
     _keep_log_private(event, policy, record, is_allowed=is_allowed)
 
 
 def _redacted(_: Any, message: str, *rest: Any) -> str | None:
-    policy: Policy = rest[2]
+    policy: Policy = rest[1]
     return policy.text(message)
 
 
-def _without_content(
-    name: Any, message: str, parts: list[BaseException], texts: Any, policy: Policy, passing: list[str]
-) -> str | None:
+class _Text(NamedTuple):
+    """An exception, what may be its message in an event, and what of that may be sent."""
+
+    part: BaseException
+    messages: list[str]
+    sendable: str | None
+
+    @classmethod
+    def of(cls, part: BaseException, policy: Policy, passing: list[str]) -> _Text:
+        """Ask an exception for its message, once: that runs code of the application."""
+        messages = error_texts.messages(part)
+        quoting = [
+            error_texts.QUOTING[each.__name__] for each in type(part).__mro__ if each.__name__ in error_texts.QUOTING
+        ]
+        if not messages or any(not policy.outputs or (need == "both" and not policy.inputs) for need in quoting):
+            return cls(part, messages, None)
+        return cls(part, messages, error_texts.sendable(part, messages[0], passing))
+
+
+def _without_content(name: Any, message: str, texts: list[_Text], policy: Policy, passing: list[str]) -> str | None:
     """What may be sent of a message in an event, which is of one of these exceptions. Notes are part of the message."""
-    for part in parts:
-        if type(part).__name__ == name and any(message.startswith(text) for text in error_texts.messages(part)):
-            kept: str | None = texts[id(part)]
-            own = next(text for text in error_texts.messages(part) if message.startswith(text))
-            if kept is not None and len(message) > len(own):
-                notes = error_texts.sendable(part, message[len(own) :].strip("\n"), passing)
-                kept = f"{kept}\n{notes or error_texts.FILTERED}"
-            return kept if kept is None or policy.redact is None else policy.text(kept)
+    for part, own, kept in texts:
+        start = next((each for each in own if message.startswith(each)), None)
+        if start is None or name not in (type(part).__qualname__, type(part).__name__):
+            continue
+        if kept is not None and len(message) > len(start):
+            notes = error_texts.sendable(part, message[len(start) :].strip("\n"), passing)
+            kept = f"{kept}\n{notes or error_texts.FILTERED}"
+        return kept if kept is None or policy.redact is None else policy.text(kept)
     return None
 
 
-def _text(part: BaseException, policy: Policy, passing: list[str]) -> str | None:
-    needs = [error_texts.QUOTING[cls.__name__] for cls in type(part).__mro__ if cls.__name__ in error_texts.QUOTING]
-    if any(not policy.outputs or (need == "both" and not policy.inputs) for need in needs):
-        return None
-    own = error_texts.messages(part)
-    return error_texts.sendable(part, own[0], passing) if own else None
-
-
 def _keep_log_private(event: Event, policy: Policy, record: Any, *, is_allowed: bool) -> None:
-    """The message of a log event. Without arguments it is not known which part of it stands in the source code."""
+    """The message of a log event. Without content it is sent if it stands in the source code as a whole."""
     entry: Any = event.get("logentry")
     if not isinstance(entry, dict):
         return
@@ -154,8 +164,15 @@ def _keep_log_private(event: Event, policy: Policy, record: Any, *, is_allowed: 
                 entry[key] = policy.text(entry[key])
         entry["params"] = []
         return
-    is_template = bool(getattr(record, "args", None))
-    event["logentry"] = {"message": entry.get("message") if is_template else error_texts.FILTERED, "params": []}
+    event["logentry"] = {"message": _template(record) or error_texts.FILTERED, "params": []}
+
+
+def _template(record: Any) -> str | None:
+    message = getattr(record, "msg", None)
+    where = (getattr(record, "pathname", None), getattr(record, "funcName", None))
+    if not isinstance(message, str) or not all(isinstance(each, str) for each in where):
+        return None
+    return message if tracebacks.is_written_in(message, *where) else None
 
 
 def _remove_all(event: Event) -> None:

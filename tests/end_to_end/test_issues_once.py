@@ -230,6 +230,32 @@ async def test_what_the_client_ignores_is_no_issue(ignored: Any) -> None:
         assert captured.events == []
 
 
+@pytest.mark.parametrize("report", [sentry_sdk.capture_exception, str], ids=["reported", "swallowed"])
+async def test_the_variables_of_the_application_stay(report: Callable[[Any], Any]) -> None:
+    """What `locals()` has returned stays whole when a call fails, and so does what `exec` runs in it."""
+
+    def code() -> Any:
+        chain, kept = failing(), "kept"
+        variables = locals()
+        try:
+            chain.invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        except ConnectionError as error:
+            report(error)
+        return variables.get("kept") == kept
+
+    def cell(source: str, chain: Any, config: Any, report: Any, found: list[int]) -> None:
+        exec(source, globals(), locals())
+
+    found: list[int] = []
+    with capture_spans():
+        assert code()
+        source = (
+            "one = 1\ntry:\n    chain.invoke('Hi', config)\nexcept Exception as e:\n    report(e)\nfound.append(one)"
+        )
+        cell(source, failing(), {"callbacks": [SentryStreamHandler()]}, report, found)
+    assert found == [1]
+
+
 class Local:
     """A local variable of the function that fails."""
 

@@ -39,6 +39,7 @@ PRIVATE = (
 FINER: dict[str, list[set[str]]] = {
     "_content": [
         {"reading", "media"},
+        {"interpreter_texts"},
         {"error_texts"},
         {"cutting"},
         {"policy"},

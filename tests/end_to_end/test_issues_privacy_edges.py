@@ -1,0 +1,214 @@
+"""Where a message only looks as if the interpreter or source code had said it, and exceptions that are odd to read."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sentry_sdk
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from tests.end_to_end.test_issues_privacy import issue, swallowed
+from tests.kit.wire import ScriptedModel
+
+ANSWER = "yebra's \"secret\" 'words' 471"
+SECRET = ("secret", "words", "471")
+
+
+def after_the_answer(step: Callable[[str], Any]) -> Runnable[Any, Any]:
+    return ScriptedModel(pieces=(ANSWER,)) | StrOutputParser() | RunnableLambda(lambda text: step(str(text)))
+
+
+def as_argument(text: str) -> None:
+    given: Any = {text: 1}
+    (lambda a: a)(**given)
+
+
+def as_attribute(text: str) -> None:
+    getattr("", text)
+
+
+def deep(text: str, depth: int = 700) -> None:
+    """Deeper than tracebacks usually are."""
+    if depth:
+        deep(text, depth - 1)
+    raise TypeError(f"{text}")
+
+
+def of_a_future(make: Callable[[str], BaseException]) -> Callable[[str], None]:
+    def step(text: str) -> None:
+        async def wait() -> None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_exception(make(text))
+            await future
+
+        asyncio.run(wait())
+
+    return step
+
+
+def thrown(text: str) -> None:
+    def waits() -> Any:
+        yield
+
+    generator = waits()
+    next(generator)
+    generator.throw(IndexError(text))
+
+
+def written_by_the_model(text: str) -> None:
+    exec(f"raise ValueError({text!r})")
+
+
+def named_by_the_model(text: str) -> None:
+    eval("_".join(SECRET))
+
+
+def number(text: str) -> None:
+    raise ValueError(f"the number of the patient is {text[-3:]}, {text}")
+
+
+FAILURES: dict[str, Callable[[str], None]] = {
+    "the name of an argument": as_argument,
+    "the name of an attribute": as_attribute,
+    "a deep stack": deep,
+    "TypeError of a future": of_a_future(TypeError),
+    "IndexError of a future": of_a_future(IndexError),
+    "OSError of a future": of_a_future(lambda text: OSError(errno.EIO, text)),
+    "an error number": of_a_future(lambda text: OSError(471, "x")),
+    "throw": thrown,
+    "code of the model": written_by_the_model,
+    "a name of the model": named_by_the_model,
+    "a number": number,
+}
+
+
+@pytest.mark.parametrize("report", [swallowed, sentry_sdk.capture_exception], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_only_looks_like_the_interpreters_is_not_sent(name: str, report: Callable[[Exception], Any]) -> None:
+    """No word of the answer is in a message that only looks like one of the interpreter or of source code."""
+    event = issue(after_the_answer(FAILURES[name]), report)
+    sent = json.dumps([each["value"] for each in event["exception"]["values"]])
+    assert [each for each in SECRET if each in sent] == []
+
+
+def call_of_a_missing_argument(_: str) -> None:
+    (lambda *, a: a)()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (lambda _: unknown_name, "name 'unknown_name' is not defined"),  # type: ignore[name-defined]  # noqa: F821
+        (lambda _: [][1], "list index out of range"),
+        (lambda _: 1 + "", "unsupported operand type(s) for +: 'int' and 'str'"),  # type: ignore[operator]
+        (lambda _: len(None), "object of type 'NoneType' has no len()"),  # type: ignore[arg-type]
+        (lambda _: "".join([1]), "sequence item 0: expected str instance, int found"),  # type: ignore[list-item]
+        (call_of_a_missing_argument, "missing 1 required keyword-only argument: "),
+    ],
+)
+def test_what_the_interpreter_says_is_readable(step: Callable[[str], Any], expected: str) -> None:
+    """Messages of the interpreter that quote no content are sent."""
+    assert expected in issue(after_the_answer(step))["exception"]["values"][-1]["value"]
+
+
+def logged_whole(error: Exception) -> None:
+    logging.getLogger("application").exception("Could not answer.")
+
+
+def logged_template(error: Exception) -> None:
+    logging.getLogger("application").exception("Could not answer: %s", error)
+
+
+def logged_both(error: Exception) -> None:
+    logging.getLogger("application").exception(f"Could not answer {error}: %s", error)
+
+
+def logged_exception(error: Exception) -> None:
+    logging.getLogger("application").exception(error)
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (logged_whole, "Could not answer."),
+        (logged_template, "Could not answer: %s"),
+        (logged_both, "[Filtered]"),
+        (logged_exception, "[Filtered]"),
+    ],
+)
+def test_a_log_message_is_sent_if_it_is_source_code(report: Callable[[Exception], Any], expected: str) -> None:
+    """Without content, a log message is sent if it stands in the source code as a whole, as a template does."""
+    event = issue(after_the_answer(number), report)
+    assert event["logentry"] == {"message": expected, "params": []}
+
+
+def test_an_exception_is_asked_for_its_message_once_per_event() -> None:
+    """An exception whose message is slow to make costs one call of `str` more than without us, per event."""
+    asked: list[int] = []
+
+    class Slow(Exception):
+        def __str__(self) -> str:
+            asked.append(1)
+            return "slow"
+
+    def slow(_: str) -> None:
+        raise Slow
+
+    issue(after_the_answer(slow))
+    assert len(asked) == 2
+
+
+class Odd:
+    """Classes of exceptions, in a class of their own as some libraries have them."""
+
+    class Nested(Exception):
+        """Sentry names it with the class that it is in."""
+
+    class Several(Exception):
+        """Has an attribute that groups have, with something else in it."""
+
+        def __init__(self, exceptions: Any) -> None:
+            super().__init__("several things failed")
+            self.exceptions = exceptions
+
+    class Lazy(Exception):
+        """Its response is not there, as httpx's is not in some cases."""
+
+        @property
+        def response(self) -> Any:
+            """What is not there."""
+            raise RuntimeError("no response")
+
+
+def raises(make: Callable[[], Exception]) -> Callable[[str], None]:
+    def step(_: str) -> None:
+        error = make()
+        error.args = ("several things failed",)
+        raise error
+
+    return step
+
+
+ODD: dict[str, Callable[[str], None]] = {
+    "nested class": raises(Odd.Nested),
+    "no exceptions": raises(lambda: Odd.Several(None)),
+    "mapping of exceptions": raises(lambda: Odd.Several({"first": ValueError()})),
+    "texts": raises(lambda: Odd.Several(["first"])),
+    "property that raises": raises(Odd.Lazy),
+    "unknown error number": of_a_future(lambda _: OSError(10**30, "several things failed")),
+}
+
+
+@pytest.mark.parametrize("report", [swallowed, sentry_sdk.capture_exception], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_exception_is_an_issue_too(name: str, report: Callable[[Exception], Any]) -> None:
+    """Whatever attributes an exception has, it is one event, with its message if that stands in the source code."""
+    (value,) = issue(after_the_answer(ODD[name]), report)["exception"]["values"]
+    assert name == "unknown error number" or value["value"] == "several things failed"
