@@ -51,7 +51,7 @@ FINER: dict[str, list[set[str]]] = {
         {"usage", "settings"},
         {"call"},
         {"run", "pricing"},
-        {"attributes", "metrics", "silent_ends", "eviction", "enclosing"},
+        {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "watches"},
         {"run_spans", "roots"},
         {"live_runs"},
     ],
