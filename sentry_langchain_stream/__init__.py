@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._content.policy import Limits
+    from ._runs.watches import RunInfo, WatchedRuns, watch_runs
     from ._vocabulary.keys import Dialect
     from .handler import SentryStreamHandler
     from .integration import SentryStreamIntegration
@@ -22,11 +23,14 @@ __all__ = [
     "AsyncTrackedStream",
     "Dialect",
     "Limits",
+    "RunInfo",
     "SentryStreamHandler",
     "SentryStreamIntegration",
     "TrackedStream",
+    "WatchedRuns",
     "__version__",
     "track_stream",
+    "watch_runs",
 ]
 
 __version__ = "0.1.0"
@@ -36,10 +40,13 @@ _MODULE_OF = {
     "AsyncTrackedStream": "tracking",
     "Dialect": "_vocabulary.keys",
     "Limits": "_content.policy",
+    "RunInfo": "_runs.watches",
     "SentryStreamHandler": "handler",
     "SentryStreamIntegration": "integration",
     "TrackedStream": "tracking",
+    "WatchedRuns": "_runs.watches",
     "track_stream": "tracking",
+    "watch_runs": "_runs.watches",
 }
 
 

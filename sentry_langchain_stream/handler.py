@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
     from ._content.policy import Limits
+    from ._runs.watches import RunInfo, WatchedRuns
     from ._vocabulary.keys import Dialect
 
 
@@ -140,6 +141,26 @@ class SentryStreamHandler(InlineHandler):
     def live_runs(self) -> int:
         """The number of runs that have started and not ended."""
         return len(self._runs)
+
+    def watch(self) -> WatchedRuns:
+        """Watch the root runs of a block that this handler follows. Use it with `with`, see `watch_runs`."""
+        from ._runs.watches import WatchedRuns
+
+        return WatchedRuns(self._runs)
+
+    def run_info(self, run_id: UUID) -> RunInfo | None:
+        """Return what is known of a run: of a live one, or of one of the latest 200 root runs that have ended.
+
+        Args:
+            run_id: LangChain's run id, which you can choose: `config={"run_id": uuid4(), ...}`.
+
+        Returns:
+            What is known, or `None` if the run is not known.
+        """
+        from ._runs import watches
+
+        run = self._runs.get(run_id)
+        return watches.find(run_id) if run is None else watches.info(run, type(self).clock())
 
     # -- models ---------------------------------------------------------------------------------------------
 

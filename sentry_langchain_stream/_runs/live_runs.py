@@ -215,7 +215,7 @@ class LiveRuns:
         if parent.implicit and parent.place.span is None and parent.place.anchor is None:
             # A call without a parent run and without an active span: the pipeline gets a span that ends with the call.
             parent.keeper.open(parent)
-        if not parent.place.recording and not self.settings.metrics:
+        if not (parent.place.recording or self.settings.metrics or parent.tree.watches):
             return None
         try:
             return record(policy if parent.place.recording else NOTHING)  # the metrics hold no content

@@ -23,7 +23,7 @@ from .._to_sentry.client import (
     start_senders,
 )
 from .._vocabulary import names
-from . import silent_ends
+from . import silent_ends, watches
 from .run import Keeper, Place, Run, Start
 from .settings import Settings
 
@@ -106,6 +106,7 @@ class Roots:
         )
         root.tree.scopes = current_scopes()
         root.tree.outside = backend.outside()
+        root.tree.watches = watches.current()
         root.tree.conversation = root.conversation = sentry_conversation_id()
         if active is None and has_sampler(client):
             root.tree.sampling = {"langchain_run": sampled_by(start, pipeline, self._settings.metadata_keys)}

@@ -153,6 +153,10 @@ class Tree:
         outside: What the tree's issues are linked to if its runs have no spans: a span of another library.
         touched: When a run of the tree last started or ended.
         started: When the tree started, in seconds of the system's monotonic clock.
+        watches: The `WatchedRuns` that are told of its root runs.
+        calls: How many model calls have ended in it.
+        usage: Their summed usage, without that of embeddings.
+        cost: What they cost in USD, if that is known.
         conversation: The id of the conversation that was set with Sentry's `set_conversation_id` when the tree started.
         sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
@@ -163,6 +167,10 @@ class Tree:
     outside: AnySpan | None = None
     touched: float = 0.0
     started: float = field(default_factory=monotonic)
+    watches: tuple[Any, ...] = ()
+    calls: int = 0
+    usage: Usage | None = None
+    cost: float | None = None
     conversation: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     batch: tuple[int, int] | None = None

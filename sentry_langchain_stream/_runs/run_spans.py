@@ -17,7 +17,7 @@ from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
 from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
-from . import attributes
+from . import attributes, watches
 from .call import Call, Request, TextsCall
 from .run import Agent, Outcome, Retrieval, Run, ToolCall
 from .settings import Settings
@@ -122,6 +122,9 @@ class RunSpans:
                 from .metrics import record_call  # imported only if metrics are on
 
                 record_call(run, run.call)
+        with contained("watches"):
+            watches.count(run)
+            watches.ended(run, self._now())
         if failure is not None and run.reports and self._settings.capture_errors:
             with contained("capture_errors"):
                 self._hold(run, failure, first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -121,6 +122,22 @@ def longest_text(client: Any) -> int | None:
     """Return the size in bytes at which a client cuts a text, or `None` if it cuts none (sentry-sdk >= 2.60)."""
     found = client.options.get("max_value_length")
     return found if isinstance(found, int) else None
+
+
+def trace_page(base: str | None = None) -> str | None:
+    """Return the address of Sentry's page for traces, without a trace's id, or `None` if the organisation is not known.
+
+    Args:
+        base: The address of the organisation. Without it, the organisation's number is taken from the client's DSN.
+    """
+    if base is None:
+        found = _ORGANISATION.search(str(current_client().options.get("dsn") or ""))
+        base = f"https://sentry.io/organizations/{found[1]}" if found else None
+    return f"{base.rstrip('/')}/explore/traces/trace" if base else None
+
+
+_ORGANISATION = re.compile(r"@o(\d+)\.ingest\.(?:\w+\.)?sentry\.io/")
+"""The number of the organisation in a DSN of sentry.io."""
 
 
 def content_veto(client: Any) -> str | None:

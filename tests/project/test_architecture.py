@@ -52,7 +52,7 @@ FINER: dict[str, list[set[str]]] = {
         {"usage", "settings"},
         {"call"},
         {"run", "pricing"},
-        {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts"},
+        {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches"},
         {"run_spans", "roots"},
         {"live_runs"},
     ],

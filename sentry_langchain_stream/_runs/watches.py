@@ -1,0 +1,250 @@
+"""What is known of a run, for the application itself: ids for a log line, numbers for a bill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Lock
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, overload
+from uuid import UUID
+
+from .._to_sentry.client import trace_page
+from .call import TextsCall
+from .usage import Usage
+
+if TYPE_CHECKING:
+    from .run import Outcome, Run, RunKind
+
+_MOST = 200
+"""How many runs that have ended are remembered, to be found by their id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """What is known of a run, without content. `None` means unknown.
+
+    The numbers are those of the model calls that have ended in the run.
+
+    Args:
+        run_id: LangChain's id of the run.
+        kind: `"pipeline"`, `"agent"`, `"chain"`, `"model"`, `"tool"`, `"retriever"`, `"embeddings"` or `"rerank"`.
+        name: The run's name.
+        pipeline: The pipeline's name.
+        conversation_id: The conversation that it belongs to.
+        model: The model that answered, else the one that was asked, if the run is a model call.
+        trace_id: The trace in Sentry, 32 hexadecimal digits. `None` if no span of the run is sent.
+        span_id: The run's span in Sentry, 16 hexadecimal digits.
+        outcome: `"completed"`, `"cancelled"`, `"abandoned"` or `"failed"`. `None` while it is running.
+        error_type: The class of the exception that it failed with.
+        seconds: How long it has been running. Known of root runs and model calls.
+        model_calls: How many model calls have ended in it.
+        input_tokens: Their input tokens. Without those of embeddings, as in `gen_ai.usage` of an agent.
+        output_tokens: Their output tokens.
+        total_tokens: Their tokens.
+        usage_source: `"provider"`, or `"estimate"` if a number of any call is estimated.
+        cost: What they cost in USD, embeddings included. Needs `cost=True`.
+    """
+
+    run_id: UUID
+    kind: RunKind
+    name: str | None
+    pipeline: str
+    conversation_id: str | None
+    model: str | None
+    trace_id: str | None
+    span_id: str | None
+    outcome: Outcome | None
+    error_type: str | None
+    seconds: float | None
+    model_calls: int
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+    usage_source: str | None
+    cost: float | None
+
+    def url(self, base: str | None = None) -> str | None:
+        """Return the address of the run's trace in Sentry, or `None` if that is not known.
+
+        Args:
+            base: The address of your organisation, such as `"https://acme.sentry.io"`, or, self-hosted,
+                `"https://sentry.example.com/organizations/acme"`. Without it, Sentry's address of the organisation
+                whose number is in the client's DSN, which only a DSN of sentry.io has.
+        """
+        page = trace_page(base)
+        if page is None or self.trace_id is None:
+            return None
+        return f"{page}/{self.trace_id}/?node=span-{self.span_id}"
+
+
+class WatchedRuns(Sequence[RunInfo]):
+    """The root runs that have ended in a block, in the order of their ends. Made by `watch_runs`.
+
+    Runs in threads and tasks that the block starts are among them if their context is a copy of the block's, as it is
+    for asyncio's tasks and for LangChain's own threads. Runs that end after the block are not.
+    """
+
+    def __init__(self, keeper: object = None) -> None:
+        self._keeper = keeper
+        self._lock = Lock()
+        self._runs: list[RunInfo] = []
+        self._open = False
+
+    def __enter__(self) -> WatchedRuns:
+        self._open = True
+        _watches.set((*_watches.get(), self))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        _watches.set(tuple(each for each in _watches.get() if each is not self))
+
+    def _add(self, run: Run, found: RunInfo) -> None:
+        with self._lock:
+            if self._open and self._keeper in (None, run.keeper, *run.seen_by):
+                self._runs.append(found)
+
+    @overload
+    def __getitem__(self, index: int) -> RunInfo: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[RunInfo]: ...
+    def __getitem__(self, index: Any) -> Any:
+        return self._runs[index]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[RunInfo]:
+        return iter(list(self._runs))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} runs, {self.model_calls} model calls, {self.total_tokens} tokens>"
+
+    @property
+    def model_calls(self) -> int:
+        """How many model calls have ended in these runs."""
+        return sum(each.model_calls for each in self)
+
+    @property
+    def input_tokens(self) -> int | None:
+        """Their input tokens, or `None` if no run has any."""
+        return _sum([each.input_tokens for each in self])
+
+    @property
+    def output_tokens(self) -> int | None:
+        """Their output tokens, or `None` if no run has any."""
+        return _sum([each.output_tokens for each in self])
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Their tokens, or `None` if no run has any."""
+        return _sum([each.total_tokens for each in self])
+
+    @property
+    def cost(self) -> float | None:
+        """What they cost in USD, or `None` if no run has a cost."""
+        known = [each.cost for each in self if each.cost is not None]
+        return sum(known) if known else None
+
+
+_watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_stream_watches", default=())
+_ended: dict[UUID, RunInfo] = {}
+
+
+def watch_runs() -> WatchedRuns:
+    """Watch the root runs of a block, whichever handler follows them. Use it with `with`.
+
+    ```python
+    with watch_runs() as runs:
+        chain.invoke(question)
+    print(runs.total_tokens, runs[0].url("https://acme.sentry.io"))
+    ```
+    """
+    return WatchedRuns()
+
+
+def current() -> tuple[WatchedRuns, ...]:
+    """Who watches the runs that start here."""
+    return _watches.get()
+
+
+def count(run: Run) -> None:
+    """Add a model call that has ended to the numbers of its tree."""
+    call, tree = run.call, run.tree
+    if call is None:
+        return
+    tree.calls += 1
+    if call.cost is not None:
+        tree.cost = (tree.cost or 0.0) + call.cost.total
+    used = None if isinstance(call, TextsCall) else call.usage()
+    if used is not None:
+        tree.usage = used if tree.usage is None else Usage.together((tree.usage, used))
+
+
+def ended(run: Run, now: float) -> None:
+    """Tell who watches a root run that it has ended, and remember it for `find`."""
+    if run.implicit or not (run.parent is None or run.parent.implicit):
+        return
+    found = _ended[run.id] = info(run, now, is_live=False)
+    for each in list(_ended)[:-_MOST]:
+        _ended.pop(each, None)
+    for watch in run.tree.watches:
+        watch._add(run, found)
+
+
+def find(run_id: UUID) -> RunInfo | None:
+    """Return what is known of one of the latest root runs that have ended, or `None`."""
+    return _ended.get(run_id)
+
+
+def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
+    """Return what is known of a run.
+
+    Args:
+        run: The run.
+        now: The time, in seconds of the handler's clock.
+        is_live: Whether it is still running.
+    """
+    call, tree = run.call, run.tree
+    is_root = run.parent is None or run.parent.implicit
+    seconds: float | None = None
+    if call is not None:
+        seconds = now - call.started
+    elif is_root:
+        seconds = monotonic() - tree.started
+    if call is not None:
+        usage = None if isinstance(call, TextsCall) else call.usage()
+        calls, cost = int(not is_live), call.cost.total if call.cost is not None else None
+    else:
+        usage = tree.usage if is_root else None
+        calls, cost = (tree.calls, tree.cost) if is_root else (0, None)
+    span = run.place.span if run.place.recording else None
+    return RunInfo(
+        run_id=run.id,
+        kind=run.kind,
+        name=run.name,
+        pipeline=run.pipeline,
+        conversation_id=run.conversation,
+        model=(call.response.model or call.request.model) if call is not None else None,
+        trace_id=span.trace_id if span is not None else None,
+        span_id=span.span_id if span is not None else None,
+        outcome=None if is_live else run.ending.outcome,
+        error_type=run.ending.error_type,
+        seconds=seconds,
+        model_calls=calls,
+        input_tokens=usage.input if usage is not None else None,
+        output_tokens=usage.output if usage is not None else None,
+        total_tokens=usage.total if usage is not None else None,
+        usage_source=usage.source if usage is not None else None,
+        cost=cost,
+    )
+
+
+def _sum(numbers: list[int | None]) -> int | None:
+    known = [each for each in numbers if each is not None]
+    return sum(known) if known else None

@@ -1,0 +1,179 @@
+"""What the application can learn of its runs: ids, outcome, tokens and cost, by id or of a block."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sentry_sdk
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+
+from sentry_langchain_stream import RunInfo, SentryStreamHandler, SentryStreamIntegration, watch_runs
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way
+
+QUESTION = {"question": "Hi"}
+
+
+def chain(*models: Any) -> Any:
+    """A chain that calls each model once."""
+    made: Any = ChatPromptTemplate.from_template("{question}")
+    for model in models or (ScriptedModel(),):
+        made = made | model | StrOutputParser()
+    return made
+
+
+def refuse(_: int) -> None:
+    raise ConnectionError
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_block_yields_what_its_runs_are_in_sentry(shape: str, way: Way) -> None:
+    """The ids are those of the root's span, and the numbers are the sums of the model calls in it."""
+    handler = SentryStreamHandler("support-bot")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        with handler.watch() as runs:
+            await way.run(chain(ScriptedModel(), ScriptedModel()), QUESTION, {"callbacks": [handler]})
+        (found,) = runs
+    root, calls = captured.find(op="function"), captured.find_all(op="gen_ai.chat")
+    assert (found.trace_id, found.span_id, found.outcome) == (root.trace_id, root.span_id, "completed")
+    assert (found.kind, found.pipeline, found.model_calls) == ("pipeline", "support-bot", 2)
+    for name in ("input", "output", "total"):
+        assert getattr(found, f"{name}_tokens") == sum(each.attributes[f"gen_ai.usage.{name}_tokens"] for each in calls)
+        assert getattr(runs, f"{name}_tokens") == getattr(found, f"{name}_tokens")
+    assert found.seconds is not None
+    assert found.seconds >= 0
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_run_is_found_by_its_id_while_it_is_running_and_after(shape: str) -> None:
+    """The id that the application chose finds the run; a child's id only while it is live."""
+    handler, run_id = SentryStreamHandler(), uuid4()
+    during: list[RunInfo | None] = []
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+
+        def look(given: Any) -> Any:
+            during.append(handler.run_info(run_id))
+            return given
+
+        app: Any = RunnableLambda(look) | chain()
+        app.invoke(QUESTION, {"callbacks": [handler], "run_id": run_id})
+        after = handler.run_info(run_id)
+    root = captured.find(op="function")
+    assert during[0] is not None
+    assert after is not None
+    assert (during[0].span_id, during[0].outcome) == (root.span_id, None)
+    assert (after.span_id, after.outcome) == (root.span_id, "completed")
+    assert handler.run_info(uuid4()) is None
+
+
+@pytest.mark.parametrize("ending", ["failed", "abandoned"])
+async def test_the_outcome_is_known(ending: str) -> None:
+    """A run that failed or was left says so, with the class of the exception and what had arrived."""
+    handler = SentryStreamHandler()
+    with capture_spans(), handler.watch() as runs:
+        if ending == "failed":
+            with suppress(ConnectionError):
+                chain(ScriptedModel(before=refuse)).invoke(QUESTION, {"callbacks": [handler]})
+        else:
+            stream = chain().stream(QUESTION, {"callbacks": [handler]})
+            next(stream)
+            stream.close()
+    (found,) = runs
+    assert found.outcome == ending
+    assert found.error_type == ("ConnectionError" if ending == "failed" else None)
+
+
+async def test_runs_in_tasks_and_threads_belong_to_the_block_that_started_them() -> None:
+    """Blocks in tasks at the same time see their own runs only, including those of LangChain's threads."""
+    handler = SentryStreamHandler()
+
+    async def ask(calls: int) -> int:
+        with handler.watch() as runs:
+            await asyncio.gather(*(chain().ainvoke(QUESTION, {"callbacks": [handler]}) for _ in range(calls)))
+            chain().batch([QUESTION] * calls, {"callbacks": [handler]})
+        return len(runs)
+
+    def in_a_thread(found: list[int]) -> None:
+        with handler.watch() as runs:
+            chain().invoke(QUESTION, {"callbacks": [handler]})
+        found.append(len(runs))
+
+    found: list[int] = []
+    with capture_spans():
+        threads = [threading.Thread(target=in_a_thread, args=(found,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        assert [*await asyncio.gather(ask(1), ask(2), ask(3))] == [2, 4, 6]
+        for thread in threads:
+            thread.join()
+    assert found == [1] * 4
+
+
+async def test_a_block_keeps_to_its_handler_and_may_be_inside_another() -> None:
+    """`watch()` sees the runs of its handler, `watch_runs()` those of all, also of an integration."""
+    mine, other = SentryStreamHandler(), SentryStreamHandler()
+    with capture_spans(integrations=[SentryStreamIntegration()]), watch_runs() as everything:
+        with mine.watch() as runs:
+            chain().invoke(QUESTION, {"callbacks": [mine]})
+            chain().invoke(QUESTION, {"callbacks": [other]})
+            chain().invoke(QUESTION)
+        chain().invoke(QUESTION, {"callbacks": [mine]})
+    assert (len(runs), len(everything)) == (1, 4)
+
+
+async def test_nothing_is_kept_after_the_block() -> None:
+    """A run that ends after the block is not added, and the block is forgotten."""
+    handler = SentryStreamHandler()
+    with capture_spans():
+        with handler.watch() as runs:
+            stream = chain().stream(QUESTION, {"callbacks": [handler]})
+            next(stream)
+        for _ in stream:
+            pass
+        assert len(runs) == 0
+        del stream
+        gone = weakref.ref(runs)
+        del runs
+        gc.collect()
+        assert gone() is None
+
+
+@pytest.mark.parametrize("options", [{"traces_sample_rate": 0.0}, {"traces_sample_rate": None}], ids=str)
+async def test_the_numbers_do_not_depend_on_sampling(options: dict[str, Any]) -> None:
+    """Without a span in Sentry there are no ids and no address, but tokens."""
+    handler = SentryStreamHandler()
+    with capture_spans(**options), handler.watch() as runs:
+        chain().invoke(QUESTION, {"callbacks": [handler]})
+    (found,) = runs
+    assert (found.trace_id, found.span_id, found.url("https://acme.sentry.io")) == (None, None, None)
+    assert found.total_tokens
+
+
+@pytest.mark.parametrize(
+    ("dsn", "base", "page"),
+    [
+        ("https://key@o42.ingest.sentry.io/1", None, "https://sentry.io/organizations/42/explore/traces/trace/"),
+        ("https://key@o42.ingest.us.sentry.io/1", None, "https://sentry.io/organizations/42/explore/traces/trace/"),
+        ("https://key@sentry.example.com/1", None, None),
+        ("https://key@sentry.example.com/1", "https://acme.sentry.io/", "https://acme.sentry.io/explore/traces/trace/"),
+    ],
+)
+async def test_the_address_of_the_trace(dsn: str, base: str | None, page: str | None) -> None:
+    """The DSN of sentry.io tells the organisation; the address of the organisation can be given."""
+    handler = SentryStreamHandler()
+    with capture_spans(), handler.watch() as runs:
+        chain().invoke(QUESTION, {"callbacks": [handler]})
+        sentry_sdk.get_client().options["dsn"] = dsn
+        (found,) = runs
+        expected = page and f"{page}{found.trace_id}/?node=span-{found.span_id}"
+        assert found.url(base) == expected
