@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, cast
 from uuid import UUID
 
 from ._from_langchain import followed
@@ -14,6 +15,8 @@ from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
 from ._runtime.containment import contain, contained
 from ._to_sentry import internals as sentry_internals
 from ._to_sentry import other_integrations
+
+P = ParamSpec("P")
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -25,11 +28,26 @@ if TYPE_CHECKING:
     from ._vocabulary.keys import Dialect
 
 
+def _with_environment(init: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
+    """Complete the arguments of the constructor with those in the environment."""
+
+    @wraps(init)
+    def completed(self: Any, *args: P.args, **settings: P.kwargs) -> None:
+        from ._runs.environment import with_environment
+
+        given = {**settings, **dict(zip(("pipeline_name",), args, strict=False))}
+        complete: Any = {name: value for name, value in with_environment(given).items() if name not in given}
+        init(self, *args, **complete, **settings)
+
+    return cast(Callable[Concatenate[Any, P], None], completed)
+
+
 class SentryStreamHandler(InlineHandler):
     """Turns the runs of LangChain chains, agents and models into Sentry spans.
 
     Make one instance for the whole process. Pass it as `config={"callbacks": [handler]}` to any runnable, sync or
-    async, or to a model's constructor. Without a Sentry client the handler does nothing.
+    async, or to a model's constructor. Without a Sentry client the handler does nothing. An argument that is left out
+    may come from the environment: `SENTRY_LANGCHAIN_PIPELINE_NAME`, `SENTRY_LANGCHAIN_INCLUDE_PROMPTS`, and so on.
 
     Args:
         pipeline_name: Name of the pipeline. If it is left out, the name is the first of these that is set: the run
@@ -73,6 +91,7 @@ class SentryStreamHandler(InlineHandler):
         made._made_from = cls
         return made
 
+    @_with_environment
     def __init__(
         self,
         pipeline_name: str | None = None,

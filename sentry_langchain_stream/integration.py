@@ -49,8 +49,10 @@ class SentryStreamIntegration(Integration):
     def __init__(
         self, pipeline_name: str | None = None, *, providers: bool | Collection[str] = True, **settings: Any
     ) -> None:
-        self.handler = SentryStreamHandler(pipeline_name, **settings)
-        self.vetoes = settings.get("redact") is not None or not settings.get("include_prompts", True)
+        named: Any = {} if pipeline_name is None else {"pipeline_name": pipeline_name}
+        self.handler = SentryStreamHandler(**named, **settings)
+        chosen = self.handler._settings
+        self.vetoes = chosen.redact is not None or not chosen.include_prompts
         self.providers = model_integrations.enable(providers, include_prompts=not self.vetoes)
 
     @staticmethod
