@@ -169,10 +169,10 @@ def _keep_log_private(event: Event, policy: Policy, record: Any, *, is_allowed: 
 
 def _template(record: Any) -> str | None:
     message = getattr(record, "msg", None)
-    where = (getattr(record, "pathname", None), getattr(record, "funcName", None))
-    if not isinstance(message, str) or not all(isinstance(each, str) for each in where):
+    file, function = getattr(record, "pathname", None), getattr(record, "funcName", None)
+    if not isinstance(message, str) or not isinstance(file, str) or not isinstance(function, str):
         return None
-    return message if tracebacks.is_written_in(message, *where) else None
+    return message if tracebacks.is_written_in(message, file, function) else None
 
 
 def _remove_all(event: Event) -> None:
