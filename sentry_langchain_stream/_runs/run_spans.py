@@ -158,9 +158,11 @@ class RunSpans:
         if failure is None:
             return run.id
         ending.error_type = type(failure).__name__
-        known = [each.run_id for each in reversed(issues.passed(failure)) if each.run_id in ending.failed]
-        caused = (each.run_id for part in error_texts.chain(failure) for each in issues.passed(part))
-        ending.counted = any(ending.failed.get(each, run.place.span) is not run.place.span for each in caused)
+        known: list[UUID] = []
+        with contained("runs of an exception"):  # whatever its attributes do, the span is finished
+            known = [each.run_id for each in reversed(issues.passed(failure)) if each.run_id in ending.failed]
+            caused = (each.run_id for part in error_texts.chain(failure) for each in issues.passed(part))
+            ending.counted = any(ending.failed.get(each, run.place.span) is not run.place.span for each in caused)
         if known:
             return known[0]
         ending.remember({run.id: run.place.span or run.place.anchor})

@@ -27,6 +27,7 @@ from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._content.policy import Policy
+from .._content.reading import field as field_of
 from .._runtime import tracebacks
 from .._runtime.containment import contained
 from . import celery_tasks, internals, issues
@@ -94,7 +95,7 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
         is_known = failure.first in _reported or any(
             scope is _isolation(failure) and failure.started < at for at, scope in _reports
         )
-    if not is_known and not _is_ignored(type(error), failure.client.options):
+    if not is_known and not _is_answer(error) and not _is_ignored(type(error), failure.client.options):
         failure.event = _event(error, failure, policy, task)
     with _lock:
         _failures[failure.run_id] = failure
@@ -240,6 +241,21 @@ def _is_ignored(cls: type, options: Any) -> bool:
     return any(each in names if isinstance(each, str) else issubclass(cls, each) for each in ignored)
 
 
+def _is_answer(error: BaseException) -> bool:
+    """Whether a web framework answers with this exception and reports it to nobody: "404" is no failure.
+
+    Starlette's and FastAPI's class has the status as `status_code`, werkzeug's (Flask) as `code`; Django's have none.
+    """
+    for cls in type(error).__mro__:
+        package = cls.__module__.partition(".")[0]
+        if cls.__name__ == "HTTPException" and package in ("starlette", "werkzeug"):
+            status = field_of(error, "status_code" if package == "starlette" else "code")
+            return isinstance(status, int) and status < 500
+        if cls.__name__ in ("Http404", "PermissionDenied", "SuspiciousOperation") and package == "django":
+            return True
+    return False
+
+
 # -- When it is sent -------------------------------------------------------------------------------------------------
 
 
@@ -248,7 +264,8 @@ def _start_timer() -> bool:
     with _lock:
         if _timer and _timer[0].is_alive():
             return True
-        timer = threading.Timer(HOLD, _on_time)
+        oldest = min((each.failed for each in _failures.values() if each.event is not None), default=time.monotonic())
+        timer = threading.Timer(max(oldest + HOLD - time.monotonic(), 0.0), _on_time)
         timer.daemon = True
         timer.name = "sentry-langchain-stream"
         _timer[:] = [timer]

@@ -221,6 +221,42 @@ async def test_what_nobody_reports_is_sent_in_time(monkeypatch: pytest.MonkeyPat
         assert any(b"ConnectionError" in each for each in captured.envelopes)
 
 
+@pytest.mark.parametrize(
+    ("framework", "make", "events"),
+    [
+        ("fastapi", lambda web: web.HTTPException(404), 0),
+        ("fastapi", lambda web: web.HTTPException(503), 1),
+        ("starlette.exceptions", lambda web: web.HTTPException(401), 0),
+        ("django.http", lambda web: web.Http404(), 0),
+    ],
+)
+async def test_an_answer_of_a_web_framework_is_no_issue(framework: str, make: Any, events: int) -> None:
+    """A chain that raises "404" to let the framework answer with it has not failed: nobody would report it."""
+    web = pytest.importorskip(framework)
+
+    def deny(_: Any) -> None:
+        raise make(web)
+
+    with capture_spans() as captured:
+        with contextlib.suppress(Exception):
+            await RunnableLambda(deny).ainvoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        assert len(captured.events) == events
+
+
+def test_no_failure_waits_for_another_one() -> None:
+    """When the timer has sent the oldest failure, it waits only as long as the next one still has to be held."""
+    with capture_spans():
+        with contextlib.suppress(ConnectionError):
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        (held,) = [each for each in held_issues._failures.values() if each.event is not None]
+        held.failed -= held_issues.HOLD - 1.0
+        for timer in held_issues._timer:
+            timer.cancel()  # type: ignore[attr-defined]
+        held_issues._timer.clear()
+        assert held_issues._start_timer()
+        assert held_issues._timer[0].interval <= 1.0  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("ignored", [ConnectionError, "ConnectionError", OSError])
 async def test_what_the_client_ignores_is_no_issue(ignored: Any) -> None:
     """`ignore_errors` holds for the issue of a failure that nobody reports."""
