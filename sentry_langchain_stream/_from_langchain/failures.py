@@ -13,13 +13,14 @@ from typing import Any
 from uuid import UUID
 
 from .._content.policy import Policy
+from .._runs.settings import Settings
 from .._runtime import tracebacks
 from .._to_sentry.client import allowed_content, current_client
 from .._to_sentry.issues import Passed
 from .inline_hooks import InlineHandler
 
-_MANAGERS = ("run_manager", "run_managers")
-"""The variables that hold the manager of a run, or those of several."""
+_MANAGERS = ("run_manager", "run_managers", "recording")
+"""The variables that hold the manager of a run, or those of several; and those of our own methods, for runs of ours."""
 
 
 def find(error: BaseException) -> list[Passed]:
@@ -48,11 +49,14 @@ def _managers(frame: FrameType) -> Iterator[Any]:
 
 def _settings(manager: Any) -> list[Any]:
     """The settings of our handlers, if this manager calls any."""
+    ours = getattr(manager, "watched_by", None)
+    if isinstance(ours, tuple):
+        return [each for each in ours if isinstance(each, Settings)]
     handlers = getattr(manager, "handlers", None)
     if not isinstance(handlers, (list, tuple)):
         return []
-    ours = (getattr(each, "_settings", None) for each in handlers if isinstance(each, InlineHandler))
-    return [each for each in ours if each is not None]
+    own = (getattr(each, "_settings", None) for each in handlers if isinstance(each, InlineHandler))
+    return [each for each in own if each is not None]
 
 
 def _policy(settings: Any) -> Policy:

@@ -22,6 +22,7 @@ from .._content.reading import count
 from .._runs import enclosing
 from .._runs.call import TextsCall
 from .._runs.run import Keeper, Run, Start
+from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained
 from .._to_sentry import other_integrations
@@ -141,7 +142,7 @@ class _Recording:
     ) -> None:
         self._keeper = keeper
         self._given = given
-        self._id = uuid4()
+        self._id = self.run_id = uuid4()
         self._token: Token[Any] | None = None
         client_answers.read_them()
         start = Start(
@@ -183,6 +184,11 @@ class _Recording:
             if run is not None and isinstance(run.call, TextsCall):
                 run.call.add_usage(None)
             self._keeper_of(run).end(self._id, marks.outcome(error), error)
+
+    @property
+    def watched_by(self) -> tuple[Settings, ...]:
+        """The settings of the handler that follows the call, see `failures.find`."""
+        return (self._keeper_of(self.run).settings,)
 
     def _leave(self) -> None:
         token, self._token = self._token, None

@@ -170,11 +170,7 @@ def _keep_log_private(event: Event, policy: Policy, record: Any, *, is_allowed: 
 def _template(record: Any) -> str | None:
     message = getattr(record, "msg", None)
     file, function = getattr(record, "pathname", None), getattr(record, "funcName", None)
-<<<<<<< HEAD
     if not (isinstance(message, str) and isinstance(file, str) and isinstance(function, str)):
-=======
-    if not isinstance(message, str) or not isinstance(file, str) or not isinstance(function, str):
->>>>>>> attack18
         return None
     return message if tracebacks.is_written_in(message, file, function) else None
 

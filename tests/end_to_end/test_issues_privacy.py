@@ -12,13 +12,14 @@ from uuid import uuid4
 import httpx
 import pytest
 import sentry_sdk
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser, StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel
 
-from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.absent import needs
 from tests.kit.wire import ScriptedModel, content_allowed
@@ -259,3 +260,31 @@ def test_each_handler_that_saw_the_run_can_forbid_content() -> None:
             sentry_sdk.capture_exception(error)
     (event,) = captured.events
     assert ANSWER not in json.dumps(event, default=str)
+
+
+class _Refusing(Embeddings):
+    """Fails, and quotes what it was to embed."""
+
+    model = "text-embedding-3-small"
+    client = object()
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        raise ValueError(f"cannot embed {texts[0]}")
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+@pytest.mark.parametrize("way", ["embed_query", "aembed_query"])
+async def test_embeddings_outside_of_runs_are_private_too(way: str) -> None:
+    """The event of an embedding that fails has no variables and no texts, though no run of LangChain is around it."""
+    with capture_spans(integrations=[SentryStreamIntegration(providers=False)]) as captured:
+        try:
+            found = getattr(_Refusing(), way)(ANSWER)
+            await found
+        except ValueError as error:
+            sentry_sdk.capture_exception(error)
+    (event,) = captured.events
+    assert captured.find(op="gen_ai.embeddings").attributes["langchain_stream.outcome"] == "failed"
+    assert ANSWER not in json.dumps(event, default=str)
+    assert "cannot embed " in event["exception"]["values"][-1]["value"]
