@@ -11,6 +11,9 @@ _runs: dict[UUID, Run] = {}
 started_elsewhere: set[UUID] = set()
 """Live models whose start LangChain signals in a context that is not theirs: completion models on the async ways."""
 
+claims: dict[UUID, int] = {}
+"""Ids of runs that are about to start, and the threads where they do."""
+
 get = _runs.get
 """The live run of an id, or `None`."""
 

@@ -76,6 +76,12 @@ class LiveRuns:
             start: The start of the run.
             record: Makes the record of the run's input.
         """
+        try:
+            self._start(start, record)
+        finally:
+            enclosing.claims.pop(start.id, None)
+
+    def _start(self, start: Start, record: MakeRecord | None) -> None:
         live = enclosing.get(start.id)
         if live is not None:
             self._take_over(live, start, record)
@@ -101,6 +107,7 @@ class LiveRuns:
             ended = not parent.implicit and enclosing.get(parent.id) is not parent
             run = Run(
                 id=start.id,
+                given_id=start.given_id,
                 kind=start.kind,
                 pipeline=pipeline,
                 policy=policy,
@@ -150,7 +157,7 @@ class LiveRuns:
     def _start_root(self, run: Run, start: Start, record: MakeRecord | None) -> None:
         run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
         run.attempt, run.has_fallbacks = start.attempt, start.has_fallbacks
-        run.enclosing_id = start.enclosing_id
+        run.enclosing_id, run.given_id = start.enclosing_id, start.given_id
         if start.kind != "chain":
             run.kind = start.kind
         detail = self._record(run, run.policy, record) if record is not None else None
