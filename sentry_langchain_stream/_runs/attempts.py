@@ -49,7 +49,7 @@ def note(run: Run, parent: Run) -> None:
 
 
 def fallback_of(parent: Run) -> int | None:
-    """Return how many attempts failed before a child of this run, if that is an attempt of `with_fallbacks` or inside one.
+    """Return how many attempts failed before a run below this one, if it is one of `with_fallbacks` or inside one.
 
     In a chain LangChain makes these attempts siblings of the run of `with_fallbacks`, not its children.
     """
