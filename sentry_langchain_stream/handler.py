@@ -176,9 +176,10 @@ class SentryStreamHandler(InlineHandler):
         Returns:
             What is known, or `None` if the run is not known.
         """
+        from ._from_langchain import same_ids
         from ._runs import watches
 
-        run = self._runs.get(run_id)
+        run = self._runs.get(same_ids.enclosing_own(run_id))
         return watches.find(run_id) if run is None else watches.info(run, type(self).clock())
 
     # -- models ---------------------------------------------------------------------------------------------

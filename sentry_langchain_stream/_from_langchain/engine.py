@@ -11,7 +11,7 @@ from .._runs.live_runs import LiveRuns
 from .._runs.run import RunKind, Start
 from .._runs.settings import Settings
 from .._to_sentry import active_span, issues
-from . import failures, inside, internals, marks
+from . import failures, inside, internals, marks, same_ids
 from .model_calls import ModelRuns
 from .steps import StepRuns
 
@@ -44,9 +44,11 @@ class Engine:
         enclosing_id = internals.enclosing_run_id()
         if parent_id is not None and parent_id != enclosing_id and internals.is_traceable(parent_id):
             parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
-        return marks.read_start(
+        parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
+        own = same_ids.starting(id, self.runs)
+        start = marks.read_start(
             kind,
-            id,
+            own,
             parent_id,
             metadata,
             kwargs,
@@ -54,3 +56,5 @@ class Engine:
             configured=internals.configurable(self._configurable),
             has_fallbacks=kind == "chain" and internals.starts_fallbacks(),
         )
+        start.given_id = id if own != id else None
+        return start

@@ -17,6 +17,7 @@ from .._runs.settings import Settings
 from .._runtime import tracebacks
 from .._to_sentry.client import allowed_content, current_client
 from .._to_sentry.issues import Passed
+from . import same_ids
 from .inline_hooks import InlineHandler
 
 _MANAGERS = ("run_manager", "run_managers", "recording")
@@ -31,6 +32,7 @@ def find(error: BaseException) -> list[Passed]:
             run_id = getattr(manager, "run_id", None)
             if not isinstance(run_id, UUID):
                 continue
+            run_id = same_ids.own(run_id, getattr(manager, "handlers", None))
             policies = [_policy(each) for each in _settings(manager) if each.capture_errors]
             if policies:
                 found.pop(run_id, None)  # of several prompts that started together, the one that failed comes again

@@ -25,7 +25,7 @@ from .._runs.attributes import membership
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry.active_span import Inside
-from . import internals
+from . import internals, same_ids
 
 _IMPLEMENTATIONS = frozenset(
     {
@@ -113,7 +113,7 @@ def innermost(*, handed_over: bool = False) -> Run | None:
         handed_over: Whether a retriever counts that has handed the calling code to another thread, with its context but
             not its stack, as async vector stores do. After a retriever that was given up that is wrong for a while.
     """
-    run_id = internals.enclosing_run_id()
+    run_id = same_ids.enclosing_own(internals.enclosing_run_id())
     run = enclosing.get(run_id) if run_id is not None else None
     hints = _hints.get()
     leaf: Run | None = None
@@ -178,9 +178,10 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
     if not has_manager and code.co_name not in _IMPLEMENTATIONS:
         return None
     variables = frame.f_locals
-    run_id = getattr(variables.get(_MANAGER), "run_id", None)
+    manager = variables.get(_MANAGER)
+    run_id = getattr(manager, "run_id", None)
     if isinstance(run_id, UUID):
-        return enclosing.get(run_id)
+        return enclosing.get(same_ids.own(run_id, getattr(manager, "handlers", None)))
     if code.co_name in _IMPLEMENTATIONS and isinstance(variables.get("self"), (BaseLanguageModel, BaseRetriever)):
         # It was called without a manager, perhaps in a thread, with a copy of the context in which its run started.
         live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each.id)) is not None)

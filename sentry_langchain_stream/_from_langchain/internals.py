@@ -70,6 +70,22 @@ def enclosing_run_id() -> UUID | None:
     return parent if isinstance(parent, UUID) else None
 
 
+def event_handlers() -> list[object] | None:
+    """The handlers of the callback manager, or of the manager of a run, that fires the event which calls this code.
+
+    LangChain gives each call a list of its own, and hands it on to the managers of the runs that the call starts.
+    """
+    managers, frame = vars(manager), sys._getframe(1)
+    for _ in range(_MOST_FRAMES):
+        if frame.f_globals is managers and frame.f_code.co_name.startswith("on_"):
+            handlers = getattr(frame.f_locals.get("self"), "handlers", None)
+            return handlers if isinstance(handlers, list) else None
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
 def configurable(names: Collection[str]) -> dict[str, Any]:
     """Return these values of the config of the run that encloses this code, if they are plain.
 

@@ -18,7 +18,7 @@ from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained, warn_once
-from . import inside, marks, payloads, stream_events
+from . import inside, marks, payloads, same_ids, stream_events
 
 
 class ModelRuns:
@@ -129,7 +129,7 @@ class ModelRuns:
 
     def _receiving(self, run_id: UUID) -> Call | None:
         """Return the call of a chunk or event, or `None` if the event is a repetition."""
-        run = self._live(run_id)
+        run = self._live(same_ids.own(run_id))
         if run is None or (call := run.call) is None:
             return None
         if not call.streamed:
@@ -142,7 +142,7 @@ class ModelRuns:
 
     def end(self, run_id: UUID, outcome: Outcome, response: Any, error: BaseException | None = None) -> None:
         """End a model run, with its whole or partial answer."""
-        run = self._runs.get(run_id)
+        run = self._runs.get(same_ids.own(run_id))
         if run is None:
             return
         if run.call is not None and response is not None:
@@ -150,8 +150,8 @@ class ModelRuns:
                 # A call that is not recorded may still be followed for its metrics, which have no content.
                 self._answer(run_id, run.call, run.policy if run.place.recording else NOTHING, response, outcome)
         if error is not None:
-            self._runs.end_batch(run_id)
-        self._runs.end(run_id, outcome, error)
+            self._runs.end_batch(run.id)
+        self._runs.end(run.id, outcome, error)
 
     def fail(self, run_id: UUID, error: BaseException, response: object) -> None:
         """End a model run that got an error event: it failed, was cancelled, or its consumer left."""

@@ -20,7 +20,7 @@ from .._content.reading import as_text, field
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Agent, Detail, Retrieval, Run, Start, ToolCall
 from .._runtime.containment import contained
-from . import executors, inside, marks
+from . import executors, inside, marks, same_ids
 
 D = TypeVar("D", bound=Detail)
 
@@ -49,13 +49,15 @@ class StepRuns:
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """End a chain or an agent that has completed."""
-        run = self._runs.get(run_id)
-        if run is not None and isinstance(run.detail, Agent):
+        run = self._live(run_id)
+        if run is None:
+            return
+        if isinstance(run.detail, Agent):
             with contained("answer of an agent"):
                 add_answer(run.detail, executors.answer(outputs), run.policy)
-        if run is not None and run.is_node and marks.hands_over(outputs):
+        if run.is_node and marks.hands_over(outputs):
             run.ending.control = "handoff"
-        self._runs.end(run_id)
+        self._runs.end(run.id)
 
     def start_tool(self, start: Start, serialized: object, kwargs: Mapping[str, Any], input_str: str) -> None:
         """Start a tool.
@@ -76,7 +78,7 @@ class StepRuns:
 
     def end_tool(self, run_id: UUID, output: object) -> None:
         """End a tool. If it returned its failure as a message, it has failed: LangChain signals no error then."""
-        run = self._runs.get(run_id)
+        run = self._live(run_id)
         if run is None:
             return
         if isinstance(run.detail, ToolCall):
@@ -86,9 +88,9 @@ class StepRuns:
             run.ending.control = "handoff"
         if is_failed(output):
             run.ending.error_type = "tool_error"
-            self._runs.end(run_id, "failed")
+            self._runs.end(run.id, "failed")
         else:
-            self._runs.end(run_id)
+            self._runs.end(run.id)
 
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
         """Start a retriever."""
@@ -98,15 +100,17 @@ class StepRuns:
 
     def end_retriever(self, run_id: UUID, documents: object) -> None:
         """End a retriever that has completed."""
-        run = self._runs.get(run_id)
-        if run is not None and isinstance(run.detail, Retrieval):
+        run = self._live(run_id)
+        if run is None:
+            return
+        if isinstance(run.detail, Retrieval):
             with contained("documents of a retriever"):
                 add_documents(run.detail, documents, run.policy)
-        self._runs.end(run_id)
+        self._runs.end(run.id)
 
     def interrupt(self, run_id: UUID | None) -> None:
         """Record that a graph waits for a human. LangGraph says so also of `interrupt_before` and `interrupt_after`."""
-        run = self._runs.get(run_id) if run_id is not None else None
+        run = self._live(run_id) if run_id is not None else None
         if run is not None:
             self._interrupt(run)
 
@@ -120,7 +124,7 @@ class StepRuns:
 
     def fail(self, run_id: UUID, error: BaseException) -> None:
         """End a run that got an error event: it failed, was cancelled, its consumer left, or it gave up control."""
-        run = self._runs.get(run_id)
+        run = self._live(run_id)
         if run is None:
             return
         run.ending.control = marks.control(error) or run.ending.control  # left while it waits for a human
@@ -128,7 +132,11 @@ class StepRuns:
             # An agent that is interrupted gets a normal end event, so the interrupt is recorded on it here. A handoff
             # needs no such thing: the agent that hands off gets the error event itself, and the parent graph continues.
             self._interrupt(run)
-        self._runs.end(run_id, marks.outcome(error), error)
+        self._runs.end(run.id, marks.outcome(error), error)
+
+    def _live(self, run_id: UUID) -> Run | None:
+        """Return the live run that LangChain's event with this id is about."""
+        return self._runs.get(same_ids.own(run_id))
 
 
 def _read(what: str, make: Callable[[Policy], D]) -> Callable[[Policy], D]:

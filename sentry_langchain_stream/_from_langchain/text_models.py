@@ -26,7 +26,7 @@ from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained
 from .._to_sentry import other_integrations
-from . import client_answers, inside, internals, marks, text_model_facts
+from . import client_answers, inside, internals, marks, same_ids, text_model_facts
 from .families import Family
 from .text_model_facts import Kind
 
@@ -148,7 +148,7 @@ class _Recording:
         start = Start(
             id=self._id, kind=kind, parent_id=parent.id if parent is not None else None, name=type(owner).__name__
         )
-        start.enclosing_id = internals.enclosing_run_id()
+        start.enclosing_id = same_ids.enclosing_own(internals.enclosing_run_id())
         keeper.start(start, partial(self._record, kind, owner))
         self.run = enclosing.get(self._id)
         if self.run is not None:

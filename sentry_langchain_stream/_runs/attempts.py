@@ -48,5 +48,16 @@ def note(run: Run, parent: Run) -> None:
         failed.append(_model(run))
 
 
+def fallback_of(parent: Run) -> int | None:
+    """Return how many attempts failed before a run below this one, if it is one of `with_fallbacks` or inside one.
+
+    In a chain LangChain makes these attempts siblings of the run of `with_fallbacks`, not its children.
+    """
+    for run in (parent, *parent.fallbacks):
+        if run.has_fallbacks:
+            return run.ending.failures or None
+    return parent.fallback
+
+
 def _model(run: Run) -> str | None:
     return run.call.request.model if run.call is not None else None

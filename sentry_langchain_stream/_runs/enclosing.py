@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from .run import Run
+from .run import Run, Start
 
 _runs: dict[UUID, Run] = {}
 
 started_elsewhere: set[UUID] = set()
 """Live models whose start LangChain signals in a context that is not theirs: completion models on the async ways."""
 
+claims: dict[UUID, int] = {}
+"""Ids of runs that are about to start, and the threads where they do."""
+
 get = _runs.get
 """The live run of an id, or `None`."""
+
+
+def parent_of(start: Start) -> Run | None:
+    """Return the live parent: the run that LangChain names, or the tool among its children that calls this code.
+
+    The second case is a workaround: LangChain gives a tool the config of the tool's caller, so a run that the tool
+    starts with this config would become the tool's sibling (langchain-core 1.0 to 1.8). It can go when LangChain
+    gives tools a config of their own.
+    """
+    named = get(start.parent_id) if start.parent_id is not None else None
+    inside = get(start.enclosing_id) if start.enclosing_id is not None else None
+    if inside is not None and inside.kind == "tool" and inside.parent is named:
+        return inside
+    return named
 
 
 def any_live() -> bool:

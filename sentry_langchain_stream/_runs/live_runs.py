@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from uuid import UUID
@@ -14,23 +14,13 @@ from .._runtime.containment import contained, warn_once
 from .._to_sentry import active_span
 from .._to_sentry.client import current_client, is_sending, within_scopes
 from .._vocabulary import names
-from . import attempts, enclosing, silent_ends
+from . import attempts, enclosing, silent_ends, tree_ends
 from .call import Call
 from .eviction import Eviction
 from .roots import Roots
-from .run import CHAINS, LEAVES, Agent, Detail, Ending, MakeRecord, Outcome, Place, Run, Start
+from .run import CHAINS, LEAVES, Agent, Detail, MakeRecord, Outcome, Place, Run, Start
 from .run_spans import RunSpans
 from .settings import Settings
-
-# The outcome of a parent -> the outcome of its children that are still open.
-_INHERITED: dict[Outcome, Outcome] = {
-    "completed": "abandoned",
-    "cancelled": "cancelled",
-    "abandoned": "abandoned",
-    "failed": "cancelled",
-}
-
-_SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed")
 
 
 class LiveRuns:
@@ -76,12 +66,18 @@ class LiveRuns:
             start: The start of the run.
             record: Makes the record of the run's input.
         """
+        try:
+            self._start(start, record)
+        finally:
+            enclosing.claims.pop(start.id, None)
+
+    def _start(self, start: Start, record: MakeRecord | None) -> None:
         live = enclosing.get(start.id)
         if live is not None:
             self._take_over(live, start, record)
             return
         self._eviction.make_room()
-        parent = self._parent(start)
+        parent = enclosing.parent_of(start)
         if parent is None:
             self._eviction.sweep()
             parent = self._roots.parent(start, self)
@@ -101,6 +97,7 @@ class LiveRuns:
             ended = not parent.implicit and enclosing.get(parent.id) is not parent
             run = Run(
                 id=start.id,
+                given_id=start.given_id,
                 kind=start.kind,
                 pipeline=pipeline,
                 policy=policy,
@@ -121,7 +118,7 @@ class LiveRuns:
                 enclosing_id=start.enclosing_id,
                 agent=parent.agent,
                 attempt=start.attempt or parent.attempt,
-                fallback=_fallback(parent),
+                fallback=attempts.fallback_of(parent),
             )
             run.work = attempts.work_of(start, parent, detail)
             self._add(run)
@@ -134,23 +131,10 @@ class LiveRuns:
             self._open(run, start, detail)
         self._watch(run)
 
-    def _parent(self, start: Start) -> Run | None:
-        """Return the live parent: the run that LangChain names, or the tool among its children that calls this code.
-
-        The second case is a workaround: LangChain gives a tool the config of the tool's caller, so a run that the tool
-        starts with this config would become the tool's sibling (langchain-core 1.0 to 1.8). It can go when LangChain
-        gives tools a config of their own.
-        """
-        named = enclosing.get(start.parent_id) if start.parent_id is not None else None
-        inside = enclosing.get(start.enclosing_id) if start.enclosing_id is not None else None
-        if inside is not None and inside.kind == "tool" and inside.parent is named:
-            return inside
-        return named
-
     def _start_root(self, run: Run, start: Start, record: MakeRecord | None) -> None:
         run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
         run.attempt, run.has_fallbacks = start.attempt, start.has_fallbacks
-        run.enclosing_id = start.enclosing_id
+        run.enclosing_id, run.given_id = start.enclosing_id, start.given_id
         if start.kind != "chain":
             run.kind = start.kind
         detail = self._record(run, run.policy, record) if record is not None else None
@@ -327,86 +311,17 @@ class LiveRuns:
             queues = run.place.backend.queues or self.settings.metrics
             if is_sending(queues=queues) and silent_ends.run_in_thread(later):
                 return
-            self._end(run, outcome, error, evicted)
-
-    def _end(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
-        with run.tree.lock:
-            if not run.keeper.take(run):
-                return
-            try:
-                if outcome == "completed" and run.children:
-                    if _was_left(run, run.descendants()):
-                        outcome = "abandoned"
-                    else:
-                        self._release(run)
-                open_ones = run.descendants() if run.children else ()
-                for each in open_ones:
-                    if each.keeper.take(each):
-                        each.keeper.close(each, _INHERITED[outcome], None, evicted)
-            finally:
-                run.keeper.close(run, outcome, error, evicted)
-                self._leave(run, outcome, evicted)
-
-    def _release(self, run: Run) -> None:
-        """Leave the children of a completed run that are still at work to its parent, or to themselves.
-
-        A node may start a model call in a task or a thread and not wait for it.
-        """
-        for child in list(run.children.values()):
-            if not any(silent_ends.goes_on(each, run) for each in (child, *child.descendants())):
-                continue
-            del run.children[child.id]
-            child.parent = None if run.parent is None or run.parent.implicit else run.parent
-            if child.parent is not None:
-                child.parent.children[child.id] = child
-            else:
-                child.keeper.add_root(child)
+            tree_ends.end(run, outcome, error, evicted)
 
     def add_root(self, run: Run) -> None:
         """Enforce the limits on a run that has no live parent."""
         self._eviction.add(run)
 
-    def _leave(self, run: Run, outcome: Outcome, evicted: str | None) -> None:
-        """Remove an ended run from its tree, and end the runs that end with it."""
-        parent, run.parent = run.parent, None
-        run.children.clear()
-        run.fallbacks.clear()
-        run.tree.touched = self.now()
-        if parent is None:
-            return
-        parent.children.pop(run.id, None)
-        parent.ending.remember(run.ending.failed)
-        if run.has_fallbacks and run in parent.fallbacks:
-            parent.fallbacks.remove(run)
-        if outcome == "failed":
-            attempts.note(run, parent)
-            for each in (parent, *parent.fallbacks):  # in a chain, attempts are siblings of their call with fallbacks
-                each.ending.failures += 1
-        if parent.implicit:
-            self._leave_pipeline(parent, run.ending, evicted)
-        elif outcome == "abandoned" and parent.has_fallbacks:
-            # Workaround: if the consumer leaves at the first chunk, a call with fallbacks gets no end event
-            # (langchain-core 1.7 to 1.8). Can go when it gets one.
-            parent.keeper.end(parent.id, "abandoned", evicted=evicted)
-
-    def _leave_pipeline(self, pipeline: Run, ending: Ending, evicted: str | None) -> None:
-        """Give the pipeline around calls without a parent the worst of their outcomes, and end it with the last one."""
-        if _SEVERITY.index(ending.outcome) >= _SEVERITY.index(pipeline.ending.outcome):
-            pipeline.ending.outcome, pipeline.ending.error_type = ending.outcome, ending.error_type
-        if not pipeline.children:
-            pipeline.keeper.complete(pipeline)
-            pipeline.keeper.close(pipeline, pipeline.ending.outcome, None, evicted)
-
     def end_batch(self, run_id: UUID) -> None:
-        """End the runs that started together with a run that has just failed, if LangChain will not end them.
-
-        The sync `generate` with several prompts stops at the first one that fails and never ends the others.
-        """
+        """End the runs that started together with a run that has just failed, see `tree_ends.end_batch`."""
         run = self._runs.get(run_id)
-        if run is not None and run.parent is not None and run.parent.implicit and silent_ends.is_current(run):
-            for sibling in list(run.parent.children.values()):
-                if sibling is not run:
-                    sibling.keeper.end(sibling.id, "cancelled")
+        if run is not None:
+            tree_ends.end_batch(run)
 
     def end_all(self, evicted: str) -> None:
         """End every live run."""
@@ -445,24 +360,3 @@ class LiveRuns:
         if cancelled or not goes_on:
             with contained("end of a task"):
                 self.end(run_id, "cancelled")
-
-
-def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
-    """Whether the consumer left a run that LangChain reports as completed.
-
-    Workaround: if the consumer of a sync chain leaves, LangChain reports the chain as completed while its model is
-    still streaming (langchain-core 1.0 to 1.8). Can go when LangChain reports such a chain as closed early.
-    """
-    is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
-    return is_streaming and run.kind in CHAINS and silent_ends.is_current(run)
-
-
-def _fallback(parent: Run) -> int | None:
-    """Return how many attempts failed before this run, if it is an attempt of `with_fallbacks` or inside one.
-
-    In a chain LangChain makes these attempts siblings of the run of `with_fallbacks`, not its children.
-    """
-    for run in (parent, *parent.fallbacks):
-        if run.has_fallbacks:
-            return run.ending.failures or None
-    return parent.fallback

@@ -67,6 +67,7 @@ class Start:
         configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
         operation: The operation, if it is a model.
         model: The model asked for, if it is a model and that is known from its metadata.
+        given_id: LangChain's id of the run, if `id` is another one: see `same_ids`.
     """
 
     id: UUID
@@ -88,6 +89,7 @@ class Start:
     configured: Mapping[str, Any] = field(default_factory=dict)
     operation: Operation | None = None
     model: str | None = None
+    given_id: UUID | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -275,7 +277,8 @@ class Run:
     """A run of LangChain.
 
     Args:
-        id: LangChain's run id.
+        id: LangChain's run id, or one of ours if another live run has that id.
+        given_id: LangChain's run id, if `id` is one of ours.
         kind: The kind of the run.
         pipeline: The pipeline's name, the same for the whole tree.
         policy: What may be recorded.
@@ -316,6 +319,7 @@ class Run:
     policy: Policy
     place: Place
     keeper: Keeper
+    given_id: UUID | None = None
     seen_by: tuple[Keeper, ...] = ()
     ending: Ending = field(default_factory=Ending)
     tree: Tree = field(default_factory=Tree)

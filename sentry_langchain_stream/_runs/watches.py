@@ -190,7 +190,7 @@ def ended(run: Run, now: float) -> None:
     """Tell who watches a root run that it has ended, and remember it for `find`."""
     if run.implicit or not (run.parent is None or run.parent.implicit):
         return
-    found = _ended[run.id] = info(run, now, is_live=False)
+    found = _ended[run.given_id or run.id] = info(run, now, is_live=False)
     for each in list(_ended)[:-_MOST]:
         _ended.pop(each, None)
     for watch in run.tree.watches:
@@ -225,7 +225,7 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
         calls, cost = (tree.calls, tree.cost) if is_root else (0, None)
     span = run.place.span if run.place.recording else None
     return RunInfo(
-        run_id=run.id,
+        run_id=run.given_id or run.id,
         kind=run.kind,
         name=run.name,
         pipeline=run.pipeline,

@@ -101,8 +101,8 @@ async def test_a_run_id_may_be_used_again() -> None:
     assert handler.live_runs == 0
 
 
-async def test_a_run_id_used_by_two_calls_at_once_leaks_nothing() -> None:
-    """Two calls under one run id, interleaved, cannot be told apart: one span, no exception, no leak."""
+async def test_a_run_id_used_by_two_calls_at_once_is_two_runs() -> None:
+    """Two async streams under one run id, read in turns by one task: a span each, no leak."""
     handler, run_id = SentryStreamHandler(), uuid4()
     with capture_spans() as captured:
         first = ScriptedModel().astream("First", config={"callbacks": [handler], "run_id": run_id})
@@ -112,7 +112,9 @@ async def test_a_run_id_used_by_two_calls_at_once_leaks_nothing() -> None:
         for stream in (first, second):
             async for _ in stream:
                 pass
-    assert len(captured.find_all(op="gen_ai.chat")) == 1
+    spans = captured.find_all(op="gen_ai.chat")
+    assert [span.attributes["langchain_stream.outcome"] for span in spans] == ["completed", "completed"]
+    assert len({span.attributes["langchain_stream.chunks"] for span in spans}) == 1
     assert handler.live_runs == 0
 
 

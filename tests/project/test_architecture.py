@@ -53,7 +53,7 @@ FINER: dict[str, list[set[str]]] = {
         {"call"},
         {"run", "pricing"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches"},
-        {"run_spans", "roots"},
+        {"run_spans", "roots", "tree_ends"},
         {"live_runs"},
     ],
 }

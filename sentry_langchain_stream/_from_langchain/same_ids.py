@@ -1,0 +1,130 @@
+"""Runs that share their id with a run that is live already. The `run_id` of a call is the caller's to choose.
+
+LangChain's events name a run by its id alone, and so do its children. Behind the events it is known which call fires
+them: its callback manager and the manager of its run have the same list of handlers, which no other call has
+(langchain-core 1.0 to 1.8). And the children run in the context of the call. So the second live run of an id, and each
+further one, gets an id of ours, which is found by that list, and by the context where the id names a parent.
+
+Most ids are in no table here: then all of this is one look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from threading import Lock, get_ident
+from types import MappingProxyType
+from typing import NamedTuple, overload
+from uuid import UUID, uuid4
+
+from .._runs import enclosing
+from .._runs.live_runs import LiveRuns
+from .._runs.run import Run
+from . import internals
+from .inline_hooks import InlineHandler
+
+
+class _Again(NamedTuple):
+    """A run whose id was taken: the list of handlers of its call, and the id that it has with us."""
+
+    handlers: list[object]
+    id: UUID
+
+
+_MOST = 64
+"""So many runs are remembered after their end: late events, and an exception on its way up, still name them."""
+
+_again: dict[UUID, tuple[_Again, ...]] = {}
+_order: list[tuple[UUID, _Again]] = []
+_lock = Lock()
+_here: ContextVar[Mapping[UUID, UUID]] = ContextVar("sentry_langchain_stream_ids", default=MappingProxyType({}))
+"""For an id that several runs have: which of them encloses the code of this context. Else it is the first one."""
+
+
+def starting(given: UUID, runs: LiveRuns) -> UUID:
+    """Return the id for the run that is starting: the given one, unless another call has a live run of that id.
+
+    Args:
+        given: The run's id by LangChain.
+        runs: The live runs of the handler that hears of the start.
+    """
+    # Claim the id first: another thread may be about to start a run of the same id.
+    is_free = enclosing.claims.setdefault(given, get_ident()) == get_ident()
+    live = enclosing.get(given)
+    if live is not None and is_free:
+        enclosing.claims.pop(given, None)
+    if live is None and is_free and given not in _again:
+        return given
+    handlers = internals.event_handlers()
+    own = given
+    if handlers is not None and (live is not None or not is_free):
+        own = _find(given, handlers) or given
+        if own == given and (live is None or _is_another(live, runs, handlers)):
+            own = _add(given, handlers)
+    if _here.get().get(given, given) != own:
+        _here.set({**_here.get(), given: own})
+    return own
+
+
+def own(given: UUID, handlers: object = None) -> UUID:
+    """Return our id of a run.
+
+    Args:
+        given: The run's id by LangChain.
+        handlers: The handlers of the run's manager. The default is those of the manager that fires this event.
+    """
+    if given not in _again:
+        return given
+    if handlers is None:
+        handlers = internals.event_handlers()
+    return (_find(given, handlers) or given) if handlers is not None else enclosing_own(given)
+
+
+@overload
+def enclosing_own(given: UUID) -> UUID: ...
+
+
+@overload
+def enclosing_own(given: UUID | None) -> UUID | None: ...
+
+
+def enclosing_own(given: UUID | None) -> UUID | None:
+    """Return our id of the run that encloses this code and has this id by LangChain."""
+    return given if given is None or given not in _again else _here.get().get(given, given)
+
+
+def _find(given: UUID, handlers: object) -> UUID | None:
+    return next((each.id for each in _again.get(given, ()) if each.handlers is handlers), None)
+
+
+def _is_another(live: Run, runs: LiveRuns, handlers: list[object]) -> bool:
+    """Whether the start with these handlers is not the one that has started the live run.
+
+    One start is fired for each handler in the list. It is heard twice if the list has a handler twice, or two of ours.
+    """
+    ours = [each for each in handlers if isinstance(each, InlineHandler)]
+    if live.keeper is runs or runs in live.seen_by:
+        return sum(getattr(each, "_runs", None) is runs for each in ours) == 1
+    return not any(getattr(each, "_runs", None) is live.keeper for each in ours)
+
+
+def _add(given: UUID, handlers: list[object]) -> UUID:
+    again = _Again(handlers, uuid4())
+    with _lock:
+        _again[given] = (*_again.get(given, ()), again)
+        _order.append((given, again))
+        if len(_order) > _MOST:
+            _forget(*next((each for each in _order if enclosing.get(each[1].id) is None), _order[-1]))
+    return again.id
+
+
+def _forget(given: UUID, again: _Again) -> None:
+    """Forget a run that has ended."""
+    if enclosing.get(again.id) is not None:
+        return
+    _order.remove((given, again))
+    rest = tuple(each for each in _again[given] if each is not again)
+    if rest:
+        _again[given] = rest
+    else:
+        del _again[given]

@@ -1,0 +1,108 @@
+"""Ends a run and what ends with it: its descendants, and the pipeline or the call with fallbacks around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import attempts, silent_ends
+from .run import CHAINS, Ending, Outcome, Run
+
+# The outcome of a parent -> the outcome of its children that are still open.
+_INHERITED: dict[Outcome, Outcome] = {
+    "completed": "abandoned",
+    "cancelled": "cancelled",
+    "abandoned": "abandoned",
+    "failed": "cancelled",
+}
+
+_SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed")
+
+
+def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+    """End a run, and first every descendant that is still open, unless another caller has ended it."""
+    with run.tree.lock:
+        if not run.keeper.take(run):
+            return
+        try:
+            if outcome == "completed" and run.children:
+                if _was_left(run, run.descendants()):
+                    outcome = "abandoned"
+                else:
+                    _release(run)
+            open_ones = run.descendants() if run.children else ()
+            for each in open_ones:
+                if each.keeper.take(each):
+                    each.keeper.close(each, _INHERITED[outcome], None, evicted)
+        finally:
+            run.keeper.close(run, outcome, error, evicted)
+            _leave(run, outcome, evicted)
+
+
+def _release(run: Run) -> None:
+    """Leave the children of a completed run that are still at work to its parent, or to themselves.
+
+    A node may start a model call in a task or a thread and not wait for it.
+    """
+    for child in list(run.children.values()):
+        if not any(silent_ends.goes_on(each, run) for each in (child, *child.descendants())):
+            continue
+        del run.children[child.id]
+        child.parent = None if run.parent is None or run.parent.implicit else run.parent
+        if child.parent is not None:
+            child.parent.children[child.id] = child
+        else:
+            child.keeper.add_root(child)
+
+
+def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
+    """Remove an ended run from its tree, and end the runs that end with it."""
+    parent, run.parent = run.parent, None
+    run.children.clear()
+    run.fallbacks.clear()
+    run.tree.touched = run.keeper.now()
+    if parent is None:
+        return
+    parent.children.pop(run.id, None)
+    parent.ending.remember(run.ending.failed)
+    if run.has_fallbacks and run in parent.fallbacks:
+        parent.fallbacks.remove(run)
+    if outcome == "failed":
+        attempts.note(run, parent)
+        for each in (parent, *parent.fallbacks):  # in a chain, attempts are siblings of their call with fallbacks
+            each.ending.failures += 1
+    if parent.implicit:
+        _leave_pipeline(parent, run.ending, evicted)
+    elif outcome == "abandoned" and parent.has_fallbacks:
+        # Workaround: if the consumer leaves at the first chunk, a call with fallbacks gets no end event
+        # (langchain-core 1.7 to 1.8). Can go when it gets one.
+        parent.keeper.end(parent.id, "abandoned", evicted=evicted)
+
+
+def _leave_pipeline(pipeline: Run, ending: Ending, evicted: str | None) -> None:
+    """Give the pipeline around calls without a parent the worst of their outcomes, and end it with the last one."""
+    if _SEVERITY.index(ending.outcome) >= _SEVERITY.index(pipeline.ending.outcome):
+        pipeline.ending.outcome, pipeline.ending.error_type = ending.outcome, ending.error_type
+    if not pipeline.children:
+        pipeline.keeper.complete(pipeline)
+        pipeline.keeper.close(pipeline, pipeline.ending.outcome, None, evicted)
+
+
+def end_batch(run: Run) -> None:
+    """End the runs that started together with a run that has just failed, if LangChain will not end them.
+
+    The sync `generate` with several prompts stops at the first one that fails and never ends the others.
+    """
+    if run.parent is not None and run.parent.implicit and silent_ends.is_current(run):
+        for sibling in list(run.parent.children.values()):
+            if sibling is not run:
+                sibling.keeper.end(sibling.id, "cancelled")
+
+
+def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
+    """Whether the consumer left a run that LangChain reports as completed.
+
+    Workaround: if the consumer of a sync chain leaves, LangChain reports the chain as completed while its model is
+    still streaming (langchain-core 1.0 to 1.8). Can go when LangChain reports such a chain as closed early.
+    """
+    is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
+    return is_streaming and run.kind in CHAINS and silent_ends.is_current(run)
