@@ -283,7 +283,9 @@ def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _named_in(metadata: Mapping[str, Any]) -> str | None:
-    return next((found for name in ("model_name", "model", "model_id") if (found := as_text(metadata.get(name)))), None)
+    named = (as_text(metadata.get(name)) for name in ("model_name", "model", "model_id"))
+    # langchain-huggingface names the address of an endpoint.
+    return next((found for found in named if found and "://" not in found), None)
 
 
 def _finish_reason(generation: Generation) -> str | None:

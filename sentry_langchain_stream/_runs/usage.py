@@ -195,6 +195,7 @@ _PATHS: dict[str, tuple[Path, ...]] = {
         ("input_tokens_details", "cached_tokens"),
         ("cache_read_input_tokens",),
         ("prompt_cache_hit_tokens",),
+        ("cached_tokens",),  # Together, Cohere
         ("cached_content_token_count",),
         ("cacheReadInputTokens",),
         ("cacheReadInputTokenCount",),
