@@ -295,8 +295,8 @@ def _finish_reason(generation: Generation) -> str | None:
 def _finish_reasons(generation: Generation) -> tuple[str, ...]:
     for metadata in (_metadata(generation), generation.generation_info or {}):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
-            if reason := as_text(metadata.get(name)):
-                return _apart(reason)
+            if (reason := as_text(metadata.get(name))) and (apart := _apart(reason)):
+                return apart
         if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
             details = metadata.get("incomplete_details")
             reason = as_text(details.get("reason") if isinstance(details, Mapping) else None)
@@ -314,9 +314,12 @@ def once(text: str) -> str:
 def _apart(reasons: str) -> tuple[str, ...]:
     """Return the finish reasons that LangChain has strung together from chunks, each once.
 
-    Vertex AI sends one with every chunk. With n > 1, each answer has its own.
+    Vertex AI sends one with every chunk, which is no reason until the last one: a stream that is left before has none.
+    With n > 1, each answer has its own.
     """
-    meant = reasons.replace(_UNSPECIFIED, "") or _UNSPECIFIED
+    meant = reasons.replace(_UNSPECIFIED, "")
+    if not meant:
+        return ()
     known = _REASONS.findall(meant)
     return tuple(dict.fromkeys(known)) if "".join(known) == meant else (once(meant),)
 

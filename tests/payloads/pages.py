@@ -1,4 +1,7 @@
-"""The pages of the book: one YAML file per provider (`book/README.md` says what is in them)."""
+"""The pages of the book: one YAML file per provider, with the fields of `Page`; its payloads have those of `Payload`.
+
+All numbers are made up, and different enough that no sum is right by chance.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +44,14 @@ class Payload:
     sent: Any
     streams: bool
     expect: Mapping[str, Any]
+    asked: Literal["invoke", "stream"]
+    """How the model is asked."""
     leave: int | None = None
     """After how many chunks the consumer leaves the stream, if it does."""
     since: str | None = None
     """The version of the package that hands this on, if older ones do not."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """HTTP headers of the answer that the package reads."""
     call: Mapping[str, Any] = field(default_factory=dict)
     """Options of the call."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -61,9 +68,11 @@ class Page:
     """The class, as module and name."""
     arguments: Mapping[str, Any]
     source: Sequence[str]
-    transport: Literal["sse", "ndjson", "aws"] = "sse"
+    transport: Literal["sse", "ndjson", "array", "aws", "aws-chunks"] = "sse"
     replaced: str | None = None
-    """The function of `replaced.py` that takes the place of a client that cannot be pointed to a local server."""
+    """The function of `replaced.py` that makes the model, where its arguments are not enough."""
+    ways: Sequence[str] = ("sync", "async")
+    """The ways in which the class can ask this server."""
     note: str | None = None
     loses: Mapping[str, str] = field(default_factory=dict)
     """The facts that the package does not hand on to LangChain's callbacks, so that no span can have them, and why."""
@@ -78,7 +87,8 @@ class Page:
 def _payload(kind: str, raw: dict[str, Any]) -> Payload:
     events = raw.pop("events", None)
     sent = raw.pop("answer") if events is None else events
-    return Payload(kind, sent, events is not None, expect={**BY_DEFAULT, **raw.pop("expect")}, **raw)
+    asked = raw.pop("asked", "invoke" if events is None else "stream")
+    return Payload(kind, sent, events is not None, {**BY_DEFAULT, **raw.pop("expect")}, asked, **raw)
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import struct
 import threading
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,12 +21,14 @@ class Serving:
     def __init__(self, url: str) -> None:
         self.url = url
         self._content_type, self._body = "application/json", b"{}"
-        self.asked: list[str] = []
+        self._headers: Mapping[str, str] = {}
 
     def send(self, payload: Payload, transport: str) -> None:
         """Send this from now on, whatever is asked."""
-        self.asked.clear()
-        if payload.streams:
+        self._headers = payload.headers
+        if payload.streams and transport == "array":
+            self._content_type, self._body = "application/json", json.dumps(payload.sent).encode()
+        elif payload.streams:
             self._content_type, frame = _FRAMINGS[transport]
             self._body = b"".join(map(frame, payload.sent))
         else:
@@ -34,11 +37,12 @@ class Serving:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
         handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        self.asked.append(handler.path)
         handler.send_response(200)
         handler.send_header("Content-Type", self._content_type)
         handler.send_header("Content-Length", str(len(self._body)))
         handler.send_header("Connection", "close")
+        for name, value in self._headers.items():
+            handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(self._body)
         handler.close_connection = True
@@ -98,8 +102,14 @@ def _aws(event: dict[str, Any]) -> bytes:
     return message + struct.pack("!I", crc32(message))
 
 
+def _aws_chunk(event: dict[str, Any]) -> bytes:
+    """A part of the answer of a model that Bedrock passes on as it is."""
+    return _aws({"chunk": {"bytes": b64encode(json.dumps(event).encode()).decode()}})
+
+
 _FRAMINGS = {
     "sse": ("text/event-stream", _sse),
     "ndjson": ("application/x-ndjson", _ndjson),
+    "aws-chunks": ("application/vnd.amazon.eventstream", _aws_chunk),
     "aws": ("application/vnd.amazon.eventstream", _aws),
 }

@@ -26,9 +26,10 @@ pytestmark = [
 ]
 
 CASES = [
-    pytest.param(page, payload, id=f"{page.name}-{payload.kind}")
+    pytest.param(page, payload, way, id=f"{page.name}-{payload.kind}-{way}")
     for page in pages()
     for payload in page.payloads
+    for way in page.ways
 ]
 ORIGIN = "auto.ai.langchain_stream"
 QUESTION = "What does a span show?"
@@ -93,7 +94,7 @@ def _pointed(value: Any, url: str) -> Any:
 async def ask(model: Any, payload: Payload, way: str) -> None:
     """Ask the model as its payload is to be asked for."""
     config: Any = {"callbacks": [SentryStreamHandler()]}
-    if not payload.streams:
+    if payload.asked == "invoke":
         if way == "async":
             await model.ainvoke(QUESTION, config, **payload.call)
         else:
@@ -113,8 +114,7 @@ async def ask(model: Any, payload: Payload, way: str) -> None:
         chunks.close()
 
 
-@pytest.mark.parametrize("way", ["sync", "async"])
-@pytest.mark.parametrize(("page", "payload"), CASES)
+@pytest.mark.parametrize(("page", "payload", "way"), CASES)
 async def test_the_span_says_what_the_payload_says(
     page: Page, payload: Payload, way: str, server: Serving, models: dict[str, Any]
 ) -> None:
