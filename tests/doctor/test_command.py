@@ -311,6 +311,7 @@ NAMES = [
     "sentry-sdk",
     "langchain-core",
     "langgraph",
+    "provider-packages",
     "stream-usage",
     "client",
     "dsn",

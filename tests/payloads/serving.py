@@ -21,11 +21,12 @@ class Serving:
     def __init__(self, url: str) -> None:
         self.url = url
         self._content_type, self._body = "application/json", b"{}"
+        self.sent: Any = None
         self._headers: Mapping[str, str] = {}
 
     def send(self, payload: Payload, transport: str) -> None:
         """Send this from now on, whatever is asked."""
-        self._headers = payload.headers
+        self.sent, self._headers = payload.sent, payload.headers
         if payload.streams and transport == "array":
             self._content_type, self._body = "application/json", json.dumps(payload.sent).encode()
         elif payload.streams:
