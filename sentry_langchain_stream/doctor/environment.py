@@ -26,6 +26,7 @@ WITH_PAYLOADS = (
     "langchain-google-vertexai",
     "langchain-groq",
     "langchain-huggingface",
+    "langchain-ibm",
     "langchain-litellm",
     "langchain-mistralai",
     "langchain-nvidia-ai-endpoints",
@@ -38,7 +39,7 @@ WITH_PAYLOADS = (
 )
 """The distributions whose numbers are tested with payloads of their providers (docs/numbers.md)."""
 
-OTHERS = ("langchain-azure-ai", "langchain-ibm", "langchain-sambanova", "langchain-upstage")
+OTHERS = ("langchain-azure-ai", "langchain-sambanova", "langchain-upstage")
 """Some other distributions of model providers."""
 
 OLDEST_PYTHON = (3, 10)

@@ -133,7 +133,7 @@ def test_stream_usage_knows_what_chat_openai_does(monkeypatch: pytest.MonkeyPatc
     ("packages", "told"),
     [
         (["langchain-groq"], "langchain-groq 1.5.0: numbers tested with its payloads"),
-        (["langchain-ibm"], "langchain-ibm 1.5.0: not tested"),
+        (["langchain-sambanova"], "langchain-sambanova 1.5.0: not tested"),
         (["langchain-core"], "no package of a provider that is known here"),
     ],
 )

@@ -6,7 +6,6 @@ They are the real ones, but for IBM's: that one looks an account up before it as
 from __future__ import annotations
 
 from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 
 from tests.payloads.serving import Serving
@@ -16,9 +15,7 @@ def huggingface(chat: Any, told: dict[str, Any], server: Serving) -> Any:
     """`ChatHuggingFace` around an endpoint with the server's address: nothing is replaced."""
     endpoint: Any = import_module("langchain_huggingface").HuggingFaceEndpoint
     stream_usage = told.pop("stream_usage")
-    return chat(
-        llm=endpoint(**told), model_id="meta-llama/Llama-3.3-70B-Instruct", stream_usage=stream_usage
-    )
+    return chat(llm=endpoint(**told), model_id="meta-llama/Llama-3.3-70B-Instruct", stream_usage=stream_usage)
 
 
 def perplexity(chat: Any, told: dict[str, Any], server: Serving) -> Any:
@@ -38,10 +35,15 @@ def ibm(chat: Any, told: dict[str, Any], server: Serving) -> Any:
     """`ChatWatsonx` with a `ModelInference` that returns what IBM's SDK makes of an answer: its JSON, or its events."""
     inference: Any = import_module("ibm_watsonx_ai.foundation_models").ModelInference
 
+    client: Any = import_module("ibm_watsonx_ai").APIClient
+
     class Inference(inference):  # type: ignore[misc]
+        model_id, deployment_id, params = told["model_id"], None, None
+
         def __init__(self) -> None:
-            self.model_id, self.params = told["model_id"], None
-            self._client = SimpleNamespace(default_project_id="none", default_space_id=None)
+            # An `APIClient` by its type, which pydantic asks for, that has never looked an account up.
+            self._client = client.__new__(client)
+            self._client.default_project_id, self._client.default_space_id = "none", None
 
         def chat(self, **options: Any) -> Any:
             return server.sent
