@@ -48,8 +48,6 @@ class Payload:
     """How the model is asked."""
     leave: int | None = None
     """After how many chunks the consumer leaves the stream, if it does."""
-    since: str | None = None
-    """The version of the package that hands this on, if older ones do not."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """HTTP headers of the answer that the package reads."""
     call: Mapping[str, Any] = field(default_factory=dict)

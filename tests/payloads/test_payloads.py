@@ -6,7 +6,6 @@ import gc
 import importlib
 import warnings
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +66,9 @@ def models() -> Iterator[dict[str, Any]]:
 
 
 def model_of(page: Page, payload: Payload, server: Serving, models: dict[str, Any]) -> Any:
-    """The page's model, pointed to the server. Skips if its package is not installed, or is too old."""
+    """The page's model, pointed to the server. Skips if its package is not installed."""
     module, _, name = page.chat.rpartition(".")
     pytest.importorskip(module.partition(".")[0], exc_type=ModuleNotFoundError)
-    if payload.since and _numbers(version(page.package)) < _numbers(payload.since):
-        pytest.skip(f"needs {page.package} {payload.since}")
     arguments = {**page.arguments, **payload.arguments}
     key = f"{page.name} {arguments}"
     if key not in models:
@@ -79,10 +76,6 @@ def model_of(page: Page, payload: Payload, server: Serving, models: dict[str, An
         make = getattr(replaced, page.replaced) if page.replaced else lambda chat, told, server: chat(**told)
         models[key] = make(getattr(importlib.import_module(module), name), told, server)
     return models[key]
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
 
 
 def _pointed(value: Any, url: str) -> Any:
