@@ -13,7 +13,7 @@ export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter
 export MPLCONFIGDIR := $(CACHE)/matplotlib
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo example notebooks matrix mutation bench soak wheel clean
+.PHONY: help test lint format demo example notebooks matrix payloads mutation bench soak wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -45,6 +45,9 @@ notebooks: $(VENV)/dev ## Execute the notebooks and store their outputs
 
 matrix: $(VENV)/dev ## All tests on every supported version (ARGS="-s oldest-3.10 -- tests/runs/test_usage.py")
 	$(BIN)/nox $(ARGS)
+
+payloads: $(VENV)/dev ## The book of payloads, with every provider's package, in an environment of its own (ARGS="-- -k groq")
+	$(BIN)/nox --session payloads --reuse-existing-virtualenvs $(ARGS)
 
 wheel: $(VENV)/dev ## Build the wheel and the sdist, and use both in clean environments
 	$(BIN)/nox --tags wheel $(ARGS)

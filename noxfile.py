@@ -85,6 +85,13 @@ def bare(session: nox.Session) -> None:
     _test(session)
 
 
+@nox.session(default=False)
+def payloads(session: nox.Session) -> None:
+    """The book of payloads, with every provider's package: an environment of its own, as some hold back others."""
+    session.install("--editable", ".[payloads]")
+    session.run("python", "-m", "pytest", "--quiet", "tests/payloads", *session.posargs)
+
+
 def _test(session: nox.Session) -> None:
     """Run the tests, or those that the arguments name, and keep what came of it for the table."""
     session.notify("table")

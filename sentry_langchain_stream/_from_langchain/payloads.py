@@ -284,7 +284,9 @@ def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _named_in(metadata: Mapping[str, Any]) -> str | None:
-    return next((found for name in ("model_name", "model", "model_id") if (found := as_text(metadata.get(name)))), None)
+    named = (as_text(metadata.get(name)) for name in ("model_name", "model", "model_id"))
+    # langchain-huggingface names the address of an endpoint.
+    return next((found for found in named if found and "://" not in found), None)
 
 
 def _finish_reason(generation: Generation) -> str | None:
@@ -294,8 +296,8 @@ def _finish_reason(generation: Generation) -> str | None:
 def _finish_reasons(generation: Generation) -> tuple[str, ...]:
     for metadata in (_metadata(generation), generation.generation_info or {}):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
-            if reason := as_text(metadata.get(name)):
-                return _apart(reason)
+            if (reason := as_text(metadata.get(name))) and (apart := _apart(reason)):
+                return apart
         if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
             details = metadata.get("incomplete_details")
             reason = as_text(details.get("reason") if isinstance(details, Mapping) else None)
@@ -313,9 +315,12 @@ def once(text: str) -> str:
 def _apart(reasons: str) -> tuple[str, ...]:
     """Return the finish reasons that LangChain has strung together from chunks, each once.
 
-    Vertex AI sends one with every chunk. With n > 1, each answer has its own.
+    Vertex AI sends one with every chunk, which is no reason until the last one: a stream that is left before has none.
+    With n > 1, each answer has its own.
     """
-    meant = reasons.replace(_UNSPECIFIED, "") or _UNSPECIFIED
+    meant = reasons.replace(_UNSPECIFIED, "")
+    if not meant:
+        return ()
     known = _REASONS.findall(meant)
     return tuple(dict.fromkeys(known)) if "".join(known) == meant else (once(meant),)
 

@@ -55,7 +55,7 @@ class Usage(NamedTuple):
             is_missing = rest in (cached, cached + reasoning)
             rest = rest - cached if rest is not None and is_missing else rest
             input = _with(input, cached, is_missing or not _CACHE_SEPARATE.isdisjoint(raw))
-        output = _with(output, reasoning, rest == reasoning or not _REASONING_SEPARATE.isdisjoint(raw))
+        output = _with(output, reasoning, rest == reasoning or _reasoning_is_separate(raw))
         input = _with(input, sum(count(raw.get(key)) or 0 for key in _TOOL_PROMPT), True)
         if total is not None and output is None and input is not None:
             output = max(total - input, 0)
@@ -118,15 +118,16 @@ class Usage(NamedTuple):
         return self._replace(input=input, output=output, total=_total(input, output, None), source="estimate")
 
     def with_estimated_input(self, prompt: int | None) -> Usage:
-        """Return this usage. If it reports 0 input tokens, fill in the estimate and mark the usage as an estimate.
+        """Return this usage. If it reports 0 or no input tokens, fill in the estimate and mark it as an estimate.
 
         A model that answers has read a prompt, so 0 is wrong. LangChain writes 0 where a provider leaves the number
-        out: Anthropic's protocol at the end of a stream, and Ollama for a prompt that it has cached.
+        out: Anthropic's protocol at the end of a stream. Ollama leaves it out for a prompt that it has cached, and
+        langchain-ollama 1.1 then passes on no usage but Ollama's own.
 
         Args:
             prompt: The estimated tokens of the prompt, or `None` if there is no estimate.
         """
-        if self.input != 0 or not self.output or not prompt:
+        if self.input or not self.output or not prompt:
             return self
         return self._replace(input=prompt, total=_total(prompt, self.output, None), source="estimate")
 
@@ -195,6 +196,7 @@ _PATHS: dict[str, tuple[Path, ...]] = {
         ("input_tokens_details", "cached_tokens"),
         ("cache_read_input_tokens",),
         ("prompt_cache_hit_tokens",),
+        ("cached_tokens",),  # Together, Cohere
         ("cached_content_token_count",),
         ("cacheReadInputTokens",),
         ("cacheReadInputTokenCount",),
@@ -220,6 +222,7 @@ _PATHS: dict[str, tuple[Path, ...]] = {
         ("output_tokens_details", "thinking_tokens"),
         ("thoughts_token_count",),
         ("thoughtsTokenCount",),
+        ("reasoning_tokens",),  # Perplexity
     ),
     "audio_input": (("input_token_details", "audio"), ("prompt_tokens_details", "audio_tokens")),
     "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
@@ -258,6 +261,13 @@ _CACHE_INCLUDED = frozenset({"prompt_tokens_details"})
 
 _TOOL_PROMPT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
 """The results of Gemini's own tools, which it reads as a prompt and counts apart."""
+
+
+def _reasoning_is_separate(raw: Mapping[str, Any]) -> bool:
+    """Whether the output does not include the reasoning: with Gemini, and Perplexity's Deep Research."""
+    details = raw.get("output_token_details")
+    place = details if isinstance(details, Mapping) else raw
+    return not _REASONING_SEPARATE.isdisjoint(raw) or place.get("citation_tokens") is not None
 
 
 def _with(whole: int | None, part: int, is_missing: bool) -> int | None:

@@ -29,6 +29,7 @@ OF_ENVIRONMENT: tuple[Check, ...] = (
     environment.sentry_sdk,
     environment.langchain_core,
     environment.langgraph,
+    environment.provider_packages,
     environment.stream_usage,
 )
 

@@ -15,6 +15,33 @@ SUPPORTED: dict[str, tuple[tuple[int, int], int]] = {
 }
 """Distribution -> the oldest supported version, and the first major version that is not supported."""
 
+WITH_PAYLOADS = (
+    "langchain-anthropic",
+    "langchain-aws",
+    "langchain-cerebras",
+    "langchain-cohere",
+    "langchain-deepseek",
+    "langchain-fireworks",
+    "langchain-google-genai",
+    "langchain-google-vertexai",
+    "langchain-groq",
+    "langchain-huggingface",
+    "langchain-ibm",
+    "langchain-litellm",
+    "langchain-mistralai",
+    "langchain-nvidia-ai-endpoints",
+    "langchain-ollama",
+    "langchain-openai",
+    "langchain-openrouter",
+    "langchain-perplexity",
+    "langchain-together",
+    "langchain-xai",
+)
+"""The distributions whose numbers are tested with payloads of their providers (docs/numbers.md)."""
+
+OTHERS = ("langchain-azure-ai", "langchain-sambanova", "langchain-upstage")
+"""Some other distributions of model providers."""
+
 OLDEST_PYTHON = (3, 10)
 
 ELSEWHERE = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_PROXY")
@@ -59,6 +86,15 @@ def langgraph(case: Case) -> Finding:
     if case.installed("langgraph") is None:
         return Finding("langgraph", "ok", "not installed (optional)")
     return _version("langgraph", case)
+
+
+def provider_packages(case: Case) -> Finding:
+    """List the installed packages of model providers, and whether their numbers are tested."""
+    tested = [f"{name} {version}" for name in WITH_PAYLOADS if (version := case.installed(name))]
+    others = [f"{name} {version}" for name in OTHERS if (version := case.installed(name))]
+    told = [", ".join(tested) + ": numbers tested with its payloads"] if tested else []
+    told += [", ".join(others) + ": not tested"] if others else []
+    return Finding("provider-packages", "ok", "; ".join(told) or "no package of a provider that is known here")
 
 
 def stream_usage(case: Case) -> Finding:

@@ -128,6 +128,20 @@ def test_stream_usage_knows_what_chat_openai_does(monkeypatch: pytest.MonkeyPatc
     assert variable is None or (variable in finding.found and "stream_usage=True" in str(finding.remedy))
 
 
+@pytest.mark.parametrize(
+    ("packages", "told"),
+    [
+        (["langchain-groq"], "langchain-groq 1.5.0: numbers tested with its payloads"),
+        (["langchain-sambanova"], "langchain-sambanova 1.5.0: not tested"),
+        (["langchain-core"], "no package of a provider that is known here"),
+    ],
+)
+def test_provider_packages_are_listed(packages: list[str], told: str) -> None:
+    """The doctor says of each installed package of a provider whether its numbers are tested."""
+    finding = found(environment.provider_packages, packages=packages)
+    assert (finding.level, finding.found) == ("ok", told)
+
+
 def test_stream_usage_matters_only_with_openai() -> None:
     """Without langchain-openai the variables mean nothing."""
     case = Case(None, environ={"OPENAI_BASE_URL": "x"}, installed=lambda name: None)

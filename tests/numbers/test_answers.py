@@ -141,7 +141,7 @@ def test_geminis_prefix_costs_no_cost() -> None:
 REASONS = [
     pytest.param(["FINISH_REASON_UNSPECIFIED", "FINISH_REASON_UNSPECIFIED", "STOP"], "STOP", id="Vertex AI"),
     pytest.param(["FINISH_REASON_UNSPECIFIED", "MAX_TOKENS"], "MAX_TOKENS", id="Vertex AI, cut"),
-    pytest.param(["FINISH_REASON_UNSPECIFIED"] * 2, "FINISH_REASON_UNSPECIFIED", id="Vertex AI, none"),
+    pytest.param(["FINISH_REASON_UNSPECIFIED"] * 2, None, id="Vertex AI, none"),
     pytest.param(["STOP", "STOP"], "STOP", id="Gemini"),
     pytest.param(["end_turn"], "end_turn", id="one"),
     pytest.param(["stop", "tool_calls"], "stop,tool_calls", id="two"),
@@ -149,11 +149,27 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("reasons", "expected"), REASONS)
-def test_the_reasons_of_chunks_are_told_apart(reasons: list[str], expected: str) -> None:
-    """A reason in each chunk is one reason; one that says nothing is none beside another."""
+def test_the_reasons_of_chunks_are_told_apart(reasons: list[str], expected: str | None) -> None:
+    """A reason in each chunk is one reason; one that says nothing is none."""
     chunks = [AIMessageChunk(content="a ", response_metadata={"finish_reason": reason}) for reason in reasons]
     span = ask(says(*chunks), "stream")
-    assert span.attributes["gen_ai.response.finish_reasons"] == expected
+    assert span.attributes.get("gen_ai.response.finish_reasons") == expected
+
+
+def test_a_stream_that_is_left_at_an_unspecified_reason_is_an_estimate() -> None:
+    """Vertex AI's chunks before the last one have no reason, so what they report is not final."""
+    usage: Any = {"input_tokens": 200, "output_tokens": 1, "total_tokens": 201}
+    reason = {"finish_reason": "FINISH_REASON_UNSPECIFIED"}
+    chunks = [AIMessageChunk(content="a ", response_metadata=reason, usage_metadata=usage)] * 3
+    attributes = ask(says(*chunks), "left").attributes
+    assert attributes["langchain_stream.usage_source"] == "estimate"
+    assert "gen_ai.response.finish_reasons" not in attributes
+
+
+def test_an_address_is_no_model() -> None:
+    """langchain-huggingface names the address of an endpoint as the model that answered."""
+    message = AIMessage("Hello", response_metadata={"model_name": "https://example.com/v1"})
+    assert ask(says(message)).attributes["gen_ai.response.model"] == "says"
 
 
 def test_the_reasons_of_vertex_ai_itself() -> None:

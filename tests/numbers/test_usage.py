@@ -44,6 +44,29 @@ class Dumped:
 
 REPORTS = [
     pytest.param(
+        # Together, in the metadata of a whole answer.
+        said(token_usage={"prompt_tokens": 3004, "completion_tokens": 13, "total_tokens": 3017, "cached_tokens": 2504}),
+        None,
+        (3004, 13, 3017),
+        (2504, None, None),
+        id="Together",
+    ),
+    pytest.param(
+        # Perplexity's Deep Research bills reasoning beside the completion, and leaves it out of the total.
+        said(
+            {
+                "input_tokens": 48,
+                "output_tokens": 728,
+                "total_tokens": 776,
+                "output_token_details": {"reasoning": 318, "citation_tokens": 2018},
+            }
+        ),
+        None,
+        (48, 1046, 1094),
+        (None, None, 318),
+        id="Perplexity's Deep Research",
+    ),
+    pytest.param(
         # langchain-aws 1.0 to 1.4, `bedrock_converse._extract_usage_metadata`: Converse's input leaves out the cached.
         said(
             {

@@ -166,7 +166,7 @@ def test_a_total_is_the_sum_of_what_is_known(given_input: int | None, given_outp
 def test_only_a_prompt_that_cannot_be_is_mended(usage: Usage, prompt: int | None) -> None:
     """A usage stays as it is, unless it has an answer to no prompt and there is something to go by."""
     mended = usage.with_estimated_input(prompt)
-    if usage.input == 0 and usage.output and prompt:
+    if not usage.input and usage.output and prompt:
         assert mended.source == "estimate"
         assert (mended.input, mended.output, mended.total) == (prompt, usage.output, prompt + usage.output)
         kept = set(NUMBERS) - {"input", "total"}
