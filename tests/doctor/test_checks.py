@@ -17,6 +17,7 @@ from sentry_sdk.integrations.langchain import LangchainIntegration
 
 from sentry_langchain_stream import SentryStreamIntegration
 from sentry_langchain_stream._runtime.containment import logger
+from sentry_langchain_stream._to_sentry import other_integrations
 from sentry_langchain_stream._vocabulary.keys import Fact
 from sentry_langchain_stream.doctor import command, environment, probe, received, setup
 from sentry_langchain_stream.doctor.case import Case
@@ -346,6 +347,7 @@ def test_what_else_makes_spans_is_named(
     with application(integrations=[OpenTelemetry()]):
         pass  # from now on everything is set up, and the SDK goes by this set alone
     monkeypatch.setattr(integrations, "_installed_integrations", set(active.split()))
+    monkeypatch.setattr(other_integrations, "_decide", [])  # what tests before have enabled for their clients
     finding = found(setup.integrations, packages=packages.split(), integrations=[OpenTelemetry()])
     assert (finding.level, told in f"{finding.found} {finding.remedy}") == (level, True), finding
 
