@@ -12,6 +12,9 @@ export JUPYTER_DATA_DIR := $(CACHE)/jupyter
 export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter
 export MPLCONFIGDIR := $(CACHE)/matplotlib
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start hundreds of processes. Where Python is told to write no bytecode, each would compile every library again.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 
 .PHONY: help test lint format demo example notebooks matrix payloads mutation bench soak wheel clean
 
