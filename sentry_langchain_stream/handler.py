@@ -112,6 +112,7 @@ class SentryStreamHandler(InlineHandler):
         engine = Engine(settings, type(self).clock)
         self._settings = settings
         self._read_start = engine.read_start
+        self._ending = engine.ending
         self._runs = engine.runs
         self._models = engine.models
         self._steps = engine.steps
@@ -208,13 +209,13 @@ class SentryStreamHandler(InlineHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model has answered: close its span."""
-        with contained("on_llm_end"):
+        with contained("on_llm_end"), self._ending(run_id):
             self._models.end(run_id, "completed", response)
         return DONE
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model failed, or the consumer left the stream: close its span with what has arrived."""
-        with contained("on_llm_error"):
+        with contained("on_llm_error"), self._ending(run_id, "failed"):
             self._models.fail(run_id, error, kwargs.get("response"))
         return DONE
 
@@ -237,13 +238,13 @@ class SentryStreamHandler(InlineHandler):
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain ended."""
-        with contained("on_chain_end"):
+        with contained("on_chain_end"), self._ending(run_id):
             self._steps.end_chain(run_id, outputs)
         return DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain failed, or its consumer left."""
-        with contained("on_chain_error"):
+        with contained("on_chain_error"), self._ending(run_id, "failed"):
             self._steps.fail(run_id, error)
         return DONE
 
@@ -265,13 +266,13 @@ class SentryStreamHandler(InlineHandler):
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool ended."""
-        with contained("on_tool_end"):
+        with contained("on_tool_end"), self._ending(run_id):
             self._steps.end_tool(run_id, output)
         return DONE
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool failed or was interrupted."""
-        with contained("on_tool_error"):
+        with contained("on_tool_error"), self._ending(run_id, "failed"):
             self._steps.fail(run_id, error)
         return DONE
 
@@ -294,13 +295,13 @@ class SentryStreamHandler(InlineHandler):
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever ended."""
-        with contained("on_retriever_end"):
+        with contained("on_retriever_end"), self._ending(run_id):
             self._steps.end_retriever(run_id, documents)
         return DONE
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever failed or was interrupted."""
-        with contained("on_retriever_error"):
+        with contained("on_retriever_error"), self._ending(run_id, "failed"):
             self._steps.fail(run_id, error)
         return DONE
 

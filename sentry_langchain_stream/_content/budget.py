@@ -11,6 +11,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any, TypeVar
 
+from .._runtime.containment import pass_on
 from . import media
 from .cutting import fitted, mark
 from .policy import Policy
@@ -225,5 +226,6 @@ def _unbroken(items: Iterable[_T]) -> Iterator[_T]:
     """Yield the items until reading them fails. Another thread may be changing the collection."""
     try:
         yield from items
-    except Exception:  # for example "changed size during iteration"
+    except Exception as error:  # for example "changed size during iteration"
+        pass_on(error)
         return

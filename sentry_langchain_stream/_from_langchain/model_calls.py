@@ -151,7 +151,9 @@ class ModelRuns:
 
     def fail(self, run_id: UUID, error: BaseException, response: object) -> None:
         """End a model run that got an error event: it failed, was cancelled, or its consumer left."""
-        answer = response if isinstance(response, LLMResult) else None
+        answer = None
+        with contained("partial answer"):
+            answer = response if isinstance(response, LLMResult) else None
         self.end(run_id, marks.outcome(error), answer, error)
 
     def _answer(self, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:

@@ -72,11 +72,12 @@ class StepRuns:
         if isinstance(run.detail, ToolCall):
             with contained("result of a tool"):
                 add_result(run.detail, output, run.policy)
-        if is_failed(output):
+        failed = False
+        with contained("outcome of a tool"):
+            failed = is_failed(output)
+        if failed:
             run.ending.error_type = "tool_error"
-            self._runs.end(run_id, "failed")
-        else:
-            self._runs.end(run_id)
+        self._runs.end(run_id, "failed" if failed else "completed")
 
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
         """Start a retriever."""
