@@ -91,6 +91,7 @@ class SentryStreamHandler(InlineHandler):
         from ._from_langchain.engine import Engine
         from ._runs.settings import Settings
 
+        before = frozenset(vars(self)) - {"_made_from"}  # a subclass may set attributes first
         settings = Settings(
             pipeline_name=pipeline_name,
             dialect=dialect,
@@ -121,6 +122,7 @@ class SentryStreamHandler(InlineHandler):
         self.span_map: dict[UUID, Any] = {}
         self.max_span_map_size: int | None = None
         self.include_prompts = include_prompts
+        self._own = frozenset({*vars(self), "_own"} - before)
 
     def __copy__(self) -> SentryStreamHandler:
         """Return the handler itself, because a copy would not know the live runs."""
@@ -131,8 +133,20 @@ class SentryStreamHandler(InlineHandler):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the settings only. Another process gets a handler without live runs."""
-        return _remake, (self._made_from, self._settings.as_arguments())
+        """Pickle the settings, and the attributes that a subclass has added. Live runs are not pickled.
+
+        As usual in Python, unpickling does not call the subclass's own `__init__`, and a subclass chooses with
+        `__getstate__` and `__setstate__` which of its attributes are pickled.
+        """
+        return _remake, (self._made_from, self._settings.as_arguments()), self.__getstate__() or None
+
+    def __getstate__(self) -> Any:
+        """Return the attributes that are not this class's own."""
+        return {name: value for name, value in vars(self).items() if name not in self._own}
+
+    def __setstate__(self, state: Any) -> None:
+        """Restore these attributes."""
+        vars(self).update(state)
 
     @property
     def live_runs(self) -> int:
@@ -307,7 +321,9 @@ class SentryStreamHandler(InlineHandler):
 
 
 def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:
-    return cls(**settings)
+    made = cls.__new__(cls)
+    SentryStreamHandler.__init__(made, **settings)
+    return made
 
 
 with contained("other integrations"):

@@ -50,7 +50,7 @@ class InlineHandler(AsyncCallbackHandler):
         return not starts_completion_model(asking) or has_other_inline_handler(asking, InlineHandler)
 
     @property
-    def raise_error(self) -> bool:  # type: ignore[override]
+    def raise_error(self) -> bool:
         """Whether LangChain raises what a hook has just raised. It asks while it handles the exception.
 
         What a signal handler raises while a hook runs is meant for the application: see `is_from_signal`.

@@ -10,8 +10,9 @@ from .._content.messages import agent_answer, agent_question, retrieved_document
 from .._content.policy import NOTHING, Policy
 from .._content.reading import as_text, field
 from .._runs.live_runs import LiveRuns
-from .._runs.run import Agent, Detail, Retrieval, Run, Start, ToolCall
+from .._runs.run import Agent, Detail, MakeRecord, Retrieval, Run, Start, ToolCall
 from .._runtime.containment import contained
+from .._to_sentry.asking import is_asking
 from . import executors, inside, marks
 
 D = TypeVar("D", bound=Detail)
@@ -27,6 +28,10 @@ class StepRuns:
     def __init__(self, runs: LiveRuns) -> None:
         self._runs = runs
 
+    def _start(self, start: Start, record: MakeRecord | None = None) -> None:
+        if not is_asking():
+            self._runs.start(start, record)
+
     def start_chain(self, start: Start, inputs: object) -> None:
         """Start a chain or an agent."""
         executor = executors.starting() if start.kind == "chain" else None
@@ -34,10 +39,10 @@ class StepRuns:
             start.kind, start.name = "agent", start.name or executor.get_name()
             inputs = executors.question(inputs)
         if start.kind != "agent":
-            self._runs.start(start)
+            self._start(start)
             return
         read = _read("question of an agent", lambda policy: agent(start.name, inputs, policy))
-        self._runs.start(start, read)
+        self._start(start, read)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """End a chain or an agent that has completed."""
@@ -56,7 +61,7 @@ class StepRuns:
             kwargs: LangChain's other arguments of the start event: the inputs, the id of the tool call.
             input_str: The inputs as a string.
         """
-        self._runs.start(
+        self._start(
             start,
             _read(
                 "arguments of a tool",
@@ -82,7 +87,7 @@ class StepRuns:
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
         """Start a retriever."""
         read = _read("query of a retriever", lambda policy: retrieval(start.name, serialized, query, policy))
-        self._runs.start(start, read)
+        self._start(start, read)
         inside.started(self._runs.get(start.id))
 
     def end_retriever(self, run_id: UUID, documents: object) -> None:
