@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from .._runtime.containment import pass_on
-from . import media
+from . import encoded
 from .cutting import fitted, mark
 from .policy import Policy
 from .reading import text_or_type
@@ -129,7 +129,7 @@ class Budget:
         if isinstance(value, float) and isfinite(value):
             return self._counted(float(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return self._counted(media.binary(value))
+            return self._counted(encoded.binary(value))
         if len(path) >= _DEPTH:
             return self._counted(_CUT)
         entries = _entries(value)

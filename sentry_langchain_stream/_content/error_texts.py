@@ -33,7 +33,7 @@ QUOTING: Mapping[str, str] = {
 _MOST = 4_000
 _SHORTEST = 8
 _FIELDS = re.compile(r"%(?:\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]|\{[^{}]*\}")
-_HARMLESS = re.compile(r"\W*\d{0,3}\W*")
+_HARMLESS = re.compile(r"\W*(?:\d{1,3}\W*)?")
 _NOTE = re.compile(r"During task with name '[^'\n]{1,100}' and id '[0-9a-f-]{1,40}'")
 """The note that LangGraph adds: the name of a node, which is the developer's."""
 _QUOTED = re.compile(r"'([^']*)'")
@@ -104,7 +104,7 @@ def _fragments(error: BaseException) -> list[str]:
 
 def _texts(constants: tuple[Any, ...]) -> Iterator[str]:
     for each in constants:
-        if isinstance(each, str):
+        if isinstance(each, str) and len(each) <= _MOST:  # a longer one is never in a message that is sent
             yield each
             yield from _FIELDS.split(each)
         elif isinstance(each, tuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -238,20 +237,23 @@ def _finish_reason(generation: Generation) -> str | None:
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
             if reason := as_text(metadata.get(name)):
                 # When streaming with n > 1, LangChain concatenates the reasons of all answers: "stopstop".
-                return _once(reason)
+                return _once(reason[:_LONGEST_REASON])
         if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
             details = metadata.get("incomplete_details")
             reason = as_text(details.get("reason") if isinstance(details, Mapping) else None)
-            return reason or as_text(metadata["status"])
+            return (reason or metadata["status"])[:_LONGEST_REASON]
     return None
+
+
+_LONGEST_REASON = 1_000
 
 
 @lru_cache(maxsize=128)
 def _once(reason: str) -> str:
-    return _REPEATED.sub(r"\1", reason)
+    """Return the text that a text repeats, or the text itself. The time is linear."""
+    return reason[: (reason + reason).find(reason, 1)]
 
 
-_REPEATED = re.compile(r"^(.+?)\1+$")
 _RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 

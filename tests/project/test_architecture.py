@@ -38,7 +38,8 @@ PRIVATE = (
 
 FINER: dict[str, list[set[str]]] = {
     "_content": [
-        {"reading", "media"},
+        {"reading", "encoded"},
+        {"media"},
         {"error_texts"},
         {"cutting"},
         {"policy"},
