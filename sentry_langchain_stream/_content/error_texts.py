@@ -32,7 +32,7 @@ QUOTING: Mapping[str, str] = {
 
 _MOST = 4_000
 _SHORTEST = 8
-_FIELDS = re.compile(r"%(?:\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]|\{[^{}]*\}")
+_FIELDS = re.compile(r"%(?:\([^()]{0,100}\))?[-#0 +]{0,5}\d{0,5}(?:\.\d{1,5})?[a-zA-Z]|\{[^{}]{0,200}\}")
 _HARMLESS = re.compile(r"\W*(?:\d{1,3}\W*)?")
 _NOTE = re.compile(r"During task with name '[^'\n]{1,100}' and id '[0-9a-f-]{1,40}'")
 """The note that LangGraph adds: the name of a node, which is the developer's."""

@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
+from .._content.cutting import cut
 from .._content.messages import input_messages, output_messages, prompt_messages, system_instructions, text_of
 from .._content.parts import has_answer
 from .._content.policy import Policy
@@ -71,12 +72,28 @@ def request(
         provider=provider.name if provider else None,
         platform=providers.platform_of(provider),
         function=name or None,
-        parameters=request_parameters((options, metadata, arguments)),
+        parameters=_parameters((options, metadata, arguments), policy),
         tools=tools,
         messages=recorded,
         system=system,
         estimated_input=estimate,
     )
+
+
+def _parameters(sources: Sequence[Mapping[str, Any]], policy: Policy) -> dict[str, Any]:
+    """Return the request parameters. Stop sequences are texts for the model, so they count as input."""
+    found = request_parameters(sources)
+    stop = found.pop("stop", None) if "stop" in found else None
+    if stop and policy.inputs:
+        with contained("stop sequences"):
+            kept = [text for each in stop[:_MOST_STOPS] if (text := policy.text(each))]
+            if kept:
+                found["stop"] = [cut(text, _LONGEST_STOP) for text in kept]
+    return found
+
+
+_MOST_STOPS = 16
+_LONGEST_STOP = 200
 
 
 def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:

@@ -13,7 +13,7 @@ from .._runs.live_runs import LiveRuns
 from .._runs.run import Agent, Detail, MakeRecord, Retrieval, Run, Start, ToolCall
 from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking
-from . import executors, inside, marks
+from . import executors, injected, inside, marks
 
 D = TypeVar("D", bound=Detail)
 
@@ -140,7 +140,9 @@ def tool_call(
     """
     described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
     inputs = kwargs.get("inputs")
-    arguments = inputs if inputs is not None else input_str
+    arguments: Any = input_str
+    if isinstance(inputs, Mapping) and policy.inputs:
+        arguments = injected.asked_for(inputs, by_model=kwargs.get("tool_call_id") is not None)
     return ToolCall(
         as_text(described.get("name")) or name or "tool",
         _description(described, policy),
