@@ -16,7 +16,7 @@ from .._vocabulary.names import DEFAULT_AGENT
 
 _NODE = "graph:step:"
 _ATTEMPT = "retry:attempt:"
-_DIGITS = 9
+_DIGITS = 10
 _WITH_FALLBACKS = "RunnableWithFallbacks"
 _GRAPHS = ("langgraph", "langchain_create_agent", "deepagents")
 """How `ls_integration` begins for a graph."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from hashlib import sha256
 from contextvars import Context
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
