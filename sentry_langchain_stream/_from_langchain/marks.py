@@ -7,7 +7,7 @@ version to version, so they are read here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from .._content.labels import conversation_id
@@ -42,7 +42,7 @@ def read_start(
         enclosing_id: The run that LangChain's context names. It stands in where a run arrives without its parent.
     """
     metadata = metadata or {}
-    name, tags = _text(kwargs.get("name")), tuple(kwargs.get("tags") or ())
+    name, tags = _text(kwargs.get("name")), tuple(filter(_is_text, kwargs.get("tags") or ()))
     node = is_node(tags)
     if kind == "chain" and not node and is_graph(name, metadata):
         kind = "agent"
@@ -81,8 +81,8 @@ def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:
     if not metadata:
         return False
     integration = metadata.get("ls_integration")
-    return (isinstance(integration, str) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata) or (
-        name is not None and metadata.get("lc_agent_name") == name
+    return (_is_text(integration) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata) or (
+        name is not None and _text(metadata.get("lc_agent_name")) == name
     )
 
 
@@ -132,4 +132,9 @@ def _is(name: str, error: BaseException) -> bool:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if _is_text(value) and value else None
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    # `isinstance` would ask the value for its class, and a run without its start has no span.
+    return issubclass(type(value), str)

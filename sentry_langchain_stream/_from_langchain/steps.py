@@ -141,14 +141,21 @@ def tool_call(
     described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
     inputs = kwargs.get("inputs")
     arguments: Any = input_str
-    if isinstance(inputs, Mapping) and policy.inputs:
+    if policy.inputs and isinstance(inputs, Mapping):
         arguments = injected.asked_for(inputs, by_model=kwargs.get("tool_call_id") is not None)
     return ToolCall(
-        as_text(described.get("name")) or name or "tool",
+        _text(described.get("name")) or name or "tool",
         _description(described, policy),
-        as_text(kwargs.get("tool_call_id")),
+        _text(kwargs.get("tool_call_id")),
         tool_arguments(arguments, policy.beside(ahead=1)),
     )
+
+
+def _text(value: object) -> str | None:
+    """Return `as_text`, or `None` if the value cannot be read. A run has its span without a name of its own, too."""
+    with contained("name"):
+        return as_text(value)
+    return None
 
 
 def _description(described: Mapping[str, Any], policy: Policy) -> str | None:
@@ -170,9 +177,11 @@ def is_failed(output: object) -> bool:
 
 def retrieval(name: str | None, serialized: object, query: str, policy: Policy) -> Retrieval:
     """Make the record of a retriever call."""
-    path = serialized.get("id") if isinstance(serialized, Mapping) else None
-    cls = path[-1] if isinstance(path, list) and path else None
-    return Retrieval(name or as_text(cls) or "retriever", tool_arguments(query, policy.beside(ahead=1)))
+    cls = None
+    with contained("class of a retriever"):
+        path = serialized.get("id") if isinstance(serialized, Mapping) else None
+        cls = path[-1] if isinstance(path, list) and path else None
+    return Retrieval(name or _text(cls) or "retriever", tool_arguments(query, policy.beside(ahead=1)))
 
 
 def add_documents(to: Retrieval, documents: object, policy: Policy) -> None:

@@ -92,9 +92,9 @@ class Matcher:
         pending = [(at, 0, self._sequence(inner, 0, at))]  # greedy, without recursion
         while pending:
             start, count, ends = pending[-1]
-            end = next(ends, None) if count < most else None
-            if end is not None and end > start:
-                pending.append((end, count + 1, self._sequence(inner, 0, end)))
+            reached = next(ends, None) if count < most else None
+            if reached is not None and reached > start:
+                pending.append((reached, count + 1, self._sequence(inner, 0, reached)))
                 continue
             pending.pop()
             if count >= least:

@@ -185,9 +185,9 @@ def test_an_agent() -> None:
             return self
 
     model = Asking(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("done")]))
-    app = create_agent(model, [TOOLS["everything"]()], context_schema=Context, store=InMemoryStore())
+    app: Any = create_agent(model, [TOOLS["everything"]()], context_schema=Context, store=InMemoryStore())
     with capture_spans(**content_allowed(True)) as captured:
-        app.invoke({"messages": [("user", "Hi")]}, {"callbacks": [SentryStreamHandler()]}, context=Context())  # type: ignore[arg-type]
+        app.invoke({"messages": [("user", "Hi")]}, {"callbacks": [SentryStreamHandler()]}, context=Context())
     span = captured.find(op="gen_ai.execute_tool")
     assert json.loads(span.attributes["gen_ai.tool.call.arguments"]) == {"city": "Vienna"}
 

@@ -95,7 +95,12 @@ def test_a_finish_reason_is_bounded_before_it_is_looked_at(monkeypatch: pytest.M
     """The comparison with itself gets a thousand characters at most."""
     seen: list[int] = []
     once = payloads._once
-    monkeypatch.setattr(payloads, "_once", lambda reason: seen.append(len(reason)) or once(reason))
+
+    def counted(reason: str) -> str:
+        seen.append(len(reason))
+        return once(reason)
+
+    monkeypatch.setattr(payloads, "_once", counted)
     with capture_spans():
         model = ScriptedModel(response_metadata={"finish_reason": "ab" * 500_000})
         model.invoke("Hi", {"callbacks": [SentryStreamHandler()]})

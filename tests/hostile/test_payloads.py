@@ -19,7 +19,7 @@ class Unclassed:
     """Raises when it is asked for its class, which `isinstance` does."""
 
     @property
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # type: ignore[misc]
         raise RuntimeError("no class")
 
 
@@ -27,7 +27,7 @@ class UnclassedError(Exception):
     """An exception that raises when it is asked for its class."""
 
     @property
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # type: ignore[misc]
         raise RuntimeError("no class")
 
 
@@ -68,7 +68,8 @@ def ends(handler: Any, kind: str, how: str) -> Callable[..., Any]:
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_a_run_ends_whatever_it_returns(shape: str, kind: str, value: str) -> None:
     """The end event of a hostile result ends the run, and its span is sent."""
-    handler, run_id = SentryStreamHandler(), uuid4()
+    handler: Any = SentryStreamHandler()
+    run_id = uuid4()
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
         STARTS[kind](handler, run_id)
         assert handler.live_runs == 1
@@ -85,7 +86,8 @@ def test_a_run_ends_whatever_it_returns(shape: str, kind: str, value: str) -> No
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_a_run_ends_whatever_it_raises(shape: str, kind: str, error: type[Exception]) -> None:
     """The error event of a hostile exception, with a hostile partial answer, ends the run as failed."""
-    handler, run_id = SentryStreamHandler(), uuid4()
+    handler: Any = SentryStreamHandler()
+    run_id = uuid4()
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
         STARTS[kind](handler, run_id)
         ends(handler, kind, "error")(error(), run_id=run_id, response=Unclassed())
@@ -98,7 +100,8 @@ def test_a_run_ends_whatever_it_raises(shape: str, kind: str, error: type[Except
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_a_run_starts_whatever_it_is_given(shape: str, value: str) -> None:
     """Hostile inputs, tags and metadata cost their own attributes, not the span."""
-    make, handler = VALUES[value], SentryStreamHandler(metadata_keys=["plan"])
+    make = VALUES[value]
+    handler: Any = SentryStreamHandler(metadata_keys=["plan"])
     more: dict[str, Any] = {"tags": [make()], "metadata": {"plan": make(), "thread_id": make(), "ls_provider": make()}}
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
         ids = [uuid4() for _ in KINDS]

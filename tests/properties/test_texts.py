@@ -80,7 +80,7 @@ def test_the_words_around_data_stay(before: str, data: str, after: str) -> None:
     """Of a text with data in it the words before and after it are kept as they are."""
     assume("base64," not in before + after)
     kept = in_texts.scrubbed(f"{before} {data} {after}")
-    assert kept.startswith(f"{before} [{media.SUBSTITUTE}")
+    assert kept.startswith(f"{before} [{in_texts.SUBSTITUTE}")
     assert kept.endswith(f" bytes] {after}")
 
 
