@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.tools import ToolRuntime
+from langchain.tools import InjectedState, InjectedStore, ToolRuntime
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, InjectedToolArg, InjectedToolCallId, StructuredTool, tool
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +20,11 @@ from pydantic import BaseModel, ConfigDict
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, content_allowed
+
+try:  # LangChain 1.0 had a node of its own
+    from langchain.tools.tool_node import _ToolNode as ToolNode  # type: ignore[import-not-found, attr-defined, unused-ignore]
+except ImportError:
+    from langgraph.prebuilt import ToolNode
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # langgraph's, of a context
 

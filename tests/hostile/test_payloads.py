@@ -18,16 +18,16 @@ pytestmark = pytest.mark.usefixtures("lenient")
 class Unclassed:
     """Raises when it is asked for its class, which `isinstance` does."""
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         raise RuntimeError("no class")
 
 
 class UnclassedError(Exception):
     """An exception that raises when it is asked for its class."""
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         raise RuntimeError("no class")
 
 
