@@ -114,6 +114,7 @@ class SentryStreamHandler(InlineHandler):
         from ._from_langchain.engine import Engine
         from ._runs.settings import Settings
 
+        before = frozenset(vars(self)) - {"_made_from"}  # a subclass may set attributes first
         settings = Settings(
             pipeline_name=pipeline_name,
             dialect=dialect,
@@ -135,6 +136,7 @@ class SentryStreamHandler(InlineHandler):
         engine = Engine(settings, type(self).clock)
         self._settings = settings
         self._read_start = engine.read_start
+        self._ending = engine.ending
         self._runs = engine.runs
         self._models = engine.models
         self._steps = engine.steps
@@ -143,6 +145,7 @@ class SentryStreamHandler(InlineHandler):
         self.span_map: dict[UUID, Any] = {}
         self.max_span_map_size: int | None = None
         self.include_prompts = include_prompts
+        self._own = frozenset({*vars(self), "_own"} - before)
 
     def __copy__(self) -> SentryStreamHandler:
         """Return the handler itself, because a copy would not know the live runs."""
@@ -153,8 +156,20 @@ class SentryStreamHandler(InlineHandler):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the settings only. Another process gets a handler without live runs."""
-        return _remake, (self._made_from, self._settings.as_arguments())
+        """Pickle the settings, and the attributes that a subclass has added. Live runs are not pickled.
+
+        As usual in Python, unpickling does not call the subclass's own `__init__`, and a subclass chooses with
+        `__getstate__` and `__setstate__` which of its attributes are pickled.
+        """
+        return _remake, (self._made_from, self._settings.as_arguments()), self.__getstate__() or None
+
+    def __getstate__(self) -> Any:
+        """Return the attributes that are not this class's own."""
+        return {name: value for name, value in vars(self).items() if name not in self._own}
+
+    def __setstate__(self, state: Any) -> None:
+        """Restore these attributes."""
+        vars(self).update(state)
 
     @property
     def live_runs(self) -> int:
@@ -252,13 +267,13 @@ class SentryStreamHandler(InlineHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model has answered: close its span."""
-        with contained("on_llm_end"):
+        with contained("on_llm_end"), self._ending(run_id):
             self._models.end(run_id, "completed", response)
         return DONE
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model failed, or the consumer left the stream: close its span with what has arrived."""
-        with contained("on_llm_error"):
+        with contained("on_llm_error"), self._ending(run_id, "failed"):
             self._models.fail(run_id, error, kwargs.get("response"))
         return DONE
 
@@ -281,13 +296,13 @@ class SentryStreamHandler(InlineHandler):
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain ended."""
-        with contained("on_chain_end"):
+        with contained("on_chain_end"), self._ending(run_id):
             self._steps.end_chain(run_id, outputs)
         return DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain failed, or its consumer left."""
-        with contained("on_chain_error"):
+        with contained("on_chain_error"), self._ending(run_id, "failed"):
             self._steps.fail(run_id, error)
         return DONE
 
@@ -319,13 +334,13 @@ class SentryStreamHandler(InlineHandler):
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool ended."""
-        with contained("on_tool_end"):
+        with contained("on_tool_end"), self._ending(run_id):
             self._steps.end_tool(run_id, output)
         return DONE
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool failed or was interrupted."""
-        with contained("on_tool_error"):
+        with contained("on_tool_error"), self._ending(run_id, "failed"):
             self._steps.fail(run_id, error)
         return DONE
 
@@ -348,19 +363,21 @@ class SentryStreamHandler(InlineHandler):
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever ended."""
-        with contained("on_retriever_end"):
+        with contained("on_retriever_end"), self._ending(run_id):
             self._steps.end_retriever(run_id, documents)
         return DONE
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever failed or was interrupted."""
-        with contained("on_retriever_error"):
+        with contained("on_retriever_error"), self._ending(run_id, "failed"):
             self._steps.fail(run_id, error)
         return DONE
 
 
 def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:
-    return cls(**settings)
+    made = cls.__new__(cls)
+    SentryStreamHandler.__init__(made, **settings)
+    return made
 
 
 with contained("other integrations"):

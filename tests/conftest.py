@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sentry_sdk import integrations
 
-from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._from_langchain.inline_hooks import InlineHandler
 from sentry_langchain_stream._runtime import containment
 from tests.kit import absent, async_context
 from tests.kit.fresh import Fresh
@@ -114,9 +114,9 @@ def strict() -> Iterator[None]:
     """Raise our own failures instead of containing them, and forget what was reported before."""
     containment.strict(True)
     containment.forget_reports()
-    SentryStreamHandler.raise_error = True  # or LangChain would log what we raise
+    InlineHandler._raises = True  # or LangChain would log what we raise
     yield
-    SentryStreamHandler.raise_error = False
+    InlineHandler._raises = False
     containment.strict(False)
     containment.forget_reports()
 
@@ -125,7 +125,7 @@ def strict() -> Iterator[None]:
 def lenient(strict: None) -> None:
     """Contain our own failures, as in production."""
     containment.strict(False)
-    SentryStreamHandler.raise_error = False
+    InlineHandler._raises = False
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from itertools import islice
 from math import isfinite
 from typing import Any, TypeVar
 
-from . import media
+from .._runtime.containment import pass_on
+from . import encoded
 from .cutting import fitted, mark, size
 from .policy import Policy
 from .reading import text_or_type
@@ -128,7 +129,7 @@ class Budget:
         if isinstance(value, float) and isfinite(value):
             return self._counted(float(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return self._counted(media.binary(value))
+            return self._counted(encoded.binary(value))
         if len(path) >= _DEPTH:
             return self._counted(_CUT)
         entries = _entries(value)
@@ -225,5 +226,6 @@ def _unbroken(items: Iterable[_T]) -> Iterator[_T]:
     """Yield the items until reading them fails. Another thread may be changing the collection."""
     try:
         yield from items
-    except Exception:  # for example "changed size during iteration"
+    except Exception as error:  # for example "changed size during iteration"
+        pass_on(error)
         return

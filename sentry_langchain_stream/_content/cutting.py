@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import media
+from . import encoded
 
 
 def cut(text: str, limit: int, missing: int = 0) -> str:
@@ -45,10 +45,10 @@ def fitted(text: str, limit: int, most: int | None = None) -> str:
 
 def _cleaned(text: str, limit: int) -> str:
     if len(text) <= 4 * limit:
-        kept = cut(media.scrubbed(text), limit)
+        kept = cut(encoded.scrubbed(text), limit)
     else:  # cut first, then scrub only what is left; the size in a placeholder is that of the data after the cut
         allowed = limit
-        while len(kept := media.scrubbed(cut(text, allowed))) > limit:  # a placeholder can be longer than its data
+        while len(kept := encoded.scrubbed(cut(text, allowed))) > limit:  # a placeholder can be longer than its data
             allowed = max(allowed - (len(kept) - limit), 0)
     return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
 

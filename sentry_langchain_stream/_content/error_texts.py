@@ -31,7 +31,7 @@ QUOTING: Mapping[str, str] = {
 
 _MOST = 4_000
 _SHORTEST = 8
-_FIELDS = re.compile(r"%(?:\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]|\{[^{}]*\}")
+_FIELDS = re.compile(r"%(?:\([^()]{0,100}\))?[-#0 +]{0,5}\d{0,5}(?:\.\d{1,5})?[a-zA-Z]|\{[^{}]{0,200}\}")
 _HARMLESS = re.compile(r"[\s!-/:-@\[-`{-~]{0,9}")
 """Punctuation between two known texts. A number or an emoji may be the model's."""
 _NOTE = re.compile(r"During task with name '[^'\n]{1,100}' and id '[0-9a-f-]{1,40}'")
@@ -102,7 +102,7 @@ def _fragments(error: BaseException) -> list[str]:
 
 def _texts(constants: tuple[Any, ...]) -> Iterator[str]:
     for each in constants:
-        if isinstance(each, str):
+        if isinstance(each, str) and len(each) <= _MOST:  # a longer one is never in a message that is sent
             yield each
             yield from _FIELDS.split(each)
         elif isinstance(each, tuple):

@@ -15,6 +15,8 @@ from collections.abc import Collection
 from types import CodeType
 
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_CALLED = re.compile(r"[\w.<>]{1,200}(?=\(\) )")
+"""The function that was called wrongly."""
 _WORD = re.compile(r"[^\s,;:()?]+")
 _SMALL = re.compile(r"\d{1,2}|[-+*/%&|^~<>=!@.]{0,3}")
 _WORDS = frozenset(
@@ -74,7 +76,7 @@ def of_interpreter(error: BaseException, text: str, code: CodeType | None, types
         names |= {*code.co_varnames, *code.co_freevars, *code.co_cellvars}
         for each in code.co_consts:  # the names of keyword arguments, in Python 3.11 and later
             names |= {each} if isinstance(each, str) else set(each) if isinstance(each, tuple) else set()
-    qualified = re.match(r"[\w.<>]+(?=\(\) )", text)  # the function that was called wrongly
+    qualified = _CALLED.match(text)
     words = text
     if qualified is not None and set(qualified[0].split(".")) <= {
         *names,

@@ -24,7 +24,8 @@ def conversation_id(metadata: Mapping[str, Any]) -> str | None:
     """
     for name in CONVERSATION:
         value = metadata.get(name)
-        if isinstance(value, (str, int, UUID)) and not isinstance(value, bool) and (found := str_of(value)):
+        kind = type(value)  # `isinstance` would ask the value for its class, and that may raise
+        if issubclass(kind, (str, int, UUID)) and kind is not bool and (found := str_of(value)):
             return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
     return None
 

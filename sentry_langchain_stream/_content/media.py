@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-SUBSTITUTE = "Blob substitute"
-"""The placeholder for binary data that `sentry-conventions` asks for, there in square brackets."""
+from .encoded import HEADER, SUBSTITUTE, placeholder, size, substitute, type_of
 
 KINDS: dict[str, str] = {
     "image": "image",
@@ -77,13 +76,6 @@ _WRAPPERS = (
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
 _MIME = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
-_DATA_URL = re.compile(
-    r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w.=+-]{1,60}){0,3};base64,[\w+/=%-]*", re.ASCII | re.IGNORECASE
-)
-_RUN = re.compile(  # in lines as in email, in one piece, or in the URL-safe alphabet
-    r"(?:(?:[A-Za-z0-9+/]{60,76}\r?\n){3,}[A-Za-z0-9+/]*|[A-Za-z0-9+/]{200,}|[A-Za-z0-9_-]{200,})={0,2}"
-)
-_END = re.compile(r"[\w+/=%\r\n-]*", re.ASCII)
 _DEPTH = 4
 
 _DOCUMENTS = {
@@ -123,32 +115,13 @@ def described(block: Mapping[str, Any], kind: str) -> dict[str, Any]:
     else:
         if data is None:
             data = next((data for data in _found(places, _ADDRESSES) if data), None)
-        if isinstance(data, str) and mime is None and (header := _DATA_URL.match(data[:300])):
-            mime = header.group(1)
+        if isinstance(data, str) and mime is None and (header := HEADER.match(data[:300])):
+            mime = type_of(header)
         part = {"type": "blob", "content": f"[{SUBSTITUTE}]", **({} if data is None else {"size": size(data)})}
     part["modality"] = _modality(mime) or KINDS[kind]
     if mime:
         part["mime_type"] = mime
     return part
-
-
-def size(data: object) -> int:
-    """Return the size of data in bytes. For base64 and data URLs it is computed from the length of the text."""
-    if isinstance(data, memoryview):
-        return data.nbytes
-    if isinstance(data, (bytes, bytearray)):
-        return len(data)
-    if not isinstance(data, str):
-        return 0
-    length = len(data)
-    if data[:5].lower() == "data:":
-        comma = data.find(",", 0, 300) + 1
-        length -= comma
-        if "base64" not in data[:comma].lower():
-            return length
-    if "\n" in data[:80]:  # in lines, as in email
-        length -= data.count("\n") + data.count("\r")
-    return (length - data.count("=", -4)) * 3 // 4
 
 
 def address(text: str) -> str:
@@ -159,57 +132,12 @@ def address(text: str) -> str:
     return f"{bare[:start]}{host.rpartition('@')[2]}{slash}{path}"
 
 
-def substitute(text: str) -> str | None:
-    """Return the placeholder for a text that is nothing but a data URL or base64; `None` for any other text.
-
-    Checks only both ends, and that there is no space, because the text may be very large.
-    """
-    start = text[:300]
-    data_url = _DATA_URL.match(start)
-    run = None if data_url else _RUN.match(start)
-    if data_url is None and (run is None or not _is_data(run.group())):
-        return None
-    header = start.find(",") + 1 if data_url else 0
-    if " " in text or not _END.fullmatch(text[max(header, len(text) - 100) :]):
-        return None
-    return _placeholder(data_url.group(1) if data_url else None, size(text))
-
-
-def scrubbed(text: str) -> str:
-    """Replace the data URLs and the runs of base64 in a text. A placeholder can be longer than very short data."""
-    if "base64," in text:
-        text = _DATA_URL.sub(lambda found: _placeholder(found.group(1), size(found.group())), text)
-    # A run of base64 has at least 180 characters without a space, so it contains one of these stretches entirely.
-    if not any(" " not in text[start : start + 90] for start in range(0, len(text) - 89, 90)):
-        return text
-    return _RUN.sub(lambda run: _placeholder(None, size(run.group())) if _is_data(run.group()) else run.group(), text)
-
-
-def binary(data: bytes | bytearray | memoryview) -> str:
-    """Return the placeholder for bytes."""
-    return _placeholder(None, size(data))
-
-
 def label(part: Mapping[str, Any]) -> str:
     """Return a part made by `described` as text, for places where only text is possible."""
     mime = part.get("mime_type")
     if "size" in part:
-        return _placeholder(mime, part["size"])
+        return placeholder(mime, part["size"])
     return f"[{mime or part['modality']}: {part.get('uri') or part.get('file_id') or SUBSTITUTE}]"
-
-
-def _placeholder(mime: str | None, length: int) -> str:
-    return f"[{SUBSTITUTE}: {mime}, {length} bytes]" if mime else f"[{SUBSTITUTE}: {length} bytes]"
-
-
-def _is_data(run: str) -> bool:
-    """Whether a long run of letters and digits is base64: unlike words, numbers and hex digests it mixes all kinds."""
-    sample = run[:200]
-    return (
-        any(each.islower() for each in sample)
-        and any(each.isupper() for each in sample)
-        and any(each.isdigit() for each in sample)
-    )
 
 
 def _places(block: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:

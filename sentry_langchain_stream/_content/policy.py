@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .._runtime.containment import contained
-from . import media
+from . import encoded
 from .cutting import fitted, size
 
 _LEAST_ATTRIBUTE = 1_000
@@ -143,7 +143,7 @@ class Policy:
 
     def redacted(self, text: str) -> str | None:
         """Return the redacted text, or `None` if `redact` failed. A text of binary data only becomes a placeholder."""
-        data = media.substitute(text)
+        data = encoded.substitute(text)
         if data is not None or self.redact is None:
             return data or text
         redacted: object = None

@@ -8,12 +8,15 @@ from math import inf
 from typing import Any
 from uuid import UUID
 
+from .._runtime.containment import pass_on
+
 
 def field(thing: Any, name: str) -> Any:
     """Return a field of a mapping or an object, or `None` if it is missing or reading it fails."""
     try:
         return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
-    except Exception:  # the user's object raised, which is not our failure
+    except Exception as error:  # the user's object raised, which is not our failure
+        pass_on(error)
         return None
 
 
@@ -46,7 +49,8 @@ def str_of(value: object) -> str | None:
     """Return `str(value)`, or `None` if that raises."""
     try:
         return str(value)
-    except Exception:  # the user's object raised, which is not our failure
+    except Exception as error:  # the user's object raised, which is not our failure
+        pass_on(error)
         return None
 
 

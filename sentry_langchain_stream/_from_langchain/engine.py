@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 
 from .._content.labels import CONVERSATION
 from .._runs.live_runs import LiveRuns
-from .._runs.run import RunKind, Start
+from .._runs.run import Outcome, RunKind, Start
 from .._runs.settings import Settings
 from .._to_sentry import active_span, issues
 from . import failures, inside, internals, marks, same_ids
@@ -31,6 +32,15 @@ class Engine:
         self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
+
+    def ending(self, run_id: UUID, outcome: Outcome = "completed") -> Ending:
+        """Guard the work on the end event of a run: the run ends, whatever is raised there.
+
+        Args:
+            run_id: LangChain's run id.
+            outcome: How the run ended, if that work does not come so far as to say it.
+        """
+        return Ending(self.runs, run_id, outcome)
 
     def read_start(
         self,
@@ -58,3 +68,23 @@ class Engine:
         )
         start.given_id = id if own != id else None
         return start
+
+
+class Ending:
+    """A context manager that ends a run if anything is raised inside: by a payload, or by a signal such as Ctrl-C."""
+
+    __slots__ = ("_outcome", "_run_id", "_runs")
+
+    def __init__(self, runs: LiveRuns, run_id: UUID, outcome: Outcome) -> None:
+        self._runs = runs
+        self._run_id = run_id
+        self._outcome: Outcome = outcome
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._runs.end(same_ids.own(self._run_id), self._outcome)

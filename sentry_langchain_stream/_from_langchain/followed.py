@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
-from .._to_sentry import active_span, model_integrations, other_integrations
+from .._to_sentry import active_span, asking, model_integrations, other_integrations
 from . import executors, inside, internals, text_models
 
 _GRAPH_CALLS = frozenset({"new_invoke", "new_ainvoke"})
@@ -23,7 +23,10 @@ def silence_integrations(handler_class: type) -> None:
     """
     global _handler_class
     _handler_class = handler_class
-    model_integrations.silence_during(lambda: active_span.is_calling() or inside.is_handed_over())
+    model_integrations.silence_during(
+        # A model that the user's `redact` calls is given the text that is not redacted.
+        lambda: active_span.is_calling() or inside.is_handed_over() or asking.is_asking()
+    )
     other_integrations.silence("langgraph", _is_followed_graph)
     other_integrations.silence("langchain", _is_followed_call)
     other_integrations.also(text_models.install, text_models.uninstall)
@@ -69,13 +72,17 @@ do not follow.
 
 
 def _is_followed_call(frame: FrameType) -> bool:
-    """Whether LangchainIntegration asks because a call is made that we follow and of which it would make a span."""
+    """Whether LangchainIntegration asks because a call is made that is ours, and of which it would make a span."""
+    if asking.is_asking():
+        return True
     rule = _CALLS.get(frame.f_code.co_name)
     return rule is not None and rule(frame)
 
 
 def follows(runnable: Any, config: Any) -> bool:
-    """Whether a `SentryStreamHandler` will follow a call of this runnable. The config may be `None`."""
+    """Whether Sentry's integrations leave a call of this runnable to us. The config may be `None`."""
+    if asking.is_asking():
+        return True
     if other_integrations.has_integration():
         return True
     for source in (config, getattr(runnable, "config", None), internals.enclosing_config()):

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackHandler
 
+from .._runtime import containment
 from .internals import has_other_inline_handler, starts_completion_model
 
 Hook = Coroutine[Any, Any, None]
@@ -47,6 +48,21 @@ class InlineHandler(AsyncCallbackHandler):
         """
         asking = sys._getframe(1)
         return not starts_completion_model(asking) or has_other_inline_handler(asking, InlineHandler)
+
+    @property
+    def raise_error(self) -> bool:
+        """Whether LangChain raises what a hook has just raised. It asks while it handles the exception.
+
+        What a signal handler raises while a hook runs is meant for the application: see `is_from_signal`.
+        """
+        error = sys.exc_info()[1]
+        return self._raises or (error is not None and containment.is_from_signal(error))
+
+    @raise_error.setter
+    def raise_error(self, raises: bool) -> None:
+        self._raises = raises
+
+    _raises = False
 
     def on_text(self, text: str, **kwargs: Any) -> Hook:
         """Nothing to do."""

@@ -6,9 +6,8 @@ version to version, so they are read here and nowhere else.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from .._content.labels import conversation_id
@@ -17,6 +16,7 @@ from .._vocabulary.names import DEFAULT_AGENT
 
 _NODE = "graph:step:"
 _ATTEMPT = "retry:attempt:"
+_DIGITS = 10
 _WITH_FALLBACKS = "RunnableWithFallbacks"
 _GRAPHS = ("langgraph", "langchain_create_agent", "deepagents")
 """How `ls_integration` begins for a graph."""
@@ -46,7 +46,7 @@ def read_start(
         has_fallbacks: Whether `RunnableWithFallbacks` starts this run.
     """
     metadata = {**configured, **(metadata or {})} if configured else metadata or {}
-    name, tags = _text(kwargs.get("name")), tuple(kwargs.get("tags") or ())
+    name, tags = _text(kwargs.get("name")), tuple(filter(_is_text, kwargs.get("tags") or ()))
     node = is_node(tags)
     if kind == "chain" and not node and is_graph(name, metadata):
         kind = "agent"
@@ -87,31 +87,42 @@ def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:
     if not metadata:
         return False
     integration = metadata.get("ls_integration")
-    return (isinstance(integration, str) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata) or (
-        name is not None and metadata.get("lc_agent_name") == name
+    return (_is_text(integration) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata) or (
+        name is not None and _text(metadata.get("lc_agent_name")) == name
     )
 
 
 def attempt(tags: Sequence[Any]) -> int | None:
     """Which attempt of `with_retry` a run is, from the second one on."""
     for tag in tags:
-        if isinstance(tag, str) and tag.startswith(_ATTEMPT) and tag[len(_ATTEMPT) :].isdecimal():
-            return int(tag[len(_ATTEMPT) :])
+        if isinstance(tag, str) and tag.startswith(_ATTEMPT):
+            number = tag[len(_ATTEMPT) :]
+            if len(number) <= _DIGITS and number.isdecimal():
+                return int(number)
     return None
 
 
 def outcome(error: BaseException) -> Outcome:
     """How a run that got an error event ended: not every exception is an error.
 
-    `GeneratorExit` means that the consumer left; `CancelledError` (a cancelled task, a timeout) and an
-    interrupted process that the run was cancelled; LangGraph's `GraphBubbleUp` family (interrupts, handoffs)
-    passes control to the parent graph.
+    `GeneratorExit` means that the consumer left. LangGraph's `GraphBubbleUp` family (interrupts, handoffs) passes
+    control to the parent graph. What is no `Exception` tells the code to stop: the run was cancelled. That is asyncio's
+    and trio's cancellation, an interrupted process, a killed greenlet, a timeout of gevent or eventlet, a time limit or
+    shutdown of dramatiq. The panic of a Rust library is no `Exception` either, but it is a failure.
     """
     if isinstance(error, GeneratorExit):
         return "abandoned"
-    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
+    if is_stop(error):
         return "cancelled"
     return "completed" if _is("GraphBubbleUp", error) else "failed"
+
+
+def is_stop(error: BaseException) -> bool:
+    """Whether an exception tells the code to stop. A group does if all its exceptions do."""
+    if isinstance(error, Exception) or _is("PanicException", error):
+        return False
+    grouped = getattr(error, "exceptions", ()) if _is("BaseExceptionGroup", error) else ()
+    return all(map(is_stop, grouped))
 
 
 def control(error: BaseException) -> Control | None:
@@ -138,4 +149,9 @@ def _is(name: str, error: BaseException) -> bool:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if _is_text(value) and value else None
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    # `isinstance` would ask the value for its class, and a run without its start has no span.
+    return issubclass(type(value), str)

@@ -18,6 +18,7 @@ from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained, warn_once
+from .._to_sentry.asking import is_asking
 from . import inside, marks, payloads, same_ids, stream_events
 
 
@@ -56,6 +57,8 @@ class ModelRuns:
             messages: The messages of a chat model.
             prompts: The prompts of any other model.
         """
+        if is_asking():
+            return
         live = self._runs.get(start.id)
         if live is not None:
             # The handler is in the callback list twice, so every event of this run will fire twice.
@@ -155,7 +158,9 @@ class ModelRuns:
 
     def fail(self, run_id: UUID, error: BaseException, response: object) -> None:
         """End a model run that got an error event: it failed, was cancelled, or its consumer left."""
-        answer = response if isinstance(response, LLMResult) else None
+        answer = None
+        with contained("partial answer"):
+            answer = response if isinstance(response, LLMResult) else None
         self.end(run_id, marks.outcome(error), answer, error)
 
     def _answer(self, run_id: UUID, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:

@@ -111,20 +111,30 @@ def _definition(tool: Mapping[str, Any], budget: Budget) -> dict[str, Any] | Non
 
 
 def _is_content(path: Path) -> bool:
-    """Whether a text in a tool's schema is content (a description or a value) rather than a name or a type."""
+    """Whether a text in a tool's schema may be content rather than a name or a type.
+
+    It is content unless it is known to be structure. So a description is, and so is what an unknown keyword has: for
+    example `$comment`, `pattern`, `errorMessage` or an extension.
+    """
     is_user_name = False
     for name in path:
         if is_user_name:  # may be any name, for example a parameter called "description"
             is_user_name = False
-        elif name in _CONTENT_KEYS:
+        elif name and name not in _STRUCTURE and name not in _MAPPINGS:
             return True
         else:
             is_user_name = name in _MAPPINGS
     return False
 
 
-# Keys in a tool's schema whose values are content.
-_CONTENT_KEYS = frozenset({"description", "default", "const", "enum", "examples", "example", "title"})
+# Keys in a tool's schema whose values are names and types, or schemas.
+_STRUCTURE = frozenset(
+    {
+        *("type", "required", "format", "$ref", "$schema", "$id", "nullable", "contentEncoding", "contentMediaType"),
+        *("items", "prefixItems", "additionalProperties", "unevaluatedProperties", "propertyNames", "contains"),
+        *("anyOf", "oneOf", "allOf", "not", "if", "then", "else", "discriminator", "propertyName", "mapping"),
+    }
+)
 
 # Keys in a tool's schema whose value maps names that the user chose to schemas.
-_MAPPINGS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_MAPPINGS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})

@@ -13,6 +13,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
+from .._content.cutting import cut
 from .._content.messages import input_messages, output_messages, prompt_messages, system_instructions, text_of
 from .._content.parts import has_answer
 from .._content.policy import Policy
@@ -74,12 +75,28 @@ def request(
         provider=provider.name if provider else None,
         platform=providers.platform_of(provider),
         function=name or None,
-        parameters=request_parameters((options, metadata, arguments)),
+        parameters=_parameters((options, metadata, arguments), policy),
         tools=tools,
         messages=recorded,
         system=system,
         estimated_input=estimate,
     )
+
+
+def _parameters(sources: Sequence[Mapping[str, Any]], policy: Policy) -> dict[str, Any]:
+    """Return the request parameters. Stop sequences are texts for the model, so they count as input."""
+    found = request_parameters(sources)
+    stop = found.pop("stop", None) if "stop" in found else None
+    if stop and policy.inputs:
+        with contained("stop sequences"):
+            kept = [text for each in stop[:_MOST_STOPS] if (text := policy.text(each))]
+            if kept:
+                found["stop"] = [cut(text, _LONGEST_STOP) for text in kept]
+    return found
+
+
+_MOST_STOPS = 16
+_LONGEST_STOP = 200
 
 
 def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:
@@ -296,19 +313,25 @@ def _finish_reason(generation: Generation) -> str | None:
 def _finish_reasons(generation: Generation) -> tuple[str, ...]:
     for metadata in (_metadata(generation), generation.generation_info or {}):
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
-            if (reason := as_text(metadata.get(name))) and (apart := _apart(reason)):
+            if (reason := as_text(metadata.get(name))) and (apart := _apart(reason[:_LONGEST_REASON])):
                 return apart
         if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
             details = metadata.get("incomplete_details")
             reason = as_text(details.get("reason") if isinstance(details, Mapping) else None)
-            return (reason or str(metadata["status"]),)
+            return ((reason or str(metadata["status"]))[:_LONGEST_REASON],)
     return ()
+
+
+_LONGEST_REASON = 1_000
 
 
 @lru_cache(maxsize=128)
 def once(text: str) -> str:
-    """Return a text that LangChain has strung together from chunks that all have it, such as "stopstop"."""
-    return _REPEATED.sub(r"\1", text)
+    """Return a text that LangChain has strung together from chunks that all have it, such as "stopstop".
+
+    The time is linear.
+    """
+    return text[: (text + text).find(text, 1)]
 
 
 @lru_cache(maxsize=128)
@@ -325,7 +348,6 @@ def _apart(reasons: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(known)) if "".join(known) == meant else (once(meant),)
 
 
-_REPEATED = re.compile(r"^(.+?)\1+$")
 _UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
 _REASONS = re.compile("stop|length|tool_calls|content_filter|function_call")  # OpenAI's
 _RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")

@@ -18,9 +18,10 @@ from .._content.messages import (
 from .._content.policy import NOTHING, Policy
 from .._content.reading import as_text, field
 from .._runs.live_runs import LiveRuns
-from .._runs.run import Agent, Detail, Retrieval, Run, Start, ToolCall
+from .._runs.run import Agent, Detail, MakeRecord, Retrieval, Run, Start, ToolCall
 from .._runtime.containment import contained
-from . import executors, inside, marks, same_ids
+from .._to_sentry.asking import is_asking
+from . import executors, injected, inside, marks, same_ids
 
 D = TypeVar("D", bound=Detail)
 
@@ -35,6 +36,10 @@ class StepRuns:
     def __init__(self, runs: LiveRuns) -> None:
         self._runs = runs
 
+    def _start(self, start: Start, record: MakeRecord | None = None) -> None:
+        if not is_asking():
+            self._runs.start(start, record)
+
     def start_chain(self, start: Start, inputs: object) -> None:
         """Start a chain or an agent."""
         executor = executors.starting() if start.kind == "chain" else None
@@ -42,10 +47,10 @@ class StepRuns:
             start.kind, start.name = "agent", start.name or executor.get_name()
             inputs = executors.question(inputs)
         if start.kind != "agent":
-            self._runs.start(start)
+            self._start(start)
             return
         read = _read("question of an agent", lambda policy: agent(start.name, inputs, policy))
-        self._runs.start(start, read)
+        self._start(start, read)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """End a chain or an agent that has completed."""
@@ -68,7 +73,7 @@ class StepRuns:
             kwargs: LangChain's other arguments of the start event: the inputs, the id of the tool call.
             input_str: The inputs as a string.
         """
-        self._runs.start(
+        self._start(
             start,
             _read(
                 "arguments of a tool",
@@ -84,18 +89,20 @@ class StepRuns:
         if isinstance(run.detail, ToolCall):
             with contained("result of a tool"):
                 add_result(run.detail, output, run.policy)
-        if marks.hands_over(output):
-            run.ending.control = "handoff"
-        if is_failed(output):
+        with contained("handoff"):
+            if marks.hands_over(output):
+                run.ending.control = "handoff"
+        failed = False
+        with contained("outcome of a tool"):
+            failed = is_failed(output)
+        if failed:
             run.ending.error_type = "tool_error"
-            self._runs.end(run.id, "failed")
-        else:
-            self._runs.end(run.id)
+        self._runs.end(run.id, "failed" if failed else "completed")
 
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
         """Start a retriever."""
         read = _read("query of a retriever", lambda policy: retrieval(start.name, serialized, query, policy))
-        self._runs.start(start, read)
+        self._start(start, read)
         inside.started(self._runs.get(start.id))
 
     def end_retriever(self, run_id: UUID, documents: object) -> None:
@@ -164,15 +171,24 @@ def tool_call(
     """
     described: Mapping[str, Any] = serialized if isinstance(serialized, Mapping) else {}
     inputs = kwargs.get("inputs")
-    arguments = inputs if inputs is not None else input_str
-    tool_name = as_text(described.get("name")) or name or "tool"
+    arguments: Any = input_str
+    if policy.inputs and isinstance(inputs, Mapping):
+        arguments = injected.asked_for(inputs, by_model=kwargs.get("tool_call_id") is not None)
+    tool_name = _text(described.get("name")) or name or "tool"
     return ToolCall(
         tool_name,
         _description(described, policy),
-        as_text(kwargs.get("tool_call_id")),
+        _text(kwargs.get("tool_call_id")),
         tool_arguments(arguments, policy.beside(ahead=1)),
         run_name=name if name != tool_name else None,
     )
+
+
+def _text(value: object) -> str | None:
+    """Return `as_text`, or `None` if the value cannot be read. A run has its span without a name of its own, too."""
+    with contained("name"):
+        return as_text(value)
+    return None
 
 
 def _description(described: Mapping[str, Any], policy: Policy) -> str | None:
@@ -196,9 +212,11 @@ def is_failed(output: object) -> bool:
 
 def retrieval(name: str | None, serialized: object, query: str, policy: Policy) -> Retrieval:
     """Make the record of a retriever call."""
-    path = serialized.get("id") if isinstance(serialized, Mapping) else None
-    cls = path[-1] if isinstance(path, list) and path else None
-    return Retrieval(name or as_text(cls) or "retriever", tool_arguments(query, policy.beside(ahead=1)))
+    cls = None
+    with contained("class of a retriever"):
+        path = serialized.get("id") if isinstance(serialized, Mapping) else None
+        cls = path[-1] if isinstance(path, list) and path else None
+    return Retrieval(name or _text(cls) or "retriever", tool_arguments(query, policy.beside(ahead=1)))
 
 
 def add_documents(to: Retrieval, documents: object, policy: Policy) -> None:

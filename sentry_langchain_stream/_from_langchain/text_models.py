@@ -26,6 +26,7 @@ from .._runs.settings import Settings
 from .._runs.usage import approximate
 from .._runtime.containment import contained
 from .._to_sentry import other_integrations
+from .._to_sentry.asking import is_asking
 from . import client_answers, inside, internals, marks, same_ids, text_model_facts
 from .families import Family
 from .text_model_facts import Kind
@@ -119,6 +120,8 @@ def _family(base: type, kind: Kind, *names: str) -> Family:
 def _begin(kind: Kind, owner: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> _Recording | None:
     """Start recording a call, unless nobody follows it or the span of another one stands for it."""
     if not _ON[kind].is_on or not (enclosing.any_live() or other_integrations.has_integration()):
+        return None
+    if is_asking():
         return None
     with contained(kind):
         parent = inside.innermost(handed_over=True)

@@ -8,6 +8,8 @@ called again, in the same node, gets the same prompt.
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from .call import Call
 from .run import Detail, Run, Start, ToolCall
 
@@ -48,15 +50,24 @@ def note(run: Run, parent: Run) -> None:
         failed.append(_model(run))
 
 
-def fallback_of(parent: Run) -> int | None:
-    """Return how many attempts failed before a run below this one, if it is one of `with_fallbacks` or inside one.
+def fallback_of(parent: Run, enclosing_id: UUID | None) -> int | None:
+    """Return how many attempts failed before a run below this one, if it is one of `with_fallbacks` or inside one."""
+    call = call_around(parent, enclosing_id)
+    return parent.fallback if call is None else call.ending.failures or None
 
-    In a chain LangChain makes these attempts siblings of the run of `with_fallbacks`, not its children.
+
+def call_around(parent: Run, enclosing_id: UUID | None) -> Run | None:
+    """Return the call with fallbacks that a run below this one is an attempt of, or `None`.
+
+    In a chain LangChain makes these attempts siblings of the run of `with_fallbacks`, not its children. Its context
+    names that run, except in async code before Python 3.11.
     """
-    for run in (parent, *parent.fallbacks):
-        if run.has_fallbacks:
-            return run.ending.failures or None
-    return parent.fallback
+    if parent.has_fallbacks:
+        return parent
+    if not parent.fallbacks:
+        return None
+    found = parent.fallbacks.get(enclosing_id) if enclosing_id is not None else None
+    return found or (next(iter(parent.fallbacks.values())) if len(parent.fallbacks) == 1 else None)
 
 
 def _model(run: Run) -> str | None:

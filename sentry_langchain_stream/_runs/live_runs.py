@@ -118,7 +118,7 @@ class LiveRuns:
                 enclosing_id=start.enclosing_id,
                 agent=parent.agent,
                 attempt=start.attempt or parent.attempt,
-                fallback=attempts.fallback_of(parent),
+                fallback=attempts.fallback_of(parent, start.enclosing_id),
             )
             run.work = attempts.work_of(start, parent, detail)
             self._add(run)
@@ -127,7 +127,7 @@ class LiveRuns:
             if not ended:
                 parent.children[run.id] = run
                 if run.has_fallbacks:
-                    parent.fallbacks.append(run)
+                    parent.fallbacks[run.id] = run
             self._open(run, start, detail)
         self._watch(run)
 

@@ -295,7 +295,7 @@ class Run:
         reports: Whether its failure is reported as an issue: it has no parent in LangChain that could recover.
         is_node: Whether it is a node of a graph.
         has_fallbacks: Whether it is a call with fallbacks.
-        fallbacks: Its live children that are calls with fallbacks.
+        fallbacks: Its live children that are calls with fallbacks, by id.
         work: What it does, if it may be attempted again, see `attempts`.
         failed_attempts: What its children attempted in vain: the model of each attempt, by the work.
         agent: The name of the agent that it is or belongs to.
@@ -330,7 +330,7 @@ class Run:
     reports: bool = False
     is_node: bool = False
     has_fallbacks: bool = False
-    fallbacks: list[Run] = field(default_factory=list)
+    fallbacks: dict[UUID, Run] = field(default_factory=dict)
     work: object = None
     failed_attempts: dict[object, list[str | None]] = field(default_factory=dict)
     agent: str | None = None

@@ -110,13 +110,16 @@ class RunSpans:
         """
         self.detach(run)
         failure = error if outcome == "failed" else None
-        first = self._note_ending(run, outcome, failure, evicted)
-        if run.call is not None:
-            self._complete_call(run, run.call)
-            self._name_model(run, run.call)
-            self._price(run, run.call)
-            self._add_to_agents(run, run.call)
-        self._finish_span(run)
+        first = run.id
+        try:
+            first = self._note_ending(run, outcome, failure, evicted)
+            if run.call is not None:
+                self._complete_call(run, run.call)
+                self._name_model(run, run.call)
+                self._price(run, run.call)
+                self._add_to_agents(run, run.call)
+        finally:  # Ctrl-C or a time limit may arrive in any of these, for example while `redact` runs
+            self._finish_span(run)
         if run.call is not None and self._settings.metrics:
             with contained("metrics"):
                 from .metrics import record_call  # imported only if metrics are on
@@ -204,10 +207,12 @@ class RunSpans:
         if run.place.span is None:
             return
         described: dict[str, AttributeValue] = {}
-        with contained("attributes"):
-            described = attributes.describe(run, self._settings.dialect)
-        with contained("backend.finish"):
-            run.place.backend.finish(run.place.span, described, _STATUS[run.ending.outcome])
+        try:
+            with contained("attributes"):
+                described = attributes.describe(run, self._settings.dialect)
+        finally:
+            with contained("backend.finish"):
+                run.place.backend.finish(run.place.span, described, _STATUS[run.ending.outcome])
 
 
 def _partial(request: Request, text: str, policy: Policy) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from .._content.policy import Limits
+from .._to_sentry.asking import guarded, plain
 from .._vocabulary.keys import Dialect
 
 
@@ -36,7 +37,7 @@ class Settings:
 
     def as_arguments(self) -> dict[str, Any]:
         """Return the arguments that make a handler with these settings."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {each.name: plain(getattr(self, each.name)) for each in fields(self)}
 
     def __post_init__(self) -> None:
         if self.pipeline_name is not None:
@@ -54,6 +55,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be a callable that takes a str, or None, not {_type(value)}")
+            object.__setattr__(self, name, guarded(value))  # the class is frozen
         if isinstance(self.max_live_runs, bool) or not isinstance(self.max_live_runs, int):
             raise TypeError(f"max_live_runs must be an int, not {_type(self.max_live_runs)}")
         if self.max_live_runs < 1:

@@ -29,13 +29,24 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
                     outcome = "abandoned"
                 else:
                     _release(run)
-            open_ones = run.descendants() if run.children else ()
-            for each in open_ones:
-                if each.keeper.take(each):
-                    each.keeper.close(each, _INHERITED[outcome], None, evicted)
+            if run.children:
+                _close(run.descendants(), _INHERITED[outcome], evicted)
         finally:
-            run.keeper.close(run, outcome, error, evicted)
-            _leave(run, outcome, evicted)
+            try:
+                run.keeper.close(run, outcome, error, evicted)
+            finally:
+                _leave(run, outcome, evicted)
+
+
+def _close(runs: list[Run], outcome: Outcome, evicted: str | None) -> None:
+    """Close the spans of these runs, each of them also if a signal interrupts another one."""
+    for number, run in enumerate(runs, start=1):
+        try:
+            if run.keeper.take(run):
+                run.keeper.close(run, outcome, None, evicted)
+        except BaseException:
+            _close(runs[number:], outcome, evicted)
+            raise
 
 
 def _release(run: Run) -> None:
@@ -64,12 +75,12 @@ def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
         return
     parent.children.pop(run.id, None)
     parent.ending.remember(run.ending.failed)
-    if run.has_fallbacks and run in parent.fallbacks:
-        parent.fallbacks.remove(run)
+    parent.fallbacks.pop(run.id, None)
     if outcome == "failed":
         attempts.note(run, parent)
-        for each in (parent, *parent.fallbacks):  # in a chain, attempts are siblings of their call with fallbacks
-            each.ending.failures += 1
+        call = attempts.call_around(parent, run.enclosing_id)
+        if call is not None:
+            call.ending.failures += 1
     if parent.implicit:
         _leave_pipeline(parent, run.ending, evicted)
     elif outcome == "abandoned" and parent.has_fallbacks:

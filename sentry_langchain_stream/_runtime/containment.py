@@ -1,7 +1,8 @@
 """Contains failures of this package, so that they cannot break the user's chain.
 
-A failure costs one attribute or event, and is logged once per cause and process. `KeyboardInterrupt`, `SystemExit` and
-`GeneratorExit` are not failures of this package, and are not caught.
+A failure costs one attribute or event, and is logged once per cause and process. What is no `Exception`, such as
+`KeyboardInterrupt`, `SystemExit` and `GeneratorExit`, is not a failure of this package and is not caught. Neither is
+what a signal handler raises while it interrupts this package, see `is_from_signal`.
 
 This project's own tests call `strict(True)`, which makes failures raise. A test runner is not detected, because the
 handler must not break the tests of its users either.
@@ -10,7 +11,8 @@ handler must not break the tests of its users either.
 from __future__ import annotations
 
 import logging
-from types import TracebackType
+from inspect import CO_VARARGS
+from types import FrameType, TracebackType
 
 logger = logging.getLogger("sentry_langchain_stream")
 
@@ -85,9 +87,10 @@ class contained:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if error is None or not isinstance(error, Exception):
+        # `isinstance` would ask the exception for its class, and that may raise.
+        if kind is None or error is None or not issubclass(kind, Exception):
             return False
-        if _strict:
+        if _strict or is_from_signal(error):
             return False
         report(self._place, error)
         return True
@@ -95,6 +98,47 @@ class contained:
 
 def contain(place: str, error: Exception) -> None:
     """Handle a failure as `contained` does. For code that runs once per token, where a plain `try` is cheaper."""
-    if _strict:
+    if _strict or is_from_signal(error):
         raise error
     report(place, error)
+
+
+def pass_on(error: Exception) -> None:
+    """Raise an exception again if it comes from a signal handler. For code that catches what the user's objects raise.
+
+    Use it as the first statement where an `Exception` is caught.
+    """
+    if is_from_signal(error):
+        raise error
+
+
+def is_from_signal(error: BaseException) -> bool:
+    """Whether a signal handler has raised an exception, in the midst of the code that let it through.
+
+    Celery's soft time limit and RQ's timeout are such exceptions, and both are an `Exception`. They are meant for the
+    application, whose code happened to be in one of our hooks when the signal arrived.
+
+    A signal handler is recognised by its arguments: the number of the signal, and the frame that it interrupts. In the
+    traceback that frame stands before the handler's. What one thread raises in another (`PyThreadState_SetAsyncExc`)
+    leaves no such trace. So if it is an `Exception`, it is contained.
+    """
+    from . import tracebacks  # which takes a while to import, and is needed only after a failure
+
+    interrupted: FrameType | None = None
+    for entry in tracebacks.entries(error):
+        if interrupted is not None and _handles_signal(entry.tb_frame, interrupted):
+            return True
+        interrupted = entry.tb_frame
+    return False
+
+
+def _handles_signal(frame: FrameType, interrupted: FrameType) -> bool:
+    from . import tracebacks
+
+    code = frame.f_code
+    names = code.co_varnames[: code.co_argcount]
+    given = [tracebacks.variable(frame, name) for name in names]
+    if code.co_flags & CO_VARARGS:
+        rest = tracebacks.variable(frame, code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
+        given += rest if type(rest) is tuple else ()
+    return any(each is interrupted for each in given) and any(issubclass(type(each), int) for each in given)

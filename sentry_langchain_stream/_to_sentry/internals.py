@@ -151,6 +151,18 @@ set_current_scope: Any = _take("sentry_sdk.scope", "Scope.set_current_scope", of
 can_nest = set_current_scope is not None and scope_slots is not None and "_span" in scope_slots
 """Whether a scope of ours can stand in for the current one."""
 
+_take(
+    "sentry_sdk.scope",
+    "Scope._event_processors",
+    off="a model that the user's `redact` calls in a thread is followed",
+)
+
+
+def event_processors(scope: Any) -> Any:
+    """The event processors of a scope."""
+    return getattr(scope, "_event_processors", ())
+
+
 _take("sentry_sdk.traces", "StreamedSpan._scope", off="a span may be sent in a later conversation", since=(2, 55))
 
 

@@ -15,6 +15,7 @@ from rich.tree import Tree
 
 from ..testing import CapturedSpan
 from ..testing.envelopes import model_spans
+from ..testing.printable import printable
 from .capture import Delivery
 from .verdict import Check, Expected, is_middleware, parent_of
 
@@ -29,7 +30,7 @@ def header(console: Console, question: str, expected: Expected, service: str) ->
     """Print what will happen, and the question."""
     is_local = expected.total_tokens is not None
     api = "a local endpoint: no key, no network" if is_local else "OpenAI's API"
-    model, pipeline = escape(expected.model), escape(expected.pipeline_name)
+    model, pipeline = escape(printable(expected.model)), escape(printable(expected.pipeline_name))
     lines = (
         f"client      reads SSE from {service}/answer",
         "FastAPI     relays a model's stream from an async generator",
@@ -37,13 +38,13 @@ def header(console: Console, question: str, expected: Expected, service: str) ->
         f"Sentry      gets spans: dialect [bold]{expected.dialect}[/], pipeline [bold]{pipeline}[/]",
     )
     console.print(Panel("\n".join(lines), title="a streamed answer, and its span", title_align="left", expand=False))
-    console.print(Text.assemble("\n", ("question  ", "dim"), (question, "bold")))
+    console.print(Text.assemble("\n", ("question  ", "dim"), (printable(question), "bold")))
     console.print(Text("answer    ", style="dim"), end="")
 
 
 def token(console: Console, text: str) -> None:
     """Print a token when it arrives."""
-    console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(text, keep="\n"), end="", markup=False, highlight=False, soft_wrap=True)
     console.file.flush()
 
 
@@ -66,7 +67,8 @@ def issues(console: Console, events: Sequence[dict[str, object]]) -> None:
         exception = event.get("exception")
         values = exception.get("values", []) if isinstance(exception, dict) else []
         for value in values[-1:]:
-            console.print(Text(f"\nissue  {value.get('type')}: {value.get('value')}", style="red"))
+            found = printable(f"{value.get('type')}: {value.get('value')}")
+            console.print(Text(f"\nissue  {found}", style="red"))
 
 
 def verdict(console: Console, checks: Sequence[Check]) -> None:
@@ -75,7 +77,7 @@ def verdict(console: Console, checks: Sequence[Check]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 1))
     for check in checks:
         mark = Text("✓", style="bold green") if check.holds else Text("✗", style="bold red")
-        table.add_row(mark, Text(check.claim), Text(check.seen, style="dim"))
+        table.add_row(mark, Text(check.claim), Text(printable(check.seen), style="dim"))
     console.print(table)
     failed = sum(not check.holds for check in checks)
     style, result = ("red", f"{failed} of {len(checks)} checks failed") if failed else ("green", "The span is correct.")
@@ -87,12 +89,14 @@ def where_to_look(
 ) -> None:
     """Print where to find the spans if they were sent, otherwise how to send them."""
     if viewer is not None:
-        console.print(f"Look in Spotlight, {escape(viewer.removesuffix('/stream'))}, at trace [bold]{trace_id[:8]}[/]")
+        console.print(
+            f"Look in Spotlight, {escape(printable(viewer.removesuffix('/stream')))}, at trace [bold]{trace_id[:8]}[/]"
+        )
     elif delivery.sent_to is None:
         console.print("[dim]Nothing was sent. Set SENTRY_DSN to send the spans to Sentry.[/]")
     if delivery.sent_to is None:
         return
-    console.print(f"Sent to {escape(delivery.sent_to)}, trace id [bold]{trace_id}[/]")
+    console.print(f"Sent to {escape(printable(delivery.sent_to))}, trace id [bold]{trace_id}[/]")
     console.print("In Sentry, open Explore > Traces and search for this trace id.")
     if expected.dialect == "gen_ai":
         console.print("The model call is also shown under Insights > AI Agents.")
@@ -104,7 +108,10 @@ def _tree(span: CapturedSpan, captured: Sequence[CapturedSpan], parent: Tree | N
     milliseconds = f"{1000 * span.duration:.0f} ms"
     style = "bold cyan" if span in model_spans([span]) else "bold"
     label = Text.assemble(
-        (span.op or "(no op)", style), f"  {span.name}  ", (milliseconds, "magenta"), f"  {span.status or 'no status'}"
+        (printable(span.op or "(no op)"), style),
+        f"  {printable(span.name)}  ",
+        (milliseconds, "magenta"),
+        f"  {printable(span.status or 'no status')}",
     )
     branch = parent.add(label) if parent is not None else Tree(label, guide_style="dim")
     for child in captured:
@@ -124,6 +131,6 @@ def _attributes(call: CapturedSpan) -> Table:
         is_starred = key in starred
         style = "bold yellow" if is_starred else ("dim" if key.startswith(_OF_THE_SDK) else "")
         value = call.attributes[key]
-        shown = f"{value:.3f}" if isinstance(value, float) else str(value)
-        table.add_row("★" if is_starred else "", Text(key, style=style), Text(shown, style=style))
+        shown = printable(f"{value:.3f}" if isinstance(value, float) else str(value))
+        table.add_row("★" if is_starred else "", Text(printable(key), style=style), Text(shown, style=style))
     return table

@@ -15,6 +15,7 @@ import sentry_sdk
 
 from .._to_sentry.client import makes_spans
 from ..doctor import environment, received, setup
+from ..testing.printable import printable
 from .application import NoSuchApplication, initialise
 from .case import Case
 from .delivery import deliver
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with redirect_stdout(sys.stderr):
             findings = list(examine(options.app, options.timeout if options.send else None))
     except NoSuchApplication as error:
-        print(f"doctor: --app {options.app}: {error}", file=sys.stderr)
+        print(f"doctor: --app {options.app}: {printable(str(error))}", file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -152,6 +153,6 @@ def _print(findings: Sequence[Finding]) -> None:
         if coloured:
             level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
         remedy = f". {finding.remedy}" if finding.remedy else ""
-        print(f"{level}  {finding.name:<{width}}  {finding.found}{remedy}")
+        print(f"{level}  {finding.name:<{width}}  {printable(finding.found + remedy)}")
     counts = {each: sum(finding.level == each for finding in findings) for each in _COLOURS}
     print(f"\n{counts['ok']} ok, {counts['warning']} to look at, {counts['fail']} failed")

@@ -28,6 +28,7 @@ from . import timeline
 from .envelopes import CapturedSpan, read_spans
 from .internals import steady
 from .keeper import Keeper
+from .printable import printable
 
 __all__ = ["Captured", "CapturedSpan", "capture_spans"]
 
@@ -133,4 +134,4 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
 def _line(depth: int, span: CapturedSpan) -> str:
     outcome = timeline.outcome(span)
     how = f" [{outcome}]" if outcome not in (None, "completed") else ""
-    return f"{'  ' * depth}{span.op or '(no op)'}  {span.name}{how}"
+    return "  " * depth + printable(f"{span.op or '(no op)'}  {span.name}{how}")

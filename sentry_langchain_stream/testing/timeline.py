@@ -14,6 +14,7 @@ from html import escape
 from math import floor, log10
 
 from .envelopes import CapturedSpan
+from .printable import printable
 
 MOST_ROWS = 500
 """The maximum number of spans that are drawn. Of the rest only the number is shown."""
@@ -155,13 +156,15 @@ def _cell(content: str, align: str = "left", tag: str = "td") -> str:
 def _label(depth: int, span: CapturedSpan) -> str:
     indent = "&nbsp;" * 4 * depth
     name = span.name if len(span.name) <= _LONGEST_NAME else f"{span.name[: _LONGEST_NAME - 1]}…"
-    op = f'&nbsp; <small style="opacity: 0.65">{escape(span.op)}</small>' if span.op else ""
+    name = printable(name)
+    op = f'&nbsp; <small style="opacity: 0.65">{escape(printable(span.op))}</small>' if span.op else ""
     return f"{indent}{escape(name) or '(no name)'}{op}"
 
 
 def _coloured(text: str, span: CapturedSpan, title: str) -> str:
     colour = _colour_of_end(span) if title == "outcome" else None
-    return f'<span style="color: {colour}">{escape(text)}</span>' if colour else escape(text)
+    shown = escape(printable(text))
+    return f'<span style="color: {colour}">{shown}</span>' if colour else shown
 
 
 def _colour(span: CapturedSpan) -> str:

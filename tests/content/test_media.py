@@ -15,6 +15,7 @@ from langchain_core.messages import (
     SystemMessage,
 )
 
+from sentry_langchain_stream._content import encoded as in_texts
 from sentry_langchain_stream._content import media
 from sentry_langchain_stream._content.messages import (
     input_messages,
@@ -144,7 +145,7 @@ def test_a_block_that_wraps_itself_is_told() -> None:
 )
 def test_sizes(data: Any, size: int) -> None:
     """The size is that of the data, without what is around it; of what is no data it is nothing."""
-    assert media.size(data) == size
+    assert in_texts.size(data) == size
 
 
 def test_an_address_is_cut() -> None:
@@ -170,13 +171,13 @@ def test_an_address_is_cut() -> None:
 )
 def test_a_text_is_data_as_a_whole(text: str, expected: str | None) -> None:
     """A text is data if both its ends are and no space is between them."""
-    assert media.substitute(text) == expected
+    assert in_texts.substitute(text) == expected
 
 
 @pytest.mark.parametrize("before", ["", "word " * 60, "word\n" * 60, "x" * 85 + " "])
 def test_data_is_found_behind_words(before: str) -> None:
     """Data is replaced however far down a text it stands."""
-    assert media.scrubbed(f"{before}{NOISE}") == f"{before}[Blob substitute: 900 bytes]"
+    assert in_texts.scrubbed(f"{before}{NOISE}") == f"{before}[Blob substitute: 900 bytes]"
 
 
 @pytest.mark.parametrize(

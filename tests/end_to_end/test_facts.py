@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from contextvars import Context
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -291,7 +292,7 @@ async def test_a_tree_that_opens_is_not_idle() -> None:
 
     def meanwhile(text: str) -> str:
         if len(handler._runs) == 1:
-            started.append(handler.on_chain_start({}, {}, run_id=runs[1]))
+            started.append(Context().run(handler.on_chain_start, {}, {}, run_id=runs[1]))
         return text
 
     handler = handler_on(Clock(1e6), redact=meanwhile)

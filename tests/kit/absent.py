@@ -23,6 +23,7 @@ PACKAGES = frozenset(
         "django",
         "fastapi",
         "genai_prices",
+        "gevent",
         "httpx_sse",
         "langchain",
         "langchain_openai",

@@ -38,8 +38,8 @@ PRIVATE = (
 
 FINER: dict[str, list[set[str]]] = {
     "_content": [
-        {"reading", "media"},
-        {"interpreter_texts"},
+        {"reading", "encoded"},
+        {"media", "interpreter_texts"},
         {"error_texts"},
         {"cutting"},
         {"policy"},

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from sentry_langchain_stream._content import encoded as in_texts
 from sentry_langchain_stream._content import media
 from sentry_langchain_stream._content.budget import Budget, Full, spelled
 from sentry_langchain_stream._content.cutting import cut, fitted, size
@@ -70,16 +71,16 @@ def test_any_text_can_be_made_to_fit(text: str, limit: int) -> None:
 @given(st.lists(st.one_of(prose, media_data, data_urls, texts), max_size=6))
 def test_to_scrub_twice_changes_nothing(pieces: list[str]) -> None:
     """What has no data left in it has none."""
-    once = media.scrubbed(" ".join(pieces))
-    assert media.scrubbed(once) == once
+    once = in_texts.scrubbed(" ".join(pieces))
+    assert in_texts.scrubbed(once) == once
 
 
 @given(prose, st.one_of(media_data, data_urls), prose)
 def test_the_words_around_data_stay(before: str, data: str, after: str) -> None:
     """Of a text with data in it the words before and after it are kept as they are."""
     assume("base64," not in before + after)
-    kept = media.scrubbed(f"{before} {data} {after}")
-    assert kept.startswith(f"{before} [{media.SUBSTITUTE}")
+    kept = in_texts.scrubbed(f"{before} {data} {after}")
+    assert kept.startswith(f"{before} [{in_texts.SUBSTITUTE}")
     assert kept.endswith(f" bytes] {after}")
 
 
@@ -93,8 +94,8 @@ def test_the_size_told_is_the_size_of_the_data(raw: bytes, how: str) -> None:
         text = base64.encodebytes(raw).decode()
     elif how == "safe":
         text = base64.urlsafe_b64encode(raw).decode()
-    assert media.size(text) == len(raw)
-    assert media.size(raw) == media.size(bytearray(raw)) == media.size(memoryview(raw)) == len(raw)
+    assert in_texts.size(text) == len(raw)
+    assert in_texts.size(raw) == in_texts.size(bytearray(raw)) == in_texts.size(memoryview(raw)) == len(raw)
 
 
 media_names = st.sampled_from(
@@ -167,8 +168,8 @@ def test_a_redaction_may_do_anything(text: str, answer: Any) -> None:
 
     with in_production():
         kept = Policy(True, True, redact).text(text)
-    if media.substitute(text) is not None:
-        assert kept == media.substitute(text)
+    if in_texts.substitute(text) is not None:
+        assert kept == in_texts.substitute(text)
     elif isinstance(answer, str):
         assert kept == fitted(answer, Limits().part)
     else:
@@ -185,7 +186,7 @@ def test_redact_sees_each_text_as_a_whole(text: str, chosen: Limits) -> None:
         return whole
 
     Policy(True, True, redact, chosen).text(text)
-    assert seen == ([] if media.substitute(text) is not None else [text])
+    assert seen == ([] if in_texts.substitute(text) is not None else [text])
 
 
 @given(st.lists(st.text(max_size=40), max_size=30), st.integers(1, 300), st.integers(100, 200))

@@ -65,8 +65,8 @@ def test_the_defaults() -> None:
 )
 def test_what_is_allowed_is_kept_as_given(given: dict[str, Any]) -> None:
     """A valid argument is stored unchanged."""
-    settings = Settings(**given)
-    assert {name: getattr(settings, name) for name in given} == given
+    settings = Settings(**given).as_arguments()
+    assert {name: settings[name] for name in given} == given
 
 
 def test_the_dialects() -> None:

@@ -1,0 +1,1 @@
+"""What is hostile: values, moments, and what the world says. Nothing of ours may hurt the application."""

@@ -1,0 +1,224 @@
+"""Ctrl-C, a time limit or a kill may arrive while the handler works: it reaches the application, and no run stays."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+from langchain_core.tools import tool
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._content.reading import str_of
+from sentry_langchain_stream._from_langchain import payloads, steps
+from sentry_langchain_stream._runs import attributes
+from sentry_langchain_stream._runtime.containment import contained
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit.absent import needs
+from tests.kit.fresh import Fresh
+from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
+
+pytestmark = [
+    pytest.mark.usefixtures("lenient"),
+    pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs SIGUSR1"),
+]
+
+
+class TimeLimitError(Exception):
+    """A soft time limit, which like Celery's is an `Exception`."""
+
+
+def on_signal(signum: int, frame: FrameType | None) -> None:
+    raise TimeLimitError
+
+
+class Limit:
+    """A signal handler that is a method and calls others, as RQ's is."""
+
+    def on_signal(self, *given: Any) -> None:
+        self.raise_limit()
+
+    def raise_limit(self) -> None:
+        raise TimeLimitError
+
+
+HANDLERS: dict[str, Callable[..., None]] = {
+    "function": on_signal,
+    "method": Limit().on_signal,
+    "partial": functools.partial(on_signal),
+}
+
+
+@contextmanager
+def limited(kind: str = "function") -> Iterator[None]:
+    """A time limit is over when SIGUSR1 arrives."""
+    before = signal.signal(signal.SIGUSR1, HANDLERS[kind])
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def limit_at(word: str) -> Callable[[str], str]:
+    """A `redact` in which the time limit is over when it is called with this word."""
+
+    def redact(text: str) -> str:
+        if word in text:
+            signal.raise_signal(signal.SIGUSR1)
+        return text
+
+    return redact
+
+
+@pytest.mark.parametrize("word", ["Hi", "one"])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_time_limit_that_is_over_in_redact_reaches_the_application(shape: str, way: Way, word: str) -> None:
+    """The exception of a signal handler is not contained, and the spans of what had started are closed."""
+    handler = SentryStreamHandler(redact=limit_at(word))
+    with limited(), capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        with pytest.raises(TimeLimitError):
+            await way.run(ScriptedModel(), "Hi", {"callbacks": [handler]})
+        assert handler.live_runs == 0
+    assert len(captured.find_all(op="gen_ai.chat")) == (word == "one")
+    assert len(captured.spans) >= 1
+
+
+def test_what_redact_raises_is_contained() -> None:
+    """An exception of the same class that `redact` raises itself is its failure, and costs the text only."""
+
+    def redact(text: str) -> str:
+        raise TimeLimitError
+
+    with capture_spans(**content_allowed(True)) as captured:
+        ScriptedModel().invoke("Hi", {"callbacks": [SentryStreamHandler(redact=redact)]})
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.outcome"] == "completed"
+
+
+@pytest.mark.parametrize("kind", HANDLERS)
+def test_contained_lets_a_signal_through(kind: str) -> None:
+    """Also where the signal arrives in our own code, and where the user's object is being read."""
+
+    class Slow:
+        def __str__(self) -> str:
+            signal.raise_signal(signal.SIGUSR1)
+            return "slow"
+
+    with limited(kind), pytest.raises(TimeLimitError), contained("ours"):
+        str_of(Slow())
+
+
+ON_THE_WAY_OUT: dict[str, tuple[Any, str]] = {
+    "reading the answer": (payloads, "response"),
+    "describing": (attributes, "describe"),
+    "reading a tool's result": (steps, "add_result"),
+}
+"""Where Ctrl-C arrives while a run ends."""
+
+
+@pytest.mark.parametrize("where", ON_THE_WAY_OUT)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_ctrl_c_while_a_span_is_closed_costs_no_span(shape: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C reaches the application, and the span that was being closed is sent."""
+    module, name = ON_THE_WAY_OUT[where]
+    armed = [True]
+    original = getattr(module, name)
+
+    def interrupted(*args: Any) -> Any:
+        if armed.pop() if armed else False:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    @tool
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    monkeypatch.setattr(module, name, interrupted)
+    handler = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        called: Any = look if module is steps else ScriptedModel()
+        with pytest.raises(KeyboardInterrupt):
+            called.invoke({} if module is steps else "Hi", {"callbacks": [handler]})
+        assert handler.live_runs == 0
+    assert captured.find_all(op="gen_ai.execute_tool" if module is steps else "gen_ai.chat")
+
+
+class Killed(BaseException):
+    """Tells code to stop, as what kills a greenlet, and dramatiq's time limit and shutdown do."""
+
+
+PanicException = type("PanicException", (BaseException,), {})
+
+STOPS: dict[str, tuple[BaseException, str]] = {
+    "killed": (Killed(), "cancelled"),
+    "cancelled": (asyncio.CancelledError(), "cancelled"),
+    "a Rust library's panic": (PanicException(), "failed"),
+    "a failure": (ValueError(), "failed"),
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_what_is_no_exception_cancels(shape: str, stop: str) -> None:
+    """A `BaseException` that is no `Exception` tells a call to stop: it was cancelled, and no issue follows."""
+    error, outcome = STOPS[stop]
+
+    def before(_: int) -> None:
+        raise error
+
+    handler = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        with pytest.raises(type(error)):
+            ScriptedModel(before=before).invoke("Hi", {"callbacks": [handler]})
+        captured.client.flush()
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.outcome"] == outcome
+    assert len(captured.events) == (outcome == "failed")
+    assert handler.live_runs == 0
+
+
+@needs("gevent")
+@pytest.mark.parametrize("way", ["kill", "timeout"])
+def test_a_greenlet_that_is_killed_or_times_out_is_cancelled(way: str, fresh: Fresh) -> None:
+    """With gevent, a killed greenlet and a `gevent.Timeout` cancel the call: no issue, no live run."""
+    ran = fresh.run(
+        f"""
+        from gevent import monkey; monkey.patch_all()
+        import gevent
+        from sentry_langchain_stream import SentryStreamHandler
+        from sentry_langchain_stream.testing import capture_spans
+        from tests.kit.wire import ScriptedModel
+
+        handler, reached = SentryStreamHandler(), gevent.event.Event()
+
+        def before(number):
+            if number == 1:
+                reached.set()
+                gevent.event.Event().wait()
+
+        def call():
+            for _ in ScriptedModel(before=before).stream("Hi", {{"callbacks": [handler]}}):
+                pass
+
+        with capture_spans() as captured:
+            if {way!r} == "kill":
+                job = gevent.spawn(call)
+                reached.wait()
+                job.kill()
+            else:
+                try:
+                    with gevent.Timeout(0.01):
+                        call()
+                except gevent.Timeout:
+                    pass
+            captured.client.flush()
+            span = captured.find(op="gen_ai.chat")
+            print(span.attributes["langchain_stream.outcome"], len(captured.events), handler.live_runs)
+        """
+    )
+    assert ran.stdout.split() == ["cancelled", "0", "0"], ran.stderr

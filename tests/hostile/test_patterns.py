@@ -1,0 +1,114 @@
+"""The package's regular expressions look at each character of a long text a bounded number of times."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sentry_langchain_stream
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._from_langchain import payloads
+from sentry_langchain_stream.testing import capture_spans
+from tests.hostile.steps import Matcher
+from tests.kit.wire import ScriptedModel
+
+ROOT = Path(sentry_langchain_stream.__file__).parent
+TOOLS = ("demo", "doctor", "testing", "cli", "__main__")
+"""These look at what they have made themselves."""
+
+
+def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
+    """Every pattern of the package, by its module and name."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if parts[0] in TOOLS or not any(
+            isinstance(node, ast.Import) and node.names[0].name == "re" for node in tree.body
+        ):
+            continue
+        module = importlib.import_module(".".join(("sentry_langchain_stream", *parts)))
+        for name, value in vars(module).items():
+            if isinstance(value, re.Pattern):
+                yield f"{parts[-1]}.{name}", value
+
+
+PATTERNS = dict(patterns())
+
+PIECES = (
+    *("a", "A", "1", "=", "/", "\\", "-", "_", " ", "\n", "'", '"', "%", "{", "}", "(", ":", ";", ",", "."),
+    *("aA1", "A/", "\\n", "\\/", "\\\\n", "data:", "data:a/b", "data:a/b;", ";a=b", ";base64,", "data:a/b;base64,"),
+    *(f"{'aB3d' * 10}\n", f"{'aB3d' * 10}\\n", f"{'aB3d' * 49}.", "%(", "%(a", "{a", "During task with name '", "a://"),
+    *("seq:step:", "condition:1", "graph:step:1", "é", "#", "<svg", "</svg>"),
+)
+"""A long text repeats one of them, and ends with something else."""
+
+SHORT, LONG = 450, 900
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_text_twice_as_long_takes_twice_as_many_steps(name: str) -> None:
+    """For whatever a text repeats, a pattern's steps grow with the text's length, and no faster."""
+    for piece in PIECES:
+        for tail in ("", "!a"):
+            short, long = (Matcher(PATTERNS[name], piece * (length // len(piece)) + tail) for length in (SHORT, LONG))
+            found = (short.search_all() + short.fullmatch(), long.search_all() + long.fullmatch())
+            assert found[1] <= 2.5 * found[0] + 2_000, (piece, tail, found)
+
+
+def test_the_counter_counts() -> None:
+    """A pattern that is quadratic is found to be so."""
+    pattern = re.compile(r"\W*\d{0,3}\W*")
+    counts = [Matcher(pattern, "-" * length + "a").fullmatch() for length in (SHORT, LONG)]
+    assert counts[1] > 3.5 * counts[0]
+
+
+def test_no_pattern_is_hidden() -> None:
+    """Patterns are compiled as constants of modules, where this test finds them."""
+    for path in ROOT.rglob("*.py"):
+        if path.relative_to(ROOT).parts[0].removesuffix(".py") in TOOLS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                owner = node.func.value
+                is_re = isinstance(owner, ast.Name) and owner.id == "re"
+                assert not is_re or node.func.attr in ("compile", "split"), path
+
+
+@pytest.mark.parametrize(
+    ("reason", "recorded"),
+    [
+        ("stop" * 3, "stop"),
+        ("stop", "stop"),
+        ("lengthstop", "length,stop"),
+        ("x" * 128_000, "x"),
+        ("xy" * 64_000, "xy"),
+    ],
+)
+def test_a_long_finish_reason(reason: str, recorded: str) -> None:
+    """What a finish reason repeats is recorded once, and of a long one only the beginning is looked at."""
+    model = ScriptedModel(response_metadata={"finish_reason": reason})
+    with capture_spans() as captured:
+        model.invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert captured.find(op="gen_ai.chat").attributes["gen_ai.response.finish_reasons"] == recorded
+
+
+def test_a_finish_reason_is_bounded_before_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison with itself gets a thousand characters at most."""
+    seen: list[int] = []
+    once = payloads.once
+
+    def counted(reason: str) -> str:
+        seen.append(len(reason))
+        return once(reason)
+
+    monkeypatch.setattr(payloads, "once", counted)
+    with capture_spans():
+        model = ScriptedModel(response_metadata={"finish_reason": "ab" * 500_000})
+        model.invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert seen
+    assert max(seen) <= 1_000
