@@ -1,7 +1,7 @@
 """How far the estimates of tokens are from what a tokenizer counts. Prints the tables of `docs/numbers.md`.
 
     pip install ".[bench]"
-    python benchmarks/estimate_error.py
+    python -m benchmarks.estimate_error
 
 It needs no network: `bpe-openai` has the vocabularies of OpenAI's models in its wheel. Each number is read from the
 span that the handler would send.
@@ -18,6 +18,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from benchmarks.texts import LANGUAGES
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 
@@ -114,7 +115,7 @@ if __name__ == "__main__":
     print("no way" if found is None else f"{' > '.join(found.path)}: {found.cost:.1f} min")
 '''
 
-TEXTS = {"English": ENGLISH.strip(), "Chinese": CHINESE.strip(), "code": CODE.strip()}
+TEXTS = {"English": ENGLISH.strip(), "code": CODE.strip(), "Chinese": CHINESE.strip(), **LANGUAGES}
 
 
 class Reader(BaseChatModel):

@@ -13,10 +13,11 @@ from ._content.policy import Policy
 from ._content.reading import count
 from ._from_langchain import marks
 from ._runs.call import Call, Request
+from ._runs.estimates import approximate
 from ._runs.live_runs import LiveRuns
 from ._runs.run import Outcome, Start
 from ._runs.settings import Settings
-from ._runs.usage import Usage, approximate
+from ._runs.usage import Usage
 from ._runtime.containment import contained
 from ._to_sentry.active_span import Pull
 from ._vocabulary import providers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -37,12 +36,18 @@ def as_text(value: object) -> str | None:
 
 
 def count(value: object) -> int | None:
-    """Return a whole number of tokens, or `None` for bools, negative numbers, NaN, strings and anything else."""
+    """Return a whole number of tokens, or `None` for bools, negative numbers, NaN, strings and anything else.
+
+    A number beyond 2**53 is no number of tokens: Sentry cannot store it, and very large ones cannot be written as JSON.
+    """
     if value.__class__ is int:
-        return value if value >= 0 else None
+        return value if 0 <= value <= _MOST else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if value >= 0 and value != inf and value == int(value) else None
+    return int(value) if 0 <= value <= _MOST and value == int(value) else None
+
+
+_MOST = 2**53
 
 
 def str_of(value: object) -> str | None:

@@ -13,10 +13,10 @@ from .._content.messages import text_of
 from .._content.policy import NOTHING, Policy
 from .._content.reading import count
 from .._runs.call import Call, Operation, Request
+from .._runs.estimates import approximate
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
-from .._runs.usage import approximate
 from .._runtime.containment import contained, warn_once
 from .._to_sentry.asking import is_asking
 from . import inside, marks, payloads, same_ids, stream_events
@@ -100,7 +100,8 @@ class ModelRuns:
         if call is None:
             return
         if not call.by_events and ((token and token.__class__ is str) or payloads.has_content(token, chunk)):
-            call.add_chunk(now)
+            text = token if token and token.__class__ is str else text_of(token) or payloads.other_text(chunk)
+            call.add_chunk(now, text)
             if call.text is not None or self._token_counter is not None:
                 call.read(text_of(token), self._token_counter)
         if call.named is None:
@@ -122,7 +123,7 @@ class ModelRuns:
             call.named = stream_events.model(event)
         text, has_content, usage = stream_events.read(event)
         if has_content:
-            call.add_chunk(now)
+            call.add_chunk(now, text)
             if text:
                 call.read(text, self._token_counter)
         if usage is not None and not call.repeats:

@@ -17,8 +17,9 @@ from .._content.cutting import cut
 from .._content.messages import input_messages, output_messages, prompt_messages, system_instructions, text_of
 from .._content.parts import has_answer
 from .._content.policy import Policy
-from .._content.reading import as_text, count
+from .._content.reading import as_text, count, field
 from .._runs.call import Request, Response
+from .._runs.estimates import weight
 from .._runs.usage import Usage
 from .._runtime.containment import contained
 from .._vocabulary import providers
@@ -207,6 +208,17 @@ def has_content(token: object, chunk: Any) -> bool:
     return bool(extra and extra.get("reasoning_content"))
 
 
+def other_text(chunk: Any) -> str:
+    """Return what a chunk without a text has instead: arguments of tool calls, or reasoning."""
+    message = getattr(chunk, "message", None)
+    calls = getattr(message, "tool_call_chunks", None)
+    if isinstance(calls, (list, tuple)) and calls:
+        found = (field(each, "args") for each in calls)
+        return "".join(each for each in found if isinstance(each, str))
+    extra = getattr(message, "additional_kwargs", None)
+    return as_text(extra.get("reasoning_content")) or "" if isinstance(extra, Mapping) else ""
+
+
 def _described(serialized: object) -> Mapping[str, Any]:
     return serialized if isinstance(serialized, Mapping) else {}
 
@@ -276,9 +288,11 @@ _OTHER_ANSWERS = ("refusal", "audio", "function_call", "tool_calls", "reasoning_
 def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
     if not prompt:
         return None
+    texts = [each if isinstance(each, str) else text_of(each.content) for each in prompt]
     if token_counter is None:
-        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt))
-    texts = (each if isinstance(each, str) else text_of(each.content) for each in prompt)
+        # LangChain counts four characters a token, in every script, and what a message has besides its text.
+        more = sum(weight(text) - weight("a") * len(text) for text in texts if not text.isascii())
+        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + round(more)
     return count(sum(token_counter(text) for text in texts))
 
 

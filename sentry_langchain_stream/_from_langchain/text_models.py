@@ -21,9 +21,9 @@ from .._content.policy import Policy
 from .._content.reading import count
 from .._runs import enclosing
 from .._runs.call import TextsCall
+from .._runs.estimates import approximate
 from .._runs.run import Keeper, Run, Start
 from .._runs.settings import Settings
-from .._runs.usage import approximate
 from .._runtime.containment import contained
 from .._to_sentry import other_integrations
 from .._to_sentry.asking import is_asking

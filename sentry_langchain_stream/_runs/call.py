@@ -11,6 +11,7 @@ from .._content.gathered import Gathered
 from .._content.reading import count
 from .._runtime.containment import contained
 from .._vocabulary.providers import Platform
+from .estimates import of_stream, weight
 from .usage import Usage
 
 Operation = Literal["chat", "text_completion", "embeddings", "rerank"]
@@ -115,6 +116,10 @@ class Call:
     longest_gap: float = 0.0
     longest_gap_at: float = 0.0
     """When the longest gap began."""
+    texts: int = 0
+    """How many of the chunks have a text."""
+    weight: float = 0.0
+    """The estimated tokens of these texts, not rounded."""
     counted: int | None = None
     """Output tokens, counted by the user's `token_counter` chunk by chunk, or from the text of a whole answer."""
     reported: Usage | None = None
@@ -133,8 +138,8 @@ class Call:
     """Whether the call completed. If it did not, the usage that the provider reported may be incomplete."""
     ended: float = 0.0
 
-    def add_chunk(self, now: float) -> None:
-        """Count a chunk that has content. This runs once per token, so keep it cheap."""
+    def add_chunk(self, now: float, text: str = "") -> None:
+        """Count a chunk that has content, and weigh its text. This runs once per token, so keep it cheap."""
         if self.chunks:
             gap = now - self.last_chunk_at
             if gap > self.longest_gap:
@@ -143,6 +148,9 @@ class Call:
         else:
             self.first_chunk_at = self.longest_gap_at = now
         self.chunks += 1
+        if text:
+            self.texts += 1
+            self.weight += weight(text)
         self.last_chunk_at = now
 
     def read(self, text: str, token_counter: Callable[[str], int] | None) -> None:
@@ -161,7 +169,8 @@ class Call:
         afterwards. So one token event comes before the first stream event, and both are the same chunk.
         """
         self.by_events = True
-        self.chunks = 0
+        self.chunks = self.texts = 0
+        self.weight = 0.0
         self.longest_gap = 0.0
         self.counted = None
         if self.text is not None:
@@ -183,7 +192,7 @@ class Call:
         reported = self.reported
         if reported is not None and (self.finished or self.response.finish_reasons):
             return reported.with_estimated_input(self.request.estimated_input)
-        arrived = self.chunks if self.counted is None else self.counted
+        arrived = of_stream(self.chunks, self.texts, self.weight) if self.counted is None else self.counted
         if reported is None:
             something = self.chunks or self.counted is not None
             return Usage.estimated(self.request.estimated_input, arrived) if something else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._to_sentry import metrics
-from .._vocabulary.keys import AttributeValue, Fact
+from .._vocabulary import names
+from .._vocabulary.keys import AttributeValue, Fact, bounded
 from .call import Call
 from .run import Run
 
@@ -29,7 +30,11 @@ def record_call(run: Run, call: Call) -> None:
     seconds = {DURATION: call.ended - call.started}
     if call.chunks:
         seconds[FIRST_CHUNK] = call.first_chunk_at - call.started
-    attributes = {fact.value[0][0]: value for fact, value in _attributes(run, call) if value is not None}
+    attributes = {
+        fact.value[0][0]: bounded(value, names.LONGEST) if isinstance(value, str) else value
+        for fact, value in _attributes(run, call)
+        if value is not None
+    }
     metrics.record(seconds=seconds, counts={}, attributes=attributes, backend=run.place.backend, span=run.place.span)
     usage = call.usage()
     if usage is None or call.cached:

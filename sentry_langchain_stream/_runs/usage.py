@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import ceil
 from typing import Any, Literal, NamedTuple
 
 from .._content.reading import count
@@ -313,11 +312,6 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, int]:
     if created:
         found["cache_creation"] = created
     return found
-
-
-def approximate(text: str) -> int:
-    """Estimate the tokens of a text by LangChain's rule of thumb: four characters per token."""
-    return ceil(len(text) / 4)
 
 
 def _total(input: int | None, output: int | None, reported: int | None) -> int | None:

@@ -190,6 +190,19 @@ def spell(
     keys = KEYS[dialect]
     for fact, value in facts:
         if value is not None:
+            if value.__class__ is str and len(value) > LONGEST and fact not in _CONTENT_FACTS:
+                value = bounded(value, LONGEST)
             for key in keys[fact]:
                 attributes[key] = value
     return attributes
+
+
+LONGEST = 1_000
+"""The maximum length of an attribute that is no content, in characters. Content has its own limits."""
+
+_CONTENT_FACTS = frozenset(fact for fact in Fact if CONTENT.intersection(*fact.value[:1]))
+
+
+def bounded(text: str, longest: int) -> str:
+    """Return a name or an id, cut if it is too long: whoever made it, an envelope must not be refused because of it."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

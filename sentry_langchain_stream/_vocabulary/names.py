@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .keys import Dialect
+from .keys import Dialect, bounded
 from .providers import Platform
 
 SpanKind = Literal["chat", "text_completion", "embeddings", "rerank", "pipeline", "agent", "tool", "retriever", "chain"]
 """The kind of a span."""
+
+LONGEST = 200
+"""The maximum length of a name, in characters."""
 
 DEFAULT_PIPELINE = "langchain"
 DEFAULT_AGENT = "LangGraph"
@@ -76,7 +79,7 @@ def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, subject: str | No
     """
     if kind in _NAMED_AFTER_PIPELINE[dialect]:
         return pipeline
-    return " ".join(part for part in (_VERBS.get(kind), subject) if part)
+    return " ".join(part for part in (_VERBS.get(kind), subject and bounded(subject, LONGEST)) if part)
 
 
 def pipeline(*, configured: str | None, metadata: str | None, sentry: str | None, run: str | None) -> str:
@@ -86,8 +89,8 @@ def pipeline(*, configured: str | None, metadata: str | None, sentry: str | None
     run, `"langchain"`.
     """
     for candidate in (configured, metadata, sentry, run):
-        if candidate is not None and candidate.strip():
-            return candidate
+        if candidate is not None and (shown := bounded(candidate, LONGEST)).strip():
+            return shown
     return DEFAULT_PIPELINE
 
 
@@ -99,4 +102,5 @@ def agent(*, own: str | None, parent: str | None, run: str | None) -> str:
         parent: The name of the enclosing agent. If `own` is the same name, it is taken as inherited.
         run: The run's name.
     """
-    return own if own and own != parent else run or DEFAULT_AGENT
+    own = bounded(own or "", LONGEST)
+    return own if own and own != parent else bounded(run or DEFAULT_AGENT, LONGEST)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
@@ -133,3 +136,35 @@ async def test_nothing_is_said_where_there_is_nothing_to_be_done(way: Way, caplo
     with capture_spans():
         await way.run(fake_model(), QUESTION, {"callbacks": [SentryStreamHandler()]})
     assert caplog.text == ""
+
+
+CHINESE = "它在离线的时候也能用，所以我每天都带着它。"
+
+
+@pytest.mark.parametrize("way", STREAMING, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_server_that_bundles_is_estimated_by_its_texts(shape: str, way: Way) -> None:
+    """Eight chunks of forty words are no eight tokens, and a Chinese character is most of one, in the prompt, too."""
+    for piece, low, high in (("word " * 40, 350, 450), (CHINESE, 100, 160)):
+        with capture_spans(**WIRE_SHAPES[shape]) as captured:
+            await way.run(ScriptedModel(pieces=(piece,) * 8), CHINESE, {"callbacks": [SentryStreamHandler()]})
+        given, arrived, source = numbers(captured.find(op="gen_ai.chat"))
+        assert low <= arrived <= high
+        assert 14 <= given <= 24
+        assert source == "estimate"
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_arguments_of_a_tool_that_come_at_once_are_more_than_one_token(shape: str) -> None:
+    """A provider that sends a whole tool call in one chunk has sent all its arguments."""
+
+    class Calling(ScriptedModel):
+        def _stream(self, *args: Any, **kwargs: Any) -> Any:
+            call = tool_call_chunk(name="find", args=json.dumps({"query": "word " * 100}), id="1", index=0)
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        list(Calling().stream("Hi", {"callbacks": [SentryStreamHandler()]}))
+    _, arrived, source = numbers(captured.find(op="gen_ai.chat"))
+    assert 100 <= arrived <= 160
+    assert source == "estimate"

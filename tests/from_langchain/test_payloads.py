@@ -18,7 +18,8 @@ from langchain_core.runnables.config import set_config_context
 from sentry_langchain_stream._content.policy import NOTHING, Policy
 from sentry_langchain_stream._from_langchain import internals, payloads
 from sentry_langchain_stream._runs.call import Request
-from sentry_langchain_stream._runs.usage import Usage, approximate
+from sentry_langchain_stream._runs.estimates import approximate
+from sentry_langchain_stream._runs.usage import Usage
 
 OPEN = Policy(inputs=True, outputs=True)
 USED = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}

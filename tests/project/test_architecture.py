@@ -49,7 +49,7 @@ FINER: dict[str, list[set[str]]] = {
         {"messages"},
     ],
     "_runs": [
-        {"usage", "settings", "environment"},
+        {"usage", "settings", "environment", "estimates"},
         {"call"},
         {"run", "pricing"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 
 import pytest
@@ -15,8 +15,9 @@ from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._content.reading import count
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request, Response
+from sentry_langchain_stream._runs.estimates import approximate, of_stream, weight
 from sentry_langchain_stream._runs.pricing import Prices
-from sentry_langchain_stream._runs.usage import _PATHS, Usage, approximate
+from sentry_langchain_stream._runs.usage import _PATHS, Usage
 from tests.kit.absent import needs
 from tests.kit.helpers import Clock, run_of
 from tests.kit.strategies import in_production, payloads, scalars, values
@@ -117,7 +118,8 @@ def test_a_count_is_a_whole_number_or_nothing(value: Any) -> None:
     """A count is a whole number as it was reported, and nothing else is a count."""
     number = count(value)
     if number is None:
-        assert isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        assert not is_number or not 0 <= value <= 2**53 or value != value // 1
     else:
         assert type(number) is int
         assert number == value
@@ -175,11 +177,27 @@ def test_only_a_prompt_that_cannot_be_is_mended(usage: Usage, prompt: int | None
         assert mended is usage
 
 
-@given(st.text(max_size=200))
+@given(st.text(st.characters(max_codepoint=127), max_size=200))
 def test_an_approximation_is_of_four_characters_a_token(text: str) -> None:
-    """Every four characters that have begun are a token."""
+    """Every four characters of ASCII that have begun are a token."""
     assert 4 * approximate(text) - 3 <= len(text) <= 4 * approximate(text) or text == ""
     assert approximate("") == 0
+
+
+@given(st.text(max_size=300), st.integers(1, 200))
+def test_an_approximation_is_bounded_and_grows_with_the_text(text: str, times: int) -> None:
+    """A character is a quarter of a token to a token and a fifth; a long text is weighed as its parts are."""
+    assert 0.25 * len(text) <= weight(text) <= 1.2 * len(text) + 1e-6
+    assert weight(text * times) == pytest.approx(weight(text) * times, rel=0.35, abs=1.0)
+
+
+@given(st.integers(0, 50), st.lists(st.text(min_size=1, max_size=80), max_size=50))
+def test_a_stream_has_at_least_as_many_tokens_as_chunks(others: int, texts: list[str]) -> None:
+    """Each chunk has a token, with a text or without; a stream that bundles has as many as its texts weigh."""
+    tokens = sum(map(weight, texts))
+    found = of_stream(others + len(texts), len(texts), tokens)
+    assert found >= others + len(texts)
+    assert found == others + len(texts) or found == others + ceil(tokens)
 
 
 # -- A call ----------------------------------------------------------------------------------------------------
