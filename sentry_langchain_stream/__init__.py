@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._vocabulary.keys import Dialect
     from .handler import SentryStreamHandler
     from .integration import SentryStreamIntegration
-    from .tracking import AsyncTrackedStream, TrackedStream, track_stream
+    from .tracking import AsyncTrackedStream, TrackedStream, current_stream, track_stream
 
 __all__ = [
     "AsyncTrackedStream",
@@ -26,6 +26,7 @@ __all__ = [
     "SentryStreamIntegration",
     "TrackedStream",
     "__version__",
+    "current_stream",
     "track_stream",
 ]
 
@@ -39,6 +40,7 @@ _MODULE_OF = {
     "SentryStreamHandler": "handler",
     "SentryStreamIntegration": "integration",
     "TrackedStream": "tracking",
+    "current_stream": "tracking",
     "track_stream": "tracking",
 }
 

@@ -146,6 +146,11 @@ class Call:
             with contained("token_counter"):
                 self.counted = (self.counted or 0) + (count(token_counter(text)) or 0)
 
+    def add_report(self, usage: Usage) -> None:
+        """Take the usage in a chunk: one that adds up with the ones before, or one that repeats them."""
+        self.repeats = self.repeats or usage.repeats(self.reported)
+        self.reported = usage if self.repeats else usage.after(self.reported)
+
     def follow_events(self) -> None:
         """Count v3 stream events from now on, and discard what was counted from token events.
 

@@ -48,7 +48,7 @@ FINER: dict[str, list[set[str]]] = {
     ],
     "_runs": [
         {"usage", "settings"},
-        {"call"},
+        {"call", "reports"},
         {"run", "pricing"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts"},
         {"run_spans", "roots"},
