@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypedDict, TypeVar, 
 from ._content.labels import conversation_id as conversation_of
 from ._from_clients import readers
 from ._from_clients.requests import Given
-from ._from_clients.tracked import AsyncTrackedStream, Options, Tracked, TrackedStream, running
+from ._from_clients.streams import AsyncTrackedStream, TrackedStream
+from ._from_clients.tracked import Options, Tracked, running
 from ._runs.call import Request
 from ._runs.settings import Settings
 from ._runtime.containment import contained

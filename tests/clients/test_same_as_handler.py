@@ -5,10 +5,8 @@ Both spans have the same attributes, but for times and what LangChain's class do
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +14,8 @@ import pytest
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.testing import Captured, capture_spans
 from sentry_langchain_stream.tracking import AsyncTrackedStream
-from tests.clients.apis import APIS, QUESTION, SYSTEM, Api
+from tests.clients.apis import APIS
+from tests.clients.apis.shared import QUESTION, SYSTEM, Api
 from tests.kit.replay import replaying
 from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES, content_allowed
 
@@ -36,18 +35,6 @@ NAMES = ("pipeline", "run_name", "function")
 """A run of LangChain's has a name of its own."""
 
 CASES = [pytest.param(api, kind, id=f"{api}-{kind}") for api in APIS for kind in api.kinds]
-
-
-@pytest.fixture(autouse=True)
-def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Keep the clients from looking for an account on this machine, and leave no open connection to the next test."""
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "GOOGLE_API_KEY", "GEMINI_API_KEY", "OPENAI_API_BASE"):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    gc.collect()
 
 
 def told(captured: Captured) -> dict[str, Any]:
