@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from .._content.gathered import Gathered
 from .._content.messages import output_messages
 from .._content.policy import Policy
-from .._content.reading import as_mapping, as_text
+from .._content.reading import as_mapping, as_text, field
 from .._runs.call import Response
 from .._runs.usage import Usage
 
@@ -31,7 +31,7 @@ class _Part:
     """The type of a call of one of the provider's own tools."""
     whole: Any = None
     """A block that came whole, or the arguments of a call that did."""
-    citations: list[Any] = field(default_factory=list)
+    citations: list[Any] = dataclasses.field(default_factory=list)
 
     def block(self) -> dict[str, Any]:
         """Return the part as a content block or a tool call, in a shape that `_content.parts` reads."""
@@ -50,7 +50,7 @@ class _Part:
 class _Choice:
     """One of the answers to a prompt. Most requests ask for one."""
 
-    parts: dict[tuple[Kind, Any], _Part] = field(default_factory=dict)
+    parts: dict[tuple[Kind, Any], _Part] = dataclasses.field(default_factory=dict)
     reason: str | None = None
 
     def message(self) -> dict[str, Any]:
@@ -218,7 +218,7 @@ class Answer:
 
 def kind_of(item: object) -> str:
     """Return the `type` of an event, or an empty string."""
-    kind = item.get("type") if isinstance(item, Mapping) else getattr(item, "type", None)
+    kind = field(item, "type")
     return kind if isinstance(kind, str) else ""
 
 

@@ -120,4 +120,4 @@ async def test_each_wire_shape(api: Api, shape: str) -> None:
     assert [tracked[f"gen_ai.usage.{name}_tokens"] for name in ("input", "output", "total")] == [20, 9, 29]
     assert tracked["gen_ai.usage.cache_read.input_tokens" if api.id != "ollama" else "gen_ai.usage.input_tokens"]
     assert tracked["langchain_stream.usage_source"] == "provider"
-    assert "A span shows time." in tracked["gen_ai.output.messages"]
+    assert "A span shows durations." in tracked["gen_ai.output.messages"]

@@ -12,8 +12,8 @@ from tests.kit.replay import Answer
 
 QUESTION = "What does a span show?"
 SYSTEM = "Be brief."
-PIECES = ("A span ", "shows ", "time.")
-THOUGHT = "Time, I think."
+PIECES = ("A span ", "shows ", "durations.")
+THOUGHT = "Durations, I think."
 ARGUMENTS = {"city": "Vienna"}
 ARGUMENTS_SENT = ('{"city": ', '"Vienna"}')
 KINDS = ("text", "tool", "thought")
