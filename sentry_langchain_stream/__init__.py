@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._vocabulary.keys import Dialect
     from .handler import SentryStreamHandler
     from .integration import SentryStreamIntegration
-    from .tracking import AsyncTrackedStream, TrackedStream, track_stream
+    from .tracking import AsyncTrackedStream, TrackedStream, current_stream, track_stream
 
 __all__ = [
     "AsyncTrackedStream",
@@ -29,6 +29,7 @@ __all__ = [
     "TrackedStream",
     "WatchedRuns",
     "__version__",
+    "current_stream",
     "track_stream",
     "watch_runs",
 ]
@@ -45,6 +46,7 @@ _MODULE_OF = {
     "SentryStreamIntegration": "integration",
     "TrackedStream": "tracking",
     "WatchedRuns": "_runs.watches",
+    "current_stream": "tracking",
     "track_stream": "tracking",
     "watch_runs": "_runs.watches",
 }

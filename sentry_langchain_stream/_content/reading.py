@@ -19,6 +19,41 @@ def field(thing: Any, name: str) -> Any:
         return None
 
 
+def as_mapping(value: Any) -> Any:
+    """Return an object of a client library as a mapping, and what is in it likewise. Any other value as it is.
+
+    Pydantic objects, dataclasses and plain objects with fields become mappings of their fields that have a value.
+    """
+    return _as_mapping(value, 4)
+
+
+def _as_mapping(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, (str, int, float, bytes)) or not depth:
+        return value
+    if isinstance(value, Mapping):
+        return {name: _as_mapping(each, depth - 1) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_mapping(each, depth - 1) for each in value]
+    if isinstance(value, type):
+        return value
+    try:
+        found = _dumped(value)
+    except Exception:  # not such an object, or it raised, which is not our failure
+        return value
+    return {name: _as_mapping(each, depth - 1) for name, each in found.items() if each is not None}
+
+
+def _dumped(value: Any) -> Mapping[str, Any]:
+    dump = getattr(value, "model_dump", None)
+    if not callable(dump):
+        return dict(vars(value))
+    try:
+        found = dump(exclude_none=True, warnings=False)  # a field of another type is no reason to warn the user
+    except TypeError:  # not pydantic's method
+        found = dump()
+    return found if isinstance(found, Mapping) else {}
+
+
 def as_id(value: Any) -> str | None:
     """Return an id as text if it is a string, a number, a date or a UUID. Any other value is not an id."""
     if isinstance(value, str):

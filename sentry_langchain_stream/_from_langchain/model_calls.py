@@ -108,8 +108,7 @@ class ModelRuns:
             call.named = payloads.chunk_model(chunk)
         usage = payloads.chunk_usage(chunk)
         if usage is not None:
-            call.repeats = call.repeats or usage.repeats(call.reported)
-            call.reported = usage if call.repeats else usage.after(call.reported)
+            call.add_report(usage)
 
     def gather_event(self, run_id: UUID, event: object) -> None:
         """Count a v3 stream event, see `Call.follow_events`. This also runs once per token."""

@@ -20,6 +20,7 @@ from .._content.policy import Policy
 from .._content.reading import as_text, count, field
 from .._runs.call import Request, Response
 from .._runs.estimates import weight
+from .._runs.reports import reported_in
 from .._runs.usage import Usage
 from .._runtime.containment import contained
 from .._vocabulary import providers
@@ -146,7 +147,7 @@ def usage(result: LLMResult) -> Usage | None:
     """
     prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
     found = Usage.together(prompts)
-    raw = _usage_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
+    raw = reported_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
     return raw if found is None else found.detailed_by(raw)
 
 
@@ -373,25 +374,10 @@ def _usage_of(generations: Sequence[Generation]) -> Usage | None:
         message = getattr(generation, "message", None)
         found = Usage.reported(getattr(message, "usage_metadata", None))
         # Some packages (langchain-mistralai, -nvidia-ai-endpoints, -sambanova) leave the details in the metadata.
-        raw = _usage_in(_metadata(generation))
+        raw = reported_in(_metadata(generation))
         if found is not None or raw is not None:
             return raw if found is None else found.detailed_by(raw)
     return None
-
-
-def _usage_in(metadata: Mapping[str, Any]) -> Usage | None:
-    names = ("token_usage", "usage", "usage_metadata", "tokenUsage", "token_count", "amazon-bedrock-invocationMetrics")
-    shapes = (Usage.reported(_plain(metadata.get(name))) for name in names)
-    return next((shape for shape in shapes if shape is not None), None) or Usage.reported(metadata)
-
-
-def _plain(value: object) -> object:
-    """Convert a pydantic object to a mapping. langchain-litellm passes on LiteLLM's own object."""
-    dump = None if isinstance(value, Mapping) else getattr(value, "model_dump", None)
-    if callable(dump):
-        with contained("extract.usage object"):
-            return cast(object, dump())
-    return value
 
 
 def _message_id(generation: Generation) -> str | None:

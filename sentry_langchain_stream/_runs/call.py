@@ -161,6 +161,11 @@ class Call:
             with contained("token_counter"):
                 self.counted = (self.counted or 0) + (count(token_counter(text)) or 0)
 
+    def add_report(self, usage: Usage) -> None:
+        """Take the usage in a chunk: one that adds up with the ones before, or one that repeats them."""
+        self.repeats = self.repeats or usage.repeats(self.reported)
+        self.reported = usage if self.repeats else usage.after(self.reported)
+
     def follow_events(self) -> None:
         """Count v3 stream events from now on, and discard what was counted from token events.
 
@@ -183,6 +188,10 @@ class Call:
         self.chunks = 0
         self.counted = self.reported = None
 
+    def arrived(self) -> int:
+        """Return the output tokens that have arrived: what the user's `token_counter` counted, else an estimate."""
+        return of_stream(self.chunks, self.texts, self.weight) if self.counted is None else self.counted
+
     def usage(self) -> Usage | None:
         """Return the usage that the provider reported, else an estimate, else (if nothing arrived) `None`.
 
@@ -192,7 +201,7 @@ class Call:
         reported = self.reported
         if reported is not None and (self.finished or self.response.finish_reasons):
             return reported.with_estimated_input(self.request.estimated_input)
-        arrived = of_stream(self.chunks, self.texts, self.weight) if self.counted is None else self.counted
+        arrived = self.arrived()
         if reported is None:
             something = self.chunks or self.counted is not None
             return Usage.estimated(self.request.estimated_input, arrived) if something else None

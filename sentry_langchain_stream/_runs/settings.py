@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
 from .._content.policy import Limits
@@ -38,6 +38,10 @@ class Settings:
     def as_arguments(self) -> dict[str, Any]:
         """Return the arguments that make a handler with these settings."""
         return {each.name: plain(getattr(self, each.name)) for each in fields(self)}
+
+    def with_metadata_keys(self, keys: Collection[str]) -> Settings:
+        """Return the same settings with these keys of metadata to record."""
+        return replace(self, metadata_keys=keys)
 
     def __post_init__(self) -> None:
         if self.pipeline_name is not None:

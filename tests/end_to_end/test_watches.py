@@ -16,7 +16,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
-from sentry_langchain_stream import RunInfo, SentryStreamHandler, SentryStreamIntegration, watch_runs
+from sentry_langchain_stream import RunInfo, SentryStreamHandler, SentryStreamIntegration, track_stream, watch_runs
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way
 
@@ -177,3 +177,21 @@ async def test_the_address_of_the_trace(dsn: str, base: str | None, page: str | 
         (found,) = runs
         expected = page and f"{page}{found.trace_id}/?node=span-{found.span_id}"
         assert found.url(base) == expected
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_tracked_stream_tells_of_its_run(shape: str) -> None:
+    """Before the first pull nothing is known; then the ids; in the end the outcome and the tokens."""
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, watch_runs() as runs:
+        stream = track_stream(iter(["one ", "two "]), model="gpt-4o-mini")
+        assert stream.run_info is None
+        next(stream)
+        during = stream.run_info
+        list(stream)
+        after = stream.run_info
+    span = captured.find(op="gen_ai.chat")
+    assert during is not None
+    assert after is not None
+    assert (during.span_id, during.outcome) == (span.span_id, None)
+    assert (after.span_id, after.outcome, after.output_tokens) == (span.span_id, "completed", 2)
+    assert list(runs) == [after]

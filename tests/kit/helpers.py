@@ -140,7 +140,7 @@ def filled_call() -> Call:
         ended=20.0,
     )
     for moment in (12.0, 13.0, 16.0, 17.0):
-        call.add_chunk(moment)
+        call.add_chunk(moment, "word")
     return call
 
 

@@ -50,7 +50,7 @@ FINER: dict[str, list[set[str]]] = {
     ],
     "_runs": [
         {"usage", "settings", "environment", "estimates"},
-        {"call"},
+        {"call", "reports"},
         {"run", "pricing"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches"},
         {"run_spans", "roots", "tree_ends"},

@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any, get_args
@@ -15,7 +15,7 @@ import pytest
 import sentry_sdk
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
-from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream._vocabulary import names
 from sentry_langchain_stream._vocabulary.keys import LEFT_OUT, METADATA, TAGS, Dialect, Fact
 from sentry_langchain_stream._vocabulary.names import SpanKind
@@ -87,8 +87,10 @@ async def run(code: CodeType, captured: Captured) -> dict[str, Any]:
     if inspect.isawaitable(result):
         await result
     for value in list(names.values()):
-        if inspect.isasyncgenfunction(value) and value.__module__ == "block":
-            assert [each async for each in value("What is a span?")]
+        if inspect.isasyncgenfunction(inspect.unwrap(value)) and value.__module__ == "block":
+            stream = value("What is a span?")
+            if isinstance(stream, AsyncIterable):  # and no lifespan
+                assert [each async for each in stream]
         if inspect.isfunction(value) and value.__name__.startswith("test_"):
             value(captured)
     return names
@@ -108,7 +110,24 @@ async def test_every_python_block_runs(page: Path, line: int, code: str) -> None
         span = inner.find(op="gen_ai.chat")
         assert span.attributes["ai.model_id"] == "gpt-4o-mini"
         assert span.attributes["ai.total_tokens"] > 0
+    if re.search(r"track_stream\(", code):
+        span = inner.find(op="gen_ai.chat")
+        assert span.attributes["gen_ai.request.model"] == "gpt-4o-mini"
+        assert span.attributes["langchain_stream.usage_source"] == "provider"
+        assert span.attributes["langchain_stream.outcome"] == "completed"
     assert inner.events == []
+
+
+def test_the_page_of_track_stream_has_all_arguments() -> None:
+    """The table of the page has a row for each argument, in their order, with its default."""
+    page = (REPOSITORY / "docs" / "track-stream.md").read_text(encoding="utf-8")
+    table = re.search(r"^## Arguments$(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    assert table is not None
+    arguments = inspect.signature(track_stream).parameters.values()
+    told = [(quoted(name)[0], default) for name, default, _ in rows(table[1])]
+    assert [name for name, _ in told] == [each.name for each in arguments]
+    for (_, default), argument in list(zip(told, arguments, strict=True))[2:]:
+        assert ast.literal_eval(quoted(default)[0]) == argument.default
 
 
 def test_the_first_block_is_ten_lines() -> None:

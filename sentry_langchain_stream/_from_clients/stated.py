@@ -1,0 +1,90 @@
+"""What the application itself says about an answer: `set_usage` and `set_response` of a tracked stream."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .._runs.call import Response
+from .._runs.reports import reported_by
+from .._runs.usage import Usage
+from .._runtime.containment import warn_once
+
+
+class StatedUsage(NamedTuple):
+    """A usage in which the input or the output may be missing."""
+
+    usage: Usage
+
+    def completed(self, prompt: int | None, arrived: int) -> Usage:
+        """Return the whole usage.
+
+        Args:
+            prompt: The estimated tokens of the prompt, which stand in for a missing input.
+            arrived: The estimated tokens of the answer, which stand in for a missing output.
+        """
+        stated = self.usage
+        if stated.input is not None and stated.output is not None:
+            return stated
+        input = prompt if stated.input is None else stated.input
+        output = arrived if stated.output is None else stated.output
+        return stated._replace(input=input, output=output, total=(input or 0) + output, source="estimate")
+
+
+class StatedResponse(NamedTuple):
+    """Facts of a response. `None`: the application has not said it."""
+
+    model: str | None = None
+    id: str | None = None
+    finish_reason: str | None = None
+
+    def over(self, response: Response) -> Response:
+        """Return a response with these facts in place of its own."""
+        reasons = response.finish_reasons if self.finish_reason is None else (self.finish_reason,)
+        return response._replace(model=self.model or response.model, id=self.id or response.id, finish_reasons=reasons)
+
+
+def stated_usage(usage: object, **tokens: int | None) -> StatedUsage | None:
+    """Read the arguments of `set_usage`, which documents them. `None` if they have no numbers."""
+    for name, number in tokens.items():
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+            raise TypeError(f"{name} must be an int or None, not {type(number).__name__}")
+        if number is not None and number < 0:
+            raise ValueError(f"{name} must not be negative, but is {number}")
+    given = any(number is not None for number in tokens.values())
+    if usage is None:
+        return StatedUsage(_of_numbers(**tokens)) if given else None
+    if given:
+        raise TypeError("set_usage takes the provider's usage or numbers, not both")
+    if isinstance(usage, (str, bytes, int, float)):
+        raise TypeError(f"usage must be the provider's object or mapping, not {type(usage).__name__}")
+    found = reported_by(usage)
+    if found is None:
+        warn_once("set_usage", "set_usage got a %s, in which no number of tokens was found.", type(usage).__name__)
+        return None
+    return StatedUsage(found)
+
+
+def _of_numbers(
+    *,
+    input_tokens: int | None,
+    output_tokens: int | None,
+    cached_tokens: int | None,
+    cache_creation_tokens: int | None,
+    reasoning_tokens: int | None,
+) -> Usage:
+    """Return the usage, in which a detail is never more than its total."""
+    raw: dict[str, Any] = {
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "input_token_details": {"cache_read": cached_tokens, "cache_creation": cache_creation_tokens},
+        "output_token_details": {"reasoning": reasoning_tokens},
+    }
+    return Usage.reported(raw) or Usage()
+
+
+def stated_response(earlier: StatedResponse, **facts: str | None) -> StatedResponse:
+    """Read the arguments of `set_response`, which documents them."""
+    for name, fact in facts.items():
+        if fact is not None and not isinstance(fact, str):
+            raise TypeError(f"{name} must be a str or None, not {type(fact).__name__}")
+    return earlier._replace(**{name: fact for name, fact in facts.items() if fact})

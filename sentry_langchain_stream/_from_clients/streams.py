@@ -1,0 +1,121 @@
+"""The streams that `track_stream` returns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator
+from inspect import isawaitable
+from types import TracebackType
+from typing import TypeVar
+
+from .tracked import Options, Tracked
+
+T = TypeVar("T")
+
+
+class TrackedStream(Tracked[T], Iterator[T]):
+    """A sync stream with a model span, made by `track_stream`. As a context manager it closes itself."""
+
+    def __init__(self, source: Iterable[T], options: Options) -> None:
+        super().__init__(options)
+        self._source = source
+        self._items: Iterator[T] | None = None
+
+    def __iter__(self) -> TrackedStream[T]:
+        return self
+
+    def __next__(self) -> T:
+        self._pull()
+        try:
+            if self._items is None:
+                self._items = iter(self._source)
+            item = next(self._items)
+        except StopIteration:
+            self._end("completed")
+            raise
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._arrived(item)
+        return item
+
+    def close(self) -> None:
+        """Close the source of the stream, and the span. If the source has a `close`, that is called."""
+        self._close(None)
+
+    def _close(self, error: BaseException | None) -> None:
+        try:
+            for each in _closable(self._items, self._source):
+                close = getattr(each, "close", None)
+                if close is not None:
+                    close()
+        finally:
+            self._left(error)
+
+    def __enter__(self) -> TrackedStream[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close(error)
+
+
+class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
+    """An async stream with a model span, made by `track_stream`. As a context manager it closes itself."""
+
+    def __init__(self, source: AsyncIterable[T] | Awaitable[AsyncIterable[T]], options: Options) -> None:
+        super().__init__(options)
+        self._source = source
+        self._items: AsyncIterator[T] | None = None
+
+    def __aiter__(self) -> AsyncTrackedStream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        self._pull()
+        try:
+            if self._items is None:
+                source = self._source
+                if not isinstance(source, AsyncIterable):
+                    self._source = source = await source
+                    self._resolved(source)
+                self._items = aiter(source)
+            item = await anext(self._items)
+        except StopAsyncIteration:
+            self._end("completed")
+            raise
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._arrived(item)
+        return item
+
+    async def aclose(self) -> None:
+        """Close the source of the stream, and the span. If the source has an `aclose` or a `close`, that is called."""
+        await self._close(None)
+
+    async def _close(self, error: BaseException | None) -> None:
+        try:
+            for each in _closable(self._items, self._source):
+                close = getattr(each, "aclose", None) or getattr(each, "close", None)
+                done = close() if close is not None else None
+                if isawaitable(done):
+                    await done
+        finally:
+            self._left(error)
+
+    async def __aenter__(self) -> AsyncTrackedStream[T]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._close(error)
+
+
+def _closable(items: object, source: object) -> list[object]:
+    """Return what closing a stream closes: its iterator, and its source if that is another object.
+
+    Closing the iterator of an OpenAI stream does not close the stream, which holds the connection.
+    """
+    return [each for each in ((items,) if items is source else (items, source)) if each is not None]

@@ -1,0 +1,277 @@
+"""The model run around a stream that is not LangChain's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid4
+from weakref import ReferenceType, ref
+
+from .._content.gathered import Gathered
+from .._content.policy import NOTHING, Policy
+from .._from_langchain import marks
+from .._runs import watches
+from .._runs.call import Call, Request
+from .._runs.live_runs import LiveRuns
+from .._runs.run import Outcome, Start
+from .._runs.settings import Settings
+from .._runs.watches import RunInfo
+from .._runtime import interpreter
+from .._runtime.containment import contained
+from .._to_sentry.active_span import Pull
+from .._vocabulary import providers
+from . import readers
+from .answer import Answer
+from .requests import Given
+from .stated import StatedResponse, StatedUsage, stated_response, stated_usage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The checked arguments of `track_stream`, which documents them."""
+
+    name: str | None
+    request: Request
+    given: Given
+    text: Callable[[Any], str] | None
+    conversation_id: str | None
+    metadata: Mapping[str, Any]
+    settings: Settings
+
+
+class Tracked(Generic[T]):
+    """The common base of the sync and the async stream: one model run, which starts with the first item requested."""
+
+    clock: Callable[[], float] = staticmethod(time.perf_counter)
+    """The monotonic clock for all durations, in seconds."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._runs = LiveRuns(options.settings, type(self).clock)
+        self._id: UUID | None = None
+        self._call: Call | None = None
+        self._policy = NOTHING
+        self._pulling: Pull | None = None
+        self._token: Token[ReferenceType[Tracked[Any]] | None] | None = None
+        self._reader: readers.Reader | None = None
+        self._answer: Answer | None = None
+        self._usage: StatedUsage | None = None
+        self._response = StatedResponse()
+
+    def set_usage(
+        self,
+        usage: object = None,
+        /,
+        *,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        cache_creation_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+    ) -> None:
+        """Set the usage that the provider reported, before the stream ends. The last call that has numbers wins.
+
+        It takes precedence over the usage in the chunks. Input or output tokens that are left out are estimated.
+
+        Args:
+            usage: The provider's usage object or mapping, or an answer or a chunk that has it: of OpenAI, Anthropic,
+                Gemini, Bedrock, Ollama or LangChain. `None`, which many chunks have as their usage, changes nothing.
+            input_tokens: Tokens of the prompt, including the cached ones.
+            output_tokens: Tokens of the answer, including the reasoning.
+            cached_tokens: Tokens of the prompt that were read from the provider's cache.
+            cache_creation_tokens: Tokens of the prompt that were written to the provider's cache.
+            reasoning_tokens: Tokens of the answer that are reasoning.
+
+        Raises:
+            TypeError: There is both a usage and a number, the usage is a number or a text, or a number is neither an
+                `int` nor `None`.
+            ValueError: A number is negative.
+        """
+        stated = stated_usage(
+            usage,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cached_tokens=cached_tokens,
+            cache_creation_tokens=cache_creation_tokens,
+            reasoning_tokens=reasoning_tokens,
+        )
+        self._usage = stated or self._usage
+
+    def set_response(
+        self, *, model: str | None = None, id: str | None = None, finish_reason: str | None = None
+    ) -> None:
+        """Set facts of the provider's response, before the stream ends. What is left out stays as it was.
+
+        Args:
+            model: The model that answered. It takes precedence over the one that the chunks name.
+            id: The id of the response.
+            finish_reason: Why the answer ended. With it the usage is taken for final, also if the consumer then leaves.
+
+        Raises:
+            TypeError: An argument is neither a `str` nor `None`.
+        """
+        self._response = stated_response(self._response, model=model, id=id, finish_reason=finish_reason)
+
+    # -- the run ----------------------------------------------------------------------------------------------
+
+    def _pull(self) -> None:
+        """The consumer requests the next item: from now on the source is running."""
+        self._token = _running.set(ref(self))
+        with contained("track_stream"):
+            if self._id is None:
+                self._id = uuid4()
+                self._runs.start(self._start(self._id), self._record)
+                run = self._runs.get(self._id)
+                self._call = run.call if run is not None else None
+                if run is not None and run.place.anchor is not None:
+                    self._pulling = Pull(run.place.anchor)
+            if self._pulling is not None:
+                self._pulling.begin()
+
+    def _start(self, id: UUID) -> Start:
+        options = self._options
+        return Start(
+            id=id,
+            kind="model",
+            name=options.name,
+            metadata=options.metadata,
+            conversation_id=options.conversation_id,
+            operation=options.request.operation,
+            model=options.request.model,
+        )
+
+    @property
+    def run_info(self) -> RunInfo | None:
+        """What is known of the run so far, or when it has ended: ids, outcome, tokens. `None` before the first pull."""
+        if self._id is None:
+            return None
+        run = self._runs.get(self._id)
+        return watches.find(self._id) if run is None else watches.info(run, type(self).clock())
+
+    def _record(self, policy: Policy) -> Call:
+        options = self._options
+        self._policy = policy
+        request = options.given.complete(options.request, policy, options.settings.token_counter)
+        gathered = Gathered(policy) if policy.outputs else None
+        return Call(request, type(self).clock(), gathered, assumes_model=False)
+
+    def _resolved(self, source: object) -> None:
+        """The source has been awaited, which may show the provider."""
+        call = self._call
+        if call is not None and call.request.provider is None:
+            with contained("provider"):
+                self._provided_by(call, readers.provider_of(source))
+
+    def _arrived(self, item: T) -> None:
+        """The source has returned an item: from now on the consumer is running."""
+        self._pause()
+        call = self._call
+        if call is None:
+            return
+        with contained("track_stream"):
+            call.streamed = True
+            if self._reader is None:
+                self._recognise(item, call)
+            if self._reader is None or item.__class__ is str:
+                call.add_chunk(type(self).clock(), item if isinstance(item, str) else "")
+                self._read_text(call, self._options.text or str, item)
+            elif self._answer is not None:
+                self._read(self._reader, self._answer, item, call)
+
+    def _recognise(self, item: object, call: Call) -> None:
+        """Find out whether the items are the chunks of a client library that is known."""
+        self._reader = readers.find(item)
+        if self._reader is None:
+            return
+        self._answer = Answer(NOTHING if self._options.text is not None else self._policy)
+        if call.request.provider is None:
+            self._provided_by(call, self._reader.provider)
+
+    @staticmethod
+    def _provided_by(call: Call, name: str | None) -> None:
+        known = providers.find(name) if name is not None else None
+        if known is not None:
+            call.request = call.request._replace(provider=known.name)
+
+    def _read(self, reader: readers.Reader, answer: Answer, item: T, call: Call) -> None:
+        answer.begin()
+        reader.read(item, answer)
+        call.named = answer.model
+        if answer.usage is not None:
+            if answer.usage_adds:
+                call.add_report(answer.usage)
+            else:
+                call.reported = answer.usage
+        if answer.has_content:
+            call.add_chunk(type(self).clock(), answer.fresh)
+            text = self._options.text
+            fresh = answer.fresh
+            self._read_text(call, (lambda _: fresh) if text is None else text, item)
+
+    def _read_text(self, call: Call, text: Callable[[Any], str], item: T) -> None:
+        counter = self._options.settings.token_counter
+        if call.text is not None or counter is not None:
+            call.read(text(item), counter)
+
+    def _pause(self) -> None:
+        token, self._token = self._token, None
+        if token is not None and not interpreter.is_collecting():
+            with suppress(ValueError):  # closed from another context, which never ran the source
+                _running.reset(token)
+        if self._pulling is not None:
+            with contained("nesting"):
+                self._pulling.pause()
+
+    def _end(self, outcome: Outcome, error: BaseException | None = None) -> None:
+        """End the run. Only the first call has an effect."""
+        self._pause()
+        pulling, self._pulling = self._pulling, None
+        if pulling is not None:
+            with contained("nesting"):
+                pulling.end()
+        call, self._call = self._call, None
+        if call is None or self._id is None:
+            return
+        with contained("track_stream"):
+            with contained("answer"):
+                self._complete(call)
+            if outcome == "completed" and self._answer is not None and self._answer.failed:
+                outcome = "failed"
+            self._runs.end(self._id, outcome, error)
+
+    def _complete(self, call: Call) -> None:
+        """Put together what the chunks and the application have said about the answer."""
+        if self._answer is not None:
+            request = call.request
+            call.response = self._answer.response(self._policy.beside(request.system, request.tools, request.messages))
+        call.response = self._response.over(call.response)
+        if self._usage is not None:
+            call.reported = self._usage.completed(call.request.estimated_input, call.arrived())
+
+    def _failed(self, error: BaseException) -> None:
+        self._end(marks.outcome(error), error)
+
+    def _left(self, error: BaseException | None) -> None:
+        """The consumer leaves, or fails. Only what cancels its task cancels the stream; else it was abandoned."""
+        outcome = marks.outcome(error) if error is not None else "abandoned"
+        self._end(outcome if outcome == "cancelled" else "abandoned")
+
+    def __del__(self) -> None:
+        # The consumer left without closing the stream.
+        if getattr(self, "_call", None) is not None:
+            self._end("abandoned")
+
+
+_running: ContextVar[ReferenceType[Tracked[Any]] | None] = ContextVar("sentry_langchain_stream_tracked", default=None)
+
+
+def running() -> Tracked[Any] | None:
+    """Return the innermost tracked stream whose source is running in this context."""
+    found = _running.get()
+    return found() if found is not None else None

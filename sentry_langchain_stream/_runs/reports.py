@@ -1,0 +1,27 @@
+"""Finds the usage in what a provider answers, or in what the application hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._content.reading import as_mapping
+from .usage import Usage
+
+_NAMES = (
+    *("token_usage", "usage", "usage_metadata", "usageMetadata", "tokenUsage", "token_count"),
+    "amazon-bedrock-invocationMetrics",
+)
+"""The keys under which an answer may have its usage. LangChain passes most of them on as they are."""
+
+
+def reported_in(answer: Mapping[str, Any]) -> Usage | None:
+    """Return the usage that a mapping has or is. langchain-litellm passes on LiteLLM's own object."""
+    shapes = (Usage.reported(as_mapping(answer.get(name))) for name in _NAMES)
+    return next((shape for shape in shapes if shape is not None), None) or Usage.reported(answer)
+
+
+def reported_by(value: object) -> Usage | None:
+    """Return the usage that an object of a client library is, or has: an answer or a chunk."""
+    body = as_mapping(value)
+    return reported_in(body) if isinstance(body, Mapping) else None

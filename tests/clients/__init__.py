@@ -1,0 +1,1 @@
+"""Streams of the providers' own client libraries, given to `track_stream`."""

@@ -1,0 +1,328 @@
+"""The chunks themselves: as objects and as mappings, what is content, and what is the user's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sentry_langchain_stream import track_stream
+from sentry_langchain_stream.testing import CapturedSpan, capture_spans
+from tests.clients.apis import APIS
+from tests.clients.apis.openai_chat import CHAT
+from tests.clients.apis.openai_responses import RESPONSES
+from tests.clients.apis.shared import ARGUMENTS, PIECES, QUESTION, SYSTEM, THOUGHT, Api, library
+from tests.kit.replay import replaying
+from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, content_allowed
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+CASES = [pytest.param(api, kind, id=f"{api}-{kind}") for api in APIS for kind in api.kinds]
+
+
+def span_of(items: Any, allowed: bool = True, shape: str = BOTH_MODELS[0], **options: Any) -> CapturedSpan:
+    """Our span of a stream that is read to its end."""
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
+        for _ in track_stream(items, **{"model": "m", **options}):
+            pass
+    return ours(captured)
+
+
+def ours(captured: Any) -> CapturedSpan:
+    """Our span, beside those of Sentry's integrations."""
+    [span] = [each for each in captured.find_all(op="gen_ai.chat") if "langchain_stream.outcome" in each.attributes]
+    found: CapturedSpan = span
+    return found
+
+
+def chunks_of(api: Api, kind: str) -> list[Any]:
+    """The chunks that the client library makes of an answer."""
+    with replaying(api.answer(kind)) as server:
+        return list(api.stream(server.url, {}))
+
+
+def as_sent(chunk: Any) -> Any:
+    """A chunk as the mapping that came over the wire, for users who read the events themselves."""
+    if isinstance(chunk, dict):
+        return chunk
+    by_alias = type(chunk).__module__.startswith("google")
+    return chunk.model_dump(mode="json", by_alias=by_alias, exclude_none=by_alias)
+
+
+def answer_of(span: CapturedSpan) -> list[dict[str, Any]]:
+    """The parts of the answer that was recorded."""
+    [message] = json.loads(span.attributes["gen_ai.output.messages"])
+    parts: list[dict[str, Any]] = message["parts"]
+    return parts
+
+
+@pytest.mark.parametrize(("api", "kind"), CASES)
+def test_mappings_are_read_like_objects(api: Api, kind: str) -> None:
+    """The events as mappings give the same attributes as the client library's objects."""
+    timed = ("first_chunk", "tokens_per_second", "decode_rate", "longest_gap", "final_silence", "thread", "sentry.")
+    objects = chunks_of(api, kind)
+    both = [span_of(items).attributes for items in (objects, [as_sent(chunk) for chunk in objects])]
+    told = [{key: value for key, value in each.items() if not any(name in key for name in timed)} for each in both]
+    assert told[0] == told[1]
+    assert told[0]["langchain_stream.usage_source"] == "provider"
+
+
+@pytest.mark.parametrize("shape", BOTH_MODELS)
+@pytest.mark.parametrize(("api", "kind"), CASES)
+def test_no_content_without_leave(api: Api, kind: str, shape: str) -> None:
+    """Without leave to record content, nothing of an answer is in the span, and all numbers are."""
+    span = span_of(chunks_of(api, kind), allowed=False, shape=shape, **api.same)
+    told = json.dumps(span.attributes)
+    assert not [each for each in (*PIECES, *ARGUMENTS.values(), THOUGHT, QUESTION, SYSTEM) if each.strip() in told]
+    assert span.attributes["gen_ai.usage.input_tokens"] == 20
+    assert span.attributes["langchain_stream.chunks"] >= 1
+    assert span.attributes["gen_ai.response.finish_reasons"]
+
+
+@pytest.mark.parametrize(("api", "kind"), CASES)
+def test_redact_gets_every_text(api: Api, kind: str) -> None:
+    """Text, reasoning and arguments that were streamed in pieces pass `redact` as wholes."""
+    seen: list[str] = []
+
+    def redact(text: str) -> str:
+        seen.append(text)
+        return "REDACTED"
+
+    told = json.dumps(span_of(chunks_of(api, kind), redact=redact, **api.same).attributes)
+    whole = {"text": "".join(PIECES), "tool": "Vienna", "thought": THOUGHT}[kind]
+    assert whole in seen
+    assert whole not in told
+    assert "REDACTED" in told
+
+
+@pytest.mark.parametrize("api", APIS, ids=str)
+def test_a_text_function_is_the_users_word(api: Api) -> None:
+    """With `text`, what it returns is the answer that is recorded; the provider's numbers are read all the same."""
+    span = span_of(chunks_of(api, "text"), text=lambda _: "x", **api.same)
+    assert set(answer_of(span)[0]["content"]) == {"x"}
+    assert [each["type"] for each in answer_of(span)] == ["text"]
+    assert span.attributes["gen_ai.usage.total_tokens"] == 29
+
+
+@dataclass
+class Chunk:
+    """A chunk of the application's own."""
+
+    choices: list[str] = field(default_factory=lambda: ["mine"])
+    model: str = "mine"
+    type: str = "message_delta"
+    delta: str = "mine"
+    candidates: list[str] = field(default_factory=lambda: ["mine"])
+    done: bool = True
+    message: str = "mine"
+    created_at: str = "now"
+    usage: dict[str, int] = field(default_factory=lambda: {"input_tokens": 1_000, "output_tokens": 1_000})
+
+    def __str__(self) -> str:
+        return "mine"
+
+
+class Hostile:
+    """An object whose every attribute raises."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(name)
+
+    def __str__(self) -> str:
+        return "mine"
+
+
+LOOKALIKES = [
+    pytest.param(Chunk(), id="object"),
+    pytest.param(Hostile(), id="hostile"),
+    pytest.param(SimpleNamespace(type="response.output_text.delta", delta="x"), id="type of OpenAI's"),
+    pytest.param({"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 1_000}}, id="choices"),
+    pytest.param({"type": "response.output_text.delta", "delta": "x"}, id="Responses without a number"),
+    pytest.param({"type": "message_delta", "delta": "x", "usage": {"output_tokens": 1_000}}, id="delta as text"),
+    pytest.param({"type": "message_start", "usage": {"input_tokens": 1_000}}, id="start without a message"),
+    pytest.param({"candidates": ["Ann", "Bob"], "usage_metadata": {"prompt_token_count": 1_000}}, id="candidates"),
+    pytest.param({"metadata": {"usage": {"inputTokens": 1_000}}}, id="metadata"),
+    pytest.param({"contentBlockDelta": "x"}, id="contentBlockDelta"),
+    pytest.param({"model": "m", "done": True, "prompt_eval_count": 1_000}, id="Ollama without a time"),
+    pytest.param(("message_start", {"message": {}}), id="pair"),
+    pytest.param(b"data: {}", id="bytes"),
+    pytest.param(7, id="number"),
+]
+
+
+@pytest.mark.parametrize("item", LOOKALIKES)
+def test_an_item_of_the_users_own_is_never_misread(item: Any) -> None:
+    """An item that only resembles a provider's chunk is text, and counts as a token, whatever it has in it."""
+    span = span_of([item, item])
+    assert span.attributes["gen_ai.usage.output_tokens"] == 2
+    assert span.attributes["langchain_stream.usage_source"] == "estimate"
+    assert answer_of(span)[0]["content"] == str(item) * 2
+    assert not {"gen_ai.response.model", "gen_ai.provider.name", "gen_ai.usage.input_tokens"} & span.attributes.keys()
+
+
+def test_texts_beside_the_chunks_are_the_users() -> None:
+    """A generator may yield texts of its own before and between the chunks: they count, each as one."""
+    span = span_of(["One moment. ", *chunks_of(CHAT, "text"), " Bye."])
+    assert span.attributes["langchain_stream.chunks"] == 2 + len(PIECES)
+    assert span.attributes["gen_ai.usage.output_tokens"] == 9
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+async def test_leaving_the_block_closes_the_clients_connection(way: str) -> None:
+    """A stream of `openai` that is left in the middle has closed its response, which its iterator alone does not."""
+    with replaying(CHAT.answer("text")) as server, capture_spans():
+        if way == "sync":
+            raw = CHAT.stream(server.url, {})
+            with track_stream(raw, model="m") as stream:
+                next(stream)
+        else:
+            assert CHAT.astream is not None
+            raw = await CHAT.astream(server.url, {})
+            async with track_stream(raw, model="m") as astream:
+                await anext(astream)
+        assert raw.response.is_closed
+
+
+def test_two_answers_to_one_request() -> None:
+    """With n=2 each answer is a message of its own, with its reason."""
+
+    def chunk(number: int, text: str | None, reason: str | None) -> dict[str, Any]:
+        choices = [{"index": number, "delta": {"content": text}, "finish_reason": reason}]
+        return {"object": "chat.completion.chunk", "id": "c", "model": "m", "choices": choices}
+
+    span = span_of([chunk(0, "A", None), chunk(1, "B", None), chunk(1, None, "length"), chunk(0, "A", "stop")])
+    messages = json.loads(span.attributes["gen_ai.output.messages"])
+    assert [(each["parts"][0]["content"], each["finish_reason"]) for each in messages] == [
+        ("AA", "stop"),
+        ("B", "length"),
+    ]
+    assert span.attributes["gen_ai.response.finish_reasons"] == "stop,length"
+
+
+@pytest.mark.parametrize("prompt", [9_000, 0], ids=["repeated", "increments"])
+def test_reports_with_every_chunk(prompt: int) -> None:
+    """Servers with OpenAI's protocol that report with each chunk, from the start or what was added, are both right."""
+
+    def chunk(input: int, output: int) -> dict[str, Any]:
+        choices = [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]
+        usage = {"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output}
+        return {"object": "chat.completion.chunk", "choices": choices, "usage": usage}
+
+    span = span_of([chunk(9_000, 1), chunk(prompt, 2 if prompt else 1), chunk(prompt, 3 if prompt else 1)])
+    assert [span.attributes[f"gen_ai.usage.{name}_tokens"] for name in ("input", "output")] == [9_000, 3]
+
+
+def test_a_failure_that_is_an_event() -> None:
+    """A response that fails in the middle of a stream of OpenAI's Responses is a failed call, though nothing raises."""
+    *before, _ = chunks_of(RESPONSES, "text")
+    failed = {
+        "type": "response.failed",
+        "sequence_number": 99,
+        "response": {"id": "resp_1", "model": "m", "status": "failed", "error": {"code": "server_error"}},
+    }
+    span = span_of([*before, failed])
+    assert span.attributes["langchain_stream.outcome"] == "failed"
+    assert span.attributes["gen_ai.response.finish_reasons"] == "failed"
+
+
+def test_the_events_of_openais_helper_are_counted_once() -> None:
+    """`client.chat.completions.stream` sends each chunk, and events that repeat it."""
+    with replaying(CHAT.answer("text")) as server, capture_spans(**content_allowed(True)) as captured:
+        client = library("openai").OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+        request = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": QUESTION}]}
+        with client.chat.completions.stream(**request) as stream:
+            for _ in track_stream(stream, model="gpt-4o-mini"):
+                pass
+    span = ours(captured)
+    assert span.attributes["langchain_stream.chunks"] == len(PIECES)
+    assert answer_of(span) == [{"type": "text", "content": "".join(PIECES)}]
+
+
+def test_the_events_of_anthropics_helper_are_counted_once() -> None:
+    """`client.messages.stream` sends each event, and events that repeat it."""
+    api = next(each for each in APIS if each.id == "anthropic")
+    with replaying(api.answer("thought")) as server, capture_spans(**content_allowed(True)) as captured:
+        client = library("anthropic").Anthropic(base_url=server.url, api_key="none", max_retries=0)
+        request: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": QUESTION}]}
+        with client.messages.stream(**request) as stream:
+            for _ in track_stream(stream, model="m"):
+                pass
+    span = ours(captured)
+    assert span.attributes["langchain_stream.chunks"] == 1 + len(PIECES)
+    assert [each["content"] for each in answer_of(span)] == [THOUGHT, "".join(PIECES)]
+    assert span.attributes["gen_ai.usage.total_tokens"] == 29
+
+
+def test_a_providers_own_tool_and_citations() -> None:
+    """Anthropic's server tools are recorded in their place, with the query that was streamed; texts keep citations."""
+
+    def event(type: str, **fields: Any) -> dict[str, Any]:
+        return {"type": type, **fields}
+
+    search = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
+    result = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": [{"type": "text", "text": "found"}]}
+    cited = {"type": "citations_delta", "citation": {"url": "https://example.com/a", "title": "A", "cited_text": "q"}}
+    span = span_of(
+        [
+            event("message_start", message={"id": "m1", "model": "claude", "usage": {"input_tokens": 3}}),
+            event("content_block_start", index=0, content_block=search),
+            event("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": '{"query": "q"}'}),
+            event("content_block_start", index=1, content_block=result),
+            event("content_block_start", index=2, content_block={"type": "text", "text": ""}),
+            event("content_block_delta", index=2, delta={"type": "text_delta", "text": "So."}),
+            event("content_block_delta", index=2, delta=cited),
+            event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 5}),
+        ]
+    )
+    assert answer_of(span) == [
+        {"type": "tool_call", "id": "s1", "name": "web_search", "arguments": {"query": "q"}},
+        {"type": "tool_call_response", "id": "s1", "result": "found"},
+        {
+            "type": "text",
+            "content": "So.",
+            "citations": [{"title": "A", "url": "https://example.com/a", "cited_text": "q"}],
+        },
+    ]
+
+
+@pytest.mark.usefixtures("lenient")
+def test_a_chunk_that_cannot_be_read_costs_its_own_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that fails loses what the chunk said; the stream and the span go on."""
+    from sentry_langchain_stream._from_clients import openai_chat, readers
+
+    def broken(item: object, answer: object) -> None:
+        raise LookupError("ours")
+
+    monkeypatch.setattr(readers, "READERS", (readers.Reader(openai_chat.recognises, broken),))
+    chunks = chunks_of(CHAT, "text")
+    with capture_spans(**content_allowed(True)) as captured:
+        assert list(track_stream(iter(chunks), model="m")) == chunks
+    assert ours(captured).attributes["langchain_stream.outcome"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("host", "provider"),
+    [
+        ("api.openai.com", "openai"),
+        ("mine.openai.azure.com", "azure.ai.openai"),
+        ("bedrock-runtime.us-east-1.amazonaws.com", "aws.bedrock"),
+        ("us-central1-aiplatform.googleapis.com", "gcp.vertex_ai"),
+        ("openai.example.com", None),
+        ("notapi.openai.com.example.com", None),
+        ("127.0.0.1", None),
+    ],
+)
+def test_the_host_makes_the_provider_certain(host: str, provider: str | None) -> None:
+    """Without `provider`, the host that a client's stream comes from decides, if it is one of a provider's."""
+    openai = library("openai")
+
+    class Stream(list[Any]):
+        response = openai.OpenAI(api_key="none")._client.build_request("POST", f"https://{host}/v1")
+
+    class Answered(Stream):
+        response = type("Response", (), {"url": Stream.response.url})()
+
+    assert span_of(Answered(["x"])).attributes.get("gen_ai.provider.name") == provider
