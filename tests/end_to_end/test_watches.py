@@ -184,12 +184,15 @@ def test_a_tracked_stream_tells_of_its_run(shape: str) -> None:
     """Before the first pull nothing is known; then the ids; in the end the outcome and the tokens."""
     with capture_spans(**WIRE_SHAPES[shape]) as captured, watch_runs() as runs:
         stream = track_stream(iter(["one ", "two "]), model="gpt-4o-mini")
-        assert stream.run_info is None
-        next(stream)
-        during = stream.run_info
-        list(stream)
-        after = stream.run_info
+        before, _, during, _, after = (
+            stream.run_info,
+            next(stream),
+            stream.run_info,
+            list(stream),
+            stream.run_info,
+        )
     span = captured.find(op="gen_ai.chat")
+    assert before is None
     assert during is not None
     assert after is not None
     assert (during.span_id, during.outcome) == (span.span_id, None)
