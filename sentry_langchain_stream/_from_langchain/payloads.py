@@ -316,9 +316,11 @@ def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _named_in(metadata: Mapping[str, Any]) -> str | None:
-    named = (as_text(metadata.get(name)) for name in ("model_name", "model", "model_id"))
-    # langchain-huggingface names the address of an endpoint.
-    return next((found for found in named if found and "://" not in found), None)
+    for name in ("model_name", "model", "model_id"):
+        found = as_text(metadata.get(name))
+        if found and "://" not in found:  # langchain-huggingface names the address of an endpoint
+            return found
+    return None
 
 
 def _finish_reason(generation: Generation) -> str | None:

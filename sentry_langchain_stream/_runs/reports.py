@@ -17,8 +17,11 @@ _NAMES = (
 
 def reported_in(answer: Mapping[str, Any]) -> Usage | None:
     """Return the usage that a mapping has or is. langchain-litellm passes on LiteLLM's own object."""
-    shapes = (Usage.reported(as_mapping(answer.get(name))) for name in _NAMES)
-    return next((shape for shape in shapes if shape is not None), None) or Usage.reported(answer)
+    for name in _NAMES:
+        part = answer.get(name)
+        if part is not None and (found := Usage.reported(as_mapping(part))) is not None:
+            return found
+    return Usage.reported(answer)
 
 
 def reported_by(value: object) -> Usage | None:
