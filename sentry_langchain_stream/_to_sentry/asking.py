@@ -39,10 +39,12 @@ class Asked(Generic[T]):
             with sentry_sdk.new_scope() as scope:
                 mark = _Mark()
                 scope.add_event_processor(mark)
+                _live.add(mark)
                 try:
                     return self.function(text)
                 finally:
                     mark.is_live = False
+                    _live.discard(mark)
         finally:
             _asking.reset(token)
 
@@ -66,6 +68,10 @@ class _Mark:
         return event
 
 
+_live: set[_Mark] = set()
+"""The marks of the functions that are being called, in whatever thread. Mostly there are none."""
+
+
 def guarded(function: Callable[[str], T] | None) -> Asked[T] | None:
     """Return a user's function so that nothing that runs inside it is followed."""
     return function if function is None or isinstance(function, Asked) else Asked(function)
@@ -80,5 +86,7 @@ def is_asking() -> bool:
     """Whether the calling code runs in a user's function, perhaps in a thread that this has started."""
     if _asking.get():
         return True
+    if not _live:
+        return False
     marks = internals.event_processors(sentry_sdk.get_current_scope())
     return any(type(each) is _Mark and each.is_live for each in marks)
