@@ -231,6 +231,7 @@ class Tracked(Generic[T]):
                 self._complete(call)
             if outcome == "completed" and self._answer is not None and self._answer.failed:
                 outcome = "failed"
+            self._answer = None
             self._runs.end(self._id, outcome, error)
 
     def _complete(self, call: Call) -> None:
