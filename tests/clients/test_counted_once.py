@@ -10,12 +10,16 @@ from importlib.util import find_spec
 import pytest
 
 from tests.kit import HANG, REPOSITORY
+from tests.kit.absent import needs
 from tests.kit.wire import WIRE_SHAPES
 
-pytestmark = pytest.mark.skipif(
-    find_spec("sentry_langchain_stream._to_sentry.model_integrations") is None,
-    reason="Sentry's integrations of client libraries are not yet silent in a call that we record",
-)
+pytestmark = [
+    needs("anthropic", "boto3", "openai"),
+    pytest.mark.skipif(
+        find_spec("sentry_langchain_stream._to_sentry.model_integrations") is None,
+        reason="Sentry's integrations of client libraries are not yet silent in a call that we record",
+    ),
+]
 
 SCRIPT = """
 import asyncio, gc
