@@ -274,7 +274,7 @@ def _tracked(
         metadata=labels,
         settings=settings.with_metadata_keys(tuple(labels)) if labels else settings,
     )
-    if isinstance(stream, AsyncIterable) or (isawaitable(stream) and not isinstance(stream, Iterable)):
+    if isinstance(stream, AsyncIterable) or isawaitable(stream):  # a task is iterable, too
         return AsyncTrackedStream(stream, options)
     if isinstance(stream, Iterable):
         return TrackedStream(stream, options)

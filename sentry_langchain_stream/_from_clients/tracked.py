@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 from weakref import ReferenceType, ref
 
 from .._content.gathered import Gathered
 from .._content.policy import NOTHING, Policy
 from .._from_langchain import marks
-from .._runs import watches
+from .._runs import silent_ends, watches
 from .._runs.call import Call, Request
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Outcome, Start
@@ -43,6 +43,25 @@ class Options:
     conversation_id: str | None
     metadata: Mapping[str, Any]
     settings: Settings
+
+
+class _Said(NamedTuple):
+    """What the chunks and the application have said about an answer."""
+
+    answer: Answer | None
+    policy: Policy
+    response: StatedResponse
+    usage: StatedUsage | None
+
+    def complete(self, call: Call) -> None:
+        """Put it together in the record of the call."""
+        if self.answer is not None:
+            request = call.request
+            call.response = self.answer.response(self.policy.beside(request.system, request.tools, request.messages))
+        call.response = self.response.over(call.response)
+        if self.usage is not None:
+            arrived = call.arrived()
+            call.reported = self.usage.completed(call.request.estimated_input, arrived)
 
 
 class Tracked(Generic[T]):
@@ -238,21 +257,21 @@ class Tracked(Generic[T]):
         call, self._call = self._call, None
         if call is None or self._id is None:
             return
-        with contained("track_stream"):
-            with contained("answer"):
-                self._complete(call)
-            if outcome == "completed" and self._answer is not None and self._answer.failed:
-                outcome = "failed"
-            self._runs.end(self._id, outcome, error)
+        # Without the stream itself, which may be about to go.
+        said = _Said(self._answer, self._policy, self._response, self._usage)
+        runs, id = self._runs, self._id
+        self._answer = None
 
-    def _complete(self, call: Call) -> None:
-        """Put together what the chunks and the application have said about the answer."""
-        if self._answer is not None:
-            request = call.request
-            call.response = self._answer.response(self._policy.beside(request.system, request.tools, request.messages))
-        call.response = self._response.over(call.response)
-        if self._usage is not None:
-            call.reported = self._usage.completed(call.request.estimated_input, call.arrived())
+        def finish() -> None:
+            with contained("answer"):
+                said.complete(call)
+            failed = outcome == "completed" and said.answer is not None and said.answer.failed
+            runs.end(id, "failed" if failed else outcome, error)
+
+        with contained("track_stream"):
+            # `redact` is the user's code, which must not run while garbage is collected.
+            if not (interpreter.is_collecting() and silent_ends.run_in_thread(finish)):
+                finish()
 
     def _failed(self, error: BaseException) -> None:
         self._end(marks.outcome(error), error)

@@ -11,6 +11,7 @@ import pytest
 
 from sentry_langchain_stream import AsyncTrackedStream, TrackedStream, current_stream, track_stream
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit.helpers import collect
 from tests.kit.texts import ITEMS, atexts, texts
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, active_span, child_span, content_allowed
 
@@ -107,6 +108,18 @@ async def test_a_stream_that_was_read_to_its_end_stays_completed(source: Any) ->
 # -- an awaitable, a decorator ----------------------------------------------------------------------------------------
 
 
+async def test_a_task_is_an_awaitable() -> None:
+    """The request may run in a task already, for its own reasons."""
+
+    async def create() -> AsyncIterator[str]:
+        return atexts()
+
+    with capture_spans() as captured:
+        stream = track_stream(asyncio.create_task(create()), model="m")
+        assert [item async for item in stream] == list(ITEMS)
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.chunks"] == 3
+
+
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_an_awaitable_is_awaited_inside_of_the_span(shape: str) -> None:
     """The request of an async client, which returns its stream when it is awaited, is sent at the first pull."""
@@ -201,6 +214,29 @@ def test_a_function_of_the_users_that_fails_costs_its_own_fact() -> None:
     told = captured.find(op="gen_ai.chat").attributes
     assert "gen_ai.input.messages" not in told
     assert told["gen_ai.conversation.id"] == "c-1"
+
+
+def test_redact_does_not_run_while_garbage_is_collected() -> None:
+    """A stream that is dropped in a reference cycle is redacted in a thread of its own, and its span arrives."""
+    from sentry_langchain_stream._runtime import interpreter
+
+    collecting = []
+
+    def redact(text: str) -> str:
+        collecting.append(interpreter.is_collecting())
+        return text.upper()
+
+    with capture_spans(**content_allowed(True)) as captured:
+        choices = [{"index": 0, "delta": {"content": "one"}, "finish_reason": None}]
+        chunks = ({"object": "chat.completion.chunk", "choices": choices} for _ in ITEMS)
+        stream: Any = track_stream(chunks, model="m", redact=redact)
+        next(stream)
+        stream.itself = stream
+        del stream
+        collect()
+    assert "ONE" in captured.find(op="gen_ai.chat").attributes["gen_ai.output.messages"]
+    assert collecting == [False] * len(collecting)
+    assert collecting
 
 
 # -- current_stream ---------------------------------------------------------------------------------------------------
