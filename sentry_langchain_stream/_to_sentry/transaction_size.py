@@ -3,13 +3,13 @@
 Each span keeps to its own limit, but a transaction may have a thousand. So when a transaction that is too large leaves,
 the contents of our spans are replaced with marks: those of model calls last, the largest first. If that does not
 suffice, spans lose the attributes that Sentry's pages can do without. The spans that the SDK takes out of the
-transaction (`stream_gen_ai_spans`) do not count.
+transaction (`stream_gen_ai_spans`) do not count there. They leave together, and are kept below a limit of their own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -26,10 +26,16 @@ MOST = 1_000_000
 """The size that a transaction is brought down to, in bytes of JSON. Relay refuses an event above 1 MiB, which is
 1,048,576 (`max_event_size`, getsentry/relay). The rest is for what the SDK and its transport still add."""
 
+MOST_MOVED = 11_000_000
+"""The same for the spans that the SDK takes out of it. They are one item, which Relay refuses above 12 MiB, with all
+spans in it (`max_container_size`). The rest is for what the SDK repeats in each of at most a thousand spans."""
+
 _SUSPICIOUS = 400_000
 """With less of ours than this, in bytes, the size of a transaction is not determined."""
 _SPAN = 600
 """The bytes that a span is taken to have without content. With many attributes it is twice as much."""
+_ADDED = 1_000
+"""The bytes that a span grows by at most where the SDK moves it: types of its attributes, and what is in all spans."""
 _CALLS = ("gen_ai.chat", "gen_ai.text_completion", "ai.chat_completions")
 """The ops of model calls, by their beginning. Their contents are the last to be replaced."""
 
@@ -54,11 +60,17 @@ def _process(event: Event, hint: Hint) -> Event:
 
 
 def _bound(event: Event) -> None:
-    ours = [(span, data) for span, data in _spans(event) if span.get("origin") == ORIGIN]
+    staying, moved = _spans(event)
+    _keep_below(MOST, [_trace(event), *staying], lambda: _size({**event, "spans": staying}))
+    _keep_below(MOST_MOVED, moved, lambda: _size(moved) + _ADDED * len(moved))
+
+
+def _keep_below(most: int, spans: list[Any], size: Callable[[], int]) -> None:
+    ours = [(span, data) for span, data in _with_data(spans) if span.get("origin") == ORIGIN]
     contents = [each for span, data in ours for each in _contents(span, data)]
-    if sum(_at_most(each.text) for each in contents) + _SPAN * len(ours) < _SUSPICIOUS:
+    if sum(_at_most(each.text) for each in contents) + _SPAN * len(ours) < _SUSPICIOUS * most // MOST:
         return
-    excess = _size({**event, "spans": list(_staying(event))}) - MOST
+    excess = size() - most
     for each in sorted(contents, key=lambda each: (each.is_call, -len(each.text))):
         if excess <= 0:
             return
@@ -96,22 +108,29 @@ def _without_details(data: dict[str, Any]) -> int:
     return _size(details) - _size({LEFT_OUT: len(details)})
 
 
-def _spans(event: Event) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the root and the spans that are sent with a transaction, each with its attributes."""
-    trace: Any = (event.get("contexts") or {}).get("trace") or {}
-    for span in (trace, *_staying(event)):
+def _trace(event: Event) -> Any:
+    """Return the root span of a transaction."""
+    return (event.get("contexts") or {}).get("trace") or {}
+
+
+def _with_data(spans: list[Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the spans that have attributes, each with its attributes."""
+    for span in spans:
         data = span.get("data")
         if isinstance(data, dict):
             yield span, data
 
 
-def _staying(event: Event) -> Iterator[Any]:
-    """Yield the spans that are sent with the transaction."""
-    moved = bool(current_client().options.get("stream_gen_ai_spans"))
+def _spans(event: Event) -> tuple[list[Any], list[Any]]:
+    """Return the spans that are sent with the transaction, and those that the SDK moves to an item of their own."""
+    moving = bool(current_client().options.get("stream_gen_ai_spans"))
     spans: Any = event.get("spans")
+    staying: list[Any] = []
+    moved: list[Any] = []
     for span in spans if isinstance(spans, list) else ():
-        if isinstance(span, dict) and not (moved and str(span.get("op")).startswith("gen_ai.")):
-            yield span
+        if isinstance(span, dict):
+            (moved if moving and str(span.get("op")).startswith("gen_ai.") else staying).append(span)
+    return staying, moved
 
 
 def _at_most(text: str) -> int:

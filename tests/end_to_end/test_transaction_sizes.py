@@ -10,6 +10,7 @@ import sentry_sdk
 from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import StructuredTool
+from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.envelope import Envelope
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -19,6 +20,8 @@ from tests.kit.wire import ScriptedModel, content_allowed
 
 REFUSED = 1_048_576
 """Relay's `max_event_size`, in bytes."""
+REFUSED_TOGETHER = 12 * 1_048_576
+"""Relay's `max_container_size`, in bytes."""
 TEXTS = {"ascii": "word ", "quotes": '"\\', "chinese": "流式回答", "emoji": "🙂"}
 
 
@@ -74,6 +77,26 @@ class _Many(Shelf):
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         return self.many
+
+
+@pytest.mark.skipif("stream_gen_ai_spans" not in DEFAULT_OPTIONS, reason="this SDK leaves them in the transaction")
+@pytest.mark.parametrize("text", ["\x01", "流式回答", "🙂"], ids=["control", "chinese", "emoji"])
+def test_the_spans_that_leave_beside_a_transaction_are_bounded_too(text: str) -> None:
+    """The AI spans that the SDK sends in an item of their own are all there, and the item is not too large."""
+    with (
+        capture_spans(stream_gen_ai_spans=True, **content_allowed(True)) as captured,
+        sentry_sdk.start_transaction(name="request", op="http.server"),
+    ):
+        for _ in range(120):
+            ScriptedModel().invoke([HumanMessage(text * (60_000 // len(text)))], config=config())
+    items = [item for raw in captured.envelopes for item in Envelope.deserialize(raw).items]
+    sizes = [len(item.payload.get_bytes()) for item in items if item.type == "span"]
+    assert 5_000_000 < max(sizes) < REFUSED_TOGETHER
+    found = captured.find_all(op="gen_ai.chat")
+    assert len(found) == 120
+    for span in found:
+        assert json.loads(span.attributes["gen_ai.input.messages"])
+    check(captured)
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
