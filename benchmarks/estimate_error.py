@@ -18,7 +18,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from benchmarks.texts import LANGUAGES
+from benchmarks.texts import DATA, LANGUAGES
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 
@@ -115,7 +115,7 @@ if __name__ == "__main__":
     print("no way" if found is None else f"{' > '.join(found.path)}: {found.cost:.1f} min")
 '''
 
-TEXTS = {"English": ENGLISH.strip(), "code": CODE.strip(), "Chinese": CHINESE.strip(), **LANGUAGES}
+TEXTS = {"English": ENGLISH.strip(), "code": CODE.strip(), **DATA, "Chinese": CHINESE.strip(), **LANGUAGES}
 
 
 class Reader(BaseChatModel):

@@ -1,4 +1,9 @@
-"""Texts in many languages, for `estimate_error.py`. The rates of `_runs/estimates.py` were chosen on other texts."""
+"""Texts in many languages, and data, for `estimate_error.py`.
+
+The rates of `_runs/estimates.py` were chosen on other texts.
+"""
+
+import json
 
 LANGUAGES = {
     "German": "Bitte prüfen Sie zuerst, ob das Gerät eingeschaltet ist und das grüne Lämpchen leuchtet. Wenn es nicht "
@@ -36,4 +41,24 @@ LANGUAGES = {
     "十秒待ってから、もう一度差し込んでください。それでも直らないときは、製造番号が読める背面の写真をお送りください。",
     "Korean": "먼저 기기가 켜져 있고 초록색 불이 들어와 있는지 확인해 주세요. 불이 들어오지 않으면 플러그를 뽑고 십 초를 기다린 다음 다시 "
     "꽂아 주세요. 그래도 되지 않으면 제품 번호가 보이는 뒷면 사진을 보내 주세요.",
+    "Finnish": "Tarkista ensin, että laite on päällä ja että vihreä valo palaa. Jos se ei pala, irrota pistoke, odota "
+    "kymmenen sekuntia ja kytke se takaisin. Jos siitä ei ole apua, lähetä meille kuva takapuolesta niin, että "
+    "sarjanumeron voi lukea.",
+    "Swahili": "Kwanza hakikisha kuwa kifaa kimewashwa na taa ya kijani inawaka. Ikiwa haiwaki, chomoa plagi, subiri "
+    "sekunde kumi kisha uichomeke tena. Hilo lisiposaidia, tutumie picha ya upande wa nyuma ambapo nambari ya kifaa "
+    "inasomeka.",
+}
+
+_CATCHES = [
+    {"boat": boat, "crew": 2 + at % 3, "landed": {"species": fish, "kg": 37.25 * at + 12}, "sold": at % 2 == 0}
+    for at, (boat, fish) in enumerate([("Petrel", "cod"), ("Aurora", "haddock"), ("Sula", "crab"), ("Fram", "cod")] * 3)
+]
+
+DATA = {
+    "JSON, indented": json.dumps(_CATCHES, indent=2),
+    "JSON, compact": json.dumps(_CATCHES, separators=(",", ":")),
+    "numbers": "\n".join(f"{1990 + at},{at * 7919 % 1000 / 10},{at * 104729 % 100000}" for at in range(40)),
+    "table": "\n".join(
+        ["| boat | kg |", "|------|----|", *(f"| {each['boat']:<6} | {at * 37} |" for at, each in enumerate(_CATCHES))]
+    ),
 }

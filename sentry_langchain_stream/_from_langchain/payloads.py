@@ -291,8 +291,8 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
         return None
     texts = [each if isinstance(each, str) else text_of(each.content) for each in prompt]
     if token_counter is None:
-        # LangChain counts four characters a token, in every script, and what a message has besides its text.
-        more = sum(weight(text) - weight("a") * len(text) for text in texts if not text.isascii())
+        # LangChain counts four characters a token, of every kind, and what a message has besides its text.
+        more = sum(weight(text) - len(text) / 4 for text in texts)
         return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + round(more)
     return count(sum(token_counter(text) for text in texts))
 

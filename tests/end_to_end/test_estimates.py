@@ -62,11 +62,13 @@ def numbers(span: Any) -> tuple[Any, ...]:
 @pytest.mark.parametrize("way", STREAMING, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_stream_without_usage(endpoint: str, shape: str, way: Way) -> None:
-    """By default the output is the number of chunks, and the input what langchain-core counts roughly."""
+    """By default the output is the number of chunks, and the input is about what langchain-core counts roughly."""
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         await way.run(chat(endpoint), QUESTION, {"callbacks": [SentryStreamHandler()]})
     rough = count_tokens_approximately([HumanMessage(QUESTION)])
-    assert numbers(captured.find(op="gen_ai.chat")) == (rough, 3, "estimate")
+    given, *rest = numbers(captured.find(op="gen_ai.chat"))
+    assert rest == [3, "estimate"]
+    assert 0.75 * rough <= given <= rough
 
 
 @pytest.mark.parametrize("way", STREAMING, ids=str)
@@ -81,10 +83,10 @@ async def test_a_token_counter_is_better(endpoint: str, shape: str, way: Way) ->
 
 @pytest.mark.parametrize("way", WHOLE, ids=str)
 async def test_a_whole_answer_without_usage(way: Way) -> None:
-    """An answer that was not streamed is estimated by its length, four characters a token."""
+    """An answer that was not streamed is estimated by its text."""
     with capture_spans() as captured:
         await way.run(fake_model("one two three"), QUESTION, {"callbacks": [SentryStreamHandler()]})
-    assert numbers(captured.find(op="gen_ai.chat"))[1:] == (4, "estimate")
+    assert numbers(captured.find(op="gen_ai.chat"))[1:] == (3, "estimate")
 
 
 @pytest.mark.parametrize("way", STREAMING, ids=str)
@@ -145,13 +147,29 @@ CHINESE = "它在离线的时候也能用，所以我每天都带着它。"
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_server_that_bundles_is_estimated_by_its_texts(shape: str, way: Way) -> None:
     """Eight chunks of forty words are no eight tokens, and a Chinese character is most of one, in the prompt, too."""
-    for piece, low, high in (("word " * 40, 350, 450), (CHINESE, 100, 160)):
+    for piece, low, high in (("word " * 40, 300, 400), (CHINESE, 100, 160)):
         with capture_spans(**WIRE_SHAPES[shape]) as captured:
             await way.run(ScriptedModel(pieces=(piece,) * 8), CHINESE, {"callbacks": [SentryStreamHandler()]})
         given, arrived, source = numbers(captured.find(op="gen_ai.chat"))
         assert low <= arrived <= high
         assert 14 <= given <= 24
         assert source == "estimate"
+
+
+DATA = {"digits": "9301 4127 77 50116", "signs": "[{}, (), {}] != [[]]", "words": "the harbour master"}
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_digits_and_signs_weigh_more_than_words(shape: str) -> None:
+    """A prompt or an answer of as many characters has more tokens if they are digits or signs."""
+    found = {}
+    for kind, text in DATA.items():
+        with capture_spans(**WIRE_SHAPES[shape]) as captured:
+            fake_model(text * 40).invoke(text * 40, {"callbacks": [SentryStreamHandler()]})
+        found[kind] = [each / len(text * 40) for each in numbers(captured.find(op="gen_ai.chat"))[:2]]
+    for given, arrived in (found["digits"], found["signs"]):
+        assert given > 1.7 * found["words"][0]
+        assert arrived > 1.7 * found["words"][1]
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
