@@ -13,7 +13,7 @@ from weakref import ReferenceType, ref
 
 from .._content.gathered import Gathered
 from .._content.policy import NOTHING, Policy
-from .._from_langchain import marks
+from .._from_langchain import followed, marks
 from .._runs import silent_ends, watches
 from .._runs.call import Call, Request
 from .._runs.live_runs import LiveRuns
@@ -294,3 +294,7 @@ def running() -> Tracked[Any] | None:
     """Return the innermost tracked stream whose source is running in this context."""
     found = _running.get()
     return found() if found is not None else None
+
+
+with contained("other integrations"):
+    followed.silence_integrations()

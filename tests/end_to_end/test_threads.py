@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import sentry_sdk
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG
 from tests.kit.helpers import Clock, handler_on
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, content_allowed, fake_model
 
@@ -42,15 +44,26 @@ def test_a_run_is_not_idle_while_it_starts(shape: str) -> None:
     handler: SentryStreamHandler
     asked: list[str] = []
 
+    starting, ended = Event(), Event()
+
+    def elsewhere() -> None:  # what runs inside `redact` is not followed
+        starting.wait(HANG)
+        fake_model().invoke([], config={"callbacks": [handler]})
+        ended.set()
+
     def redact(text: str) -> str:
         if not asked:
             asked.append(text)
-            fake_model().invoke("Is this private?", config={"callbacks": [handler]})
+            starting.set()
+            assert ended.wait(HANG)
         return text
 
     handler = handler_on(Clock(100_000.0), redact=redact)
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        other = Thread(target=elsewhere)
+        other.start()
         fake_model().invoke([], config={"callbacks": [handler], "tags": ["beta"]})
+        other.join()
     assert asked == ["beta"]
     assert [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op="gen_ai.chat")] == [
         "completed",

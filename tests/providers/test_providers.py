@@ -398,7 +398,7 @@ async def test_the_details_are_parts_of_the_numbers(ask: Asking, way: Way) -> No
 @pytest.mark.parametrize("provider", PROVIDERS, ids=str)
 async def test_the_span_says_how_the_model_was_asked(ask: Asking, provider: Provider) -> None:
     """Each class's request parameters are on the span, under one name each, and nothing is made up."""
-    with capture_spans() as captured:
+    with capture_spans(**content_allowed(True)) as captured:  # stop sequences are content
         await ask(provider, WAYS[2], "text")
     span = model_span(captured)
     asked = {
