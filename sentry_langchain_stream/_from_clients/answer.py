@@ -192,7 +192,7 @@ class Answer:
         reasons = tuple(choice.reason for choice in choices if choice.reason is not None)
         response = Response(self.model, self.id, reasons)
         answers: list[tuple[Any, str | None]] = [(each.message(), each.reason) for each in choices if each.parts]
-        return response.with_messages(output_messages(answers, policy)) if answers and policy.outputs else response
+        return response.with_messages(output_messages(answers, policy)) if answers else response
 
     def _add(self, kind: Kind, piece: str, block: Any, choice: int) -> None:
         self.has_content = True

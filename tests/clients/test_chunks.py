@@ -146,7 +146,10 @@ LOOKALIKES = [
     pytest.param({"candidates": ["Ann", "Bob"], "usage_metadata": {"prompt_token_count": 1_000}}, id="candidates"),
     pytest.param({"metadata": {"usage": {"inputTokens": 1_000}}}, id="metadata"),
     pytest.param({"contentBlockDelta": "x"}, id="contentBlockDelta"),
-    pytest.param({"model": "m", "done": True, "prompt_eval_count": 1_000}, id="Ollama without a time"),
+    pytest.param(
+        {"model": "m", "done": True, "message": {"content": "x"}, "prompt_eval_count": 1_000},
+        id="Ollama without a time",
+    ),
     pytest.param(("message_start", {"message": {}}), id="pair"),
     pytest.param(b"data: {}", id="bytes"),
     pytest.param(7, id="number"),
@@ -189,17 +192,26 @@ async def test_leaving_the_block_closes_the_clients_connection(way: str) -> None
 def test_two_answers_to_one_request() -> None:
     """With n=2 each answer is a message of its own, with its reason."""
 
-    def chunk(number: int, text: str | None, reason: str | None) -> dict[str, Any]:
-        choices = [{"index": number, "delta": {"content": text}, "finish_reason": reason}]
+    def chunk(number: int, text: str | None, reason: str | None, **delta: Any) -> dict[str, Any]:
+        choices = [{"index": number, "delta": {"content": text, **delta}, "finish_reason": reason}]
         return {"object": "chat.completion.chunk", "id": "c", "model": "m", "choices": choices}
 
-    span = span_of([chunk(0, "A", None), chunk(1, "B", None), chunk(1, None, "length"), chunk(0, "A", "stop")])
+    call = {"index": 0, "id": "c1", "function": {"name": "look", "arguments": "{}"}}
+    span = span_of(
+        [
+            chunk(0, "A", None),
+            chunk(1, "B", None),
+            chunk(1, None, "tool_calls", tool_calls=[call]),
+            chunk(0, "A", "stop"),
+        ]
+    )
     messages = json.loads(span.attributes["gen_ai.output.messages"])
     assert [(each["parts"][0]["content"], each["finish_reason"]) for each in messages] == [
         ("AA", "stop"),
-        ("B", "length"),
+        ("B", "tool_calls"),
     ]
-    assert span.attributes["gen_ai.response.finish_reasons"] == "stop,length"
+    assert [len(each["parts"]) for each in messages] == [1, 2]
+    assert span.attributes["gen_ai.response.finish_reasons"] == "stop,tool_calls"
 
 
 @pytest.mark.parametrize("prompt", [9_000, 0], ids=["repeated", "increments"])
@@ -277,6 +289,7 @@ def test_a_providers_own_tool_and_citations() -> None:
             event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 5}),
         ]
     )
+    assert [span.attributes[f"gen_ai.usage.{name}_tokens"] for name in ("input", "output")] == [3, 5]
     assert answer_of(span) == [
         {"type": "tool_call", "id": "s1", "name": "web_search", "arguments": {"query": "q"}},
         {"type": "tool_call_response", "id": "s1", "result": "found"},
