@@ -120,7 +120,7 @@ async def test_the_span_says_what_the_payload_says(
     found = {name: value for name, key in FACTS.items() if (value := span.attributes.get(key)) is not None}
     expected = dict(payload.expect)
     if expected.get("source") == "estimate" and "output" in expected:
-        # The book is about what is sent. A guess is at least a token a chunk; tests/end_to_end/test_estimates.py has more.
+        # The book is about what is sent. A guess is at least a token a chunk; test_estimates.py has more.
         assert found["output"] >= expected.pop("output")
         assert found["total"] == found["input"] + found.pop("output")
         assert found.pop("total") >= expected.pop("total")
