@@ -76,6 +76,11 @@ CONVERSATIONS: dict[str, Callable[[], list[Any]]] = {
             "parts": [{"functionResponse": {"id": "c1", "name": "look", "response": {"result": "sunny"}}}],
         },
     ],
+    "Gemini's REST": lambda: [
+        {"role": "user", "parts": [{"text": "Weather?"}]},
+        {"role": "model", "parts": [{"functionCall": {"id": "c1", "name": "look", "args": ARGUMENTS}}]},
+        {"role": "user", "parts": [{"functionResponse": {"id": "c1", "name": "look", "response": {"r": "sunny"}}}]},
+    ],
     "Bedrock": lambda: [
         {"role": "user", "content": [{"text": "Weather?"}]},
         {"role": "assistant", "content": [{"toolUse": {"toolUseId": "c1", "name": "look", "input": ARGUMENTS}}]},
