@@ -13,7 +13,7 @@ from weakref import ReferenceType, ref
 
 from .._content.gathered import Gathered
 from .._content.policy import NOTHING, Policy
-from .._from_langchain import followed, marks
+from .._from_langchain import marks
 from .._runs import silent_ends, watches
 from .._runs.call import Call, Request
 from .._runs.live_runs import LiveRuns
@@ -22,6 +22,7 @@ from .._runs.settings import Settings
 from .._runs.watches import RunInfo
 from .._runtime import interpreter
 from .._runtime.containment import contained
+from .._to_sentry import active_span, model_integrations, other_integrations
 from .._to_sentry.active_span import Pull
 from .._vocabulary import providers
 from . import readers
@@ -297,4 +298,6 @@ def running() -> Tracked[Any] | None:
 
 
 with contained("other integrations"):
-    followed.silence_integrations()
+    if not other_integrations.is_installed():  # without the handler, whose rules are more
+        model_integrations.silence_during(active_span.is_calling)
+        other_integrations.install()

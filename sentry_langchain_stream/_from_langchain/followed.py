@@ -15,14 +15,14 @@ _GRAPH_CALLS = frozenset({"new_invoke", "new_ainvoke"})
 _handler_class: type = type(None)
 
 
-def silence_integrations(handler_class: type | None = None) -> None:
-    """Keep Sentry's integrations silent in the calls that a handler of this class, or a tracked stream, follows.
+def silence_integrations(handler_class: type) -> None:
+    """Keep Sentry's integrations silent in the calls that a handler of this class follows.
 
-    Called when the module of our handler is imported, and that of `track_stream`: before any graph is called, and for
-    every method that was bound before. `other_integrations.uninstall` undoes it.
+    Called once, when the module of our handler is imported: before any graph is called, and for every method that was
+    bound before. `other_integrations.uninstall` undoes it.
     """
     global _handler_class
-    _handler_class = handler_class or _handler_class
+    _handler_class = handler_class
     model_integrations.silence_during(
         # A model that the user's `redact` calls is given the text that is not redacted.
         lambda: active_span.is_calling() or inside.is_handed_over() or asking.is_asking()

@@ -50,19 +50,29 @@ def decide(which: Decide) -> None:
 
 def also(install: Callable[[], None], uninstall: Callable[[], None]) -> None:
     """Register what is to be done with `install` and undone with `uninstall`."""
-    _more.append((install, uninstall))
+    if (install, uninstall) not in _more:
+        _more.append((install, uninstall))
+
+
+def is_installed() -> bool:
+    """Whether somebody answers for the integrations that have a rule."""
+    return bool(_undo)
 
 
 def install() -> None:
-    """Answer for the integrations that have a rule. Called once, when the module of our handler is imported."""
-    if _undo:
-        return
+    """Answer for the integrations that have a rule, and do what `also` has registered. What is done is not done again.
+
+    Called when the module of our handler is imported, and that of `track_stream`.
+    """
     for do, undo in _more:
-        with contained("what takes the place of an integration"):
-            _undo.append(undo)
-            do()
+        if undo not in _undo:
+            with contained("what takes the place of an integration"):
+                _undo.append(undo)
+                do()
     client: Any = sentry_sdk.Client
     original = getattr(client, "get_integration", None)
+    if original is not None and hasattr(original, "__wrapped__"):
+        return
     if original is None:
         warn_once(
             "get_integration",
