@@ -132,14 +132,14 @@ class Vague:
 class LoudText(str):
     """A string whose methods raise."""
 
-    encode = strip = split = lower = startswith = __eq__ = __len__ = __str__ = _refuse  # type: ignore[assignment]
+    encode = strip = split = lower = startswith = __eq__ = __len__ = __str__ = _refuse
     __hash__ = str.__hash__
 
 
 class LoudNumber(int):
     """A number that cannot be written or compared."""
 
-    bit_length = __str__ = __repr__ = __lt__ = __le__ = __ge__ = __gt__ = __float__ = _refuse  # type: ignore[assignment]
+    bit_length = __str__ = __repr__ = __lt__ = __le__ = __ge__ = __gt__ = __float__ = _refuse
 
 
 class BrokenModel(BaseModel):
@@ -323,7 +323,7 @@ class Streaming(Model):
     """A model that streams this message between two others."""
 
     def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        for message in (AIMessageChunk("one "), self.made, AIMessageChunk(" two")):
+        for message in (AIMessageChunk(content="one "), self.made, AIMessageChunk(content=" two")):
             chunk = ChatGenerationChunk.model_construct(message=message, text="", generation_info=None)
             if run_manager is not None:
                 run_manager.on_llm_new_token(message.content, chunk=chunk)
@@ -463,3 +463,7 @@ PLACES: dict[str, Place] = {
 def possible(value: str, place: str) -> bool:
     """Whether LangChain itself survives this value here."""
     return value not in ENDLESS
+
+
+FOUND = frozenset({("a text that raises", "run name"), ("a text that raises", "tags")})
+"""Values in places that have been bugs. These are tried always."""
