@@ -465,5 +465,12 @@ def possible(value: str, place: str) -> bool:
     return value not in ENDLESS
 
 
-FOUND = frozenset({("a text that raises", "run name"), ("a text that raises", "tags")})
-"""Values in places that have been bugs. These are tried always."""
+ALWAYS = frozenset(
+    {
+        ("a generator", "chain"),
+        ("an iterator", "chain"),
+        ("a text that raises", "run name"),
+        ("a text that raises", "tags"),
+    }
+)
+"""Values in places that have been bugs, or that are used up by reading them. These are tried always."""
