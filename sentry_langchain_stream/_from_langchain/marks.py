@@ -46,7 +46,7 @@ def read_start(
         has_fallbacks: Whether `RunnableWithFallbacks` starts this run.
     """
     metadata = {**configured, **(metadata or {})} if configured else metadata or {}
-    name, tags = _text(kwargs.get("name")), tuple(filter(_is_text, kwargs.get("tags") or ()))
+    name, tags = _text(kwargs.get("name")), tuple(map(_plain, filter(_is_text, kwargs.get("tags") or ())))
     node = is_node(tags)
     if kind == "chain" and not node and is_graph(name, metadata):
         kind = "agent"
@@ -149,7 +149,12 @@ def _is(name: str, error: BaseException) -> bool:
 
 
 def _text(value: object) -> str | None:
-    return value if _is_text(value) and value else None
+    return _plain(value) or None if _is_text(value) else None
+
+
+def _plain(text: str) -> str:
+    # What a subclass of `str` overrides may raise, and a record must not keep the application's object.
+    return text if type(text) is str else str.__str__(text)
 
 
 def _is_text(value: object) -> TypeGuard[str]:
