@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -26,10 +27,18 @@ TRANSACTIONS = [shape for shape in WIRE_SHAPES if shape != "stream"]
 
 @pytest.fixture(autouse=True)
 def profilers() -> Iterator[None]:
-    """The SDK has one profiler for the process: none is left for the next test."""
+    """The SDK has one profiler for the process: none is left for the next test.
+
+    A profiler's thread asks for the frames of all threads. If garbage is collected meanwhile, Python 3.11 may wait for
+    itself for ever (python/cpython#106883), as it would without us.
+    """
+    gc.disable()
     yield
+    if (continuous := continuous_profiler._scheduler) is not None:
+        continuous.teardown()  # ends its thread, which in trace mode `stop_profiler` does not
     continuous_profiler.teardown_continuous_profiler()
     transaction_profiler.teardown_profiler()
+    gc.enable()
 
 
 def payloads(captured: Captured, kind: str) -> list[Any]:
