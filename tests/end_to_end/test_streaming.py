@@ -186,15 +186,15 @@ async def test_a_chain_is_a_pipeline_span_named_after_the_run(endpoint: str, sha
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_without_usage_the_chunks_are_the_estimate(endpoint: str, shape: str) -> None:
-    """A provider that reports no usage leaves the number of content chunks, labelled as an estimate."""
+    """A provider that reports no usage leaves an estimate, labelled as one: at least a token for each content chunk."""
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         config: Any = {"callbacks": [SentryStreamHandler()]}
         chunks = [c async for c in chat(endpoint, stream_usage=False).astream("What does Sentry show?", config=config)]
     told = model_span(captured).attributes
     content = sum(1 for chunk in chunks if chunk.content)
-    assert told["langchain_stream.chunks"] == told["gen_ai.usage.output_tokens"] == content > 1
+    assert told["gen_ai.usage.output_tokens"] >= told["langchain_stream.chunks"] == content > 1
     assert told["langchain_stream.usage_source"] == "estimate"
-    assert told["ai.total_tokens"] == told["gen_ai.usage.input_tokens"] + content
+    assert told["ai.total_tokens"] == told["gen_ai.usage.input_tokens"] + told["gen_ai.usage.output_tokens"]
 
 
 @pytest.mark.parametrize("allowed", [True, False])
