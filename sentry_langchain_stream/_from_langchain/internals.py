@@ -59,14 +59,18 @@ def enclosing_config() -> Any | None:
 
 
 def enclosing_run_id() -> UUID | None:
-    """The id of the run that encloses this code, by LangChain's context.
+    """The id of the run that encloses this code, see `run_id_of`."""
+    return run_id_of(enclosing_config())
+
+
+def run_id_of(config: Any | None) -> UUID | None:
+    """The id of the run that encloses this code, by its config in LangChain's context.
 
     It stands in where a run arrives without a parent though it has one: `with_fallbacks().ainvoke` hands its
     children a config without callbacks (langchain-core 1.7), and so does a user who passes `callbacks` by hand
     inside a node or a lambda. Without it, such a run is a root of its own.
     """
-    enclosing = enclosing_config()
-    parent = getattr(enclosing.get("callbacks"), "parent_run_id", None) if enclosing else None
+    parent = getattr(config.get("callbacks"), "parent_run_id", None) if config else None
     return parent if isinstance(parent, UUID) else None
 
 
@@ -86,14 +90,13 @@ def event_handlers() -> list[object] | None:
     return None
 
 
-def configurable(names: Collection[str]) -> dict[str, Any]:
+def configurable(config: Any, names: Collection[str]) -> dict[str, Any]:
     """Return these values of the config of the run that encloses this code, if they are plain.
 
     langchain-core before 1.8 copies all of them into the metadata of every run. Since then, it does so for LangSmith's
     tracer alone.
     """
-    config = enclosing_config()
-    values = config.get("configurable") if config else None
+    values = config.get("configurable")
     if not isinstance(values, Mapping) or not values:
         return {}
     return {name: values[name] for name in names if isinstance(values.get(name), (str, int, float, bool, UUID))}

@@ -10,7 +10,7 @@ from uuid import UUID
 from .._content.labels import user_labels
 from .._content.policy import NOTHING, Policy
 from .._runtime import interpreter
-from .._runtime.containment import contained, warn_once
+from .._runtime.containment import contain, contained, warn_once
 from .._to_sentry import active_span
 from .._to_sentry.client import current_client, is_sending, within_scopes
 from .._vocabulary import names
@@ -76,7 +76,8 @@ class LiveRuns:
         if live is not None:
             self._take_over(live, start, record)
             return
-        self._eviction.make_room()
+        if len(self._runs) >= self.settings.max_live_runs:
+            self._eviction.make_room()
         parent = enclosing.parent_of(start)
         if parent is None:
             self._eviction.sweep()
@@ -90,7 +91,7 @@ class LiveRuns:
                 return
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
             parent.keeper.become_graph(parent)
-        policy, pipeline = self._terms(parent)
+        policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self else self._terms(parent)
         detail = self._record(parent, policy, record) if record is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.
@@ -118,9 +119,13 @@ class LiveRuns:
                 enclosing_id=start.enclosing_id,
                 agent=parent.agent,
                 attempt=start.attempt or parent.attempt,
-                fallback=attempts.fallback_of(parent, start.enclosing_id),
             )
-            run.work = attempts.work_of(start, parent, detail)
+            if parent.has_fallbacks or parent.fallbacks:
+                run.fallback = attempts.fallback_of(parent, start.enclosing_id)
+            else:
+                run.fallback = parent.fallback
+            if detail is not None or start.is_node:
+                run.work = attempts.work_of(start, parent, detail)
             self._add(run)
             if parent.implicit or ended:
                 self._eviction.add(run)
@@ -145,9 +150,7 @@ class LiveRuns:
         self._watch(run)
 
     def _terms(self, parent: Run) -> tuple[Policy, str]:
-        """What may be recorded of a child of this run, and the name of its pipeline."""
-        if parent.keeper is self:
-            return parent.policy, parent.pipeline
+        """What may be recorded of a child of another handler's run, and the name of its pipeline."""
         client = current_client()
         self._roots.prepare(client, self)
         return self._roots.policy(client), self.settings.pipeline_name or parent.pipeline
@@ -214,16 +217,20 @@ class LiveRuns:
         self._runs[run.id] = run
         enclosing.add(run)
         if self.settings.nesting:
-            with contained("nesting"):
+            try:
                 run.scope = active_span.enter(run.id, is_root=run.parent is None or run.parent.implicit)
+            except Exception as error:
+                contain("nesting", error)
 
     def take(self, run: Run) -> bool:
         """Take a run out of the map, which one caller alone can do."""
         enclosing.discard(run)
         scope, run.scope = run.scope, None
         if scope is not None:
-            with contained("nesting"):
+            try:
                 active_span.leave(scope, run.id)
+            except Exception as error:
+                contain("nesting", error)
         return self._runs.pop(run.id, None) is not None
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
@@ -246,7 +253,7 @@ class LiveRuns:
         if isinstance(detail, Agent):
             inherited = parent.agent if parent is not None else None
             run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
-        elif run.call is not None and parent is not None:
+        elif run.call is not None and parent is not None and run.call.request.tools is not None:
             for agent in parent.agents():
                 agent.tools = agent.tools or run.call.request.tools
         self._spans.open(run)

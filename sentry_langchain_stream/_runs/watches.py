@@ -16,6 +16,7 @@ from .call import TextsCall
 from .usage import Usage
 
 if TYPE_CHECKING:
+    from .call import Call
     from .run import Outcome, Run, RunKind
 
 _MOST = 200
@@ -173,11 +174,9 @@ def current() -> tuple[WatchedRuns, ...]:
     return _watches.get()
 
 
-def count(run: Run) -> None:
+def count(run: Run, call: Call) -> None:
     """Add a model call that has ended to the numbers of its tree."""
-    call, tree = run.call, run.tree
-    if call is None:
-        return
+    tree = run.tree
     tree.calls += 1
     if call.cost is not None:
         tree.cost = (tree.cost or 0.0) + call.cost.total
@@ -188,11 +187,14 @@ def count(run: Run) -> None:
 
 def ended(run: Run, now: float) -> None:
     """Tell who watches a root run that it has ended, and remember it for `find`."""
-    if run.implicit or not (run.parent is None or run.parent.implicit):
+    if run.implicit:
         return
     found = _ended[run.given_id or run.id] = info(run, now, is_live=False)
-    for each in list(_ended)[:-_MOST]:
-        _ended.pop(each, None)
+    while len(_ended) > _MOST:
+        try:
+            _ended.pop(next(iter(_ended)), None)
+        except RuntimeError:  # another thread changed it first
+            break
     for watch in run.tree.watches:
         watch._add(run, found)
 

@@ -65,7 +65,8 @@ _NAMED_AFTER_PIPELINE: dict[Dialect, frozenset[SpanKind]] = {
 
 def op(kind: SpanKind, dialect: Dialect, platform: Platform = "langchain") -> str:
     """Return the span op of a kind, always one that Sentry predefines."""
-    return _OPS[dialect][kind].replace("{platform}", platform)
+    found = _OPS[dialect][kind]
+    return found.replace("{platform}", platform) if dialect == "ai" else found
 
 
 def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, subject: str | None) -> str:
@@ -79,7 +80,8 @@ def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, subject: str | No
     """
     if kind in _NAMED_AFTER_PIPELINE[dialect]:
         return pipeline
-    return " ".join(part for part in (_VERBS.get(kind), subject and bounded(subject, LONGEST)) if part)
+    verb, of = _VERBS.get(kind), subject and bounded(subject, LONGEST)
+    return f"{verb} {of}" if verb and of else verb or of or ""
 
 
 def pipeline(*, configured: str | None, metadata: str | None, sentry: str | None, run: str | None) -> str:

@@ -182,8 +182,8 @@ def test_a_failing_group_of_attributes_leaves_the_others(where: str, monkeypatch
     def fails(call: Call) -> attributes.Facts:
         yield Fact.PIPELINE, broken()
 
-    parts = tuple((fails if part.__name__ == where else part, guard) for part, guard in attributes._CALL)
-    monkeypatch.setattr(attributes, "_CALL", parts)
+    parts = tuple(fails if part.__name__ == where else part for part in attributes._CALL)
+    monkeypatch.setitem(attributes._OF, Call, parts)
     with capture_spans(**content_allowed(True)) as captured:
         for _ in ScriptedModel().stream("Hi", config={"callbacks": [SentryStreamHandler()]}):
             pass

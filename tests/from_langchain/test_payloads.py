@@ -759,22 +759,6 @@ def test_which_chunks_have_content(token: object, streamed: object, expected: bo
     assert payloads.has_content(token, streamed) is expected
 
 
-@pytest.mark.parametrize(
-    ("streamed", "expected"),
-    [
-        (chunk(usage_metadata=USED), Usage(3, 4, 7)),
-        (chunk(usage_metadata={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}), Usage(0, 0, 0)),
-        (chunk("Hi"), None),
-        (GenerationChunk(text="Hi"), None),
-        (None, None),
-    ],
-    ids=["usage", "zeros", "text", "completion", "nothing"],
-)
-def test_the_usage_of_a_chunk(streamed: object, expected: Usage | None) -> None:
-    """The usage that a chunk carries is read, and zero is not unknown."""
-    assert payloads.chunk_usage(streamed) == expected
-
-
 def test_the_approximation_grows_with_the_text() -> None:
     """About a token for five letters."""
     assert 840 <= approximate("x" * 4000) <= 841

@@ -138,6 +138,7 @@ def filled_call() -> Call:
         response=filled_response(),
         finished=True,
         ended=20.0,
+        settled=filled_usage(),
     )
     for moment in (12.0, 13.0, 16.0, 17.0):
         call.add_chunk(moment, "word")
