@@ -1,0 +1,1 @@
+"""LangChain's and LangGraph's own unit tests, with and without the handler: `make transparency`."""
