@@ -28,7 +28,7 @@ test: $(VENV)/dev lint ## Lint, types and all tests
 soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000")
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-transparency: $(VENV)/dev ## LangChain's and LangGraph's own unit tests, with and without the handler (ARGS="--suite langgraph")
+transparency: $(VENV)/dev ## LangChain's and LangGraph's own unit tests, with and without the handler (ARGS="--suite langgraph"); takes half an hour
 	@$(BIN)/python -m tests.transparency $(ARGS)
 
 lint: $(VENV)/dev ## ruff and mypy

@@ -1,10 +1,11 @@
-"""Runs the unit tests of langchain-core and langgraph, from their sdists, with and without the handler, and compares.
+"""Runs the unit tests of LangChain and LangGraph, from their sdists, with and without the handler, and compares.
 
     make transparency
-    make transparency ARGS="--suite langgraph -- -k interrupt"   one suite, with arguments for pytest
+    make transparency ARGS="--suite langgraph --way hook -- -k interrupt"   some of it, with arguments for pytest
 
-The sdists are those of the installed versions. They, and an environment with what their tests need, go to `.cache`.
-Exits with 1 if a test has another outcome with the handler, and has it again when it runs alone.
+The sdists are those of the installed versions. They, and environments with what their tests need, go to `.cache`.
+Exits with 1 if a test has another outcome with the handler, has it again when it runs alone, and is not explained;
+or if the handler has failed.
 """
 
 from __future__ import annotations
@@ -15,46 +16,34 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections import Counter
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from tests.transparency.comparison import Report, differences, faults, lasts, new_warnings
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 CACHE = PROJECT / ".cache" / "transparency"
-PYTHON = CACHE / "venv" / "bin" / "python"
 
 PINNED = ("langchain-core", "langgraph", "langgraph-checkpoint", "langgraph-prebuilt", "sentry-sdk")
 NEEDED = (
     "blockbuster>=1.5.18,<1.6",
-    "freezegun>=1.2.2,<2",
-    "grandalf>=0.8,<1",
-    "httpx",
     "langchain-tests>=1.1.9,<2",
-    "langgraph-checkpoint-postgres",
-    "langgraph-checkpoint-sqlite",
-    "langgraph-cli",
-    "numpy",
-    "psycopg[binary]",
-    "pycryptodome",
     "pytest-asyncio>=1.3,<2",
     "pytest-benchmark",
-    "pytest-codspeed",
     "pytest-mock>=3.10",
-    "pytest-repeat",
     "pytest-socket>=0.7,<0.9",
     "pytest>=9.0.3,<10",
-    "redis",
-    "responses>=0.25,<1",
     "syrupy>=5,<6",
-    "uvloop",
 )
-"""What the suites' own groups of test dependencies name, without what starts or needs a service."""
+"""What the suites' own groups of test dependencies name. What starts or needs a service is left out."""
 
 RERUNS = 3
 """How often a test that differs is run again by itself, with and without the handler."""
+
+WAYS = ("integration", "streamed", "hook")
+"""How the handler is attached, see `attached`."""
 
 
 @dataclass(frozen=True)
@@ -63,27 +52,61 @@ class Suite:
 
     name: str
     folder: str
+    needed: tuple[str, ...]
+    """What it needs besides `NEEDED`."""
+
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def venv(self) -> Path:
+        """An environment of its own: langchain-core's tests fail where langchain is installed."""
+        return CACHE / f"venv-{self.name}"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter in that environment."""
+        return self.venv / "bin" / "python"
+
+
+_NO_NETWORK = ("--disable-socket", "--allow-unix-socket")
+_NO_SERVICES = {"NO_DOCKER": "true"}
+_CHECKPOINTS = ("langgraph-checkpoint-postgres", "langgraph-checkpoint-sqlite", "psycopg[binary]", "redis")
 
 SUITES = {
     suite.name: suite
     for suite in (
-        Suite("langchain-core", "tests/unit_tests", ("--disable-socket", "--allow-unix-socket")),
-        Suite("langgraph", "tests", environment={"NO_DOCKER": "true"}),
+        Suite(
+            "langchain-core",
+            "tests/unit_tests",
+            ("freezegun>=1.2.2,<2", "grandalf>=0.8,<1", "numpy", "pytest-codspeed", "responses>=0.25,<1"),
+            _NO_NETWORK,
+        ),
+        Suite(
+            "langchain",
+            "tests/unit_tests",
+            (f"langchain=={version('langchain')}", "fastmcp", "langchain-openai", "toml"),
+            _NO_NETWORK,
+        ),
+        Suite("langgraph-prebuilt", "tests", _CHECKPOINTS, environment=_NO_SERVICES),
+        Suite(
+            "langgraph",
+            "tests",
+            (*_CHECKPOINTS, "httpx", "langgraph-cli", "pycryptodome", "pytest-repeat", "uvloop"),
+            environment=_NO_SERVICES,
+        ),
     )
 }
 
 
-def prepare() -> None:
-    """Make the environment, with the versions that are installed here."""
+def prepare(suite: Suite) -> None:
+    """Make a suite's environment, with the versions that are installed here."""
     uv = [str(Path(sys.executable).parent / "uv")]
-    if not PYTHON.exists():
-        subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(CACHE / "venv")], check=True)
+    if not suite.python.exists():
+        subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(suite.venv)], check=True)
     pinned = [f"{name}=={version(name)}" for name in PINNED]
-    install = [*uv, "pip", "install", "--quiet", "--python", str(PYTHON), "--editable", str(PROJECT)]
-    subprocess.run([*install, *pinned, *NEEDED], check=True)
+    install = [*uv, "pip", "install", "--quiet", "--python", str(suite.python), "--editable", str(PROJECT)]
+    subprocess.run([*install, *pinned, *NEEDED, *suite.needed], check=True)
 
 
 def unpacked(suite: Suite) -> Path:
@@ -97,71 +120,93 @@ def unpacked(suite: Suite) -> Path:
     return CACHE / name
 
 
-def run(suite: Suite, handler: bool, arguments: list[str], limit: float) -> dict[str, Any]:
-    """Run a suite in a process of its own, and return the plugin's report.
+def run(
+    folder: Path,
+    way: str,
+    arguments: list[str],
+    *,
+    to: Path,
+    python: Path,
+    environment: dict[str, str] | None = None,
+    limit: float = 3600,
+) -> Report:
+    """Run the tests of a folder in a process of its own.
 
     Args:
-        suite: Which one.
-        handler: Whether the handler is attached to every run.
-        arguments: For pytest, in place of the suite's folder if one of them is a test's id.
+        folder: The working directory.
+        way: How the handler is attached, or `""`.
+        arguments: For pytest: what to run, and more.
+        to: The file for the report; what pytest prints goes beside it.
+        python: The interpreter.
+        environment: Variables to set.
         limit: Seconds after which the process is ended.
 
     Raises:
-        RuntimeError: The process has written no report.
+        RuntimeError: pytest did not get to the end.
     """
-    report = CACHE / f"{suite.name}-{'with' if handler else 'without'}.json"
-    report.unlink(missing_ok=True)
-    environment = {
+    to.unlink(missing_ok=True)
+    variables = {
         **os.environ,
-        **suite.environment,
+        **(environment or {}),
         "PYTHONPATH": str(HERE),
-        "TRANSPARENCY_HANDLER": str(int(handler)),
-        "TRANSPARENCY_REPORT": str(report),
+        "TRANSPARENCY_WAY": way,
+        "TRANSPARENCY_REPORT": str(to),
     }
     plugins = ["-p", "attached", "-p", "no:sentry_langchain_stream", "-p", "no:cacheprovider"]
-    command = [str(PYTHON), "-m", "pytest", "-q", "--tb=short", *plugins, *suite.arguments, *arguments]
-    log = report.with_suffix(".log")
+    command = [str(python), "-m", "pytest", "-q", "--tb=short", *plugins, *arguments]
+    log = to.with_suffix(".log")
     with log.open("w") as output:
-        subprocess.run(
-            command, cwd=unpacked(suite), env=environment, stdout=output, stderr=output, check=False, timeout=limit
+        done = subprocess.run(
+            command, cwd=folder, env=variables, stdout=output, stderr=output, check=False, timeout=limit
         )
-    if not report.exists():
-        raise RuntimeError(f"pytest wrote no report, see {log}")
-    found: dict[str, Any] = json.loads(report.read_text())
-    return found
+    # 0: all passed, 1: some failed. With any other number tests are missing.
+    if done.returncode not in (0, 1) or not to.exists():
+        raise RuntimeError(f"pytest ended with {done.returncode}, see {log}")
+    return Report(**json.loads(to.read_text()))
 
 
-def differing(without: dict[str, str], attached: dict[str, str]) -> list[str]:
-    """The ids of the tests that have another outcome with the handler, or ran on one side only."""
-    return sorted(test for test in without.keys() | attached.keys() if without.get(test) != attached.get(test))
+def compare(suite: Suite, ways: list[str], arguments: list[str], limit: float) -> int:
+    """Run a suite without the handler and in each way, print what differs, and return how much is not explained."""
+    prepare(suite)
+    folder = unpacked(suite)
 
+    def outcome(way: str, wanted: list[str], name: str) -> Report:
+        to = CACHE / f"{suite.name}-{name}.json"
+        options = [*suite.arguments, *wanted]
+        return run(folder, way, options, to=to, python=suite.python, environment=suite.environment, limit=limit)
 
-def compare(suite: Suite, arguments: list[str], limit: float) -> int:
-    """Run a suite both ways, print what differs, and return how many tests differ again when they run alone."""
-    wanted = [suite.folder, *arguments]
-    without = run(suite, False, wanted, limit)
-    attached = run(suite, True, wanted, limit)
-    print(f"\n{suite.name} {version(suite.name)}, Python {sys.version.split()[0]}")
-    for title, report in (("without", without), ("with", attached)):
-        print(f"  {title:8}", dict(Counter(report["outcomes"].values())))
-    print("  sent    ", attached["sent"], "live at the end:", attached["live"])
-    for message in attached["contained"]:
-        print("  logged  ", message)
-    lasting = 0
-    for test in differing(without["outcomes"], attached["outcomes"]):
-        again = [
-            (
-                run(suite, False, [test], limit)["outcomes"].get(test),
-                run(suite, True, [test], limit)["outcomes"].get(test),
-            )
-            for _ in range(RERUNS)
-        ]
-        lasts = any(first != second for first, second in again)
-        lasting += lasts
-        print(f"  {'DIFFERS' if lasts else 'chance '}  {test}")
-        print(f"           {without['outcomes'].get(test)} -> {attached['outcomes'].get(test)}, alone: {again}")
-        print(f"           {attached['causes'].get(test) or without['causes'].get(test)}")
-    return lasting
+    def say(title: str, text: object) -> None:
+        print(f"  {title:12} {text}", flush=True)
+
+    print(f"\n{suite.name} {version(suite.name)}, sentry-sdk {version('sentry-sdk')}, Python {sys.version.split()[0]}")
+    without = outcome("", [suite.folder, *arguments], "without")
+    say("without", f"{without.counts} in {without.seconds:.0f} s")
+    unexplained = 0
+    for way in ways:
+        attached = outcome(way, [suite.folder, *arguments], way)
+        say(way, f"{attached.counts} in {attached.seconds:.0f} s, sent {attached.sent}")
+        wrong = faults(without, attached)
+        for fault in wrong:
+            say("  FAULT", fault)
+        for warning in new_warnings(without, attached):
+            say("  warning", warning)
+        unexplained += len(wrong)
+        for each in differences(suite.name, without, attached):
+            verdict = "explained" if each.why else "chance"
+            if not each.why:
+                alone = [
+                    (
+                        outcome("", [each.test], "again").outcomes.get(each.test),
+                        outcome(way, [each.test], "again").outcomes.get(each.test),
+                    )
+                    for _ in range(RERUNS)
+                ]
+                if lasts(each, alone):
+                    verdict = "DIFFERS"
+                    unexplained += 1
+            say(f"  {verdict}", f"{each.test}: {each.without} -> {each.attached}")
+            say("", each.why or (each.cause.splitlines() or ["?"])[0][:200])
+    return unexplained
 
 
 def main() -> int:
@@ -170,14 +215,17 @@ def main() -> int:
         prog="make transparency", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--suite", choices=sorted(SUITES), action="append", help="only this one; may be repeated")
+    parser.add_argument("--way", choices=WAYS, action="append", help="only this way to attach; may be repeated")
     parser.add_argument("--limit", type=float, default=3600, help="seconds for one run of a suite")
     parser.add_argument("arguments", nargs="*", help="for pytest, after --")
     options = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
-    prepare()
-    lasting = sum(compare(SUITES[name], options.arguments, options.limit) for name in options.suite or SUITES)
-    print(f"\n{lasting} tests differ" if lasting else "\nno test differs")
-    return 1 if lasting else 0
+    ways = options.way or list(WAYS)
+    unexplained = sum(
+        compare(SUITES[name], ways, options.arguments, options.limit) for name in options.suite or list(SUITES)
+    )
+    print(f"\n{unexplained} differences are not explained" if unexplained else "\nevery difference is explained")
+    return 1 if unexplained else 0
 
 
 if __name__ == "__main__":
