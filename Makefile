@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 
-.PHONY: help test lint format demo example notebooks matrix payloads mutation bench soak wheel clean
+.PHONY: help test lint format demo example notebooks matrix payloads mutation bench soak transparency wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -27,6 +27,9 @@ test: $(VENV)/dev lint ## Lint, types and all tests
 
 soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000")
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+transparency: $(VENV)/dev ## LangChain's and LangGraph's own unit tests, with and without the handler (ARGS="--suite langgraph"); takes half an hour
+	@$(BIN)/python -m tests.transparency $(ARGS)
 
 lint: $(VENV)/dev ## ruff and mypy
 	$(BIN)/ruff check .
