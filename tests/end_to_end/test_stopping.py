@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -69,7 +70,7 @@ def read_the_first_piece(streams: ExitStack, url: str) -> None:
         except httpx.TransportError:  # not there yet
             assert time.monotonic() < deadline, "the server does not start"
             time.sleep(0.05)
-    pieces = response.iter_text()
+    pieces: Any = response.iter_text()
     streams.callback(pieces.close)  # a generator that nobody holds is closed, and with it the connection
     assert next(pieces) == "word "
 

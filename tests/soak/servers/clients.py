@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from .launch import PATIENCE
 
-RETRIES = 1_200
+RETRIES = 6_000
 PAUSE = 0.05
 """Seconds before a request is sent again that the server did not take, because its worker starts or is replaced."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import signal
+import sys
 from importlib import metadata
 
 from tests.kit.wire import BOTH_MODELS
@@ -25,6 +26,7 @@ def main(names: list[str], seconds: float) -> int:
     Returns:
         The exit code.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server is left
     print("Python " + platform.python_version() + "".join(f", {name} {_version(name)}" for name in PACKAGES))
     print(Row.HEADER)
     broken = 0

@@ -35,13 +35,13 @@ def play(server: Server, way: str, run: Run) -> Row:
         queue = _Queue(Path(folder), row)
         with running(server, sink.dsn, run.shape, book, recycled=run.recycled) as worker:
             queue.play(list(KINDS) * AT_A_TIME, measured=False)
-            row.memory.append(worker.memory())
+            row.memory[0] = worker.memory()
             rng = random.Random(f"{row.server}/{row.sink}")
             until = time.monotonic() + run.seconds
             while time.monotonic() < until:
                 queue.play(rng.choices(list(KINDS), list(KINDS.values()), k=AT_A_TIME // 2))
             drained(sink)
-            row.memory.append(worker.memory())
+            row.memory[1] = worker.memory()
             row.stopped = queue.stop(worker, run.signal, book)
         count(row, sink, book)
     return row

@@ -55,7 +55,7 @@ class Row:
     """Calls that were open in a worker that its server kills. Their spans may be missing."""
     lost: Counter[str] = field(default_factory=Counter)
     """Spans that the SDK counts as lost in its client report, by reason."""
-    memory: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=lambda: [0.0, 0.0])
     """MB when warm, and at the end."""
     stopped: float = 0.0
     """Seconds that the server took to stop; infinite if it did not."""

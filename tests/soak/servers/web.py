@@ -29,7 +29,10 @@ def play(server: Server, way: str, run: Run, warm: int = 40) -> Row:
     with tempfile.TemporaryDirectory() as folder, Sink(way) as sink:
         book = Path(folder) / "book"
         with running(server, sink.dsn, run.shape, book, recycled=run.recycled) as started:
-            asyncio.run(_visits(started, row, sink, run, warm))
+            try:
+                asyncio.run(_visits(started, row, sink, run, warm))
+            except ConnectionError as error:
+                row.failures.append(str(error))
         count(row, sink, book)
     return row
 
@@ -51,12 +54,12 @@ async def _visits(server: Running, row: Row, sink: Sink, run: Run, warm: int) ->
     await asyncio.gather(
         *(ask(server.port, SIDES[visit % 2], list(KINDS)[visit // 2 % len(KINDS)]) for visit in range(warm))
     )
-    row.memory.append(server.memory())
+    row.memory[0] = server.memory()
     until = time.monotonic() + run.seconds
     rngs = [random.Random(f"{row.server}/{row.sink}/{each}") for each in range(CLIENTS)]
     await asyncio.gather(*(_client(server.port, row, rng, until, timed=not run.recycled) for rng in rngs))
     await asyncio.to_thread(drained, sink)
-    row.memory.append(server.memory())
+    row.memory[1] = server.memory()
     streams = {side: [Stream(server.port, f"/{side}/held") for _ in range(OPEN)] for side in SIDES}
     for side in SIDES:
         for stream in streams[side]:
