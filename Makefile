@@ -25,7 +25,7 @@ test: $(VENV)/dev lint ## Lint, types and all tests
 	@mkdir -p $(CACHE)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope --basetemp $(CACHE)/pytest $(ARGS)
 
-soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000")
+soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000", or ARGS=--servers for real servers)
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 transparency: $(VENV)/dev ## LangChain's and LangGraph's own unit tests, with and without the handler (ARGS="--suite langgraph"); takes half an hour

@@ -32,6 +32,7 @@ OF_ENVIRONMENT: tuple[Check, ...] = (
     environment.langgraph,
     environment.provider_packages,
     environment.stream_usage,
+    environment.shutdown,
 )
 
 OF_APPLICATION: tuple[Check, ...] = (

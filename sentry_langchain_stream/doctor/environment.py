@@ -117,6 +117,15 @@ def stream_usage(case: Case) -> Finding:
     )
 
 
+def shutdown(case: Case) -> Finding:
+    """Point to what a server needs so that it sends the spans of its last streams."""
+    servers = [name for name in ("uvicorn", "gunicorn", "hypercorn") if case.installed(name)]
+    if not servers:
+        return Finding("shutdown", "ok", "no ASGI server is installed")
+    remedy = "To lose no span when it is told to stop: docs/recipes.md#when-the-server-is-told-to-stop."
+    return Finding("shutdown", "ok", f"{', '.join(servers)} installed", remedy)
+
+
 def _version(distribution: str, case: Case) -> Finding:
     oldest, end = SUPPORTED[distribution]
     supported = f"{oldest[0]}.{oldest[1]} or newer, below {end}"

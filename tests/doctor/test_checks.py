@@ -149,6 +149,15 @@ def test_stream_usage_matters_only_with_openai() -> None:
     assert environment.stream_usage(case).level == "ok"
 
 
+@pytest.mark.parametrize(("packages", "pointed"), [(["uvicorn", "hypercorn"], True), (["langgraph"], False)])
+def test_where_there_is_a_server_its_shutdown_is_pointed_to(packages: list[str], pointed: bool) -> None:
+    """With an ASGI server the doctor names the recipe for its shutdown, which is there."""
+    finding = environment.shutdown(Case(None, installed=lambda name: "1.5.0" if name in packages else None))
+    assert finding.level == "ok"
+    assert ("docs/recipes.md#when-the-server-is-told-to-stop" in str(finding.remedy)) == pointed
+    assert "### When the server is told to stop\n" in (REPOSITORY / "docs" / "recipes.md").read_text(encoding="utf-8")
+
+
 # -- the client and its options -------------------------------------------------------------------------------
 
 

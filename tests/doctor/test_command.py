@@ -300,7 +300,7 @@ def test_an_application_that_raises_is_a_finding(
     assert main(["--app", target, "--json", "--send"]) == 1
     findings = told(capsys)
     assert (findings["app"]["level"], reason in findings["app"]["found"]) == ("fail", True), findings["app"]
-    assert set(findings) == {"app", *(each for each in findings if each in NAMES[1:8])}
+    assert set(findings) == {"app", *(each for each in findings if each in NAMES[1:9])}
 
 
 NAMES = [
@@ -312,6 +312,7 @@ NAMES = [
     "langgraph",
     "provider-packages",
     "stream-usage",
+    "shutdown",
     "client",
     "dsn",
     "sampling",

@@ -183,7 +183,13 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--without", action="store_true", help="without our handler: what the others do by themselves")
     parser.add_argument("--endings", action="store_true", help="show at the end what arrived of each ending")
+    parser.add_argument("--servers", nargs="*", metavar="NAME", help="play clients of these servers instead, or of all")
+    parser.add_argument("--seconds", type=float, default=12.0, help="how long the clients of a server come in each row")
     asked = parser.parse_args()
+    if asked.servers is not None:
+        from .servers import command
+
+        return command.main(asked.servers, asked.seconds)
 
     warnings.simplefilter("ignore")
     size = asked.phase or min(20_000, max(1, asked.streams // 3))
