@@ -28,10 +28,11 @@ test: $(VENV)/dev lint ## Lint, types and all tests
 soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000")
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-lint: $(VENV)/dev ## ruff and mypy
+lint: $(VENV)/dev ## ruff, mypy, and pyright for the public API
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff check --fix .

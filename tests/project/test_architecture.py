@@ -17,7 +17,11 @@ PACKAGE = "sentry_langchain_stream"
 ROOT = Path(sentry_langchain_stream.__file__).parent
 PAGE = REPOSITORY / "docs" / "architecture.md"
 
-OPTIONAL = {"_runs": {"genai_prices"}, "tracking": {"typing_extensions"}}
+OPTIONAL = {
+    "_runs": {"genai_prices"},
+    "integration": {"typing_extensions"},
+    "tracking": {"typing_extensions"},
+}
 """Libraries of the extras, or for types only, and where each may be imported."""
 
 FREE = {"cli", "demo", "doctor", "__main__"}
