@@ -39,7 +39,7 @@ def cells() -> set[str]:
 
 
 def test_the_tables_tell_what_was_run() -> None:
-    """The tables of the README and of the page on versions are those of the last whole run of each cell."""
+    """The tables of the page on versions are those of the last whole run of each cell."""
     for page, text in supported.pages(supported.kept()).items():
         assert page.read_text(encoding="utf-8") == text, f"python -m tests.project.supported writes {page.name}"
 
