@@ -52,6 +52,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     """Rewrite links between files of the repository to links between pages."""
     sources = {name: source for source, name in PAGES.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    markdown = re.sub(r"^<!-- badges -->$.*?^<!-- end of badges -->$\n", "", markdown, flags=re.MULTILINE | re.DOTALL)
     return _linked(markdown, source, lambda name: posixpath.relpath(name, posixpath.dirname(page.file.src_uri)), config)
 
 

@@ -178,6 +178,19 @@ def test_a_package_imports_only_what_its_rule_allows(name: str) -> None:
                 assert libraries(source, module) <= RULES[name] | OPTIONAL.get(name, set()), module
 
 
+def test_every_module_has_a_line() -> None:
+    """Below the heading of its package, each private module has a line that says what it is for."""
+    text = PAGE.read_text(encoding="utf-8")
+    listed = set()
+    for package, lines in re.findall(r"^### (_\w+)$(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL):
+        for line in re.findall(r"^- ((?:`\w+`(?:, | and )?)+): ", lines, re.MULTILINE):
+            listed |= {f"{package}.{name}" for name in re.findall(r"`(\w+)`", line)}
+    private = {name for name in modules() if name.startswith("_") and not name.startswith("__")}
+    there = {name for name in private if not name.endswith("__init__")}
+    assert not (missing := sorted(there - listed)), f"say in docs/architecture.md what these are for: {missing}"
+    assert not (gone := sorted(listed - there)), f"in docs/architecture.md, but there is no such module: {gone}"
+
+
 @pytest.mark.parametrize("package", FINER)
 def test_a_module_imports_only_earlier_groups_of_its_package(package: str) -> None:
     """Inside the largest packages the order of the modules is kept, and every module has its place in it."""
