@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = runpy.run_path(str(ROOT / "hatch_build.py"))
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 """Files of the repository that are pages of the site, and their names there."""
+BOOST = {"settings.md": 4.0, "attributes.md": 4.0, "reference.md": 2.0, "notebooks": 0.2, "performance.md": 0.2}
+"""How far up the search shows pages, or those of a folder: where a name is explained comes before where it is used."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -49,7 +51,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Rewrite links between files of the repository to links between pages."""
+    """Rewrite links between files of the repository to links between pages, and weigh the page for the search."""
+    name = page.file.src_uri
+    page.meta["search"] = {"boost": BOOST.get(name, BOOST.get(name.partition("/")[0], 1.0))}
     sources = {name: source for source, name in PAGES.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     markdown = re.sub(r"^<!-- badges -->$.*?^<!-- end of badges -->$\n", "", markdown, flags=re.MULTILINE | re.DOTALL)

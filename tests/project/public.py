@@ -1,4 +1,4 @@
-"""The public names with their signatures, as `tests/project/public.txt` keeps them.
+"""The public names with their signatures, and the attribute keys, as `tests/project/public.txt` keeps them.
 
 `python -m tests.project.public` writes the file. What changes in it, users may notice: see `docs/stability.md`.
 """
@@ -16,6 +16,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 import sentry_langchain_stream
 import sentry_langchain_stream.testing
 from sentry_langchain_stream._runs.environment import PREFIX, READERS
+from sentry_langchain_stream._vocabulary.keys import KEYS, LEFT_OUT, METADATA, TAGS
 from tests.kit import REPOSITORY
 
 KEPT = REPOSITORY / "tests" / "project" / "public.txt"
@@ -23,13 +24,19 @@ MODULES = (sentry_langchain_stream, sentry_langchain_stream.testing)
 MADE = {"SentryStreamHandler", "SentryStreamIntegration", "Limits"}
 """The classes that users make themselves. They get objects of the others from us."""
 
+OTHERS = {LEFT_OUT, METADATA, TAGS}
+"""Attribute keys, and a prefix of keys, that are no facts. Both dialects have them."""
+
 
 def lines() -> Iterator[str]:
-    """A line per public name, member and environment variable, in the order of the alphabet."""
+    """A line per public name, member, environment variable and attribute key, each in the order of the alphabet."""
     for module in MODULES:
         for name in sorted(module.__all__):
             yield from _of(module, name)
     yield from sorted(f"{PREFIX}{argument.upper()}" for argument in READERS)
+    for dialect, keys in KEYS.items():
+        found = {key for each in keys.values() for key in each} | OTHERS
+        yield from sorted(f"{dialect}: {key}" for key in found)
 
 
 def _of(module: ModuleType, name: str) -> Iterator[str]:
