@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import platform
 import re
 import textwrap
 from collections.abc import AsyncIterable, Iterator
@@ -140,6 +141,22 @@ def test_the_first_block_is_eight_lines() -> None:
     assert "pip install" in "\n".join(text.splitlines()[:line])
     assert line <= 40
     assert text.count("\n") < 150
+
+
+@pytest.mark.usefixtures("openai")
+async def test_the_first_block_makes_the_trace_that_is_shown() -> None:
+    """The tree and the attributes below the README's first block are those of the block."""
+    _, code = next(blocks(README))
+    platform.processor()  # runs a process once, which the openai client would do inside of its first call
+    with capture_spans() as captured:
+        await run(compile(code, "README", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), captured)
+    text = README.read_text(encoding="utf-8")
+    shown = re.search(r"^```text\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert re.sub(r"http://127\.0\.0\.1:\d+", "https://api.openai.com", captured.tree()) == shown[1]
+    told = {key for row in rows(text.partition("## Why")[0]) for key in quoted(row[0])}
+    assert told <= set(captured.find(op="gen_ai.chat").attributes)
+    assert len(told) > 5
 
 
 def test_the_first_command_works_where_it_is_read() -> None:
