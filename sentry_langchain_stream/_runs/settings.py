@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 from .._content.policy import Limits
 from .._to_sentry.asking import guarded, plain
 from .._vocabulary.keys import Dialect
+
+
+class HandlerOptions(TypedDict, total=False):
+    """The keyword arguments of `SentryStreamHandler`, for type checkers of what passes them on."""
+
+    dialect: Dialect
+    include_prompts: bool
+    redact: Callable[[str], str] | None
+    token_counter: Callable[[str], int] | None
+    capture_errors: bool
+    max_live_runs: int
+    max_idle_seconds: float
+    cost: bool
+    metrics: bool
+    chains: bool
+    nesting: bool
+    metadata_keys: Collection[str]
+    limits: Limits | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
