@@ -161,6 +161,13 @@ ESSENTIAL = frozenset(
 LEFT_OUT = "langchain_stream.left_out"
 """How many attributes a span has lost because its transaction is too large."""
 
+EVALUATION_NAME = "gen_ai.evaluation.name"
+EVALUATION_SCORE = "gen_ai.evaluation.score.value"
+EVALUATION_LABEL = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation"
+"""The keys of an evaluation. They are OpenTelemetry's (event `gen_ai.evaluation.result`): Sentry's conventions have an
+operation name and a shape of the messages for evaluations, but no keys for a score."""
+
 TAGS = "langchain_stream.tags"
 """The key of the user's tags."""
 
