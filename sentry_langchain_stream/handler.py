@@ -70,6 +70,10 @@ class SentryStreamHandler(InlineHandler):
             your own spans, become its children.
         metadata_keys: The keys of a run's metadata to record, as `langchain_stream.metadata.<key>`. They are recorded
             only if inputs may be.
+        user_key: The key of a run's metadata whose value is the user's id, such as `"user_id"`. It becomes `user.id` of
+            the run's spans where `sentry_sdk.set_user` was not called, whether or not content may be recorded.
+        prompt_variables: The variables of prompts to record on the model's span, as `gen_ai.prompt.variable.<name>`.
+            They are recorded only if inputs may be.
         limits: How much content is recorded. The default is `Limits()`.
 
     Raises:
@@ -108,6 +112,8 @@ class SentryStreamHandler(InlineHandler):
         chains: bool = False,
         nesting: bool = True,
         metadata_keys: Collection[str] = (),
+        user_key: str | None = None,
+        prompt_variables: Collection[str] = (),
         limits: Limits | None = None,
     ) -> None:
         # Most modules of this package are imported here, with the first handler: see "Import" in docs/performance.md.
@@ -129,6 +135,8 @@ class SentryStreamHandler(InlineHandler):
             chains=chains,
             nesting=nesting,
             metadata_keys=metadata_keys,
+            user_key=user_key,
+            prompt_variables=prompt_variables,
             limits=limits,
         )
         sentry_internals.report_missing()
@@ -299,7 +307,11 @@ class SentryStreamHandler(InlineHandler):
     ) -> Hook:
         """A chain starts. A root chain is the pipeline. Any other chain links its children to its parent."""
         try:
-            self._steps.start_chain(self._read_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
+            start = self._read_start("chain", run_id, parent_run_id, metadata, kwargs)
+            if kwargs.get("run_type") == "prompt":
+                self._steps.start_prompt(start, serialized, inputs)
+            else:
+                self._steps.start_chain(start, inputs)
         except Exception as error:
             contain("on_chain_start", error)
         return DONE

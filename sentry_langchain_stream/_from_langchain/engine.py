@@ -27,7 +27,7 @@ class Engine:
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         active_span.ask(inside.find)
-        self._configurable = frozenset(settings.metadata_keys).union(CONVERSATION)
+        self._configurable = frozenset((*settings.metadata_keys, *CONVERSATION, *filter(None, (settings.user_key,))))
         issues.ask(failures.find)
         self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)

@@ -21,6 +21,7 @@ from .._runs.usage import Usage
 from .._runtime.containment import contained, warn_once
 from .._to_sentry.asking import is_asking
 from . import inside, marks, payloads, same_ids, stream_events
+from .prompts import METADATA_KEYS, of_metadata
 
 
 class ModelRuns:
@@ -69,6 +70,9 @@ class ModelRuns:
 
         operation: Operation = "chat" if messages is not None else "text_completion"
         start.operation = operation
+        if not METADATA_KEYS.isdisjoint(start.metadata):
+            with contained("prompt"):
+                start.prompt = of_metadata(start.metadata)
 
         def call(policy: Policy) -> Call:
             options = _options(kwargs)

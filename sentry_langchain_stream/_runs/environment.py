@@ -48,6 +48,8 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "chains": _truth,
     "nesting": _truth,
     "metadata_keys": _names,
+    "user_key": str,
+    "prompt_variables": _names,
 }
 """The arguments that may come from the environment, and what reads them. The others are functions or objects."""
 

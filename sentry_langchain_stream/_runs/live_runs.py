@@ -14,7 +14,7 @@ from .._runtime.containment import contain, contained, warn_once
 from .._to_sentry import active_span
 from .._to_sentry.client import current_client, is_sending, within_scopes
 from .._vocabulary import names
-from . import attempts, enclosing, silent_ends, tree_ends
+from . import attempts, enclosing, prompts, silent_ends, tree_ends, users
 from .call import Call
 from .eviction import Eviction
 from .roots import Roots
@@ -250,6 +250,12 @@ class LiveRuns:
                 run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)
         if start.configured and parent is not None and parent.id == start.enclosing_id:
             self._complete_labels(parent, start)
+        if self.settings.user_key is not None:
+            with contained("user"):
+                users.name(run, start, self.settings)
+        if start.is_prompt or start.prompt is not None or (parent is not None and parent.prompt is not None):
+            with contained("prompt"):
+                prompts.carry(run, start, parent)
         if isinstance(detail, Agent):
             inherited = parent.agent if parent is not None else None
             run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)

@@ -17,6 +17,7 @@ from uuid import UUID
 from weakref import ReferenceType
 
 from .._content.policy import Policy
+from .._content.prompts import FilledPrompt, Prompt
 from .._to_sentry.active_span import RunScope
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
@@ -68,6 +69,8 @@ class Start:
         operation: The operation, if it is a model.
         model: The model asked for, if it is a model and that is known from its metadata.
         given_id: LangChain's id of the run, if `id` is another one: see `same_ids`.
+        is_prompt: Whether it is the run of a prompt.
+        prompt: The prompt that it is, or that its metadata names.
     """
 
     id: UUID
@@ -90,6 +93,8 @@ class Start:
     operation: Operation | None = None
     model: str | None = None
     given_id: UUID | None = None
+    is_prompt: bool = False
+    prompt: Prompt | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -311,6 +316,7 @@ class Run:
         call_watch: Watches LangChain's call that started it, as long as it is kept.
         scope: The scope that knows the active span, if the run holds one in place.
         enclosing_id: The id of the run that LangChain's context named where it started.
+        prompt: The prompt that was filled in last below it, if it is a chain.
     """
 
     id: UUID
@@ -346,6 +352,7 @@ class Run:
     call_watch: object = None
     scope: RunScope | None = None
     enclosing_id: UUID | None = None
+    prompt: FilledPrompt | None = None
 
     def agents(self) -> Iterator[Agent]:
         """Yield the agents that this run belongs to, the nearest first. If the run is an agent, it is the first one."""

@@ -51,6 +51,8 @@ class Settings:
     chains: bool = False
     nesting: bool = True
     metadata_keys: Collection[str] = ()
+    user_key: str | None = None
+    prompt_variables: Collection[str] = ()
     limits: Limits | None = None
 
     def as_arguments(self) -> dict[str, Any]:
@@ -88,9 +90,19 @@ class Settings:
             raise ValueError(f"max_idle_seconds must be above 0, not {self.max_idle_seconds}")
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise TypeError(f"limits must be a Limits or None, not {_type(self.limits)}")
-        keys = self.metadata_keys
-        if isinstance(keys, str) or not isinstance(keys, Collection) or not all(isinstance(key, str) for key in keys):
-            raise TypeError(f"metadata_keys must be a collection of str, not {keys!r}")
+        for name in ("metadata_keys", "prompt_variables"):
+            given = getattr(self, name)
+            if (
+                isinstance(given, str)
+                or not isinstance(given, Collection)
+                or not all(isinstance(each, str) for each in given)
+            ):
+                raise TypeError(f"{name} must be a collection of str, not {given!r}")
+        if self.user_key is not None:
+            if not isinstance(self.user_key, str):
+                raise TypeError(f"user_key must be a str or None, not {_type(self.user_key)}")
+            if not self.user_key:
+                raise ValueError("user_key must not be empty; leave it out to record no user")
 
 
 def _type(value: object) -> str:

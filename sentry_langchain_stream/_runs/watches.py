@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from uuid import UUID
 
 from .._to_sentry.client import trace_page
@@ -16,6 +16,7 @@ from .call import TextsCall
 from .usage import Usage
 
 if TYPE_CHECKING:
+    from .._content.policy import Limits, Policy
     from .call import Call
     from .run import Outcome, Run, RunKind
 
@@ -23,8 +24,28 @@ _MOST = 200
 """How many runs that have ended are remembered, to be found by their id."""
 
 
+class Terms(NamedTuple):
+    """What may be recorded of the output of a run that may have ended.
+
+    Args:
+        outputs: Whether content may be recorded.
+        redact: The `redact` of its handler.
+        limits: How much is recorded.
+    """
+
+    outputs: bool
+    redact: Callable[[str], str] | None
+    limits: Limits
+
+
+class _Kept:
+    """Holds what a `RunInfo` knows besides its fields. It is neither copied nor pickled with them."""
+
+    __slots__ = ("policy_", "redact_")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunInfo:
+class RunInfo(_Kept):
     """What is known of a run, without content. `None` means unknown.
 
     The numbers are those of the model calls that have ended in the run.
@@ -226,7 +247,7 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
         usage = tree.usage if is_root else None
         calls, cost = (tree.calls, tree.cost) if is_root else (0, None)
     span = run.place.span if run.place.recording else None
-    return RunInfo(
+    found = RunInfo(
         run_id=run.given_id or run.id,
         kind=run.kind,
         name=run.name,
@@ -245,6 +266,15 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
         usage_source=usage.source if usage is not None else None,
         cost=cost,
     )
+    object.__setattr__(found, "policy_", run.policy)  # the class is frozen
+    object.__setattr__(found, "redact_", run.keeper.settings.redact)
+    return found
+
+
+def terms_of(info: RunInfo) -> Terms | None:
+    """Return what may be recorded of a run, or `None` if that is not known: of a copy, or from another process."""
+    policy: Policy | None = getattr(info, "policy_", None)
+    return None if policy is None else Terms(policy.outputs, getattr(info, "redact_", None), policy.limits)
 
 
 def _sum(numbers: list[int | None]) -> int | None:

@@ -259,6 +259,23 @@ ESSENTIAL = frozenset(
 LEFT_OUT = "langchain_stream.left_out"
 """How many attributes a span has lost because its transaction is too large."""
 
+EVALUATION_NAME = "gen_ai.evaluation.name"
+EVALUATION_SCORE = "gen_ai.evaluation.score.value"
+EVALUATION_LABEL = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation"
+"""The keys of an evaluation. They are OpenTelemetry's (event `gen_ai.evaluation.result`): Sentry's conventions have an
+operation name and a shape of the messages for evaluations, but no keys for a score."""
+
+PROMPT_NAME = "gen_ai.prompt.name"
+PROMPT_VERSION = "langchain_stream.prompt_version"
+"""The keys of the prompt's name and version. The conventions have none for a version."""
+
+PROMPT_VARIABLE = "gen_ai.prompt.variable."
+"""The prefix of the keys for the variables of a prompt."""
+
+USER = "user.id"
+"""The key of the user's id."""
+
 TAGS = "langchain_stream.tags"
 """The key of the user's tags."""
 

@@ -51,7 +51,7 @@ class Captured:
             (str(item.type), json.loads(item.payload.get_bytes()))
             for raw in self.envelopes
             for item in Envelope.deserialize(raw).items
-            if item.type in ("transaction", "span", "event", "trace_metric", "log")
+            if item.type in ("transaction", "span", "event", "trace_metric", "log", "feedback")
         ]
 
     @property

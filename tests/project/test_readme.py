@@ -18,7 +18,17 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream._vocabulary import names
-from sentry_langchain_stream._vocabulary.keys import LEFT_OUT, METADATA, TAGS, Dialect, Fact
+from sentry_langchain_stream._vocabulary.keys import (
+    LEFT_OUT,
+    METADATA,
+    PROMPT_NAME,
+    PROMPT_VARIABLE,
+    PROMPT_VERSION,
+    TAGS,
+    USER,
+    Dialect,
+    Fact,
+)
 from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
@@ -201,6 +211,7 @@ def test_the_tables_of_attributes_are_the_vocabulary() -> None:
 def test_the_tables_name_no_key_that_is_not_set(page: Path) -> None:
     """Every key and op in the tables of these pages exists in the vocabulary."""
     known = {key for fact in Fact for keys in fact.value for key in keys} | {TAGS, LEFT_OUT, f"{METADATA}<key>"}
+    known |= {PROMPT_NAME, PROMPT_VERSION, f"{PROMPT_VARIABLE}<name>", USER}
     dialects: tuple[Dialect, ...] = get_args(Dialect)
     kinds: tuple[SpanKind, ...] = get_args(SpanKind)
     for dialect in dialects:

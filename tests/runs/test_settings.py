@@ -34,6 +34,8 @@ def test_the_defaults() -> None:
         "chains": False,
         "nesting": True,
         "metadata_keys": (),
+        "user_key": None,
+        "prompt_variables": (),
         "limits": None,
     }
 

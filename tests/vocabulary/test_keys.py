@@ -11,7 +11,23 @@ from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.run import RunKind
-from sentry_langchain_stream._vocabulary.keys import KEYS, METADATA, TAGS, AttributeValue, Dialect, Fact, spell
+from sentry_langchain_stream._vocabulary.keys import (
+    EVALUATION_EXPLANATION,
+    EVALUATION_LABEL,
+    EVALUATION_NAME,
+    EVALUATION_SCORE,
+    KEYS,
+    METADATA,
+    PROMPT_NAME,
+    PROMPT_VARIABLE,
+    PROMPT_VERSION,
+    TAGS,
+    USER,
+    AttributeValue,
+    Dialect,
+    Fact,
+    spell,
+)
 from tests.kit.helpers import (
     filled_agent,
     filled_call,
@@ -68,13 +84,21 @@ def test_a_conventional_key_is_current(key: str) -> None:
     assert deprecation is None, f"{key} is deprecated for {deprecation.replacement}"
 
 
+def test_the_keys_beside_the_facts() -> None:
+    """Prompt and user have the keys of the conventions; the version and OpenTelemetry's evaluations have none there."""
+    for key in (PROMPT_NAME, f"{PROMPT_VARIABLE}<key>", USER):
+        assert ATTRIBUTE_METADATA[key].deprecation is None
+    for key in (EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION):
+        assert key not in ATTRIBUTE_METADATA, "sentry-conventions has this key now: say so where it is quoted"
+
+
 @pytest.mark.parametrize(("dialect", "recipe"), [("gen_ai", RECIPE), ("ai", RECIPE | RECIPE_OF_AI)])
 def test_the_other_keys_are_the_recipes_and_ours(dialect: Dialect, recipe: set[str]) -> None:
     """Besides the conventions' keys and our own, each dialect has exactly those of the original recipe."""
     assert {key for key in keys(dialect) if not key.startswith((*CONVENTIONAL, OURS))} == recipe
 
 
-@pytest.mark.parametrize("key", [*keys_that_begin(OURS), TAGS, METADATA])
+@pytest.mark.parametrize("key", [*keys_that_begin(OURS), TAGS, METADATA, PROMPT_VERSION])
 def test_our_own_keys_survive_ingestion(key: str) -> None:
     """A key of our own has no word in it for which Sentry's server-side scrubber would remove it."""
     assert [word for word in SCRUBBED if word in key.removeprefix(OURS)] == []
