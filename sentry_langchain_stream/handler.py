@@ -68,12 +68,13 @@ class SentryStreamHandler(InlineHandler):
         chains: Give every chain a span, not only the root: prompts, parsers, lambdas, the nodes of a graph.
         nesting: Make a run's span the active one for the code inside the run, so that Sentry's http and db spans, and
             your own spans, become its children.
+        memory: Record reads and writes of LangGraph stores (`BaseStore`) in the runs of this handler. Needs `langgraph`.
         metadata_keys: The keys of a run's metadata to record, as `langchain_stream.metadata.<key>`. They are recorded
             only if inputs may be.
         limits: How much content is recorded. The default is `Limits()`.
 
     Raises:
-        ImportError: `cost` is set, and its extra is not installed.
+        ImportError: `cost` is set, and its extra is not installed; or `memory` is set, and `langgraph` is not.
         TypeError: An argument has the wrong type.
         ValueError: An argument has a value that is not allowed.
     """
@@ -107,6 +108,7 @@ class SentryStreamHandler(InlineHandler):
         metrics: bool = False,
         chains: bool = False,
         nesting: bool = True,
+        memory: bool = False,
         metadata_keys: Collection[str] = (),
         limits: Limits | None = None,
     ) -> None:
@@ -128,11 +130,16 @@ class SentryStreamHandler(InlineHandler):
             metrics=metrics,
             chains=chains,
             nesting=nesting,
+            memory=memory,
             metadata_keys=metadata_keys,
             limits=limits,
         )
         sentry_internals.report_missing()
         langchain_internals.report_missing()
+        if memory:
+            from ._from_langchain import memory as stores
+
+            stores.install()
         engine = Engine(settings, type(self).clock)
         self._settings = settings
         self._read_start = engine.read_start

@@ -8,7 +8,7 @@ from typing import Any
 from .._runtime.containment import contained
 from .._vocabulary.keys import AttributeValue, Dialect, Fact, spell
 from .call import Call, TextsCall
-from .run import Agent, Detail, Retrieval, Run, ToolCall
+from .run import Agent, Detail, Handoff, Memory, Retrieval, Run, ToolCall
 
 Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
 
@@ -86,15 +86,17 @@ def membership(run: Run) -> dict[str, AttributeValue]:
 
 
 def operation(run: Run, dialect: Dialect) -> Facts:
-    """The operation of agents and tools.
+    """The operation of agents, tools and handoffs.
 
-    Retrievers and chains have no operation, because Sentry would count them as model calls.
+    Retrievers, memory and chains have no operation, because Sentry would count them as model calls.
     """
     if run.kind == "agent" or (run.kind == "pipeline" and dialect == "ai"):
         # In dialect "ai" the op of a pipeline starts with "ai.". This makes current Sentry treat the span as an agent.
         yield Fact.OPERATION, "invoke_agent"
     elif run.kind == "tool":
         yield Fact.OPERATION, "execute_tool"
+    elif run.kind == "handoff" and dialect == "gen_ai":
+        yield Fact.OPERATION, "handoff"
 
 
 def ending(run: Run) -> Facts:
@@ -140,6 +142,22 @@ def retrieval(of: Retrieval) -> Facts:
     yield Fact.QUERY, of.query
     yield Fact.DOCUMENTS, of.documents
     yield Fact.FOUND, of.found
+
+
+def handoff(of: Handoff) -> Facts:
+    """The agent that hands off, and the one that continues."""
+    yield Fact.HANDOFF_FROM, of.source
+    yield Fact.HANDOFF_TO, of.target
+
+
+def memory(of: Memory) -> Facts:
+    """A memory operation: what it does, where, and how many items."""
+    yield Fact.MEMORY_OPERATION, of.name
+    yield Fact.MEMORY_NAMESPACE, of.namespace
+    yield Fact.MEMORY_RECORD, of.record
+    yield Fact.MEMORY_QUERY, of.query
+    yield Fact.MEMORY_COUNT, of.count
+    yield Fact.MEMORY_RECORDS, of.records
 
 
 def request(call: Call) -> Facts:
@@ -228,7 +246,13 @@ _CALL: tuple[tuple[Callable[[Call], Facts], contained], ...] = tuple(
 )
 _DETAIL: Mapping[type[Detail], tuple[Callable[[Any], Facts], contained]] = {
     kind: (facts, contained(f"attributes.{facts.__name__}"))
-    for kind, facts in ((Agent, agent), (ToolCall, tool), (Retrieval, retrieval))
+    for kind, facts in (
+        (Agent, agent),
+        (ToolCall, tool),
+        (Retrieval, retrieval),
+        (Handoff, handoff),
+        (Memory, memory),
+    )
 }
 
 # One fact per field of `Usage` and of `Cost`, in the order of the fields.

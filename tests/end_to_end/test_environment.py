@@ -24,6 +24,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "metrics": ("on", True),
     "chains": ("yes", True),
     "nesting": ("off", False),
+    "memory": ("on", True),
     "metadata_keys": ("tenant, plan", ("tenant", "plan")),
 }
 
