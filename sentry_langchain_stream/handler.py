@@ -68,7 +68,7 @@ class SentryStreamHandler(InlineHandler):
         chains: Give every chain a span, not only the root: prompts, parsers, lambdas, the nodes of a graph.
         nesting: Make a run's span the active one for the code inside the run, so that Sentry's http and db spans, and
             your own spans, become its children.
-        memory: Record reads and writes of LangGraph stores (`BaseStore`) in the runs of this handler. Needs `langgraph`.
+        memory: Record reads and writes of LangGraph stores in the runs of this handler. Needs `langgraph`.
         metadata_keys: The keys of a run's metadata to record, as `langchain_stream.metadata.<key>`. They are recorded
             only if inputs may be.
         limits: How much content is recorded. The default is `Limits()`.
