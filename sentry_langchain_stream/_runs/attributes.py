@@ -8,7 +8,7 @@ from typing import Any
 from .._runtime.containment import contain
 from .._vocabulary.keys import AttributeValue, Dialect, Fact, spell
 from .call import Call, TextsCall
-from .run import Agent, Detail, Retrieval, Run, ToolCall
+from .run import Agent, Detail, Handoff, Memory, Retrieval, Run, ToolCall
 
 Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
 
@@ -57,9 +57,9 @@ def subject(run: Run) -> Facts:
 
 
 def identity(run: Run, dialect: Dialect) -> Facts:
-    """Which pipeline, agent and attempt a run belongs to, and the operation of agents and tools.
+    """Which pipeline, agent and attempt a run belongs to, and the operation of agents, tools and handoffs.
 
-    Retrievers and chains have no operation, because Sentry would count them as model calls.
+    Retrievers, memory and chains have no operation, because Sentry would count them as model calls.
     """
     yield Fact.PIPELINE, run.pipeline
     yield Fact.AGENT, run.agent
@@ -70,6 +70,8 @@ def identity(run: Run, dialect: Dialect) -> Facts:
         yield Fact.OPERATION, "invoke_agent"
     elif run.kind == "tool":
         yield Fact.OPERATION, "execute_tool"
+    elif run.kind == "handoff" and dialect == "gen_ai":
+        yield Fact.OPERATION, "handoff"
 
 
 def membership(run: Run) -> dict[str, AttributeValue]:
@@ -128,6 +130,22 @@ def retrieval(of: Retrieval) -> Facts:
     yield Fact.QUERY, of.query
     yield Fact.DOCUMENTS, of.documents
     yield Fact.FOUND, of.found
+
+
+def handoff(of: Handoff) -> Facts:
+    """The agent that hands off, and the one that continues."""
+    yield Fact.HANDOFF_FROM, of.source
+    yield Fact.HANDOFF_TO, of.target
+
+
+def memory(of: Memory) -> Facts:
+    """A memory operation: what it does, where, and how many items."""
+    yield Fact.MEMORY_OPERATION, of.name
+    yield Fact.MEMORY_NAMESPACE, of.namespace
+    yield Fact.MEMORY_RECORD, of.record
+    yield Fact.MEMORY_QUERY, of.query
+    yield Fact.MEMORY_COUNT, of.count
+    yield Fact.MEMORY_RECORDS, of.records
 
 
 def request(call: Call) -> Facts:
@@ -216,6 +234,8 @@ _OF: Mapping[type[Call | Detail], tuple[Callable[[Any], Facts], ...]] = {
     Agent: (agent,),
     ToolCall: (tool,),
     Retrieval: (retrieval,),
+    Handoff: (handoff,),
+    Memory: (memory,),
 }
 
 # One fact per field of `Usage` and of `Cost`, in the order of the fields.

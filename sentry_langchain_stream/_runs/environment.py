@@ -47,6 +47,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "metrics": _truth,
     "chains": _truth,
     "nesting": _truth,
+    "memory": _truth,
     "metadata_keys": _names,
     "user_key": str,
     "prompt_variables": _names,

@@ -25,10 +25,12 @@ from .call import Call, Operation
 from .settings import Settings
 from .usage import Usage
 
-RunKind = Literal["model", "embeddings", "rerank", "pipeline", "agent", "chain", "tool", "retriever"]
+RunKind = Literal[
+    "model", "embeddings", "rerank", "pipeline", "agent", "chain", "tool", "retriever", "handoff", "memory"
+]
 """The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too.
 
-It has no runs of embedding models and rerankers: those are ours.
+It has no runs of embedding models, rerankers, handoffs and memory operations: those are ours.
 """
 
 LEAVES: frozenset[RunKind] = frozenset({"model", "retriever"})
@@ -145,7 +147,39 @@ class Agent:
         self.usage = usage if self.usage is None else Usage.together((self.usage, usage))
 
 
-Detail = ToolCall | Retrieval | Agent
+@dataclass(slots=True, eq=False)
+class Handoff:
+    """A handoff from one agent to another."""
+
+    source: str
+    target: str
+
+    @property
+    def name(self) -> str:
+        """What happens, as the end of the span's name."""
+        return f"from {self.source} to {self.target}"
+
+
+@dataclass(slots=True, eq=False)
+class Memory:
+    """A read or write of a LangGraph store. Content is present only if it may be recorded."""
+
+    name: str
+    """The operation, as OpenTelemetry's conventions call it: `"search_memory"`, `"upsert_memory"`, `"delete_memory"`.
+
+    Of a batch that does several things: all of them, separated by commas.
+    """
+    namespace: str | None = None
+    record: str | None = None
+    """The key of the item, if it is one."""
+    query: str | None = None
+    records: str | None = None
+    """The items read or written, as JSON."""
+    count: int | None = None
+    """The number of items found, or of items to write or to delete."""
+
+
+Detail = ToolCall | Retrieval | Agent | Handoff | Memory
 
 MakeRecord = Callable[[Policy], Call | Detail]
 """Makes the record of a run's input, under the run's policy."""

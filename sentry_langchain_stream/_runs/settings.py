@@ -50,6 +50,7 @@ class Settings:
     metrics: bool = False
     chains: bool = False
     nesting: bool = True
+    memory: bool = False
     metadata_keys: Collection[str] = ()
     user_key: str | None = None
     prompt_variables: Collection[str] = ()
@@ -72,7 +73,7 @@ class Settings:
         if self.dialect not in get_args(Dialect):
             allowed = " or ".join(repr(each) for each in get_args(Dialect))
             raise ValueError(f"dialect must be {allowed}, not {self.dialect!r}")
-        for name in ("include_prompts", "capture_errors", "cost", "metrics", "chains", "nesting"):
+        for name in ("include_prompts", "capture_errors", "cost", "metrics", "chains", "nesting", "memory"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {_type(getattr(self, name))}")
         for name in ("redact", "token_counter"):

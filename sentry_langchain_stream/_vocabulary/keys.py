@@ -3,7 +3,9 @@
 There is one row per fact. Its first tuple has the keys for both dialects: the current key, and the older keys that are
 cheap to send too. Its second tuple has the keys that dialect `"ai"` adds.
 
-Sources: `gen_ai.*`, `error.*` and `cache.*` come from the PyPI package `sentry-conventions`; `ai.*` and `pipeline_name`
+Sources: `gen_ai.*`, `error.*` and `cache.*` come from the PyPI package `sentry-conventions`, except
+`gen_ai.memory.*`, which only OpenTelemetry's conventions for generative AI have ("Memory" in `gen-ai-spans.md`);
+`ai.*` and `pipeline_name`
 come from the LLM Monitoring recipe of 2024. `langchain_stream.*` are our own keys, used only where the conventions have
 no key. Our keys must not contain "token", "key", "auth", "secret", "password" or "session", because Sentry's
 server-side scrubber removes keys with these words unless the conventions define them. The scrubber also removes
@@ -175,6 +177,16 @@ class Fact(Enum):
 
     # -- Retrievers
 
+    HANDOFF_FROM = (("langchain_stream.handoff_from",), ())
+    HANDOFF_TO = (("langchain_stream.handoff_to",), ())
+
+    MEMORY_OPERATION = (("langchain_stream.memory_operation",), ())
+    MEMORY_NAMESPACE = (("gen_ai.memory.store.id",), ())
+    MEMORY_RECORD = (("gen_ai.memory.record.id",), ())
+    MEMORY_COUNT = (("gen_ai.memory.record.count",), ())
+    MEMORY_QUERY = (("gen_ai.memory.query.text",), ())
+    MEMORY_RECORDS = (("gen_ai.memory.records",), ())
+
     RETRIEVER = (("langchain_stream.retriever",), ())
     """Name of the retriever."""
     DOCUMENTS = (("langchain_stream.documents",), ())
@@ -229,6 +241,10 @@ CONTENT = MESSAGES | {
     "gen_ai.tool.call.arguments",
     "gen_ai.tool.call.result",
     "gen_ai.embeddings.input",
+    "gen_ai.memory.store.id",
+    "gen_ai.memory.record.id",
+    "gen_ai.memory.query.text",
+    "gen_ai.memory.records",
     "langchain_stream.query",
     "langchain_stream.found",
 }

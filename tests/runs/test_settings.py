@@ -33,6 +33,7 @@ def test_the_defaults() -> None:
         "metrics": False,
         "chains": False,
         "nesting": True,
+        "memory": False,
         "metadata_keys": (),
         "user_key": None,
         "prompt_variables": (),
