@@ -14,7 +14,6 @@ from typing import Any
 
 import sentry_sdk
 from langchain_core.runnables import Runnable
-from sentry_sdk.utils import BadDsn
 
 from .findings import Finding, error_text
 from .made import Named
@@ -69,7 +68,7 @@ def initialise(targets: Sequence[str]) -> Application:
         raise
     except (Exception, SystemExit) as error:
         remedy = "Fix that first, or pass a function that only initialises Sentry."
-        if isinstance(error, BadDsn):
+        if type(error).__name__ == "BadDsn":  # of a module of the SDK that is not documented
             remedy = "Copy the DSN again from the project's settings, Client Keys (DSN)."
         return Application(Finding(NAME, "fail", f"{target or 'sentry_sdk.init'} raised {error_text(error)}", remedy))
 
