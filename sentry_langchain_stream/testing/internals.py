@@ -18,7 +18,8 @@ def open_runs() -> dict[Any, str]:
     """
     live: Any = sys.modules.get("sentry_langchain_stream._runs.enclosing")
     runs = list(live._runs.values()) if live is not None else []
-    return {run.id: run.name for run in runs if run.parent is None}
+    known = set(map(id, runs))  # the pipeline around a lone model is not among them
+    return {run.id: str(run.name or run.kind) for run in runs if id(run.parent) not in known}
 
 
 def steady(client: Any) -> None:
