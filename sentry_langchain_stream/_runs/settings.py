@@ -25,7 +25,10 @@ class HandlerOptions(TypedDict, total=False):
     metrics: bool
     chains: bool
     nesting: bool
+    memory: bool
     metadata_keys: Collection[str]
+    user_key: str | None
+    prompt_variables: Collection[str]
     limits: Limits | None
 
 

@@ -177,16 +177,6 @@ class Fact(Enum):
 
     # -- Retrievers
 
-    HANDOFF_FROM = (("langchain_stream.handoff_from",), ())
-    HANDOFF_TO = (("langchain_stream.handoff_to",), ())
-
-    MEMORY_OPERATION = (("langchain_stream.memory_operation",), ())
-    MEMORY_NAMESPACE = (("gen_ai.memory.store.id",), ())
-    MEMORY_RECORD = (("gen_ai.memory.record.id",), ())
-    MEMORY_COUNT = (("gen_ai.memory.record.count",), ())
-    MEMORY_QUERY = (("gen_ai.memory.query.text",), ())
-    MEMORY_RECORDS = (("gen_ai.memory.records",), ())
-
     RETRIEVER = (("langchain_stream.retriever",), ())
     """Name of the retriever."""
     DOCUMENTS = (("langchain_stream.documents",), ())
@@ -195,6 +185,26 @@ class Fact(Enum):
     """Query of a retriever or reranker, if inputs may be recorded."""
     FOUND = (("langchain_stream.found",), ())
     """Documents of a retriever or reranker, if outputs may be recorded."""
+
+    # -- Handoffs and memory
+
+    HANDOFF_FROM = (("langchain_stream.handoff_from",), ())
+    """Of a handoff: the agent that hands over."""
+    HANDOFF_TO = (("langchain_stream.handoff_to",), ())
+    """Of a handoff: the agent that goes on."""
+
+    MEMORY_OPERATION = (("langchain_stream.memory_operation",), ())
+    """What was done with a store: `search_memory`, `upsert_memory`, `delete_memory`."""
+    MEMORY_NAMESPACE = (("gen_ai.memory.store.id",), ())
+    """The namespace in the store, joined by `/`, if inputs may be recorded."""
+    MEMORY_RECORD = (("gen_ai.memory.record.id",), ())
+    """The key of the item, if inputs may be recorded."""
+    MEMORY_COUNT = (("gen_ai.memory.record.count",), ())
+    """Number of items found, or to write or delete."""
+    MEMORY_QUERY = (("gen_ai.memory.query.text",), ())
+    """The query of a search, if inputs may be recorded."""
+    MEMORY_RECORDS = (("gen_ai.memory.records",), ())
+    """The items: written if inputs may be recorded, read if outputs may be."""
 
     # -- Embedding models and rerankers
 

@@ -92,7 +92,7 @@ async def test_each_operation_is_one_span_of_its_caller(shape: str, kind: str) -
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         config: Any = {"callbacks": [handler]}
         if kind == "sync":
-            returned = RunnableLambda(lambda _: use(store)).invoke("Hi", config)
+            returned = RunnableLambda[Any, Any](lambda _: use(store)).invoke("Hi", config)
         else:
 
             async def node(_: str) -> list[Any]:
@@ -112,7 +112,9 @@ async def test_each_operation_is_one_span_of_its_caller(shape: str, kind: str) -
 def test_contents_are_recorded_only_if_they_may_be(shape: str, allowed: bool) -> None:
     """Namespace, key, query and values are content; the number of items is not."""
     with capture_spans(**{**WIRE_SHAPES[shape], **content_allowed(allowed)}) as captured:
-        RunnableLambda(lambda _: use(InMemoryStore())).invoke("Hi", {"callbacks": [SentryStreamHandler(memory=True)]})
+        RunnableLambda[Any, Any](lambda _: use(InMemoryStore())).invoke(
+            "Hi", {"callbacks": [SentryStreamHandler(memory=True)]}
+        )
     sent = json.dumps([each.attributes for each in spans(captured)])
     for canary in ("canary-user", "canary-id", "canary-query", "canary-value"):
         assert (canary in sent) is allowed
@@ -128,7 +130,7 @@ def test_a_failure_reaches_the_caller() -> None:
             raise error
 
     with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured, pytest.raises(ConnectionError) as raised:
-        RunnableLambda(lambda _: Broken().get(SPACE, "a")).invoke(
+        RunnableLambda[Any, Any](lambda _: Broken().get(SPACE, "a")).invoke(
             "Hi", {"callbacks": [SentryStreamHandler(memory=True)]}
         )
     assert raised.value is error
@@ -139,6 +141,6 @@ def test_a_failure_reaches_the_caller() -> None:
 def test_off_nothing_is_wrapped() -> None:
     """Without `memory=True` the store's methods are LangGraph's own, and there is no span."""
     with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
-        RunnableLambda(lambda _: use(InMemoryStore())).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        RunnableLambda[Any, Any](lambda _: use(InMemoryStore())).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
     assert not hasattr(InMemoryStore.get, "__wrapped__")
     assert spans(captured) == []

@@ -23,6 +23,8 @@ from sentry_langchain_stream import (
     TrackedStream,
     WatchedRuns,
     current_stream,
+    record_evaluation,
+    record_feedback,
     track_stream,
     watch_runs,
 )
@@ -104,6 +106,13 @@ def watches() -> None:
         assert_type(run.total_tokens, int | None)
         assert_type(run.url("https://acme.sentry.io"), str | None)
         run.total_tokens = 1  # type: ignore[misc]
+
+
+def evaluations(run: RunInfo) -> None:
+    """A run may be given as it is, or by its ids."""
+    record_evaluation(run, name="helpful", score=0.9, label="good", explanation="Short.")
+    record_feedback(trace_id="a" * 32, span_id="b" * 16, thumbs="up", comment="Thanks")
+    record_evaluation(run, name="helpful", scor=0.9)  # type: ignore[call-arg]
 
 
 def captures() -> None:
