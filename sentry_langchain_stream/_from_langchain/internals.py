@@ -20,7 +20,7 @@ from langchain_core.callbacks import AsyncCallbackManager, manager
 from langchain_core.runnables import RunnableWithFallbacks, config
 
 from .._runtime.containment import contained, warn_once
-from .._runtime.interpreter import is_on_stack
+from .._runtime.interpreter import after_collection, is_on_stack
 
 
 def _nothing() -> None:
@@ -175,21 +175,24 @@ def watch_call(is_over: Callable[[], None]) -> object:
             # The outermost method: there are functions among them. Reading the variables of a frame is expensive.
             owner = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
             if owner is not None:
-                # Of a generator LangChain signals the end, whoever closes it. And garbage collection finds that its
-                # manager is gone before it closes it.
-                is_generator = frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)
                 # Whoever else starts a run may keep its run manager, and need no callback manager any more.
                 is_langchain = str(frame.f_globals.get("__name__")).startswith("langchain_core.")
-                return _watch(owner, id(frame), frame.f_code, is_over) if is_langchain and not is_generator else None
+                return _watch(owner, id(frame), frame.f_code, is_over) if is_langchain else None
             found.clear()  # somebody's wrapper around such a function: the manager is further up
         frame = frame.f_back
     return None
 
 
 def _watch(owner: object, frame_id: int, code: CodeType, is_over: Callable[[], None]) -> object:
+    # LangChain signals the end of a generator that is closed. Garbage collection closes it only after it has found that
+    # its manager is gone.
+    is_generator = code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)
+
     def gone(_: object) -> None:
         with contained("watch of a call"):
-            if not is_on_stack(frame_id, code):
+            if is_generator:
+                after_collection(is_over)
+            elif not is_on_stack(frame_id, code):
                 is_over()
 
     return weakref.ref(owner, gone)

@@ -18,7 +18,7 @@ from . import attempts, enclosing, prompts, silent_ends, tree_ends, users
 from .call import Call
 from .eviction import Eviction
 from .roots import Roots
-from .run import CHAINS, LEAVES, Agent, Detail, MakeRecord, Outcome, Place, Run, Start
+from .run import CHAINS, WATCHED, Agent, Detail, MakeRecord, Outcome, Place, Run, Start
 from .run_spans import RunSpans
 from .settings import Settings
 
@@ -193,7 +193,7 @@ class LiveRuns:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
         if run.kind not in CHAINS or run.parent is None:
             silent_ends.task(run, self._task_ended)
-        if run.kind in LEAVES and self._watch_call is not None:
+        if run.kind in WATCHED and self._watch_call is not None:
             run.thread = get_ident()
             run.call_watch = self._watch_call(partial(silent_ends.soon, partial(self._call_over, run.id)))
 
@@ -352,9 +352,11 @@ class LiveRuns:
     def _call_over(self, run_id: UUID) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
         run = self._runs.get(run_id)
-        streamed = run is not None and run.call is not None and run.call.streamed
+        if run is None:
+            return
+        was_left = run.kind == "tool" or (run.call is not None and run.call.streamed)
         with contained("end of a call"):
-            self.end(run_id, "abandoned" if streamed else "cancelled")
+            self.end(run_id, "abandoned" if was_left else "cancelled")
 
     def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
         """End a run whose task has ended, unless the run may go on without the task.

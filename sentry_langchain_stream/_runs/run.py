@@ -34,7 +34,10 @@ It has no runs of embedding models, rerankers, handoffs and memory operations: t
 """
 
 LEAVES: frozenset[RunKind] = frozenset({"model", "retriever"})
-"""What LangChain's context does not name, and what may end without a signal."""
+"""What LangChain's context does not name."""
+
+WATCHED: frozenset[RunKind] = LEAVES | {"tool"}
+"""What may end without a signal: also because LangChain itself fails, on a chunk or on the result of a tool."""
 
 CHAINS: frozenset[RunKind] = frozenset({"pipeline", "agent", "chain"})
 """The kinds that LangChain calls a chain."""

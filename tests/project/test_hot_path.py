@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import pytest
 import sentry_sdk
 from langchain_core.runnables import Runnable, RunnableLambda
 
-import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit.counting import calls
 from tests.kit.wire import ScriptedModel
-
-OURS = os.path.dirname(sentry_langchain_stream.__file__) + os.sep
 
 BOUNDS = {"token": 4, "invoke": 250, "chain": 56}
 """Function calls of ours: per token of a stream; per `invoke` of a model in a request, sending apart; per chain below a
 chain. Whoever needs more raises the bound in the commit that says what it buys."""
-
-
-def calls(work: Callable[[], object]) -> int:
-    """The number of Python functions of this package that `work` calls, resumed generators included."""
-    found = 0
-
-    def count(frame: FrameType, event: str, _: Any) -> None:
-        nonlocal found
-        found += event == "call" and frame.f_code.co_filename.startswith(OURS)
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return found
 
 
 def steps(number: int) -> Runnable[Any, Any]:
