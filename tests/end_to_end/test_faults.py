@@ -161,7 +161,7 @@ def test_a_tool_that_returns_what_cannot_be_touched_ends(shape: str) -> None:
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize(("module", "function"), [(active_span, "enter"), (active_span, "leave"), (inside, "find")])
-@needs_async_context(lambda subject, way, **_: subject.name in ("agent", "tool") and is_async(way))
+@needs_async_context(lambda subject, way: subject.name in ("agent", "tool") and is_async(way))
 async def test_what_cannot_be_made_active_is_recorded_all_the_same(
     module: Any, function: str, subject: Any, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:

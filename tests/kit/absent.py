@@ -42,6 +42,7 @@ PACKAGES = frozenset(
         "starlette",
         "typer",
         "uvicorn",
+        "uvloop",
     }
 )
 """Packages of the extras."""
