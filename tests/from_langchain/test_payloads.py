@@ -10,7 +10,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk, LLMResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import set_config_context
@@ -18,7 +26,7 @@ from langchain_core.runnables.config import set_config_context
 from sentry_langchain_stream._content.policy import NOTHING, Policy
 from sentry_langchain_stream._from_langchain import internals, payloads
 from sentry_langchain_stream._runs.call import Request
-from sentry_langchain_stream._runs.estimates import approximate
+from sentry_langchain_stream._runs.estimates import approximate, weight
 from sentry_langchain_stream._runs.usage import Usage
 
 OPEN = Policy(inputs=True, outputs=True)
@@ -757,6 +765,27 @@ def test_the_answers_text() -> None:
 def test_which_chunks_have_content(token: object, streamed: object, expected: bool) -> None:
     """Text, reasoning and tool-call data are content; roles, finish reasons, usage and empty blocks are not."""
     assert payloads.has_content(token, streamed) is expected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HumanMessage("How long is a piece of string?"),
+        HumanMessage(""),
+        SystemMessage("Be brief."),
+        AIMessage("About so long."),
+        HumanMessage("Hello", name="ada"),
+        AIMessage("", tool_calls=[{"name": "measure", "args": {"what": "string"}, "id": "1"}]),
+        ToolMessage("3 m", tool_call_id="1"),
+        HumanMessage([{"type": "text", "text": "Hello"}]),
+    ],
+    ids=lambda message: f"{message.type} {message.text[:8]}",
+)
+def test_the_estimate_of_a_prompt_is_langchains_but_for_its_characters(message: BaseMessage) -> None:
+    """What a message has besides its text counts as LangChain counts it, whichever message it is."""
+    text = message.text
+    expected = count_tokens_approximately([message, message]) + round(2 * (weight(text) - len(text) / 4))
+    assert payloads._estimate([message, message], None) == expected
 
 
 def test_the_approximation_grows_with_the_text() -> None:
