@@ -86,6 +86,13 @@ def bare(session: nox.Session) -> None:
     _test(session)
 
 
+@nox.session(python=NEWEST_ON[-1], tags=["matrix"])
+def loops(session: nox.Session) -> None:
+    """Endings on uvloop and with eager tasks. Elsewhere uvloop is not installed: uvicorn would take it for its own."""
+    session.install("--editable", ".[test]", "uvloop")
+    session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_loops.py", *session.posargs)
+
+
 @nox.session(default=False)
 def payloads(session: nox.Session) -> None:
     """The book of payloads, with every provider's package: an environment of its own, as some hold back others."""
