@@ -18,6 +18,8 @@ FINAL_SILENCE = "tags[langchain_stream.final_silence,number]"
 # so every query is restricted to model calls.
 CALLS = "gen_ai.operation.type:ai_client"
 ABORTED = f"{CALLS} {OUTCOME}:[abandoned,cancelled]"
+INCOMPLETE = f"{CALLS} {OUTCOME}:[abandoned,cancelled,failed]"
+FOLLOWED = f"{CALLS} {OUTCOME}:[abandoned,cancelled,completed,failed]"  # not those of a client without this package
 STALLED = f"{CALLS} {LONGEST_GAP}:>5"
 
 # Aggregates.

@@ -14,7 +14,7 @@ from tests.kit.wire import WIRE_SHAPES, ScriptedModel
 PRICE = 0.01
 """What a token costs here, in USD."""
 
-TERM = re.compile(r"(!?)(tags\[[\w.]+,number\]|[\w.]+):(>?)(\[[\w,]+\]|[\w.]+)")
+TERM = re.compile(r"(tags\[[\w.]+,number\]|[\w.]+):(>?)(\[[\w,]+\]|[\w.]+)")
 CALL = re.compile(r"(\w+)\(([^()]+)\)")
 
 
@@ -66,12 +66,9 @@ class Rows(list[dict[str, Any]]):
 
 
 def _found(row: dict[str, Any], term: re.Match[str]) -> bool:
-    negated, attribute, above, value = term.groups()
-    if key(attribute) not in row:
-        return bool(negated)
-    has = row[key(attribute)]
-    met = has > float(value) if above else has in value.strip("[]").split(",")
-    return met is not bool(negated)
+    attribute, above, value = term.groups()
+    has = row.get(key(attribute))
+    return has is not None and (has > float(value) if above else has in value.strip("[]").split(","))
 
 
 def row(span: CapturedSpan) -> dict[str, Any]:

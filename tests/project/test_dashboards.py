@@ -66,7 +66,7 @@ def test_the_files_are_what_the_module_builds() -> None:
 def test_every_key_is_sent(where: str, fields: list[str], search: str) -> None:
     """What a query selects, aggregates, groups or orders by, and searches for, is a key that spans have."""
     asked = {key(each) for field in fields if field for each in attributes(field)}
-    asked |= {key(term[2]) for term in searched(search)}
+    asked |= {key(term[1]) for term in searched(search)}
     assert asked - SENT - BUILT_IN == set()
 
 
@@ -80,7 +80,7 @@ def test_every_widget_has_something_to_show(shape: str) -> None:
         assert found, widget["title"]
         for aggregate in query["aggregates"]:
             assert found.value(aggregate) > 0, (widget["title"], aggregate)
-        for field in [*query["fields"], *(term[2] for term in searched(query["conditions"]))]:
+        for field in [*query["fields"], *(term[1] for term in searched(query["conditions"]))]:
             for attribute in attributes(field):
                 values = [each[key(attribute)] for each in found if key(attribute) in each]
                 number = attribute in NUMBERS | {"timestamp"} or attribute.endswith(",number]")
@@ -112,7 +112,7 @@ def test_widgets_state_the_units_that_sentry_does_not_know(widget: dict[str, Any
     if widget["displayType"] != "table":
         assert set(re.findall(r"\((s|USD)\)", widget["title"])) == units
         for term in searched(query["conditions"]):
-            assert not term[3] or f"over {term[4]} {UNITS[key(term[2])]}" in widget["title"]
+            assert not term[2] or f"over {term[3]} {UNITS[key(term[1])]}" in widget["title"]
 
 
 @pytest.mark.parametrize("each", EACH_MONITOR)
@@ -123,7 +123,7 @@ def test_monitors_state_their_thresholds(each: dict[str, Any]) -> None:
     (attribute,) = attributes(source["aggregate"])
     limits = [(each["conditionGroup"]["conditions"][0]["comparison"], attribute)]
     limits = [(limit, "span.op") if source["aggregate"].startswith("count") else (limit, of) for limit, of in limits]
-    limits += [(term[4], term[2]) for term in searched(source["query"]) if term[3]]
+    limits += [(term[3], term[1]) for term in searched(source["query"]) if term[2]]
     for limit, of in limits:
         assert f" {limit}{words[UNITS.get(key(of))]}" in each["description"]
     assert {900: "15 minutes", 3600: "an hour"}[source["timeWindow"]] in each["description"]
@@ -193,7 +193,7 @@ def test_monitors_have_the_documented_form(each: dict[str, Any]) -> None:
 
 @pytest.fixture
 def sentry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, Any]]]:
-    """A server that takes what is posted: the path, the token and the body of each request. It refuses `refused`."""
+    """A server that keeps the path, the token and the body of each request. It refuses `refused`, and moves `moved`."""
     received: list[tuple[str, str, Any]] = []
 
     class Api(BaseHTTPRequestHandler):
@@ -201,7 +201,8 @@ def sentry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, Any
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             received.append((self.path, self.headers["Authorization"], body))
             answer = json.dumps({"id": str(len(received)), "detail": "no such organization"}).encode()
-            self.send_response(404 if "refused" in self.path else 201)
+            self.send_response(404 if "refused" in self.path else 302 if "moved" in self.path else 201)
+            self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
@@ -213,7 +214,7 @@ def sentry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, Any
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         monkeypatch.setenv("SENTRY_URL", f"http://127.0.0.1:{server.server_port}/")
-        monkeypatch.setenv("SENTRY_AUTH_TOKEN", "none")
+        monkeypatch.setenv("SENTRY_AUTH_TOKEN", "s3cret")
         monkeypatch.setenv("SENTRY_ORG", "acme")
         monkeypatch.setenv("SENTRY_PROJECT", "chat")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -232,17 +233,20 @@ def test_everything_is_posted(sentry: list[tuple[str, str, Any]], capsys: pytest
         *((f"{organization}/projects/chat/detectors/", MONITORS[name]) for name in names),
         (f"{organization}/workflows/", {**ALERT, "detectorIds": [2, 3, 4, 5, 6]}),
     ]
-    assert {token for _, token, _ in sentry} == {"Bearer none"}
+    assert {token for _, token, _ in sentry} == {"Bearer s3cret"}
     assert "dashboard.json: 1" in capsys.readouterr().out
 
 
-def test_a_refusal_is_told(sentry: list[tuple[str, str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Sentry refuses ends the posting, with Sentry's reason and without the token."""
-    monkeypatch.setenv("SENTRY_ORG", "refused")
-    with pytest.raises(SystemExit, match=r"404 .*no such organization") as ended:
+@pytest.mark.parametrize(("organization", "code"), [("refused", 404), ("moved", 302)])
+def test_a_refusal_is_told(
+    sentry: list[tuple[str, str, Any]], monkeypatch: pytest.MonkeyPatch, organization: str, code: int
+) -> None:
+    """An answer other than success ends the posting, with Sentry's reason and without the token; it is not followed."""
+    monkeypatch.setenv("SENTRY_ORG", organization)
+    with pytest.raises(SystemExit, match=rf"{code} .*no such organization") as ended:
         posting.main([])
     assert len(sentry) == 1
-    assert "none" not in str(ended.value)
+    assert "s3cret" not in str(ended.value)
 
 
 def test_a_dry_run_posts_nothing(sentry: list[tuple[str, str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,4 +255,4 @@ def test_a_dry_run_posts_nothing(sentry: list[tuple[str, str, Any]], capsys: pyt
     printed = capsys.readouterr().out
     assert sentry == []
     assert printed.count("POST ") == 1 + len(MONITORS)
-    assert "none" not in printed
+    assert "s3cret" not in printed
