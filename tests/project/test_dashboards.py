@@ -142,6 +142,9 @@ def test_the_dashboard_has_the_documented_form() -> None:
         "permissions",
     }
     assert len(DASHBOARD["widgets"]) <= 30
+    for choice in DASHBOARD["filters"]["globalFilter"]:
+        assert choice["tag"]["key"] == choice["tag"]["name"]
+        assert choice["tag"]["key"] in SENT
     places: set[tuple[int, int]] = set()
     for widget in DASHBOARD["widgets"]:
         assert widget.keys() == WIDGET
@@ -189,6 +192,21 @@ def test_monitors_have_the_documented_form(each: dict[str, Any]) -> None:
     assert (high["type"], high["conditionResult"]) == ("gt", 75)
     assert (resolved["type"], resolved["conditionResult"]) == ("lte", 0)
     assert high["comparison"] == resolved["comparison"]
+
+
+def test_the_alert_has_the_documented_form() -> None:
+    """The body is that of "Create an Alert": triggers that exist, a filter for the monitors' priority, an email."""
+    assert ALERT.keys() == {"name", "enabled", "config", "environment", "triggers", "actionFilters"}
+    assert ALERT["config"]["frequency"] in {0, 5, 10, 30, 60, 180, 720, 1440}
+    triggers = {each["type"] for each in ALERT["triggers"]["conditions"]}
+    assert triggers == {"first_seen_event", "reappeared_event", "regression_event"}
+    (block,) = ALERT["actionFilters"]
+    assert {block["logicType"], ALERT["triggers"]["logicType"]} <= {"any-short", "all", "none"}
+    (priority,) = block["conditions"]
+    assert (priority["type"], priority["comparison"]) == ("issue_priority_greater_or_equal", 75)
+    (email,) = block["actions"]
+    assert email.keys() == {"type", "integrationId", "data", "config", "status"}
+    assert (email["type"], email["config"]["targetType"]) == ("email", "issue_owners")
 
 
 @pytest.fixture
