@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -245,7 +244,7 @@ def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
                 raise TypeError(f"{argument} is missing: pass run, or trace_id and span_id")
             if not isinstance(value, str):
                 raise TypeError(f"{argument} must be a str of {digits} hexadecimal digits, not {_type(value)}")
-            if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
+            if len(value) != digits or not _HEXADECIMAL.issuperset(value):
                 raise ValueError(f"{argument} must be {digits} hexadecimal digits, not {value!r}")
         return SpanIds(trace_id, span_id)
     if not isinstance(run, watches.RunInfo):
@@ -282,3 +281,6 @@ def _callable(argument: str, value: object) -> None:
 
 def _type(value: object) -> str:
     return type(value).__name__
+
+
+_HEXADECIMAL = frozenset("0123456789abcdef")

@@ -70,7 +70,7 @@ def identity(run: Run, dialect: Dialect) -> Facts:
         yield Fact.OPERATION, "invoke_agent"
     elif run.kind == "tool":
         yield Fact.OPERATION, "execute_tool"
-    elif run.kind == "handoff" and dialect == "gen_ai":
+    elif run.kind == "handoff":
         yield Fact.OPERATION, "handoff"
 
 

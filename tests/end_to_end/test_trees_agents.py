@@ -117,6 +117,7 @@ CASES = (
           gen_ai.invoke_agent  invoke_agent scout
             gen_ai.chat  chat small
             gen_ai.execute_tool  execute_tool transfer
+          gen_ai.handoff  handoff from scout to clerk
           gen_ai.invoke_agent  invoke_agent clerk
             gen_ai.chat  chat large
         """,
@@ -125,6 +126,7 @@ CASES = (
           ai.agent.langchain  invoke_agent scout
             ai.chat_completions.create.langchain  demo
             ai.tool.langchain  execute_tool transfer
+          function  handoff from scout to clerk
           ai.agent.langchain  invoke_agent clerk
             ai.chat_completions.create.langchain  demo
         """,

@@ -92,7 +92,7 @@ def test_of_two_spellings_the_one_that_stands_first_counts(name: str) -> None:
 def test_the_operation_of_each_kind(kind: RunKind, dialect: Dialect) -> None:
     """Agents, tools and handoffs state what they are, and pipelines whose op would be a model's; no other run does."""
     told: dict[str, str | None] = {"agent": "invoke_agent", "tool": "execute_tool"}
-    told["handoff" if dialect == "gen_ai" else "pipeline"] = "handoff" if dialect == "gen_ai" else "invoke_agent"
+    told |= {"handoff": "handoff", "pipeline": "invoke_agent" if dialect == "ai" else None}
     run = run_of(Call(Request(operation="chat"), 0.0) if kind == "model" else None, kind)
     expected = "chat" if kind == "model" else told.get(kind)
     assert describe(run, dialect).get("gen_ai.operation.name") == expected
