@@ -31,7 +31,7 @@ STREAMS = 20
 SERVERS = {
     "uvicorn": "uvicorn tests.kit.apps.stopping:app --log-level error --timeout-graceful-shutdown 1 --port {}",
     "gunicorn": "gunicorn tests.kit.apps.stopping:app --worker-class tests.soak.servers.gunicorn_worker.Worker"
-    " --log-level critical --graceful-timeout 3 --bind 127.0.0.1:{}",
+    " --log-level critical --graceful-timeout 30 --bind 127.0.0.1:{}",
 }
 
 

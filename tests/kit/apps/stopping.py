@@ -28,6 +28,7 @@ if DSN in os.environ:  # in a server's process, not in that of the tests
         traces_sample_rate=1.0,
         auto_enabling_integrations=False,
         integrations=[StarletteIntegration(), FastApiIntegration()],
+        shutdown_timeout=20,  # a busy machine needs more than two seconds
         **WIRE_SHAPES[os.environ[SHAPE]],
     )
     handler = SentryStreamHandler("service")
