@@ -60,7 +60,7 @@ def demo(
         sys.stdout.reconfigure(errors="replace")  # not every terminal can show ✓
     try:
         passed = story.run(
-            Console(),
+            Console(highlight=False),
             question=question or story.QUESTION,
             model=model,
             dialect=dialect.value,

@@ -1,4 +1,4 @@
-"""The service: an SSE route that relays a model's stream token by token."""
+"""The service: an SSE route that relays a model's stream chunk by chunk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP client of the service: reads the stream, and records when each token arrived."""
+"""The HTTP client of the service: reads the stream, and records when each chunk arrived."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ import httpx
 from httpx_sse import connect_sse
 
 PATIENCE = 5.0
-"""How long the endpoint waits until a token has been read, in seconds."""
+"""How long the endpoint waits until a chunk has been read, in seconds."""
 
 
 @dataclass(slots=True)
 class Reading:
     """What the client has received."""
 
-    tokens: list[str] = field(default_factory=list)
+    chunks: list[str] = field(default_factory=list)
+    """The text of each chunk: part of a word, a word or several. Its number of tokens is not known."""
     times: list[float] = field(default_factory=list)
-    """When each token arrived, in seconds since the epoch."""
+    """When each chunk arrived, in seconds since the epoch."""
     failure: str | None = None
     """Why the stream was interrupted, if it was."""
 
     @property
     def text(self) -> str:
         """The answer, as far as it arrived."""
-        return "".join(self.tokens)
+        return "".join(self.chunks)
 
 
-def read(url: str, question: str, on_token: Callable[[str], None]) -> Reading:
+def read(url: str, question: str, on_chunk: Callable[[str], None]) -> Reading:
     """Send a question to the service, and read the stream until it ends or is interrupted.
 
     Args:
         url: The service's base URL.
         question: The question.
-        on_token: Called with each token when it arrives.
+        on_chunk: Called with the text of each chunk when it arrives.
     """
     reading = Reading()
     try:
@@ -48,31 +49,31 @@ def read(url: str, question: str, on_token: Callable[[str], None]) -> Reading:
         ):
             source.response.raise_for_status()
             for event in source.iter_sse():
-                reading.tokens.append(event.data)
+                reading.chunks.append(event.data)
                 reading.times.append(time.time())
-                on_token(event.data)
+                on_chunk(event.data)
     except httpx.HTTPError as error:
         reading.failure = f"{type(error).__name__}: {error}"
     return reading
 
 
 class Pace:
-    """Makes the endpoint wait until the client has read the previous token.
+    """Makes the endpoint wait until the client has read the previous chunk.
 
-    The endpoint then ends the answer only after the client has read the last token, so the check of the span's end does
-    not depend on the timing of threads. If a token never arrives, the endpoint continues after `PATIENCE`, and the
+    The endpoint then ends the answer only after the client has read the last chunk, so the check of the span's end does
+    not depend on the timing of threads. If a chunk never arrives, the endpoint continues after `PATIENCE`, and the
     check reports that the span was closed too early.
     """
 
-    def __init__(self, tokens: int) -> None:
-        self._tokens = tokens
+    def __init__(self, chunks: int) -> None:
+        self._chunks = chunks
         self._read = threading.Semaphore(0)
 
-    def token_read(self) -> None:
-        """Record that the client has read a token."""
+    def chunk_read(self) -> None:
+        """Record that the client has read a chunk."""
         self._read.release()
 
     async def gate(self, chunk: int) -> None:
-        """Wait before a chunk. Chunk 0 is the role, 1 the first token, `tokens + 1` the finish reason."""
-        if 2 <= chunk <= self._tokens + 1:
+        """Wait before a chunk. Chunk 0 is the role, 1 the first text, `chunks + 1` the finish reason."""
+        if 2 <= chunk <= self._chunks + 1:
             await asyncio.to_thread(self._read.acquire, timeout=PATIENCE)

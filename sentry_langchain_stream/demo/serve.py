@@ -29,7 +29,8 @@ def serving(app: ASGIApp) -> Iterator[str]:
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # No logging configuration, because the loggers are global and another server may run in this process.
-        config = uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=2)
+        # Nor uvloop, which uvicorn prefers if it is installed: the demo and the tests are to run the same everywhere.
+        config = uvicorn.Config(app, loop="asyncio", log_config=None, ws="none", timeout_graceful_shutdown=2)
         server = _Server(config)
         thread = threading.Thread(target=server.run_until_exit, args=(listener,), name="serving", daemon=True)
         thread.start()

@@ -1,10 +1,16 @@
-"""Prints the demo on a terminal or to a file. The output is only appended to."""
+"""Prints the demo on a terminal or to a file. The output is only appended to.
+
+It must be readable on a dark and on a light background, and the program cannot know which it is. So all words are in
+the terminal's own colour, at most bold. Other colours are only for marks that are clear without them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -25,8 +31,17 @@ LEADING = ("gen_ai.usage.total_tokens", "gen_ai.request.model", "gen_ai.pipeline
 STARRED = ("ai.total_tokens", "ai.model_id", "pipeline_name")
 """The older keys of the same facts, which the LLM Monitoring recipe of 2024 asks for."""
 
+_LABEL = "answer    "
+_RIGHT, _WRONG = "bold #2e8b3d", "bold #e0383e"
+"""The marks' colours: at least 3:1, WCAG's limit for graphics, on a white and on a dark grey background."""
+
 _OF_THE_SDK = ("process.", "sentry.", "server.", "thread.")
-"""Prefixes of the keys that the SDK sets on every span."""
+"""Prefixes of the keys that the SDK sets on every span. They are shown last."""
+
+_WIDE = r"\u2e80-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[^\s{_WIDE}]+")
+_PARTS = re.compile(rf"\n|[^\S\n]+|[{_WIDE}]|{_WORD.pattern}")
+"""A line end, spaces, a character of a script that breaks lines anywhere (Chinese, Japanese, Korean), or a word."""
 
 
 def header(console: Console, question: str, expected: Expected, service: str) -> None:
@@ -41,14 +56,59 @@ def header(console: Console, question: str, expected: Expected, service: str) ->
         f"Sentry      gets spans: dialect [bold]{expected.dialect}[/], pipeline [bold]{pipeline}[/]",
     )
     console.print(Panel("\n".join(lines), title="a streamed answer, and its span", title_align="left", expand=False))
-    console.print(Text.assemble("\n", ("question  ", "dim"), (printable(question), "bold")))
-    console.print(Text("answer    ", style="dim"), end="")
+    console.print(Text.assemble("\n", "question  ", (printable(question), "bold")))
+    console.print(_LABEL, end="")
 
 
-def token(console: Console, text: str) -> None:
-    """Print a token when it arrives."""
-    console.print(printable(text, keep="\n"), end="", markup=False, highlight=False, soft_wrap=True)
-    console.file.flush()
+class StreamedAnswer:
+    """Prints an answer while it arrives, after its label.
+
+    A terminal breaks a line anywhere, and a chunk may end in the middle of a word. So on a terminal a word is printed
+    when its end has arrived, on the next line if it does not fit. Elsewhere each chunk is printed as it is.
+
+    Args:
+        console: Where to print.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._width = console.width - 1  # some terminals begin a new line when the last column is filled
+        self._column = self._indent = len(_LABEL)
+        self._space = self._word = ""
+
+    def add(self, text: str) -> None:
+        """Print a chunk, except for a word at its end that the next chunk may continue."""
+        text = printable(text, keep="\n")
+        if not self._console.is_terminal:
+            self._print(text)
+            return
+        parts = _PARTS.findall(self._word + text)
+        is_open = bool(parts) and _WORD.match(parts[-1]) and cell_len(parts[-1]) < self._width - self._indent
+        self._word = parts.pop() if is_open else ""
+        for part in parts:
+            self._put(part)
+
+    def end(self) -> None:
+        """Print the last word."""
+        self._put(self._word)
+        self._word = ""
+
+    def _put(self, part: str) -> None:
+        if part.isspace() and part != "\n":
+            self._space = part  # printed before the next word, if that is on the same line
+            return
+        room = self._width - self._column
+        if part == "\n" or (cell_len(self._space + part) > room and self._column > self._indent):
+            self._print("\n" + " " * self._indent)
+            self._column, self._space = self._indent, ""
+        if part != "\n":
+            self._print(self._space + part)
+            self._column += cell_len(self._space + part)
+            self._space = ""
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+        self._console.file.flush()
 
 
 def spans(console: Console, captured: Sequence[CapturedSpan]) -> None:
@@ -59,7 +119,7 @@ def spans(console: Console, captured: Sequence[CapturedSpan]) -> None:
         if parent_of(root, captured) is None:
             console.print(_tree(root, captured))
     if len(shown) < len(captured):
-        console.print(f"[dim]and {len(captured) - len(shown)} middleware spans between them[/]")
+        console.print(f"and {len(captured) - len(shown)} middleware spans between them")
     for call in model_spans(captured):
         console.print(Padding(_attributes(call), (1, 0, 0, 0)))
 
@@ -71,7 +131,7 @@ def issues(console: Console, events: Sequence[dict[str, object]]) -> None:
         values = exception.get("values", []) if isinstance(exception, dict) else []
         for value in values[-1:]:
             found = printable(f"{value.get('type')}: {value.get('value')}")
-            console.print(Text(f"\nissue  {found}", style="red"))
+            console.print(Text.assemble(("\nissue  ", "bold"), found))
 
 
 def verdict(console: Console, checks: Sequence[Check]) -> None:
@@ -79,12 +139,12 @@ def verdict(console: Console, checks: Sequence[Check]) -> None:
     console.print("\n[bold]Verdict[/]")
     table = Table(box=None, show_header=False, padding=(0, 1))
     for check in checks:
-        mark = Text("✓", style="bold green") if check.holds else Text("✗", style="bold red")
-        table.add_row(mark, Text(check.claim), Text(printable(check.seen), style="dim"))
+        mark = Text("✓", style=_RIGHT) if check.holds else Text("✗", style=_WRONG)
+        table.add_row(mark, Text(check.claim), Text(printable(check.seen)))
     console.print(table)
     failed = sum(not check.holds for check in checks)
-    style, result = ("red", f"{failed} of {len(checks)} checks failed") if failed else ("green", "The span is correct.")
-    console.print(f"\n[bold {style}]{result}[/]")
+    result = f"{failed} of {len(checks)} checks failed" if failed else "The span is correct."
+    console.print(Text(f"\n{result}", style="bold"))
 
 
 def where_to_look(
@@ -96,7 +156,7 @@ def where_to_look(
             f"Look in Spotlight, {escape(printable(viewer.removesuffix('/stream')))}, at trace [bold]{trace_id[:8]}[/]"
         )
     elif delivery.sent_to is None:
-        console.print("[dim]Nothing was sent. Set SENTRY_DSN to send the spans to Sentry.[/]")
+        console.print("Nothing was sent. Set SENTRY_DSN to send the spans to Sentry.")
     if delivery.sent_to is None:
         return
     console.print(f"Sent to {escape(printable(delivery.sent_to))}, trace id [bold]{trace_id}[/]")
@@ -108,15 +168,11 @@ def where_to_look(
 
 
 def _tree(span: CapturedSpan, captured: Sequence[CapturedSpan], parent: Tree | None = None) -> Tree:
-    milliseconds = f"{1000 * span.duration:.0f} ms"
-    style = "bold cyan" if span in model_spans([span]) else "bold"
     label = Text.assemble(
-        (printable(span.op or "(no op)"), style),
-        f"  {printable(span.name)}  ",
-        (milliseconds, "magenta"),
-        f"  {printable(span.status or 'no status')}",
+        (printable(span.op or "(no op)"), "bold" if model_spans([span]) else ""),
+        f"  {printable(span.name)}  {1000 * span.duration:.0f} ms  {printable(span.status or 'no status')}",
     )
-    branch = parent.add(label) if parent is not None else Tree(label, guide_style="dim")
+    branch = parent.add(label) if parent is not None else Tree(label, guide_style="")
     for child in captured:
         if not is_middleware(child) and parent_of(child, captured) == span:
             _tree(child, captured, branch)
@@ -124,7 +180,7 @@ def _tree(span: CapturedSpan, captured: Sequence[CapturedSpan], parent: Tree | N
 
 
 def _attributes(call: CapturedSpan) -> Table:
-    title = Text.assemble((call.op, "bold cyan"), ("  attributes, ★ the keys of the recipe of 2024", "dim"))
+    title = Text.assemble((call.op, "bold"), "  attributes, ★ the keys of the recipe of 2024")
     table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -132,9 +188,9 @@ def _attributes(call: CapturedSpan) -> Table:
     starred = [key for key in STARRED if key in call.attributes]
     leading = [key for key in LEADING if key in call.attributes]
     first = leading + starred
-    for key in first + sorted(set(call.attributes) - set(first)):
+    for key in first + sorted(set(call.attributes) - set(first), key=lambda key: (key.startswith(_OF_THE_SDK), key)):
         is_starred = key in starred
-        style = "bold" if key in leading else ("dim" if key.startswith(_OF_THE_SDK) else "")
+        style = "bold" if key in leading else ""
         value = call.attributes[key]
         shown = printable(f"{value:.3f}" if isinstance(value, float) else str(value))
         table.add_row("★" if is_starred else "", Text(printable(key), style=style), Text(shown, style=style))

@@ -67,11 +67,14 @@ def run(
         with serving(create_app(chat, SentryStreamHandler(pipeline_name, dialect=dialect))) as url:
             show.header(console, question, expected, url)
 
-            def on_token(text: str) -> None:
-                show.token(console, text)
-                pace.token_read()
+            answer = show.StreamedAnswer(console)
 
-            reading = read(url, question, on_token)
+            def on_chunk(text: str) -> None:
+                answer.add(text)
+                pace.chunk_read()
+
+            reading = read(url, question, on_chunk)
+            answer.end()
         # The server has stopped, so the request's transaction is complete.
         spans, events = delivery.captured.spans, delivery.captured.events
     checks = verdict(spans, reading, expected) + _delivered(delivery) + (_viewed(viewer, spans) if viewer else [])

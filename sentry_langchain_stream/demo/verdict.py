@@ -19,7 +19,7 @@ OPS: dict[Dialect, frozenset[str]] = {
 """The span ops that Sentry predefines for a model call, by dialect."""
 
 IN_FLIGHT = 0.05
-"""How long after the end of the span the last token of a remote API may reach the client, in seconds."""
+"""How long after the end of the span the last chunk of a remote API may reach the client, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ def verdict(spans: Sequence[CapturedSpan], reading: Reading, expected: Expected)
 
     If there is not exactly one model span, the list ends with that check.
     """
-    arrived = reading.failure is None and bool(reading.tokens)
+    arrived = reading.failure is None and bool(reading.chunks)
     checks = [
-        Check("the answer arrived", arrived, reading.failure or f"{len(reading.tokens)} tokens"),
+        Check("the answer arrived", arrived, reading.failure or f"{len(reading.chunks)} chunks of text"),
     ]
     calls = model_spans(spans)
     ops = f" ({', '.join(span.op for span in calls)})" if calls else ""
@@ -96,11 +96,11 @@ def _of_call(
 
 
 def _open_while_read(call: CapturedSpan, reading: Reading, grace: float) -> Check:
-    claim = "open until the last token"
+    claim = "open until the last chunk"
     if not reading.times:
-        return Check(claim, False, "no token was read")
+        return Check(claim, False, "no chunk was read")
     first, last = reading.times[0] - call.start, reading.times[-1] - call.start
-    seen = f"last token read at {last:.3f} s, span closed at {call.duration:.3f} s"
+    seen = f"last chunk read at {last:.3f} s, span closed at {call.duration:.3f} s"
     return Check(claim, first > 0 and last < call.duration + grace, seen)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import subprocess
@@ -19,18 +20,20 @@ from fastapi import FastAPI, Request, Response
 from httpx_sse import connect_sse
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.cli import app as command_line
-from sentry_langchain_stream.demo import story
+from sentry_langchain_stream.demo import show, story
 from sentry_langchain_stream.demo.endpoint import Answer, Received, ToolCall, create_endpoint
 from sentry_langchain_stream.demo.reader import Reading
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
 from sentry_langchain_stream.demo.verdict import Expected, verdict
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
 from tests.kit import HANG
+from tests.kit.contrast import contrast
 
 # -- the command ----------------------------------------------------------------------------------------------
 
@@ -62,6 +65,61 @@ def test_demo_shows_a_right_span(demo: Any, dialect: str, op: str) -> None:
     assert "✗" not in result.output
     assert result.output.count("✓") == 8
     assert "The span is correct." in result.output
+
+
+def test_demo_is_readable_on_any_background(demo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal words are in its own colour; only the marks have another, visible on white and on black."""
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLORTERM", "truecolor")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    output = demo().output
+    assert "\x1b[1m" in output
+    styled = re.findall(r"\x1b\[([\d;]+)m([^\x1b]*)", output)
+    coloured = [(codes, text) for codes, text in styled if codes not in {"0", "1"}]
+    assert {text for _, text in coloured} == {"✓"}
+    for style in (show._RIGHT, show._WRONG):
+        mark = style.split()[-1]
+        assert min(contrast(mark, background) for background in ("#ffffff", "#1e1e1e", "#000000")) >= 3, style
+
+
+def test_demo_breaks_no_word(demo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the answer is wrapped between words, also if a chunk ends inside a word."""
+    text = story.ANSWER.text
+    pieces = tuple(text[start : start + 3] for start in range(0, len(text), 3))
+    monkeypatch.setattr(story, "ANSWER", replace(story.ANSWER, pieces=pieces))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "50")
+    output = demo().output
+    answer = output[output.index("\nanswer    ") + 1 :].split("\n\n")[0].removeprefix("answer    ")
+    lines = answer.split("\n")
+    assert len(lines) > 3
+    assert " ".join(line.strip() for line in lines) == text
+    assert max(map(len, lines)) < 50
+
+
+def test_demo_shows_a_word_when_its_end_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No chunk waits longer than for the end of its word; scripts without spaces, and words too long, do not wait."""
+    out = io.StringIO()
+    answer = show.StreamedAnswer(Console(file=out, width=30, force_terminal=True, color_system=None))
+    seen = []
+    for chunk in ("One", " tw", "o ", "東京", "は", "x" * 40, "\nend"):
+        answer.add(chunk)
+        seen.append(out.getvalue())
+    answer.end()
+    line = "\n" + " " * 10
+    assert seen[:5] == ["", "One", "One two", "One two 東京", "One two 東京は"]
+    assert seen[5].endswith("は" + line + "x" * 40)
+    assert out.getvalue().endswith("x" + line + "end")
+
+
+def test_demo_counts_chunks_as_chunks(demo: Any) -> None:
+    """What the client counted are chunks; tokens are only what the provider reported."""
+    output = demo().output
+    assert f"{len(story.ANSWER.words)} chunks of text" in output
+    assert "last chunk read at" in output
+    verdicts = output[output.index("Verdict") :]
+    assert {line.split()[1] for line in verdicts.splitlines() if "token" in line} == {"ai.total_tokens"}
 
 
 def test_demo_takes_question_model_and_name(demo: Any) -> None:
@@ -220,7 +278,7 @@ CALL = replace(
 )
 TOOL = replace(CALL, op="gen_ai.execute_tool", attributes={"gen_ai.operation.name": "execute_tool"})
 AGENT = replace(CALL, op="gen_ai.invoke_agent", attributes={})
-READING = Reading(tokens=["a", "b"], times=[102.0, 108.0])
+READING = Reading(chunks=["a", "b"], times=[102.0, 108.0])
 EXPECTED = Expected("gpt-4o-mini", "support-bot", "gen_ai", total_tokens=63)
 
 
@@ -242,8 +300,8 @@ def test_verdict_accepts_what_is_right(spans: list[CapturedSpan]) -> None:
     [
         (replace(CALL, op="gen_ai.openai_chat"), "op is one of Sentry's"),
         (replace(CALL, op="ai.chat_completions.create.openai"), "op is one of Sentry's"),
-        (replace(CALL, end=107.9), "open until the last token"),
-        (replace(CALL, start=102.1), "open until the last token"),
+        (replace(CALL, end=107.9), "open until the last chunk"),
+        (replace(CALL, start=102.1), "open until the last chunk"),
         (replace(CALL, parent_id=None), "parent is the transaction"),
         (replace(CALL, parent_id="c" * 16), "parent is the transaction"),
         (replace(CALL, attributes={**CALL.attributes, "ai.total_tokens": 126}), "ai.total_tokens is as reported"),
@@ -287,17 +345,17 @@ def test_verdict_wants_exactly_one_model_span(spans: list[CapturedSpan]) -> None
 
 
 def test_verdict_wants_an_answer() -> None:
-    """An answer that broke off fails, and so does one without a token, which leaves nothing to time."""
+    """An answer that broke off fails, and so does one without a chunk, which leaves nothing to time."""
     assert failed([ROOT, CALL], replace(READING, failure="cut")) == ["the answer arrived"]
-    assert failed([ROOT, CALL], Reading()) == ["the answer arrived", "open until the last token"]
+    assert failed([ROOT, CALL], Reading()) == ["the answer arrived", "open until the last chunk"]
 
 
 def test_verdict_on_the_real_api() -> None:
-    """Where the true count is unknown, it must be the provider's and no estimate; a token may be in flight."""
+    """Where the true count is unknown, it must be the provider's and no estimate; a chunk may be in flight."""
     unknown = replace(EXPECTED, total_tokens=None)
     estimate = replace(CALL, attributes={**CALL.attributes, "langchain_stream.usage_source": "estimate"})
     assert failed([ROOT, replace(CALL, end=107.99)], expected=unknown) == []
-    assert failed([ROOT, replace(CALL, end=107.0)], expected=unknown) == ["open until the last token"]
+    assert failed([ROOT, replace(CALL, end=107.0)], expected=unknown) == ["open until the last chunk"]
     assert failed([ROOT, estimate], expected=unknown) == ["ai.total_tokens is as reported"]
 
 

@@ -54,10 +54,12 @@ def test_the_doctor_prints_a_line_per_finding(strict: bool, capsys: pytest.Captu
 
 
 def test_the_demo(captured: Captured) -> None:
-    """Tokens, spans, issues and the verdict are printed without control characters; an answer has its lines."""
+    """Chunks, spans, issues and the verdict are printed without control characters; an answer has its lines."""
     out = io.StringIO()
     console = Console(file=out, width=400)
-    show.token(console, FORGED)
+    answer = show.StreamedAnswer(console)
+    answer.add(FORGED)
+    answer.end()
     assert out.getvalue().startswith("model\nok")
     show.spans(console, captured.spans)
     show.issues(console, [{"exception": {"values": [{"type": FORGED, "value": FORGED}]}}])
