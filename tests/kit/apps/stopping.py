@@ -37,6 +37,7 @@ if DSN in os.environ:  # in a server's process, not in that of the tests
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         if os.environ[FLUSHES] == "True":
+            await asyncio.sleep(1)
             await asyncio.to_thread(sentry_sdk.flush)
 
     app = FastAPI(lifespan=lifespan)

@@ -26,6 +26,7 @@ if books.BOOK in os.environ:  # in a server's process
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """The shutdown of docs/recipes.md."""
         yield
+        await asyncio.sleep(1)
         await asyncio.to_thread(sentry_sdk.flush)
 
     app = FastAPI(lifespan=lifespan)
