@@ -27,8 +27,9 @@ from examples.fastapi_sse import watch
 from sentry_langchain_stream.demo.api import openai_or
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import Elsewhere, serving
-from sentry_langchain_stream.testing import Captured, capture_spans
+from sentry_langchain_stream.testing import Captured, capture_spans, timeline
 from tests.kit import HANG, REPOSITORY, lean_environment
+from tests.kit.contrast import contrast
 from tests.kit.wire import content_allowed
 
 ANSWER = Answer("One two three four five.", prompt_tokens=27, completion_tokens=9)
@@ -363,3 +364,150 @@ async def test_without_the_example_around_it_the_page_says_where_to_look(page: P
         await expect(state).to_contain_text("look in Sentry for trace")
         trace = captured.find(op="gen_ai.chat").trace_id
         await expect(state).to_contain_text(trace)
+
+
+# -- the page, for people who see little, or use a keyboard or a small screen -----------------------------------
+
+
+async def test_the_focus_stays_where_it_was(page: Page) -> None:
+    """The focus is where it was when an answer comes or a button changes, and a button that is off does nothing."""
+    async with running() as service:
+        await page.goto(service.url)
+        for name in ("Ask", "Stop"):
+            button = page.get_by_role("button", name=name)
+            await button.focus()
+            await page.keyboard.press("Enter")
+            if name == "Ask":
+                service.tap.let(2)
+                await expect(page.locator("#answer")).to_have_text("One two")
+                await expect(button).to_be_disabled()
+                await expect(button).to_be_focused()
+                await page.keyboard.press("Enter")  # does not ask again
+        await fact(page, "langchain_stream.outcome").to_contain_text(re.compile("|".join(LEFT)))
+        await expect(button).to_be_disabled()
+        await expect(button).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#state")).to_contain_text("You stopped it. No issue.")
+    assert len(service.captured.find_all(op="gen_ai.chat")) == 1
+
+
+async def test_sentences_are_announced_not_chunks(page: Page) -> None:
+    """A screen reader is given each sentence when it has ended, and what is left at the end of the answer."""
+    async with running(replace(ANSWER, pieces=("It is", " 1.5", " m.", " Then", " what?", " No", " end"))) as service:
+        await page.goto(service.url)
+        await page.evaluate(
+            """() => {
+                window.heard = [];
+                for (const region of document.querySelectorAll("[aria-live]")) {
+                    const listen = () => { if (region.textContent) window.heard.push(region.textContent); };
+                    new MutationObserver(listen).observe(region, { childList: true, subtree: true });
+                }
+            }"""
+        )
+        await page.get_by_role("button", name="Ask").click()
+        for _ in range(7):  # one at a time: an observer is called once for changes at the same time
+            service.tap.let(1)
+        service.tap.let(2)
+        await fact(page, "langchain_stream.outcome").to_contain_text("completed")
+        assert await page.evaluate("window.heard") == ["It is 1.5 m.", "Then what?", "No end"]
+        assert await page.locator("#answer").get_attribute("aria-live") is None
+
+
+async def test_the_page_fits_a_small_screen(page: Page) -> None:
+    """At 375 pixels each bar can be seen without scrolling, nothing is wider than the page, and JSON is folded."""
+    await page.set_viewport_size({"width": 375, "height": 800})
+    long = Answer(" ".join(f"word{number}" for number in range(60)))
+    async with running(long) as service:
+        service.tap.let(100)
+        await ask(page, service, "/chain")
+        await fact(page, "langchain_stream.outcome").to_contain_text("completed")
+        bars = await page.locator("#timeline td img").evaluate_all(
+            "images => images.map((image) => { const at = image.getBoundingClientRect(); return [at.left, at.right]; })"
+        )
+        assert len(bars) >= 2
+        assert all(0 <= left and right <= 375 and right - left > 200 for left, right in bars), bars
+        await page.locator("#span > details > summary").click()
+        assert await page.evaluate("document.documentElement.scrollWidth") == 375
+        row = page.locator("#attributes tr", has_text="gen_ai.output.messages")
+        await expect(row.locator("details > code")).to_be_hidden()
+        await row.locator("summary").click()
+        await expect(row.locator("details > code")).to_contain_text('"role": "assistant"')
+        await expect(row.locator("details > code")).to_contain_text("word59")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 375
+        await page.set_viewport_size({"width": 1280, "height": 800})
+        heights = "codes => codes.map((code) => code.getBoundingClientRect().height)"
+        assert max(await page.locator("#attributes th code").evaluate_all(heights)) < 40  # a key has one line
+
+
+async def test_the_model_that_answered_is_explained(page: Page) -> None:
+    """Next to the two names of the model stands where each comes from."""
+    async with running() as service:
+        service.tap.let(100)
+        await ask(page, service, "/chain")
+        await fact(page, "gen_ai.response.model").to_contain_text("the name in the answer")
+        await fact(page, "ai.model_id").to_contain_text("the name in the request")
+
+
+TEXT = """() => {
+    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const found = [];
+    for (const element of document.querySelectorAll("body *")) {
+        const words = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+        if (!words || !element.checkVisibility() || element.matches("script, .unseen")) continue;
+        const style = getComputedStyle(element);
+        let colour = parts(style.color), ground = null, opacity = 1;
+        for (let at = element; at; at = at.parentElement) {
+            const { backgroundColor, filter, opacity: own } = getComputedStyle(at);
+            const factor = filter.match(/brightness\\(([\\d.]+)\\)/);
+            if (factor) colour = colour.map((part) => Math.min(255, Math.round(part * factor[1])));
+            opacity *= own;
+            const [red, green, blue, alpha = 1] = parts(backgroundColor);
+            if (!ground && alpha > 0) ground = [red, green, blue];
+        }
+        const mixed = ground.map((part, index) => Math.round(part + (colour[index] - part) * opacity));
+        const hex = (rgb) => "#" + rgb.map((part) => part.toString(16).padStart(2, "0")).join("");
+        found.push([hex(mixed), hex(ground), element.textContent.trim().slice(0, 40)]);
+    }
+    return found;
+}"""
+"""Colour, background and words of every element that has words of its own."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_page_has_contrast(page: Page, scheme: Any) -> None:
+    """All words have a contrast of 4.5 to their background: before an answer, while it comes, and after Stop."""
+    await page.emulate_media(color_scheme=scheme)
+    seen: list[list[str]] = []
+    async with running() as service:
+        await page.goto(service.url)
+        seen += await page.evaluate(TEXT)
+        await ask(page, service, "/plain")
+        service.tap.let(2)
+        await expect(page.locator("#answer")).to_have_text("One two")
+        seen += await page.evaluate(TEXT)
+        await page.get_by_role("button", name="Stop").click()
+        await fact(page, "langchain_stream.outcome").to_contain_text(re.compile("|".join(LEFT)))
+        await page.locator("#span > details > summary").click()
+        seen += await page.evaluate(TEXT)
+    assert {"Ask", "Stop", "All attributes", "One two"} <= {words for _, _, words in seen}
+    assert [each for each in seen if contrast(each[0], each[1]) < 4.5] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_colours_of_the_page_have_contrast(scheme: str) -> None:
+    """In the style sheet each colour of words has a contrast of 4.5 to page and card, that of edges and bars 3."""
+    blocks = re.findall(r":root \{(.*?)\}", example.PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    light, dark = (dict(re.findall(r"--(\w+): ([^;]+);", block)) for block in blocks)
+    colours = light if scheme == "light" else {**light, **dark}
+    factor = float(re.findall(r"brightness\((.+)\)", colours["timeline"])[0])
+    drawn = {
+        colour: "#" + "".join(f"{min(255, round(int(colour[at : at + 2], 16) * factor)):02x}" for at in (1, 3, 5))
+        for colour in (timeline._FAILED, timeline._LEFT, timeline._GREY)
+    }
+    words = {name: colours[name] for name in ("text", "soft", "accent", "good", "left", "bad")} | drawn
+    grounds = {"text": ("card", "ground"), "soft": ("card", "ground")}
+    for name, colour in words.items():
+        for ground in grounds.get(name, ("card",)):
+            assert contrast(colour, colours[ground]) >= 4.5, (name, ground)
+    assert contrast(colours["edge"], colours["card"]) >= 3
+    assert all(contrast(colour, colours["card"]) >= 3 for colour in (*(bar for _, bar in timeline._COLOURS),))
