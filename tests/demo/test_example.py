@@ -425,7 +425,7 @@ async def test_the_page_fits_a_small_screen(page: Page) -> None:
             "images => images.map((image) => { const at = image.getBoundingClientRect(); return [at.left, at.right]; })"
         )
         assert len(bars) >= 2
-        assert all(0 <= left and right <= 375 and right - left > 200 for left, right in bars), bars
+        assert all(left >= 0 and right <= 375 and right - left > 200 for left, right in bars), bars
         await page.locator("#span > details > summary").click()
         assert await page.evaluate("document.documentElement.scrollWidth") == 375
         row = page.locator("#attributes tr", has_text="gen_ai.output.messages")
