@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._vocabulary.keys import Dialect
     from .handler import SentryStreamHandler
     from .integration import SentryStreamIntegration
+    from .mcp_tools import trace_mcp
     from .tracking import AsyncTrackedStream, TrackedStream, current_stream, track_stream
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "WatchedRuns",
     "__version__",
     "current_stream",
+    "trace_mcp",
     "track_stream",
     "watch_runs",
 ]
@@ -47,6 +49,7 @@ _MODULE_OF = {
     "TrackedStream": "tracking",
     "WatchedRuns": "_runs.watches",
     "current_stream": "tracking",
+    "trace_mcp": "mcp_tools",
     "track_stream": "tracking",
     "watch_runs": "_runs.watches",
 }

@@ -3,7 +3,8 @@
 There is one row per fact. Its first tuple has the keys for both dialects: the current key, and the older keys that are
 cheap to send too. Its second tuple has the keys that dialect `"ai"` adds.
 
-Sources: `gen_ai.*`, `error.*` and `cache.*` come from the PyPI package `sentry-conventions`; `ai.*` and `pipeline_name`
+Sources: `gen_ai.*`, `mcp.*`, `network.*`, `error.*` and `cache.*`
+come from the PyPI package `sentry-conventions`; `ai.*` and `pipeline_name`
 come from the LLM Monitoring recipe of 2024. `langchain_stream.*` are our own keys, used only where the conventions have
 no key. Our keys must not contain "token", "key", "auth", "secret", "password" or "session", because Sentry's
 server-side scrubber removes keys with these words unless the conventions define them. The scrubber also removes
@@ -97,6 +98,12 @@ class Fact(Enum):
     TOOL_ARGUMENTS = (("gen_ai.tool.call.arguments",), ())
     TOOL_RESULT = (("gen_ai.tool.call.result",), ())
     TOOL_RESULT_SIZE = (("gen_ai.tool.call.result.size",), ())
+
+    MCP_METHOD = (("mcp.method.name",), ())
+    MCP_TOOL = (("mcp.tool.name",), ())
+    MCP_SERVER = (("mcp.server.name",), ())
+    MCP_TRANSPORT = (("mcp.transport",), ())
+    NETWORK_TRANSPORT = (("network.transport",), ())
 
     RETRIEVER = (("langchain_stream.retriever",), ())
     DOCUMENTS = (("langchain_stream.documents",), ())
