@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 
-.PHONY: help test lint format demo example notebooks matrix payloads mutation bench soak wheel clean
+.PHONY: help test lint format demo example notebooks matrix payloads docs mutation bench soak transparency wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -25,13 +25,17 @@ test: $(VENV)/dev lint ## Lint, types and all tests
 	@mkdir -p $(CACHE)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope --basetemp $(CACHE)/pytest $(ARGS)
 
-soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000")
+soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000", or ARGS=--servers for real servers)
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-lint: $(VENV)/dev ## ruff and mypy
+transparency: $(VENV)/dev ## LangChain's and LangGraph's own unit tests, with and without the handler (ARGS="--suite langgraph"); takes half an hour
+	@$(BIN)/python -m tests.transparency $(ARGS)
+
+lint: $(VENV)/dev ## ruff, mypy, and pyright for the public API
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff check --fix .
@@ -51,6 +55,9 @@ matrix: $(VENV)/dev ## All tests on every supported version (ARGS="-s oldest-3.1
 
 payloads: $(VENV)/dev ## The book of payloads, with every provider's package, in an environment of its own (ARGS="-- -k groq")
 	$(BIN)/nox --session payloads --reuse-existing-virtualenvs $(ARGS)
+
+docs: $(VENV)/docs ## Build the documentation site; a dead link or a page that is not in the menu fails (ARGS="--site-dir public")
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
 
 wheel: $(VENV)/dev ## Build the wheel and the sdist, and use both in clean environments
 	$(BIN)/nox --tags wheel $(ARGS)
@@ -77,6 +84,10 @@ $(VENV)/demo: $(VENV)/pip pyproject.toml
 $(VENV)/dev: $(VENV)/pip pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"
 	@touch $@ $(VENV)/demo
+
+$(VENV)/docs: $(VENV)/pip pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[docs]"
+	@touch $@
 
 $(VENV)/mutation: $(VENV)/dev
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[mutation]"

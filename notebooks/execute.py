@@ -1,6 +1,6 @@
 """Execute every notebook of this folder, each in a fresh kernel, all at the same time.
 
-    python notebooks/execute.py            store the outputs, and the README's picture of a stream
+    python notebooks/execute.py            store the outputs, and the pictures of the pages
     python notebooks/execute.py --check    store nothing; fail if a cell fails or what is stored is out of date
 
 What is stored as text is the same after every run: no times, no machine's paths, no kernel's details. Of a picture the
@@ -30,8 +30,8 @@ from nbclient.exceptions import CellExecutionError
 nbformat: Any = _nbformat  # its functions are not annotated
 
 SECONDS_PER_CELL = 120
-README_PICTURE = ("microscope.ipynb", "close-up", "docs/stream.png")
-"""The notebook and the cell that draw the picture in the README, and its file."""
+PICTURES = (("agent.ipynb", "timeline", "docs/trace.png"), ("microscope.ipynb", "close-up", "docs/stream.png"))
+"""The notebooks and the cells that draw the pictures of the README and of the pages, and their files."""
 
 _NEEDS = {"agent.ipynb": (3, 11)}  # the Python that a notebook asks for in its first cell
 
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
         else:
             print(f"{path.name}: up to date")
     if holds and not check:
-        store_picture(Path(__file__).parent)
+        store_pictures(Path(__file__).parent)
     return 0 if holds else 1
 
 
@@ -119,13 +119,13 @@ def without_pictures(notebook: str) -> str:
     return _PICTURE.sub('"image/png": "(a picture)"', notebook)
 
 
-def store_picture(folder: Path) -> None:
-    """Store the README's picture: what one cell of a notebook has drawn."""
-    name, drawing, file = README_PICTURE
-    cells = nbformat.read(folder / name, as_version=4).cells
-    (cell,) = (cell for cell in cells if cell.id == drawing)
-    (picture,) = (output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", ()))
-    (folder.parent / file).write_bytes(b64decode(picture))
+def store_pictures(folder: Path) -> None:
+    """Store the pictures of the pages: each is what one cell of a notebook has drawn."""
+    for name, drawing, file in PICTURES:
+        cells = nbformat.read(folder / name, as_version=4).cells
+        (cell,) = (cell for cell in cells if cell.id == drawing)
+        (picture,) = (output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", ()))
+        (folder.parent / file).write_bytes(b64decode(picture))
 
 
 def difference(stored: str, fresh: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._content.policy import Limits
     from ._runs.watches import RunInfo, WatchedRuns, watch_runs
     from ._vocabulary.keys import Dialect
+    from .evaluations import record_evaluation, record_feedback
     from .handler import SentryStreamHandler
     from .integration import SentryStreamIntegration
     from .mcp_tools import trace_mcp
@@ -31,6 +32,8 @@ __all__ = [
     "WatchedRuns",
     "__version__",
     "current_stream",
+    "record_evaluation",
+    "record_feedback",
     "trace_mcp",
     "track_stream",
     "watch_runs",
@@ -49,6 +52,8 @@ _MODULE_OF = {
     "TrackedStream": "tracking",
     "WatchedRuns": "_runs.watches",
     "current_stream": "tracking",
+    "record_evaluation": "evaluations",
+    "record_feedback": "evaluations",
     "trace_mcp": "mcp_tools",
     "track_stream": "tracking",
     "watch_runs": "_runs.watches",

@@ -68,12 +68,17 @@ class SentryStreamHandler(InlineHandler):
         chains: Give every chain a span, not only the root: prompts, parsers, lambdas, the nodes of a graph.
         nesting: Make a run's span the active one for the code inside the run, so that Sentry's http and db spans, and
             your own spans, become its children.
+        memory: Record reads and writes of LangGraph stores in the runs of this handler. Needs `langgraph`.
         metadata_keys: The keys of a run's metadata to record, as `langchain_stream.metadata.<key>`. They are recorded
             only if inputs may be.
+        user_key: The key of a run's metadata whose value is the user's id, such as `"user_id"`. It becomes `user.id` of
+            the run's spans where `sentry_sdk.set_user` was not called, whether or not content may be recorded.
+        prompt_variables: The variables of prompts to record on the model's span, as `gen_ai.prompt.variable.<name>`.
+            They are recorded only if inputs may be.
         limits: How much content is recorded. The default is `Limits()`.
 
     Raises:
-        ImportError: `cost` is set, and its extra is not installed.
+        ImportError: `cost` is set, and its extra is not installed; or `memory` is set, and `langgraph` is not.
         TypeError: An argument has the wrong type.
         ValueError: An argument has a value that is not allowed.
     """
@@ -107,7 +112,10 @@ class SentryStreamHandler(InlineHandler):
         metrics: bool = False,
         chains: bool = False,
         nesting: bool = True,
+        memory: bool = False,
         metadata_keys: Collection[str] = (),
+        user_key: str | None = None,
+        prompt_variables: Collection[str] = (),
         limits: Limits | None = None,
     ) -> None:
         # Most modules of this package are imported here, with the first handler: see "Import" in docs/performance.md.
@@ -128,15 +136,22 @@ class SentryStreamHandler(InlineHandler):
             metrics=metrics,
             chains=chains,
             nesting=nesting,
+            memory=memory,
             metadata_keys=metadata_keys,
+            user_key=user_key,
+            prompt_variables=prompt_variables,
             limits=limits,
         )
         sentry_internals.report_missing()
         langchain_internals.report_missing()
+        if memory:
+            from ._from_langchain import memory as stores
+
+            stores.install()
         engine = Engine(settings, type(self).clock)
         self._settings = settings
         self._read_start = engine.read_start
-        self._ending = engine.ending
+        self._end_anyway = engine.end_anyway
         self._runs = engine.runs
         self._models = engine.models
         self._steps = engine.steps
@@ -210,7 +225,7 @@ class SentryStreamHandler(InlineHandler):
         **kwargs: Any,
     ) -> Hook:
         """A chat model starts: open its span."""
-        with contained("on_chat_model_start"):
+        try:
             flat = [message for prompt in messages for message in prompt]
             self._models.start(
                 self._read_start("model", run_id, parent_run_id, metadata, kwargs),
@@ -219,6 +234,8 @@ class SentryStreamHandler(InlineHandler):
                 payload=messages[0] if messages else messages,
                 messages=flat,
             )
+        except Exception as error:
+            contain("on_chat_model_start", error)
         return DONE
 
     def on_llm_start(
@@ -232,7 +249,7 @@ class SentryStreamHandler(InlineHandler):
         **kwargs: Any,
     ) -> Hook:
         """Any other model starts: open its span."""
-        with contained("on_llm_start"):
+        try:
             self._models.start(
                 self._read_start("model", run_id, parent_run_id, metadata, kwargs),
                 serialized,
@@ -240,6 +257,8 @@ class SentryStreamHandler(InlineHandler):
                 payload=prompts[0] if prompts else prompts,
                 prompts=prompts,
             )
+        except Exception as error:
+            contain("on_llm_start", error)
         return DONE
 
     def on_llm_new_token(
@@ -267,14 +286,18 @@ class SentryStreamHandler(InlineHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model has answered: close its span."""
-        with contained("on_llm_end"), self._ending(run_id):
+        try:
             self._models.end(run_id, "completed", response)
+        except BaseException as error:
+            self._end_anyway("on_llm_end", error, run_id)
         return DONE
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The model failed, or the consumer left the stream: close its span with what has arrived."""
-        with contained("on_llm_error"), self._ending(run_id, "failed"):
+        try:
             self._models.fail(run_id, error, kwargs.get("response"))
+        except BaseException as failure:
+            self._end_anyway("on_llm_error", failure, run_id, "failed")
         return DONE
 
     # -- chains, tools and retrievers -----------------------------------------------------------------------
@@ -290,20 +313,30 @@ class SentryStreamHandler(InlineHandler):
         **kwargs: Any,
     ) -> Hook:
         """A chain starts. A root chain is the pipeline. Any other chain links its children to its parent."""
-        with contained("on_chain_start"):
-            self._steps.start_chain(self._read_start("chain", run_id, parent_run_id, metadata, kwargs), inputs)
+        try:
+            start = self._read_start("chain", run_id, parent_run_id, metadata, kwargs)
+            if kwargs.get("run_type") == "prompt":
+                self._steps.start_prompt(start, serialized, inputs)
+            else:
+                self._steps.start_chain(start, inputs)
+        except Exception as error:
+            contain("on_chain_start", error)
         return DONE
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain ended."""
-        with contained("on_chain_end"), self._ending(run_id):
+        try:
             self._steps.end_chain(run_id, outputs)
+        except BaseException as error:
+            self._end_anyway("on_chain_end", error, run_id)
         return DONE
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The chain failed, or its consumer left."""
-        with contained("on_chain_error"), self._ending(run_id, "failed"):
+        try:
             self._steps.fail(run_id, error)
+        except BaseException as failure:
+            self._end_anyway("on_chain_error", failure, run_id, "failed")
         return DONE
 
     def on_interrupt(self, event: Any) -> Hook:
@@ -327,21 +360,27 @@ class SentryStreamHandler(InlineHandler):
         **kwargs: Any,
     ) -> Hook:
         """A tool starts."""
-        with contained("on_tool_start"):
+        try:
             start = self._read_start("tool", run_id, parent_run_id, metadata, kwargs)
             self._steps.start_tool(start, serialized, kwargs, input_str)
+        except Exception as error:
+            contain("on_tool_start", error)
         return DONE
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool ended."""
-        with contained("on_tool_end"), self._ending(run_id):
+        try:
             self._steps.end_tool(run_id, output)
+        except BaseException as error:
+            self._end_anyway("on_tool_end", error, run_id)
         return DONE
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The tool failed or was interrupted."""
-        with contained("on_tool_error"), self._ending(run_id, "failed"):
+        try:
             self._steps.fail(run_id, error)
+        except BaseException as failure:
+            self._end_anyway("on_tool_error", failure, run_id, "failed")
         return DONE
 
     def on_retriever_start(
@@ -355,22 +394,28 @@ class SentryStreamHandler(InlineHandler):
         **kwargs: Any,
     ) -> Hook:
         """A retriever starts."""
-        with contained("on_retriever_start"):
+        try:
             self._steps.start_retriever(
                 self._read_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query
             )
+        except Exception as error:
+            contain("on_retriever_start", error)
         return DONE
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever ended."""
-        with contained("on_retriever_end"), self._ending(run_id):
+        try:
             self._steps.end_retriever(run_id, documents)
+        except BaseException as error:
+            self._end_anyway("on_retriever_end", error, run_id)
         return DONE
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Hook:
         """The retriever failed or was interrupted."""
-        with contained("on_retriever_error"), self._ending(run_id, "failed"):
+        try:
             self._steps.fail(run_id, error)
+        except BaseException as failure:
+            self._end_anyway("on_retriever_error", failure, run_id, "failed")
         return DONE
 
 

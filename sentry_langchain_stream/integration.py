@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
 from langchain_core.callbacks import BaseCallbackManager, manager
@@ -17,6 +17,11 @@ from ._to_sentry import client as sentry_client
 from ._to_sentry import model_integrations, other_integrations
 from ._to_sentry.other_integrations import INTEGRATION, is_sentrys_handler
 from .handler import SentryStreamHandler
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._runs.settings import HandlerOptions
 
 
 class SentryStreamIntegration(Integration):
@@ -35,7 +40,7 @@ class SentryStreamIntegration(Integration):
         providers: Which of Sentry's integrations of client libraries to enable: `True` for all whose library is
             installed, `False` for none, or a collection of `"anthropic"`, `"boto3"`, `"cohere"`, `"google_genai"`,
             `"huggingface_hub"`, `"litellm"`, `"mistral"`, `"openai"`.
-        **settings: The other arguments of `SentryStreamHandler`.
+        **settings: The other arguments of `SentryStreamHandler`, by keyword.
 
     Raises:
         ImportError: As for `SentryStreamHandler`, or a client library that `providers` names is not installed.
@@ -47,7 +52,11 @@ class SentryStreamIntegration(Integration):
     origin = "auto.ai.langchain_stream"
 
     def __init__(
-        self, pipeline_name: str | None = None, *, providers: bool | Collection[str] = True, **settings: Any
+        self,
+        pipeline_name: str | None = None,
+        *,
+        providers: bool | Collection[str] = True,
+        **settings: Unpack[HandlerOptions],
     ) -> None:
         named: Any = {} if pipeline_name is None else {"pipeline_name": pipeline_name}
         self.handler = SentryStreamHandler(**named, **settings)

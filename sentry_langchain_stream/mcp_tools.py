@@ -15,7 +15,8 @@ def trace_mcp(client: C, *, propagate: bool | Collection[str] = True) -> C:
     """Trace the MCP servers of a client of langchain-mcp-adapters 0.2 or later.
 
     ```python
-    client = trace_mcp(MultiServerMCPClient({"weather": {"transport": "stdio", "command": "weather-server"}}))
+    servers = {"weather": {"transport": "stdio", "command": "weather-server", "args": []}}
+    client = trace_mcp(MultiServerMCPClient(servers))
     tools = await client.get_tools()
     ```
 

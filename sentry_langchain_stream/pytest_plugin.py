@@ -3,7 +3,7 @@
 ```python
 def test_the_answer_has_a_span(captured_spans):
     chain.invoke(question, config={"callbacks": [handler]})
-    assert captured_spans.find(op="gen_ai.chat").attributes["ai.total_tokens"] > 0
+    assert captured_spans.find(op="gen_ai.chat").attributes["gen_ai.usage.total_tokens"] > 0
 ```
 
 pytest loads this module in every run, so slow imports are done in the fixture.

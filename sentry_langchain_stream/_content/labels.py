@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -44,13 +44,29 @@ def user_labels(
     if not policy.inputs:
         return {}
     found: dict[str, str | list[str]] = {}
-    kept = [text for text in (_short(tag, policy) for tag in own_tags(tags)) if text]
+    kept = [text for text in (short(tag, policy) for tag in own_tags(tags)) if text]
     if kept:
         found[TAGS] = kept
     for key in keys:
-        if key in metadata and (text := _short(str_of(metadata[key]) or "", policy)):
+        if key in metadata and (text := short(str_of(metadata[key]) or "", policy)):
             found[METADATA + key] = text
     return found
+
+
+def user_id(metadata: Mapping[str, Any], key: str, redact: Callable[[str], str] | None) -> str | None:
+    """Return the id of the user that the metadata has under the key that the user of this package chose.
+
+    Args:
+        metadata: The run's metadata.
+        key: The key.
+        redact: Called with the id.
+    """
+    value = metadata.get(key)
+    kind = type(value)  # `isinstance` would ask the value for its class, and that may raise
+    if not issubclass(kind, (str, int, UUID)) or kind is bool:
+        return None
+    text = str_of(value)
+    return short(text, Policy(redact=redact)) if text else None
 
 
 def own_tags(tags: Sequence[Any]) -> list[str]:
@@ -58,7 +74,8 @@ def own_tags(tags: Sequence[Any]) -> list[str]:
     return [tag for tag in tags if isinstance(tag, str) and not _OWN_TAG.match(tag)][:_MOST_TAGS]
 
 
-def _short(text: str, policy: Policy) -> str | None:
+def short(text: str, policy: Policy) -> str | None:
+    """Return a text as it may be recorded, cut to 200 characters, or `None` if `redact` failed."""
     kept = policy.text(text)
     return kept if kept is None or len(kept) <= _LONGEST_LABEL else f"{kept[: _LONGEST_LABEL - 3]}..."
 

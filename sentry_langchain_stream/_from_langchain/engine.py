@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from .._content.labels import CONVERSATION
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Outcome, RunKind, Start
 from .._runs.settings import Settings
+from .._runtime.containment import contain, contained
 from .._to_sentry import active_span, issues
 from . import failures, inside, internals, marks, same_ids
 from .model_calls import ModelRuns
@@ -27,20 +27,26 @@ class Engine:
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         active_span.ask(inside.find)
-        self._configurable = frozenset(settings.metadata_keys).union(CONVERSATION)
+        self._configurable = frozenset((*settings.metadata_keys, *CONVERSATION, *filter(None, (settings.user_key,))))
         issues.ask(failures.find)
         self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
 
-    def ending(self, run_id: UUID, outcome: Outcome = "completed") -> Ending:
-        """Guard the work on the end event of a run: the run ends, whatever is raised there.
+    def end_anyway(self, place: str, error: BaseException, run_id: UUID, outcome: Outcome = "completed") -> None:
+        """End a run whose end event could not be read: a payload raised, or a signal such as Ctrl-C arrived.
 
         Args:
+            place: The hook.
+            error: What was raised. It is raised again if it is not a failure of this package.
             run_id: LangChain's run id.
-            outcome: How the run ended, if that work does not come so far as to say it.
+            outcome: How the run ended, as far as the event says it.
         """
-        return Ending(self.runs, run_id, outcome)
+        with contained(place):
+            self.runs.end(same_ids.own(run_id), outcome)
+        if not issubclass(type(error), Exception):  # `isinstance` would ask the exception for its class
+            raise error
+        contain(place, cast(Exception, error))
 
     def read_start(
         self,
@@ -51,10 +57,12 @@ class Engine:
         kwargs: Mapping[str, Any],
     ) -> Start:
         """Read the start event of a run, see `marks.read_start`."""
-        enclosing_id = internals.enclosing_run_id()
+        config = internals.enclosing_config()
+        enclosing_id = internals.run_id_of(config) if config else None
         if parent_id is not None and parent_id != enclosing_id and internals.is_traceable(parent_id):
             parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
-        parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
+        if same_ids.again:
+            parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
         own = same_ids.starting(id, self.runs)
         start = marks.read_start(
             kind,
@@ -63,28 +71,9 @@ class Engine:
             metadata,
             kwargs,
             enclosing_id=enclosing_id,
-            configured=internals.configurable(self._configurable),
+            configured=internals.configurable(config, self._configurable) if config else None,
             has_fallbacks=kind == "chain" and internals.starts_fallbacks(),
         )
-        start.given_id = id if own != id else None
+        if own is not id:
+            start.given_id = id
         return start
-
-
-class Ending:
-    """A context manager that ends a run if anything is raised inside: by a payload, or by a signal such as Ctrl-C."""
-
-    __slots__ = ("_outcome", "_run_id", "_runs")
-
-    def __init__(self, runs: LiveRuns, run_id: UUID, outcome: Outcome) -> None:
-        self._runs = runs
-        self._run_id = run_id
-        self._outcome: Outcome = outcome
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self._runs.end(same_ids.own(self._run_id), self._outcome)

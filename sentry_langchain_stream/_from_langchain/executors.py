@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 _MODULE = "langchain_classic.agents.agent"
+_LIBRARY = "langchain_classic."
 _CALLBACKS = ("langchain_core.callbacks", "sentry_langchain_stream")
 _MOST_FRAMES = 16
 
@@ -29,7 +30,10 @@ def starting() -> Any | None:
     for _ in range(_MOST_FRAMES):
         if frame is None:
             return None
-        if not str(frame.f_globals.get("__name__")).startswith(_CALLBACKS):
+        module = frame.f_globals.get("__name__")
+        if not (isinstance(module, str) and module.startswith(_CALLBACKS)):
+            if not str(module).startswith(_LIBRARY):
+                return None  # reading the variables of a frame is expensive
             caller = frame.f_locals.get("self")
             found = getattr(caller, "agent_executor", caller)  # that of an iterator
             return found if is_executor(found) else None

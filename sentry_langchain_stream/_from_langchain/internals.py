@@ -20,7 +20,7 @@ from langchain_core.callbacks import AsyncCallbackManager, manager
 from langchain_core.runnables import RunnableWithFallbacks, config
 
 from .._runtime.containment import contained, warn_once
-from .._runtime.interpreter import is_on_stack
+from .._runtime.interpreter import after_collection, is_on_stack
 
 
 def _nothing() -> None:
@@ -59,14 +59,18 @@ def enclosing_config() -> Any | None:
 
 
 def enclosing_run_id() -> UUID | None:
-    """The id of the run that encloses this code, by LangChain's context.
+    """The id of the run that encloses this code, see `run_id_of`."""
+    return run_id_of(enclosing_config())
+
+
+def run_id_of(config: Any | None) -> UUID | None:
+    """The id of the run that encloses this code, by its config in LangChain's context.
 
     It stands in where a run arrives without a parent though it has one: `with_fallbacks().ainvoke` hands its
     children a config without callbacks (langchain-core 1.7), and so does a user who passes `callbacks` by hand
     inside a node or a lambda. Without it, such a run is a root of its own.
     """
-    enclosing = enclosing_config()
-    parent = getattr(enclosing.get("callbacks"), "parent_run_id", None) if enclosing else None
+    parent = getattr(config.get("callbacks"), "parent_run_id", None) if config else None
     return parent if isinstance(parent, UUID) else None
 
 
@@ -86,14 +90,13 @@ def event_handlers() -> list[object] | None:
     return None
 
 
-def configurable(names: Collection[str]) -> dict[str, Any]:
+def configurable(config: Any, names: Collection[str]) -> dict[str, Any]:
     """Return these values of the config of the run that encloses this code, if they are plain.
 
     langchain-core before 1.8 copies all of them into the metadata of every run. Since then, it does so for LangSmith's
     tracer alone.
     """
-    config = enclosing_config()
-    values = config.get("configurable") if config else None
+    values = config.get("configurable")
     if not isinstance(values, Mapping) or not values:
         return {}
     return {name: values[name] for name in names if isinstance(values.get(name), (str, int, float, bool, UUID))}
@@ -172,21 +175,24 @@ def watch_call(is_over: Callable[[], None]) -> object:
             # The outermost method: there are functions among them. Reading the variables of a frame is expensive.
             owner = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
             if owner is not None:
-                # Of a generator LangChain signals the end, whoever closes it. And garbage collection finds that its
-                # manager is gone before it closes it.
-                is_generator = frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)
                 # Whoever else starts a run may keep its run manager, and need no callback manager any more.
                 is_langchain = str(frame.f_globals.get("__name__")).startswith("langchain_core.")
-                return _watch(owner, id(frame), frame.f_code, is_over) if is_langchain and not is_generator else None
+                return _watch(owner, id(frame), frame.f_code, is_over) if is_langchain else None
             found.clear()  # somebody's wrapper around such a function: the manager is further up
         frame = frame.f_back
     return None
 
 
 def _watch(owner: object, frame_id: int, code: CodeType, is_over: Callable[[], None]) -> object:
+    # LangChain signals the end of a generator that is closed. Garbage collection closes it only after it has found that
+    # its manager is gone.
+    is_generator = code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)
+
     def gone(_: object) -> None:
         with contained("watch of a call"):
-            if not is_on_stack(frame_id, code):
+            if is_generator:
+                after_collection(is_over)
+            elif not is_on_stack(frame_id, code):
                 is_over()
 
     return weakref.ref(owner, gone)

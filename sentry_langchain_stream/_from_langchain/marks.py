@@ -46,8 +46,9 @@ def read_start(
         has_fallbacks: Whether `RunnableWithFallbacks` starts this run.
     """
     metadata = {**configured, **(metadata or {})} if configured else metadata or {}
-    name, tags = _text(kwargs.get("name")), tuple(map(_plain, filter(_is_text, kwargs.get("tags") or ())))
-    node = is_node(tags)
+    name, given = _text(kwargs.get("name")), kwargs.get("tags")
+    tags = tuple([_plain(tag) for tag in given if _is_text(tag)]) if given else ()
+    node = bool(tags) and is_node(tags)
     if kind == "chain" and not node and is_graph(name, metadata):
         kind = "agent"
     return Start(
@@ -60,10 +61,10 @@ def read_start(
         batch_size=kwargs.get("batch_size") or 1,
         shared=kwargs.get("invocation_params"),
         enclosing_id=enclosing_id,
-        pipeline_name=_text(metadata.get("pipeline_name")),
-        agent_name=_text(metadata.get("lc_agent_name")),
+        pipeline_name=_text(metadata.get("pipeline_name")) if metadata else None,
+        agent_name=_text(metadata.get("lc_agent_name")) if metadata else None,
         conversation_id=conversation_id(metadata) if metadata else None,
-        attempt=attempt(tags),
+        attempt=attempt(tags) if tags else None,
         is_node=node,
         task=_text(metadata.get("langgraph_checkpoint_ns")) if node else None,
         has_fallbacks=has_fallbacks or (name is not None and name.startswith(_WITH_FALLBACKS)),
@@ -74,7 +75,7 @@ def read_start(
 
 def is_node(tags: Sequence[Any]) -> bool:
     """Whether a run is a node of a graph."""
-    return bool(tags) and any(isinstance(tag, str) and tag.startswith(_NODE) for tag in tags)
+    return any(isinstance(tag, str) and tag.startswith(_NODE) for tag in tags)
 
 
 def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:
@@ -149,7 +150,9 @@ def _is(name: str, error: BaseException) -> bool:
 
 
 def _text(value: object) -> str | None:
-    return _plain(value) or None if _is_text(value) else None
+    if type(value) is str:  # most often
+        return value or None
+    return _plain(value) or None if value is not None and _is_text(value) else None
 
 
 def _plain(text: str) -> str:

@@ -15,11 +15,10 @@ from functools import wraps
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import sentry_sdk
-
 from .._content.reading import as_text, field
 from .._runs.run import McpCall, ToolCall
 from .._runtime.containment import contained
+from .._to_sentry import outgoing
 from . import inside
 
 _TRANSPORTS: dict[str, Any] = {
@@ -62,17 +61,7 @@ def describe(request: object, connections: object, *, propagate: bool) -> Sendin
     run = inside.innermost()
     if run is not None and isinstance(run.detail, ToolCall):
         run.detail.mcp = call
-    return Sending(call, trace_headers() if propagate else {})
-
-
-def trace_headers() -> dict[str, str]:
-    """The trace of the calling code, under the keys of Sentry and of W3C, which MCP reserves in `_meta`."""
-    trace, baggage = sentry_sdk.get_traceparent(), sentry_sdk.get_baggage()
-    if not trace:
-        return {}
-    trace_id, span_id, *sampled = trace.split("-")
-    headers = {"sentry-trace": trace, "traceparent": f"00-{trace_id}-{span_id}-{'01' if sampled == ['1'] else '00'}"}
-    return {**headers, "baggage": baggage} if baggage else headers
+    return Sending(call, outgoing.trace_headers() if propagate else {})
 
 
 def send(sending: Sending | None) -> Any:

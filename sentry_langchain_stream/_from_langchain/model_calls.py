@@ -17,9 +17,11 @@ from .._runs.estimates import approximate
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
+from .._runs.usage import Usage
 from .._runtime.containment import contained, warn_once
 from .._to_sentry.asking import is_asking
 from . import inside, marks, payloads, same_ids, stream_events
+from .prompts import METADATA_KEYS, of_metadata
 
 
 class ModelRuns:
@@ -68,6 +70,9 @@ class ModelRuns:
 
         operation: Operation = "chat" if messages is not None else "text_completion"
         start.operation = operation
+        if not METADATA_KEYS.isdisjoint(start.metadata):
+            with contained("prompt"):
+                start.prompt = of_metadata(start.metadata)
 
         def call(policy: Policy) -> Call:
             options = _options(kwargs)
@@ -104,10 +109,11 @@ class ModelRuns:
             call.add_chunk(now, text)
             if call.text is not None or self._token_counter is not None:
                 call.read(text_of(token), self._token_counter)
-        if call.named is None:
-            call.named = payloads.chunk_model(chunk)
-        usage = payloads.chunk_usage(chunk)
-        if usage is not None:
+        message = getattr(chunk, "message", None)
+        if call.named is None and (metadata := getattr(message, "response_metadata", None)):
+            call.named = payloads.named_in(metadata)
+        reported = getattr(message, "usage_metadata", None)
+        if reported is not None and (usage := Usage.reported(reported)) is not None:
             call.add_report(usage)
 
     def gather_event(self, run_id: UUID, event: object) -> None:
@@ -132,7 +138,7 @@ class ModelRuns:
 
     def _receiving(self, run_id: UUID) -> Call | None:
         """Return the call of a chunk or event, or `None` if the event is a repetition."""
-        run = self._live(same_ids.own(run_id))
+        run = self._live(same_ids.own(run_id) if same_ids.again else run_id)
         if run is None or (call := run.call) is None:
             return None
         if not call.streamed:

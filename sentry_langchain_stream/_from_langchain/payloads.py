@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from math import ceil
+from typing import Any, TypeGuard, TypeVar, cast
 from uuid import UUID
 
 from langchain_core.globals import get_llm_cache
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
@@ -121,7 +122,7 @@ def response(result: LLMResult, policy: Policy) -> Response:
     generations = [generation for prompt in result.generations for generation in prompt]
     first = _metadata(generations[0]) if generations else {}
     whole = result.llm_output if isinstance(result.llm_output, Mapping) else {}
-    model = next((found for source in (first, whole) if (found := _named_in(source)) is not None), None)
+    model = next((found for source in (first, whole) if (found := named_in(source)) is not None), None)
     messages = None
     if policy.outputs:
         messages = _safely("output messages", lambda: _output(generations, policy))
@@ -132,12 +133,6 @@ def response(result: LLMResult, policy: Policy) -> Response:
         tuple([reason for generation in generations for reason in _finish_reasons(generation)]),
         messages,
     )
-
-
-def chunk_model(chunk: Any) -> str | None:
-    """Return the model that a streamed chunk names, if it names one."""
-    metadata = getattr(getattr(chunk, "message", None), "response_metadata", None)
-    return _named_in(metadata) if metadata else None
 
 
 def usage(result: LLMResult) -> Usage | None:
@@ -190,12 +185,6 @@ def answer_text(result: LLMResult) -> str:
     return "".join(generation.text for prompt in result.generations for generation in prompt)
 
 
-def chunk_usage(chunk: Any) -> Usage | None:
-    """Return the usage in a streamed chunk, if there is any."""
-    raw = getattr(getattr(chunk, "message", None), "usage_metadata", None)
-    return None if raw is None else Usage.reported(raw)
-
-
 def has_content(token: object, chunk: Any) -> bool:
     """Whether a chunk has content: text, tool-call data or a reasoning block, not just a role."""
     if token:
@@ -237,7 +226,8 @@ def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: M
         (arguments, ("model", "model_name", "model_id")),
     ):
         for name in names:
-            if found := as_text(source.get(name)):
+            named = source.get(name)
+            if named is not None and (found := as_text(named)):
                 # langchain-google-genai and -vertexai name a resource of the API: "models/gemini-2.5-flash".
                 return _RESOURCE.sub("", found) or found
     return None
@@ -292,9 +282,25 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
     texts = [each if isinstance(each, str) else text_of(each.content) for each in prompt]
     if token_counter is None:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.
-        more = sum(weight(text) - len(text) / 4 for text in texts)
+        more = sum([weight(text) - len(text) / 4 for text in texts])
+        plain = [ceil((len(each.content) + _ROLES[type(each)]) / 4) + 3 for each in prompt if _is_plain(each)]
+        if len(plain) == len(prompt):  # the same, worked out in a tenth of the time
+            return sum(plain) + round(more)
         return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + round(more)
     return count(sum(token_counter(text) for text in texts))
+
+
+_ROLES: dict[type, int] = {HumanMessage: len("user"), SystemMessage: len("system"), AIMessage: len("assistant")}
+
+
+def _is_plain(message: object) -> TypeGuard[BaseMessage]:
+    """Whether a message has a role and a text, and nothing else that LangChain would count."""
+    return (
+        type(message) in _ROLES
+        and type(message.content) is str  # type: ignore[attr-defined]
+        and not message.name  # type: ignore[attr-defined]
+        and not getattr(message, "tool_calls", None)
+    )
 
 
 def _metadata(generation: Generation) -> Mapping[str, Any]:
@@ -315,9 +321,11 @@ def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**{name: body.get(name) for name in names}, "finish_reason": reason}
 
 
-def _named_in(metadata: Mapping[str, Any]) -> str | None:
+def named_in(metadata: Mapping[str, Any]) -> str | None:
+    """Return the model that the metadata of a chunk or an answer names, if it names one."""
     for name in ("model_name", "model", "model_id"):
-        found = as_text(metadata.get(name))
+        named = metadata.get(name)
+        found = as_text(named) if named is not None else None
         if found and "://" not in found:  # langchain-huggingface names the address of an endpoint
             return found
     return None
@@ -328,9 +336,12 @@ def _finish_reason(generation: Generation) -> str | None:
 
 
 def _finish_reasons(generation: Generation) -> tuple[str, ...]:
-    for metadata in (_metadata(generation), generation.generation_info or {}):
+    for metadata in (_metadata(generation), generation.generation_info):
+        if not metadata:
+            continue
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
-            if (reason := as_text(metadata.get(name))) and (apart := _apart(reason[:_LONGEST_REASON])):
+            said = metadata.get(name)
+            if said is not None and (reason := as_text(said)) and (apart := _apart(reason[:_LONGEST_REASON])):
                 return apart
         if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
             details = metadata.get("incomplete_details")

@@ -34,7 +34,8 @@ class _Again(NamedTuple):
 _MOST = 64
 """So many runs are remembered after their end: late events, and an exception on its way up, still name them."""
 
-_again: dict[UUID, tuple[_Again, ...]] = {}
+again: dict[UUID, tuple[_Again, ...]] = {}
+"""The ids that several runs have. Mostly there are none: ask for that first, where it has to be quick."""
 _order: list[tuple[UUID, _Again]] = []
 _lock = Lock()
 _here: ContextVar[Mapping[UUID, UUID]] = ContextVar("sentry_langchain_stream_ids", default=MappingProxyType({}))
@@ -53,7 +54,7 @@ def starting(given: UUID, runs: LiveRuns) -> UUID:
     live = enclosing.get(given)
     if live is not None and is_free:
         enclosing.claims.pop(given, None)
-    if live is None and is_free and given not in _again:
+    if live is None and is_free and given not in again:
         return given
     handlers = internals.event_handlers()
     own = given
@@ -73,7 +74,7 @@ def own(given: UUID, handlers: object = None) -> UUID:
         given: The run's id by LangChain.
         handlers: The handlers of the run's manager. The default is those of the manager that fires this event.
     """
-    if given not in _again:
+    if given not in again:
         return given
     if handlers is None:
         handlers = internals.event_handlers()
@@ -90,11 +91,11 @@ def enclosing_own(given: UUID | None) -> UUID | None: ...
 
 def enclosing_own(given: UUID | None) -> UUID | None:
     """Return our id of the run that encloses this code and has this id by LangChain."""
-    return given if given is None or given not in _again else _here.get().get(given, given)
+    return given if given is None or given not in again else _here.get().get(given, given)
 
 
 def _find(given: UUID, handlers: object) -> UUID | None:
-    return next((each.id for each in _again.get(given, ()) if each.handlers is handlers), None)
+    return next((each.id for each in again.get(given, ()) if each.handlers is handlers), None)
 
 
 def _is_another(live: Run, runs: LiveRuns, handlers: list[object]) -> bool:
@@ -109,22 +110,22 @@ def _is_another(live: Run, runs: LiveRuns, handlers: list[object]) -> bool:
 
 
 def _add(given: UUID, handlers: list[object]) -> UUID:
-    again = _Again(handlers, uuid4())
+    another = _Again(handlers, uuid4())
     with _lock:
-        _again[given] = (*_again.get(given, ()), again)
-        _order.append((given, again))
+        again[given] = (*again.get(given, ()), another)
+        _order.append((given, another))
         if len(_order) > _MOST:
             _forget(*next((each for each in _order if enclosing.get(each[1].id) is None), _order[-1]))
-    return again.id
+    return another.id
 
 
-def _forget(given: UUID, again: _Again) -> None:
+def _forget(given: UUID, ended: _Again) -> None:
     """Forget a run that has ended."""
-    if enclosing.get(again.id) is not None:
+    if enclosing.get(ended.id) is not None:
         return
-    _order.remove((given, again))
-    rest = tuple(each for each in _again[given] if each is not again)
+    _order.remove((given, ended))
+    rest = tuple(each for each in again[given] if each is not ended)
     if rest:
-        _again[given] = rest
+        again[given] = rest
     else:
-        del _again[given]
+        del again[given]

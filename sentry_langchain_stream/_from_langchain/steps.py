@@ -21,7 +21,7 @@ from .._runs.live_runs import LiveRuns
 from .._runs.run import Agent, Detail, MakeRecord, Retrieval, Run, Start, ToolCall
 from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking
-from . import executors, injected, inside, marks, same_ids
+from . import executors, handoffs, injected, inside, marks, prompts, same_ids
 
 D = TypeVar("D", bound=Detail)
 
@@ -51,6 +51,14 @@ class StepRuns:
             return
         read = _read("question of an agent", lambda policy: agent(start.name, inputs, policy))
         self._start(start, read)
+
+    def start_prompt(self, start: Start, serialized: object, inputs: object) -> None:
+        """Start the run of a prompt: a chain that the next model call is about."""
+        start.is_prompt = True
+        with contained("prompt"):
+            chosen = self._runs.settings.prompt_variables
+            start.prompt = prompts.of_run(start.name, start.metadata, serialized, inputs, chosen)
+        self._start(start)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """End a chain or an agent that has completed."""
@@ -139,7 +147,11 @@ class StepRuns:
             # An agent that is interrupted gets a normal end event, so the interrupt is recorded on it here. A handoff
             # needs no such thing: the agent that hands off gets the error event itself, and the parent graph continues.
             self._interrupt(run)
+        parent = run.parent  # an ended run knows its parent no more
         self._runs.end(run.id, marks.outcome(error), error)
+        if run.kind == "agent" and run.ending.control == "handoff":
+            with contained("handoff"):
+                handoffs.record(run, parent, error)
 
     def _live(self, run_id: UUID) -> Run | None:
         """Return the live run that LangChain's event with this id is about."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from .._runtime.containment import contained
+from .._runtime.containment import contain
 from .._vocabulary.keys import AttributeValue, Dialect, Fact, spell
 from .call import Call, TextsCall
-from .run import Agent, Detail, Retrieval, Run, ToolCall
+from .run import Agent, Detail, Handoff, Memory, Retrieval, Run, ToolCall
 
 Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
 
@@ -19,32 +19,28 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     Each group of facts is contained separately. If one fails, only the attributes of that group are missing.
     """
     attributes: dict[str, AttributeValue] = {**run.labels}
-    with _OF_RUN:
-        spell(identity(run), dialect, attributes)
-        spell(conversation(run), dialect, attributes)
+    try:
+        spell(identity(run, dialect), dialect, attributes)
         spell(ending(run), dialect, attributes)
-        spell(operation(run, dialect), dialect, attributes)
-    if run.call is not None:
-        for call_facts, guard in _CALL:
-            with guard:
-                spell(call_facts(run.call), dialect, attributes)
-        if isinstance(run.call, TextsCall):
-            with _OF_TEXTS:
-                spell(texts(run.call), dialect, attributes)
-    elif run.detail is not None:
-        detail_facts, guard = _DETAIL[type(run.detail)]
-        with guard:
-            spell(detail_facts(run.detail), dialect, attributes)
+    except Exception as error:
+        contain("attributes.run", error)
+    record = run.call or run.detail
+    for facts in _OF[type(record)] if record is not None else ():
+        try:
+            spell(facts(record), dialect, attributes)
+        except Exception as error:
+            contain(f"attributes.{facts.__name__}", error)
     return attributes
 
 
 def at_start(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     """Return the attributes of a run's span that are known when it starts, without content."""
     attributes: dict[str, AttributeValue] = {**run.labels}
-    with _OF_RUN:
-        spell(identity(run), dialect, attributes)
-        spell(operation(run, dialect), dialect, attributes)
+    try:
+        spell(identity(run, dialect), dialect, attributes)
         spell(subject(run), dialect, attributes)
+    except Exception as error:
+        contain("attributes.run", error)
     return attributes
 
 
@@ -60,21 +56,22 @@ def subject(run: Run) -> Facts:
         yield Fact.RETRIEVER, run.detail.name
 
 
-def identity(run: Run) -> Facts:
-    """Which pipeline, agent, conversation and attempt a run belongs to."""
+def identity(run: Run, dialect: Dialect) -> Facts:
+    """Which pipeline, agent and attempt a run belongs to, and the operation of agents, tools and handoffs.
+
+    Retrievers, memory and chains have no operation, because Sentry would count them as model calls.
+    """
     yield Fact.PIPELINE, run.pipeline
     yield Fact.AGENT, run.agent
     yield Fact.ATTEMPT, run.attempt
     yield Fact.FALLBACK, run.fallback
-
-
-def conversation(run: Run) -> Facts:
-    """The conversation that a run belongs to.
-
-    Sentry counts a conversation's errors over every span with its id. What fails in a model also fails the agent and
-    the chains around it. So of those only the span where the failure began has the id.
-    """
-    yield Fact.CONVERSATION, None if run.ending.counted else run.conversation
+    if run.kind == "agent" or (run.kind == "pipeline" and dialect == "ai"):
+        # In dialect "ai" the op of a pipeline starts with "ai.". This makes current Sentry treat the span as an agent.
+        yield Fact.OPERATION, "invoke_agent"
+    elif run.kind == "tool":
+        yield Fact.OPERATION, "execute_tool"
+    elif run.kind == "handoff" and dialect == "gen_ai":
+        yield Fact.OPERATION, "handoff"
 
 
 def membership(run: Run) -> dict[str, AttributeValue]:
@@ -85,21 +82,14 @@ def membership(run: Run) -> dict[str, AttributeValue]:
     return attributes
 
 
-def operation(run: Run, dialect: Dialect) -> Facts:
-    """The operation of agents and tools.
-
-    Retrievers and chains have no operation, because Sentry would count them as model calls.
-    """
-    if run.kind == "agent" or (run.kind == "pipeline" and dialect == "ai"):
-        # In dialect "ai" the op of a pipeline starts with "ai.". This makes current Sentry treat the span as an agent.
-        yield Fact.OPERATION, "invoke_agent"
-    elif run.kind == "tool":
-        yield Fact.OPERATION, "execute_tool"
-
-
 def ending(run: Run) -> Facts:
-    """How the run ended."""
+    """How the run ended, and the conversation that it belongs to.
+
+    Sentry counts a conversation's errors over every span with its id. What fails in a model also fails the agent and
+    the chains around it. So of those only the span where the failure began has the id.
+    """
     ending = run.ending
+    yield Fact.CONVERSATION, None if ending.counted else run.conversation
     yield Fact.OUTCOME, ending.outcome
     yield Fact.CONTROL, ending.control
     yield Fact.ERROR_TYPE, ending.error_type
@@ -148,6 +138,22 @@ def retrieval(of: Retrieval) -> Facts:
     yield Fact.QUERY, of.query
     yield Fact.DOCUMENTS, of.documents
     yield Fact.FOUND, of.found
+
+
+def handoff(of: Handoff) -> Facts:
+    """The agent that hands off, and the one that continues."""
+    yield Fact.HANDOFF_FROM, of.source
+    yield Fact.HANDOFF_TO, of.target
+
+
+def memory(of: Memory) -> Facts:
+    """A memory operation: what it does, where, and how many items."""
+    yield Fact.MEMORY_OPERATION, of.name
+    yield Fact.MEMORY_NAMESPACE, of.namespace
+    yield Fact.MEMORY_RECORD, of.record
+    yield Fact.MEMORY_QUERY, of.query
+    yield Fact.MEMORY_COUNT, of.count
+    yield Fact.MEMORY_RECORDS, of.records
 
 
 def request(call: Call) -> Facts:
@@ -228,15 +234,16 @@ def texts(call: TextsCall) -> Facts:
     yield Fact.FOUND, call.found
 
 
-# The groups of facts, each with the `contained` that guards it.
-_OF_RUN = contained("attributes.run")
-_OF_TEXTS = contained("attributes.texts")
-_CALL: tuple[tuple[Callable[[Call], Facts], contained], ...] = tuple(
-    (facts, contained(f"attributes.{facts.__name__}")) for facts in (request, response, usage, cost, timing, content)
-)
-_DETAIL: Mapping[type[Detail], tuple[Callable[[Any], Facts], contained]] = {
-    kind: (facts, contained(f"attributes.{facts.__name__}"))
-    for kind, facts in ((Agent, agent), (ToolCall, tool), (Retrieval, retrieval))
+# The groups of facts of each record.
+_CALL = (request, response, usage, cost, timing, content)
+_OF: Mapping[type[Call | Detail], tuple[Callable[[Any], Facts], ...]] = {
+    Call: _CALL,
+    TextsCall: (*_CALL, texts),
+    Agent: (agent,),
+    ToolCall: (tool,),
+    Retrieval: (retrieval,),
+    Handoff: (handoff,),
+    Memory: (memory,),
 }
 
 # One fact per field of `Usage` and of `Cost`, in the order of the fields.

@@ -141,6 +141,8 @@ class Call:
     finished: bool = False
     """Whether the call completed. If it did not, the usage that the provider reported may be incomplete."""
     ended: float = 0.0
+    settled: Usage | None = None
+    """What `usage` returns from the call's end on, worked out once."""
 
     def add_chunk(self, now: float, text: str = "") -> None:
         """Count a chunk that has content, and weigh its text. This runs once per token, so keep it cheap."""
@@ -203,6 +205,8 @@ class Call:
         Some providers report the prompt's tokens first and the answer's tokens last. If such a call ends early, the
         reported input is kept and the output is estimated, unless the model had already sent a finish reason.
         """
+        if self.settled is not None:
+            return self.settled
         reported = self.reported
         if reported is not None and (self.finished or self.response.finish_reasons):
             return reported.with_estimated_input(self.request.estimated_input)

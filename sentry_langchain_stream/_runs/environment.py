@@ -47,7 +47,10 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "metrics": _truth,
     "chains": _truth,
     "nesting": _truth,
+    "memory": _truth,
     "metadata_keys": _names,
+    "user_key": str,
+    "prompt_variables": _names,
 }
 """The arguments that may come from the environment, and what reads them. The others are functions or objects."""
 

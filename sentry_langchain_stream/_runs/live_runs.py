@@ -10,15 +10,15 @@ from uuid import UUID
 from .._content.labels import user_labels
 from .._content.policy import NOTHING, Policy
 from .._runtime import interpreter
-from .._runtime.containment import contained, warn_once
+from .._runtime.containment import contain, contained, warn_once
 from .._to_sentry import active_span
 from .._to_sentry.client import current_client, is_sending, within_scopes
 from .._vocabulary import names
-from . import attempts, enclosing, silent_ends, tree_ends
+from . import attempts, enclosing, prompts, silent_ends, tree_ends, users
 from .call import Call
 from .eviction import Eviction
 from .roots import Roots
-from .run import CHAINS, LEAVES, Agent, Detail, MakeRecord, Outcome, Place, Run, Start
+from .run import CHAINS, WATCHED, Agent, Detail, MakeRecord, Outcome, Place, Run, Start
 from .run_spans import RunSpans
 from .settings import Settings
 
@@ -76,7 +76,8 @@ class LiveRuns:
         if live is not None:
             self._take_over(live, start, record)
             return
-        self._eviction.make_room()
+        if len(self._runs) >= self.settings.max_live_runs:
+            self._eviction.make_room()
         parent = enclosing.parent_of(start)
         if parent is None:
             self._eviction.sweep()
@@ -90,7 +91,7 @@ class LiveRuns:
                 return
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
             parent.keeper.become_graph(parent)
-        policy, pipeline = self._terms(parent)
+        policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self else self._terms(parent)
         detail = self._record(parent, policy, record) if record is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.
@@ -118,9 +119,13 @@ class LiveRuns:
                 enclosing_id=start.enclosing_id,
                 agent=parent.agent,
                 attempt=start.attempt or parent.attempt,
-                fallback=attempts.fallback_of(parent, start.enclosing_id),
             )
-            run.work = attempts.work_of(start, parent, detail)
+            if parent.has_fallbacks or parent.fallbacks:
+                run.fallback = attempts.fallback_of(parent, start.enclosing_id)
+            else:
+                run.fallback = parent.fallback
+            if detail is not None or start.is_node:
+                run.work = attempts.work_of(start, parent, detail)
             self._add(run)
             if parent.implicit or ended:
                 self._eviction.add(run)
@@ -145,9 +150,7 @@ class LiveRuns:
         self._watch(run)
 
     def _terms(self, parent: Run) -> tuple[Policy, str]:
-        """What may be recorded of a child of this run, and the name of its pipeline."""
-        if parent.keeper is self:
-            return parent.policy, parent.pipeline
+        """What may be recorded of a child of another handler's run, and the name of its pipeline."""
         client = current_client()
         self._roots.prepare(client, self)
         return self._roots.policy(client), self.settings.pipeline_name or parent.pipeline
@@ -190,7 +193,7 @@ class LiveRuns:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
         if run.kind not in CHAINS or run.parent is None:
             silent_ends.task(run, self._task_ended)
-        if run.kind in LEAVES and self._watch_call is not None:
+        if run.kind in WATCHED and self._watch_call is not None:
             run.thread = get_ident()
             run.call_watch = self._watch_call(partial(silent_ends.soon, partial(self._call_over, run.id)))
 
@@ -214,16 +217,20 @@ class LiveRuns:
         self._runs[run.id] = run
         enclosing.add(run)
         if self.settings.nesting:
-            with contained("nesting"):
+            try:
                 run.scope = active_span.enter(run.id, is_root=run.parent is None or run.parent.implicit)
+            except Exception as error:
+                contain("nesting", error)
 
     def take(self, run: Run) -> bool:
         """Take a run out of the map, which one caller alone can do."""
         enclosing.discard(run)
         scope, run.scope = run.scope, None
         if scope is not None:
-            with contained("nesting"):
+            try:
                 active_span.leave(scope, run.id)
+            except Exception as error:
+                contain("nesting", error)
         return self._runs.pop(run.id, None) is not None
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
@@ -243,10 +250,16 @@ class LiveRuns:
                 run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)
         if start.configured and parent is not None and parent.id == start.enclosing_id:
             self._complete_labels(parent, start)
+        if self.settings.user_key is not None:
+            with contained("user"):
+                users.name(run, start, self.settings)
+        if start.is_prompt or start.prompt is not None or (parent is not None and parent.prompt is not None):
+            with contained("prompt"):
+                prompts.carry(run, start, parent)
         if isinstance(detail, Agent):
             inherited = parent.agent if parent is not None else None
             run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
-        elif run.call is not None and parent is not None:
+        elif run.call is not None and parent is not None and run.call.request.tools is not None:
             for agent in parent.agents():
                 agent.tools = agent.tools or run.call.request.tools
         self._spans.open(run)
@@ -339,9 +352,11 @@ class LiveRuns:
     def _call_over(self, run_id: UUID) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
         run = self._runs.get(run_id)
-        streamed = run is not None and run.call is not None and run.call.streamed
+        if run is None:
+            return
+        was_left = run.kind == "tool" or (run.call is not None and run.call.streamed)
         with contained("end of a call"):
-            self.end(run_id, "abandoned" if streamed else "cancelled")
+            self.end(run_id, "abandoned" if was_left else "cancelled")
 
     def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
         """End a run whose task has ended, unless the run may go on without the task.

@@ -10,7 +10,7 @@ from weakref import ref
 from .._content.labels import own_tags
 from .._content.policy import Policy
 from .._runtime.containment import contained
-from .._to_sentry import transaction_size
+from .._to_sentry import held_issues, issues, transaction_size
 from .._to_sentry.client import (
     allowed_content,
     choose_backend,
@@ -117,7 +117,9 @@ class Roots:
         return root
 
     def prepare(self, client: object, runs: Kept) -> None:
-        """Prepare for a client, if it differs from the last one."""
+        """Look at the events of exceptions, and prepare for a client if it differs from the last one."""
+        if self._settings.capture_errors:
+            issues.watch(held_issues.reported)
         if self._last_client() is client:
             return
         silent_ends.process(runs)

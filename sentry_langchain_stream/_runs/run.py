@@ -17,6 +17,7 @@ from uuid import UUID
 from weakref import ReferenceType
 
 from .._content.policy import Policy
+from .._content.prompts import FilledPrompt, Prompt
 from .._to_sentry.active_span import RunScope
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
@@ -24,14 +25,19 @@ from .call import Call, Operation
 from .settings import Settings
 from .usage import Usage
 
-RunKind = Literal["model", "embeddings", "rerank", "pipeline", "agent", "chain", "tool", "retriever"]
+RunKind = Literal[
+    "model", "embeddings", "rerank", "pipeline", "agent", "chain", "tool", "retriever", "handoff", "memory"
+]
 """The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too.
 
-It has no runs of embedding models and rerankers: those are ours.
+It has no runs of embedding models, rerankers, handoffs and memory operations: those are ours.
 """
 
 LEAVES: frozenset[RunKind] = frozenset({"model", "retriever"})
-"""What LangChain's context does not name, and what may end without a signal."""
+"""What LangChain's context does not name."""
+
+WATCHED: frozenset[RunKind] = LEAVES | {"tool"}
+"""What may end without a signal: also because LangChain itself fails, on a chunk or on the result of a tool."""
 
 CHAINS: frozenset[RunKind] = frozenset({"pipeline", "agent", "chain"})
 """The kinds that LangChain calls a chain."""
@@ -68,6 +74,8 @@ class Start:
         operation: The operation, if it is a model.
         model: The model asked for, if it is a model and that is known from its metadata.
         given_id: LangChain's id of the run, if `id` is another one: see `same_ids`.
+        is_prompt: Whether it is the run of a prompt.
+        prompt: The prompt that it is, or that its metadata names.
     """
 
     id: UUID
@@ -90,6 +98,8 @@ class Start:
     operation: Operation | None = None
     model: str | None = None
     given_id: UUID | None = None
+    is_prompt: bool = False
+    prompt: Prompt | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +163,39 @@ class Agent:
         self.usage = usage if self.usage is None else Usage.together((self.usage, usage))
 
 
-Detail = ToolCall | Retrieval | Agent
+@dataclass(slots=True, eq=False)
+class Handoff:
+    """A handoff from one agent to another."""
+
+    source: str
+    target: str
+
+    @property
+    def name(self) -> str:
+        """What happens, as the end of the span's name."""
+        return f"from {self.source} to {self.target}"
+
+
+@dataclass(slots=True, eq=False)
+class Memory:
+    """A read or write of a LangGraph store. Content is present only if it may be recorded."""
+
+    name: str
+    """The operation, as OpenTelemetry's conventions call it: `"search_memory"`, `"upsert_memory"`, `"delete_memory"`.
+
+    Of a batch that does several things: all of them, separated by commas.
+    """
+    namespace: str | None = None
+    record: str | None = None
+    """The key of the item, if it is one."""
+    query: str | None = None
+    records: str | None = None
+    """The items read or written, as JSON."""
+    count: int | None = None
+    """The number of items found, or of items to write or to delete."""
+
+
+Detail = ToolCall | Retrieval | Agent | Handoff | Memory
 
 MakeRecord = Callable[[Policy], Call | Detail]
 """Makes the record of a run's input, under the run's policy."""
@@ -324,6 +366,7 @@ class Run:
         call_watch: Watches LangChain's call that started it, as long as it is kept.
         scope: The scope that knows the active span, if the run holds one in place.
         enclosing_id: The id of the run that LangChain's context named where it started.
+        prompt: The prompt that was filled in last below it, if it is a chain.
     """
 
     id: UUID
@@ -359,6 +402,7 @@ class Run:
     call_watch: object = None
     scope: RunScope | None = None
     enclosing_id: UUID | None = None
+    prompt: FilledPrompt | None = None
 
     def agents(self) -> Iterator[Agent]:
         """Yield the agents that this run belongs to, the nearest first. If the run is an agent, it is the first one."""

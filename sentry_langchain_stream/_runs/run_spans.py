@@ -9,17 +9,17 @@ from uuid import UUID
 from .._content import error_texts
 from .._content.messages import output_messages
 from .._content.policy import Policy
-from .._runtime.containment import contained
+from .._runtime.containment import contain, contained
 from .._to_sentry import held_issues, issues
 from .._to_sentry.client import current_client
-from .._to_sentry.span_models import Status
+from .._to_sentry.span_models import AnySpan, Status
 from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
 from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
 from . import attributes, watches
 from .call import Call, Request, TextsCall
-from .run import Agent, Outcome, Retrieval, Run, ToolCall
+from .run import Agent, Handoff, Memory, Outcome, Retrieval, Run, ToolCall
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ class RunSpans:
 
     def open(self, run: Run) -> None:
         """Open the span of a run. Prompts, parsers and other chains get one only with `chains=True`."""
-        if self._settings.capture_errors:
-            issues.watch(held_issues.reported)
         if run.call is not None:
             request = run.call.request
             self._open(run, request.operation, request.model, request.platform)
@@ -65,6 +63,8 @@ class RunSpans:
             self._open(run, "pipeline" if is_pipeline else "agent", run.detail.name)
         elif isinstance(run.detail, (ToolCall, Retrieval)):
             self._open(run, "tool" if run.kind == "tool" else "retriever", run.detail.name)
+        elif isinstance(run.detail, (Handoff, Memory)):
+            self._open(run, "handoff" if run.kind == "handoff" else "memory", run.detail.name)
         elif run.kind == "pipeline":
             self._open(run, "pipeline", None)
         elif run.kind == "chain" and self._settings.chains:
@@ -77,7 +77,7 @@ class RunSpans:
         dialect = self._settings.dialect
         op = names.op(kind, dialect, platform)
         name = names.span_name(kind, dialect, run.pipeline, subject)
-        with contained("backend.start"):
+        try:
             if place.span is not None:
                 place.backend.rename(place.span, op=op, name=name)
                 return
@@ -93,6 +93,8 @@ class RunSpans:
                 place.recording = False
                 place.anchor, place.is_ours = place.span, True
             # Otherwise the user's `ignore_spans` dropped this span: its children become children of its parent.
+        except Exception as error:
+            contain("backend.start", error)
 
     # -- close ------------------------------------------------------------------------------------------------
 
@@ -112,22 +114,30 @@ class RunSpans:
         failure = error if outcome == "failed" else None
         first = run.id
         try:
-            first = self._note_ending(run, outcome, failure, evicted)
+            run.ending.outcome, run.ending.evicted = outcome, evicted
+            if failure is not None:
+                first = self._note_failure(run, failure)
             if run.call is not None:
                 self._complete_call(run, run.call)
                 self._name_model(run, run.call)
-                self._price(run, run.call)
-                self._add_to_agents(run, run.call)
+                self._settle_usage(run, run.call)
+                if self._prices is not None and run.place.span is not None:
+                    self._price(run.call, self._prices)
         finally:  # Ctrl-C or a time limit may arrive in any of these, for example while `redact` runs
-            self._finish_span(run)
+            if run.place.span is not None:
+                self._finish_span(run, run.place.span)
         if run.call is not None and self._settings.metrics:
             with contained("metrics"):
                 from .metrics import record_call  # imported only if metrics are on
 
                 record_call(run, run.call)
-        with contained("watches"):
-            watches.count(run)
-            watches.ended(run, self._now())
+        try:
+            if run.call is not None:
+                watches.count(run, run.call)
+            if run.parent is None or run.parent.implicit:
+                watches.ended(run, self._now())
+        except Exception as raised:
+            contain("watches", raised)
         if failure is not None and run.reports and self._settings.capture_errors:
             with contained("capture_errors"):
                 self._hold(run, failure, first)
@@ -154,12 +164,9 @@ class RunSpans:
         run.call_watch = None
 
     @staticmethod
-    def _note_ending(run: Run, outcome: Outcome, failure: BaseException | None, evicted: str | None) -> UUID:
-        """Record how the run ended. Return the id of the run that failed first with the same exception."""
+    def _note_failure(run: Run, failure: BaseException) -> UUID:
+        """Record that the run failed. Return the id of the run that failed first with the same exception."""
         ending = run.ending
-        ending.outcome, ending.evicted = outcome, evicted
-        if failure is None:
-            return run.id
         ending.error_type = type(failure).__name__
         known: list[UUID] = []
         with contained("runs of an exception"):  # whatever its attributes do, the span is finished
@@ -186,33 +193,35 @@ class RunSpans:
             if run.place.span is not None:
                 self.open(run)  # which renames the span
 
-    def _price(self, run: Run, call: Call) -> None:
-        if run.place.span is not None and self._prices is not None:
-            with contained("cost"):
-                call.cost = self._prices.cost(call)
+    @staticmethod
+    def _price(call: Call, prices: Prices) -> None:
+        with contained("cost"):
+            call.cost = prices.cost(call)
 
     @staticmethod
-    def _add_to_agents(run: Run, call: Call) -> None:
+    def _settle_usage(run: Run, call: Call) -> None:
         """Add the usage of a call to every agent that the call belongs to. Embedded texts are no part of it."""
-        if isinstance(call, TextsCall):
-            return
-        for agent in run.agents():
-            with contained("usage of agents"):
-                used = call.usage()
-                if used is not None:
-                    agent.add(used)
+        try:
+            call.settled = call.usage()
+            if call.settled is None or isinstance(call, TextsCall):
+                return
+            for agent in run.agents():
+                agent.add(call.settled)
+        except Exception as error:
+            contain("usage", error)
 
-    def _finish_span(self, run: Run) -> None:
+    def _finish_span(self, run: Run, span: AnySpan) -> None:
         """Set the attributes and finish the span. The span is finished even if `describe` fails."""
-        if run.place.span is None:
-            return
         described: dict[str, AttributeValue] = {}
         try:
-            with contained("attributes"):
-                described = attributes.describe(run, self._settings.dialect)
+            described = attributes.describe(run, self._settings.dialect)
+        except Exception as error:
+            contain("attributes", error)
         finally:
-            with contained("backend.finish"):
-                run.place.backend.finish(run.place.span, described, _STATUS[run.ending.outcome])
+            try:
+                run.place.backend.finish(span, described, _STATUS[run.ending.outcome])
+            except Exception as error:
+                contain("backend.finish", error)
 
 
 def _partial(request: Request, text: str, policy: Policy) -> str:

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 from .._content.policy import Limits
 from .._to_sentry.asking import guarded, plain
 from .._vocabulary.keys import Dialect
+
+
+class HandlerOptions(TypedDict, total=False):
+    """The keyword arguments of `SentryStreamHandler`, for type checkers of what passes them on."""
+
+    dialect: Dialect
+    include_prompts: bool
+    redact: Callable[[str], str] | None
+    token_counter: Callable[[str], int] | None
+    capture_errors: bool
+    max_live_runs: int
+    max_idle_seconds: float
+    cost: bool
+    metrics: bool
+    chains: bool
+    nesting: bool
+    memory: bool
+    metadata_keys: Collection[str]
+    user_key: str | None
+    prompt_variables: Collection[str]
+    limits: Limits | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +53,10 @@ class Settings:
     metrics: bool = False
     chains: bool = False
     nesting: bool = True
+    memory: bool = False
     metadata_keys: Collection[str] = ()
+    user_key: str | None = None
+    prompt_variables: Collection[str] = ()
     limits: Limits | None = None
 
     def as_arguments(self) -> dict[str, Any]:
@@ -52,7 +76,7 @@ class Settings:
         if self.dialect not in get_args(Dialect):
             allowed = " or ".join(repr(each) for each in get_args(Dialect))
             raise ValueError(f"dialect must be {allowed}, not {self.dialect!r}")
-        for name in ("include_prompts", "capture_errors", "cost", "metrics", "chains", "nesting"):
+        for name in ("include_prompts", "capture_errors", "cost", "metrics", "chains", "nesting", "memory"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {_type(getattr(self, name))}")
         for name in ("redact", "token_counter"):
@@ -70,9 +94,19 @@ class Settings:
             raise ValueError(f"max_idle_seconds must be above 0, not {self.max_idle_seconds}")
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise TypeError(f"limits must be a Limits or None, not {_type(self.limits)}")
-        keys = self.metadata_keys
-        if isinstance(keys, str) or not isinstance(keys, Collection) or not all(isinstance(key, str) for key in keys):
-            raise TypeError(f"metadata_keys must be a collection of str, not {keys!r}")
+        for name in ("metadata_keys", "prompt_variables"):
+            given = getattr(self, name)
+            if (
+                isinstance(given, str)
+                or not isinstance(given, Collection)
+                or not all(isinstance(each, str) for each in given)
+            ):
+                raise TypeError(f"{name} must be a collection of str, not {given!r}")
+        if self.user_key is not None:
+            if not isinstance(self.user_key, str):
+                raise TypeError(f"user_key must be a str or None, not {_type(self.user_key)}")
+            if not self.user_key:
+                raise ValueError("user_key must not be empty; leave it out to record no user")
 
 
 def _type(value: object) -> str:

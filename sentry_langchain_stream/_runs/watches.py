@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from uuid import UUID
 
 from .._to_sentry.client import trace_page
@@ -16,14 +16,36 @@ from .call import TextsCall
 from .usage import Usage
 
 if TYPE_CHECKING:
+    from .._content.policy import Limits, Policy
+    from .call import Call
     from .run import Outcome, Run, RunKind
 
 _MOST = 200
 """How many runs that have ended are remembered, to be found by their id."""
 
 
+class Terms(NamedTuple):
+    """What may be recorded of the output of a run that may have ended.
+
+    Args:
+        outputs: Whether content may be recorded.
+        redact: The `redact` of its handler.
+        limits: How much is recorded.
+    """
+
+    outputs: bool
+    redact: Callable[[str], str] | None
+    limits: Limits
+
+
+class _Kept:
+    """Holds what a `RunInfo` knows besides its fields. It is neither copied nor pickled with them."""
+
+    __slots__ = ("policy_", "redact_")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunInfo:
+class RunInfo(_Kept):
     """What is known of a run, without content. `None` means unknown.
 
     The numbers are those of the model calls that have ended in the run.
@@ -173,11 +195,9 @@ def current() -> tuple[WatchedRuns, ...]:
     return _watches.get()
 
 
-def count(run: Run) -> None:
+def count(run: Run, call: Call) -> None:
     """Add a model call that has ended to the numbers of its tree."""
-    call, tree = run.call, run.tree
-    if call is None:
-        return
+    tree = run.tree
     tree.calls += 1
     if call.cost is not None:
         tree.cost = (tree.cost or 0.0) + call.cost.total
@@ -188,11 +208,14 @@ def count(run: Run) -> None:
 
 def ended(run: Run, now: float) -> None:
     """Tell who watches a root run that it has ended, and remember it for `find`."""
-    if run.implicit or not (run.parent is None or run.parent.implicit):
+    if run.implicit:
         return
     found = _ended[run.given_id or run.id] = info(run, now, is_live=False)
-    for each in list(_ended)[:-_MOST]:
-        _ended.pop(each, None)
+    while len(_ended) > _MOST:
+        try:
+            _ended.pop(next(iter(_ended)), None)
+        except RuntimeError:  # another thread changed it first
+            break
     for watch in run.tree.watches:
         watch._add(run, found)
 
@@ -224,7 +247,7 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
         usage = tree.usage if is_root else None
         calls, cost = (tree.calls, tree.cost) if is_root else (0, None)
     span = run.place.span if run.place.recording else None
-    return RunInfo(
+    found = RunInfo(
         run_id=run.given_id or run.id,
         kind=run.kind,
         name=run.name,
@@ -243,6 +266,15 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
         usage_source=usage.source if usage is not None else None,
         cost=cost,
     )
+    object.__setattr__(found, "policy_", run.policy)  # the class is frozen
+    object.__setattr__(found, "redact_", run.keeper.settings.redact)
+    return found
+
+
+def terms_of(info: RunInfo) -> Terms | None:
+    """Return what may be recorded of a run, or `None` if that is not known: of a copy, or from another process."""
+    policy: Policy | None = getattr(info, "policy_", None)
+    return None if policy is None else Terms(policy.outputs, getattr(info, "redact_", None), policy.limits)
 
 
 def _sum(numbers: list[int | None]) -> int | None:

@@ -12,34 +12,50 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any
 
+from .containment import contained
+
 MATTERS = sys.version_info < (3, 12)
 
 _collecting: set[int] = set()
+_waiting: dict[int, list[Callable[[], object]]] = {}
 
 
 def is_collecting() -> bool:
     """Whether garbage is being collected in this thread, so that no context variable may be set."""
-    return get_ident() in _collecting
+    return MATTERS and get_ident() in _collecting
+
+
+def after_collection(work: Callable[[], object]) -> None:
+    """Call `work` when the garbage that is being collected in this thread has been finalized, else now."""
+    if get_ident() in _collecting:
+        _waiting.setdefault(get_ident(), []).append(work)
+    else:
+        work()
 
 
 @cache
 def watch_collections() -> None:
-    """Track garbage collections from now on, on Python versions where that matters."""
-    if MATTERS:
-        gc.callbacks.append(_note)
+    """Track garbage collections from now on."""
+    gc.callbacks.append(_note)
 
 
 def _note(phase: str, _: Mapping[str, Any]) -> None:
+    here = get_ident()
     if phase == "start":
-        _collecting.add(get_ident())
-    else:
-        _collecting.discard(get_ident())
+        _collecting.add(here)
+        return
+    try:
+        for work in _waiting.pop(here, ()) if _waiting else ():
+            with contained("after garbage collection"):
+                work()
+    finally:
+        _collecting.discard(here)
 
 
 def current_task() -> asyncio.Task[Any] | None:

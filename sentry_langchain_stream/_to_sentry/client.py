@@ -186,6 +186,12 @@ def is_sending(*, queues: bool) -> bool:
     return queues and internals.is_flushing(sentry_sdk.get_client())
 
 
+def has_user() -> bool:
+    """Whether the application has said, with `sentry_sdk.set_user`, who the current user is."""
+    scopes = (*current_scopes(), sentry_sdk.get_global_scope())
+    return any(internals.scope_user(scope) for scope in scopes)
+
+
 def sentry_conversation_id() -> str | None:
     """Return the id of the conversation set with `sentry_sdk.ai.set_conversation_id` (sentry-sdk >= 2.51)."""
     return scope_conversation_id(sentry_sdk.get_current_scope())

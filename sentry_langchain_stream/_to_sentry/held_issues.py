@@ -4,7 +4,8 @@ When a root run fails, nobody can know where its exception will end. So its issu
 `HOLD` seconds. If an event with the exception leaves meanwhile, it is dropped. Otherwise the application has caught the
 exception, and the issue is sent. It is also sent when the client is flushed or closed, so at the end of the process.
 
-Neither the exception nor anything of its stack is kept.
+Neither the exception nor anything of its stack is kept. Spans and scopes are kept for `HOLD` seconds only, with or
+without an issue to send: a scope may refer to a whole request.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
     _flush_with(failure.client)
     for each in early:
         _send(each)
-    if failure.event is not None and not _start_timer():
+    if not _start_timer():
         _send(failure)
 
 
@@ -231,7 +232,7 @@ def _forget(now: float) -> None:
     """Forget what is older than `HOLD` and has been reported. Call it with the lock."""
     for each in [each for each in _failures.values() if each.event is None and now - each.failed > HOLD]:
         del _failures[each.run_id]
-    _reports[:] = [each for each in _reports if now - each[0] <= HOLD]
+    _reports[:] = [each for each in _reports if now - each[0] < HOLD]
 
 
 def _is_ignored(cls: type, options: Any) -> bool:
@@ -264,7 +265,8 @@ def _start_timer() -> bool:
     with _lock:
         if _timer and _timer[0].is_alive():
             return True
-        oldest = min((each.failed for each in _failures.values() if each.event is not None), default=time.monotonic())
+        since = [each.failed for each in _failures.values()] + [at for at, _ in _reports]
+        oldest = min(since, default=time.monotonic())
         timer = threading.Timer(max(oldest + HOLD - time.monotonic(), 0.0), _on_time)
         timer.daemon = True
         timer.name = "sentry-langchain-stream"
@@ -285,7 +287,10 @@ def _on_time() -> None:
             _timer.clear()
         for each in due:
             _send(each)
-        if any(each.event is not None for each in list(_failures.values())):
+        with _lock:
+            _forget(now)
+            is_empty = not _failures and not _reports
+        if not is_empty:
             _start_timer()
 
 

@@ -111,6 +111,18 @@ get_external_propagation_context = _take(
 )
 """The ids of the trace and of the span that an integration, such as `OTLPIntegration`, links the SDK's events to."""
 
+# -- What the scopes know (`feedback`, `users`) ------------------------------------------------------------------------
+
+merged_scopes = _take(
+    "sentry_sdk.scope", "Scope._merge_scopes", off="user feedback lacks the user and the tags of the current scope"
+)
+
+
+def scope_user(scope: Any) -> Any | None:
+    """The user that was set in a scope, if that is known."""
+    return getattr(scope, "_user", None)
+
+
 # -- Profiles of root runs (`span_models`) -----------------------------------------------------------------------------
 
 _take("sentry_sdk.tracing", "Transaction._profile", off="root runs have no profiles")

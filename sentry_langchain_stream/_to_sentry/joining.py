@@ -51,19 +51,20 @@ def joined(scope: Scope) -> Joined | None:
     return _joined(propagation_context(scope))
 
 
-def join(scope: Scope, sampling: Mapping[str, Any]) -> None:
+def join(scope: Scope, sampling: Mapping[str, Any], trace: Joined | None = None) -> None:
     """Make this scope continue the trace that a root joins, or start one.
 
     Args:
         scope: A scope of its own for the start of the root.
         sampling: What a `traces_sampler` gets of the root, besides what the application set.
+        trace: The trace, if it is not the current one.
     """
     before = propagation_context(scope)
     scope.set_new_propagation_context()
     fresh = propagation_context(scope)
     if fresh is None:  # the name is missing
         return
-    trace = _joined(before)
+    trace = trace or _joined(before)
     if trace is not None:
         for name, value in trace._asdict().items():
             setattr(fresh, name, value)

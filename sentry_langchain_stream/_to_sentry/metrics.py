@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import sentry_sdk
@@ -17,9 +18,17 @@ except ImportError:  # pragma: no cover
     metrics = None  # type: ignore[assignment]
 
 
+_NO_SCORES: Mapping[str, float] = MappingProxyType({})
+
+
+def has_metrics() -> bool:
+    """Whether the SDK has metrics."""
+    return all(hasattr(metrics, each) for each in ("count", "distribution"))
+
+
 def can_record() -> bool:
     """Whether the SDK has metrics. If not, warn once that `metrics=True` does nothing."""
-    found = all(hasattr(metrics, each) for each in ("count", "distribution"))
+    found = has_metrics()
     if not found:
         warn_once(
             "metrics", "This version of sentry-sdk has no metrics; SentryStreamHandler(metrics=True) does nothing."
@@ -34,8 +43,9 @@ def record(
     attributes: Mapping[str, AttributeValue],
     backend: SpanBackend[Any],
     span: AnySpan | None,
+    scores: Mapping[str, float] = _NO_SCORES,
 ) -> None:
-    """Record durations and counts, linked to a span if there is one.
+    """Record durations, counts and scores, linked to a span if there is one.
 
     Args:
         seconds: Durations, by the name of the distribution.
@@ -43,11 +53,14 @@ def record(
         attributes: The attributes of every metric.
         backend: The span model of the span.
         span: The span.
+        scores: Numbers without a unit, by the name of the distribution.
     """
     with sentry_sdk.new_scope() as scope:
         if span is not None:
             backend.link(scope, span)
         for name, duration in seconds.items():
             metrics.distribution(name, duration, unit="second", attributes=dict(attributes))
+        for name, score in scores.items():
+            metrics.distribution(name, score, attributes=dict(attributes))
         for name, number in counts.items():
             metrics.count(name, number, attributes=dict(attributes))

@@ -55,7 +55,16 @@ class SpanBackend(Protocol[S]):
     def current(self) -> S | None:
         """Return the active span as a parent for a run, or `None` if there is none or it would not be sent."""
 
-    def start(self, parent: S | None, *, op: str, name: str, attributes: Attributes = ..., sampling: Facts = ...) -> S:
+    def start(
+        self,
+        parent: S | None,
+        *,
+        op: str,
+        name: str,
+        attributes: Attributes = ...,
+        sampling: Facts = ...,
+        trace: joining.Joined | None = ...,
+    ) -> S:
         """Start a child of `parent`. Without a parent, start a root.
 
         Args:
@@ -65,6 +74,7 @@ class SpanBackend(Protocol[S]):
             attributes: What is known by now. A `traces_sampler` gets the attributes of a root, and `ignore_spans` those
                 of every streamed span.
             sampling: What else a `traces_sampler` gets of a root, by key. None of it is sent.
+            trace: The trace that a root joins, if it is not the current one.
         """
 
     def recording(self, span: S) -> bool:
@@ -95,12 +105,20 @@ class TransactionSpans:
         return None if transaction is None or transaction.timestamp is not None else span
 
     def start(
-        self, parent: Span | None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+        self,
+        parent: Span | None,
+        *,
+        op: str,
+        name: str,
+        attributes: Attributes = NO_FACTS,
+        sampling: Facts = NO_FACTS,
+        trace: joining.Joined | None = None,
     ) -> Span | NoOpSpan:
         if parent is not None:
             return _with_ids(prepared(parent.start_child(op=op, name=name, origin=ORIGIN)))
         scope = sentry_sdk.get_current_scope()
-        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **self._trace(scope))
+        joins = self._trace(scope) if trace is None else trace._asdict()
+        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **joins)
         transaction.update_data({**attributes})
         started = sentry_sdk.start_transaction(transaction, custom_sampling_context={**sampling})
         internals.start_profile(started)
@@ -196,14 +214,21 @@ class StreamedSpans:
         return traces.get_current_span()
 
     def start(
-        self, parent: Any | None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+        self,
+        parent: Any | None,
+        *,
+        op: str,
+        name: str,
+        attributes: Attributes = NO_FACTS,
+        sampling: Facts = NO_FACTS,
+        trace: joining.Joined | None = None,
     ) -> Any:
         known: dict[str, Any] = {**attributes, "sentry.op": op, "sentry.origin": ORIGIN}
         if parent is not None:
             return _with_ids(traces.start_span(name, attributes=known, parent_span=parent, active=False))
         # An unsampled root makes itself current even with `active=False`. A new scope limits that to this block.
         with sentry_sdk.new_scope() as scope:
-            joining.join(scope, sampling)
+            joining.join(scope, sampling, trace)
             return _with_ids(traces.start_span(name, attributes=known, parent_span=None, active=False))
 
     def recording(self, span: Any) -> bool:
@@ -238,7 +263,14 @@ class NoSpans:
         return None
 
     def start(
-        self, parent: None, *, op: str, name: str, attributes: Attributes = NO_FACTS, sampling: Facts = NO_FACTS
+        self,
+        parent: None,
+        *,
+        op: str,
+        name: str,
+        attributes: Attributes = NO_FACTS,
+        sampling: Facts = NO_FACTS,
+        trace: joining.Joined | None = None,
     ) -> None:
         return None
 

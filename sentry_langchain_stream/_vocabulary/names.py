@@ -7,7 +7,19 @@ from typing import Literal
 from .keys import Dialect, bounded
 from .providers import Platform
 
-SpanKind = Literal["chat", "text_completion", "embeddings", "rerank", "pipeline", "agent", "tool", "retriever", "chain"]
+SpanKind = Literal[
+    "chat",
+    "text_completion",
+    "embeddings",
+    "rerank",
+    "pipeline",
+    "agent",
+    "tool",
+    "handoff",
+    "memory",
+    "retriever",
+    "chain",
+]
 """The kind of a span."""
 
 LONGEST = 200
@@ -19,7 +31,7 @@ DEFAULT_AGENT = "LangGraph"
 
 
 # The span op of each kind, by dialect. "function" is Sentry's predefined op of a plain function. With an `ai.*` or
-# `gen_ai.*` op that is not an agent's or a tool's, Sentry would count the span as a model call.
+# `gen_ai.*` op that is not an agent's, a tool's or a handoff's, Sentry would count the span as a model call.
 _OPS: dict[Dialect, dict[SpanKind, str]] = {
     "gen_ai": {
         "chat": "gen_ai.chat",
@@ -29,6 +41,8 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
         "pipeline": "function",
         "agent": "gen_ai.invoke_agent",
         "tool": "gen_ai.execute_tool",
+        "handoff": "gen_ai.handoff",
+        "memory": "function",
         "retriever": "function",
         "chain": "function",
     },
@@ -40,6 +54,8 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
         "pipeline": "ai.pipeline.langchain",
         "agent": "ai.agent.langchain",
         "tool": "ai.tool.langchain",
+        "handoff": "function",
+        "memory": "function",
         "retriever": "function",
         "chain": "function",
     },
@@ -53,6 +69,7 @@ _VERBS: dict[SpanKind, str] = {
     "rerank": "rerank",
     "agent": "invoke_agent",
     "tool": "execute_tool",
+    "handoff": "handoff",
     "retriever": "retrieve",
 }
 
@@ -65,7 +82,8 @@ _NAMED_AFTER_PIPELINE: dict[Dialect, frozenset[SpanKind]] = {
 
 def op(kind: SpanKind, dialect: Dialect, platform: Platform = "langchain") -> str:
     """Return the span op of a kind, always one that Sentry predefines."""
-    return _OPS[dialect][kind].replace("{platform}", platform)
+    found = _OPS[dialect][kind]
+    return found.replace("{platform}", platform) if dialect == "ai" else found
 
 
 def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, subject: str | None) -> str:
@@ -75,11 +93,12 @@ def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, subject: str | No
         kind: The kind of the span.
         dialect: The dialect.
         pipeline: The pipeline's name.
-        subject: The name of the model, agent, tool, retriever or chain.
+        subject: The name of the model, agent, tool, retriever or chain; what a handoff or a memory operation does.
     """
     if kind in _NAMED_AFTER_PIPELINE[dialect]:
         return pipeline
-    return " ".join(part for part in (_VERBS.get(kind), subject and bounded(subject, LONGEST)) if part)
+    verb, of = _VERBS.get(kind), subject and bounded(subject, LONGEST)
+    return f"{verb} {of}" if verb and of else verb or of or ""
 
 
 def pipeline(*, configured: str | None, metadata: str | None, sentry: str | None, run: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Platform = Literal["openai", "cohere", "langchain", "huggingface_hub"]
@@ -104,6 +105,17 @@ _HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
+@lru_cache(maxsize=256)  # for one model it is the same at every call
+def _find(ls_provider: str | None, path: str, kind: str) -> Provider | None:
+    if not ls_provider:
+        return _first(_HINTS, f"{path} {kind}")
+    key, name = ls_provider.lower(), path.rpartition(".")[2]
+    known = PROVIDERS.get(key)
+    if key in _OF_A_CLIENT or (known is None and key in _derived(name)):
+        known = _first(_CLASSES, path if path.startswith("langchain") else name) or known
+    return known or Provider(key)
+
+
 def find(ls_provider: object, path: str | None = None, kind: object = None) -> Provider | None:
     """Return the provider of a model.
 
@@ -118,14 +130,13 @@ def find(ls_provider: object, path: str | None = None, kind: object = None) -> P
     Returns:
         Its row of `PROVIDERS`, a new row with LangChain's name if there is none, or `None` if nothing identifies it.
     """
-    path = path or ""
-    if not isinstance(ls_provider, str) or not ls_provider:
-        return _first(_HINTS, f"{path} {kind if isinstance(kind, str) else ''}")
-    key, name = ls_provider.lower(), path.rpartition(".")[2]
-    known = PROVIDERS.get(key)
-    if key in _OF_A_CLIENT or (known is None and key in _derived(name)):
-        known = _first(_CLASSES, path if path.startswith("langchain") else name) or known
-    return known or Provider(key)
+    name, other = (str.__str__(each) if isinstance(each, str) else "" for each in (ls_provider, kind))
+    if len(name) + len(path or "") + len(other) > _LONGEST:  # not worth keeping
+        return _find.__wrapped__(name, path or "", other)
+    return _find(name, path or "", other)
+
+
+_LONGEST = 1_000
 
 
 def _derived(name: str) -> tuple[str, str, str]:

@@ -19,8 +19,11 @@ from ..testing.printable import printable
 from .capture import Delivery
 from .verdict import Check, Expected, is_middleware, parent_of
 
+LEADING = ("gen_ai.usage.total_tokens", "gen_ai.request.model", "gen_ai.pipeline.name")
+"""The attributes to read first, under their current keys."""
+
 STARRED = ("ai.total_tokens", "ai.model_id", "pipeline_name")
-"""The attributes that the LLM Monitoring recipe asks for."""
+"""The older keys of the same facts, which the LLM Monitoring recipe of 2024 asks for."""
 
 _OF_THE_SDK = ("process.", "sentry.", "server.", "thread.")
 """Prefixes of the keys that the SDK sets on every span."""
@@ -121,15 +124,17 @@ def _tree(span: CapturedSpan, captured: Sequence[CapturedSpan], parent: Tree | N
 
 
 def _attributes(call: CapturedSpan) -> Table:
-    title = Text.assemble((call.op, "bold cyan"), ("  attributes, ★ required", "dim"))
+    title = Text.assemble((call.op, "bold cyan"), ("  attributes, ★ the keys of the recipe of 2024", "dim"))
     table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     starred = [key for key in STARRED if key in call.attributes]
-    for key in starred + sorted(set(call.attributes) - set(starred)):
+    leading = [key for key in LEADING if key in call.attributes]
+    first = leading + starred
+    for key in first + sorted(set(call.attributes) - set(first)):
         is_starred = key in starred
-        style = "bold yellow" if is_starred else ("dim" if key.startswith(_OF_THE_SDK) else "")
+        style = "bold" if key in leading else ("dim" if key.startswith(_OF_THE_SDK) else "")
         value = call.attributes[key]
         shown = printable(f"{value:.3f}" if isinstance(value, float) else str(value))
         table.add_row("★" if is_starred else "", Text(printable(key), style=style), Text(shown, style=style))

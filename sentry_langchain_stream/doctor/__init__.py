@@ -2,6 +2,11 @@
 
     command -> application   runs the application's own initialisation, or a plain one
                probe         streams an answer through the real handler and the application's own client
+               made          finds the handlers and models that the application has made
+               own_chain     streams a probe through the application's own chain
+               providers     answers from a script in place of the models' providers
+               runs          checks handlers and the chain
+               content       checks whether prompts and answers are recorded
                environment   checks versions and environment variables
                setup         checks the client and its options
                received      checks what the probe would have sent

@@ -7,12 +7,16 @@ import importlib
 import inspect
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 import sentry_sdk
+from langchain_core.runnables import Runnable
 
 from .findings import Finding, error_text
+from .made import Named
 
 NAME = "app"
 
@@ -21,40 +25,56 @@ class NoSuchApplication(Exception):
     """The module or function that `--app` names does not exist."""
 
 
-def initialise(target: str | None) -> Finding:
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What `--app` has brought."""
+
+    finding: Finding
+    chain: Named | None = None
+    """The chain, graph or model that one of the targets is, or that the named function returned."""
+
+
+def initialise(targets: Sequence[str]) -> Application:
     """Set up Sentry as the application does.
 
     Args:
-        target: `module` is imported. With `module:function`, the function is also called. The current directory is
-            searched first. `None` calls a plain `sentry_sdk.init`, with the DSN from the environment.
+        targets: Each is imported if it is a `module`. With `module:function`, the function is also called. What
+            `module:chain` names is streamed through later. The current directory is searched first. Without any, a
+            plain `sentry_sdk.init` is called, with the DSN from the environment.
 
     Raises:
-        NoSuchApplication: There is no such module, or it has no such function.
+        NoSuchApplication: There is no such module, or it has no such name.
     """
+    told, chain, target = [], None, None
     try:
-        if target is None:
+        if not targets:
             sentry_sdk.init(traces_sample_rate=1.0)
-            return Finding(
-                NAME,
-                "ok",
-                "no --app, so this is sentry_sdk.init(traces_sample_rate=1.0) with SENTRY_DSN from the environment",
-                "To check your own set-up, pass the function that initialises Sentry: --app module:function.",
+            return Application(
+                Finding(
+                    NAME,
+                    "ok",
+                    "no --app, so this is sentry_sdk.init(traces_sample_rate=1.0) with SENTRY_DSN from the environment",
+                    "To check your own set-up, name what sets Sentry up, and a chain: --app module:function "
+                    "--app module:chain.",
+                )
             )
-        return Finding(NAME, "ok", _load(target))
+        for target in targets:
+            found, result = _load(target)
+            told.append(found)
+            if isinstance(result, Runnable):
+                chain = Named(target, result)
+        return Application(Finding(NAME, "ok", "; ".join(told)), chain)
     except NoSuchApplication:
         raise
     except (Exception, SystemExit) as error:
-        return Finding(
-            NAME,
-            "fail",
-            f"{target or 'sentry_sdk.init'} raised {error_text(error)}",
-            "Check SENTRY_DSN."
-            if target is None
-            else "Fix that first, or pass a function that only initialises Sentry.",
-        )
+        remedy = "Fix that first, or pass a function that only initialises Sentry."
+        if type(error).__name__ == "BadDsn":  # of a module of the SDK that is not documented
+            remedy = "Copy the DSN again from the project's settings, Client Keys (DSN)."
+        return Application(Finding(NAME, "fail", f"{target or 'sentry_sdk.init'} raised {error_text(error)}", remedy))
 
 
-def _load(target: str) -> str:
+def _load(target: str) -> tuple[str, object]:
+    """Return what was done, and what the target is or returned."""
     module, _, path = target.partition(":")
     here = os.getcwd()
     if here not in sys.path:
@@ -66,17 +86,19 @@ def _load(target: str) -> str:
             raise  # a module that the application imports is missing
         raise NoSuchApplication(f"there is no module {error.name!r}, also not in {here}") from None
     if not path:
-        return f"{module} was imported"
+        return f"{module} was imported", None
     try:
         found: Any = reduce(getattr, path.split("."), imported)
     except AttributeError:
         raise NoSuchApplication(f"there is no {path!r} in {module}") from None
+    if isinstance(found, Runnable):
+        return f"{module} was imported; {path} is a {type(found).__name__}", found
     if not _needs_no_arguments(found):
-        return f"{module} was imported; {path} needs arguments or is not a function, so it was not called"
+        return f"{module} was imported; {path} needs arguments or is not a function, so it was not called", None
     result = found()
     if inspect.iscoroutine(result):
-        asyncio.run(result)
-    return f"{module} was imported, and {path}() called"
+        result = asyncio.run(result)
+    return f"{module} was imported, and {path}() called", result
 
 
 def _needs_no_arguments(found: object) -> bool:

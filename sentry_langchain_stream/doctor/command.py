@@ -10,17 +10,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from typing import Any
 
 import sentry_sdk
 
 from .._to_sentry.client import makes_spans
-from ..doctor import environment, received, setup
+from ..doctor import content, environment, own_chain, received, runs, setup
 from ..testing.printable import printable
 from .application import NoSuchApplication, initialise
 from .case import Case
 from .delivery import deliver
 from .findings import Finding, error_text, exit_code
-from .probe import Probe, run
+from .made import Named, Watch
+from .probe import run
 
 Check = Callable[[Case], Finding]
 
@@ -32,6 +34,7 @@ OF_ENVIRONMENT: tuple[Check, ...] = (
     environment.langgraph,
     environment.provider_packages,
     environment.stream_usage,
+    environment.shutdown,
 )
 
 OF_APPLICATION: tuple[Check, ...] = (
@@ -39,8 +42,10 @@ OF_APPLICATION: tuple[Check, ...] = (
     setup.dsn,
     setup.sampling,
     setup.tracing_mode,
-    setup.data_collection,
+    content.data_collection,
     setup.integrations,
+    runs.handlers,
+    runs.chain,
     received.probe,
     received.attributes,
     received.conventions,
@@ -48,6 +53,7 @@ OF_APPLICATION: tuple[Check, ...] = (
 )
 
 _COLOURS = {"ok": "32", "warning": "33", "fail": "31"}
+"""Level -> colour. What was skipped is listed in one line at the end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # The output of the application goes to stderr, so that stdout has only the findings.
         with redirect_stdout(sys.stderr):
-            findings = list(examine(options.app, options.timeout if options.send else None))
+            findings = list(examine(options))
     except NoSuchApplication as error:
-        print(f"doctor: --app {options.app}: {printable(str(error))}", file=sys.stderr)
+        print(f"doctor: --app {' '.join(options.app)}: {printable(str(error))}", file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -71,26 +77,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code(findings, strict=options.strict)
 
 
-def examine(app: str | None = None, seconds: float | None = None) -> Iterator[Finding]:
+def examine(options: argparse.Namespace) -> Iterator[Finding]:
     """Set up Sentry, run every check, and send the probe if asked to.
 
     Args:
-        app: See `application.initialise`.
-        seconds: How long to wait for the server's answer. `None` sends nothing.
+        options: The arguments of the command.
     """
-    initialised = initialise(app)
-    yield initialised
-    failed = initialised.level == "fail"
+    watch = Watch()
+    application = initialise(options.app)
+    yield application.finding
+    failed = application.finding.level == "fail"
     client = sentry_sdk.get_client()
-    case = Case(client, None if failed else _probe(client))
+    case = Case(client) if failed else _case(client, application.chain, watch, options)
     for check in OF_ENVIRONMENT if failed else (*OF_ENVIRONMENT, *OF_APPLICATION):
         yield _checked(check, case)
-    if seconds is not None and not failed:
-        yield deliver(client, case.probe, seconds)
+    if options.send and not failed:
+        yield deliver(client, case.probe, options.timeout)
 
 
-def _probe(client: sentry_sdk.client.BaseClient) -> Probe | None:
-    return run(client) if makes_spans(client) else None
+def _case(client: Any, chain: Named | None, watch: Watch, options: argparse.Namespace) -> Case:
+    made = watch.made()  # before the probe makes a handler and a model
+    traced = makes_spans(client)
+    own = own_chain.run(client, chain, made, options.input, live=options.live) if traced and chain is not None else None
+    return Case(
+        client,
+        run(client) if traced else None,
+        made=made,
+        own=own,
+        app=bool(options.app),
+        expects_content=options.expect_content,
+    )
 
 
 def _checked(check: Check, case: Case) -> Finding:
@@ -107,16 +123,28 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m sentry_langchain_stream doctor",
         description="Check whether this application's Sentry is set up so that AI spans arrive and are correct. Prints "
         "one line per check. Sends nothing without --send.",
-        epilog="exit code: 0, 1 if a check failed, 2 for a wrong argument",
+        epilog="exit code: 0; 1 if a check failed, with --strict also if one warned; 2 for a wrong argument",
     )
     parser.add_argument(
         "--app",
-        metavar="MODULE[:FUNCTION]",
+        metavar="MODULE[:NAME]",
         type=_target,
-        help="import this module and call this function, to set up Sentry as your application does; "
-        "without --app, only sentry_sdk.init with SENTRY_DSN is called",
+        action="append",
+        default=[],
+        help="import this module. NAME may be a function, which is called to set up Sentry as your application does, "
+        "or a chain, graph or model, through which a probe is streamed. May be given more than once, in that order. "
+        "Without --app, only sentry_sdk.init with SENTRY_DSN is called",
     )
-    parser.add_argument("--json", action="store_true", help="print a list of objects: name, level, found, remedy")
+    parser.add_argument("--input", metavar="JSON", type=json.loads, help="the input of the chain, if not a question")
+    parser.add_argument("--live", action="store_true", help="call the chain's provider; without it, a script answers")
+    parser.add_argument(
+        "--expect-content", action="store_true", help="fail if prompts and answers would not be recorded"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print a list of objects: name, level (ok, warning, fail, skipped), found, remedy",
+    )
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     parser.add_argument("--send", action="store_true", help="send a probe trace to the DSN and wait for the answer")
     parser.add_argument(
@@ -147,12 +175,15 @@ def _print(findings: Sequence[Finding]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # an error message may contain any character
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = max(len(finding.name) for finding in findings)
-    for finding in findings:
+    shown = [finding for finding in findings if finding.level != "skipped"]
+    width = max(len(finding.name) for finding in shown)
+    for finding in shown:
         level = f"{finding.level:<7}"
         if coloured:
             level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
         remedy = f". {finding.remedy}" if finding.remedy else ""
         print(f"{level}  {finding.name:<{width}}  {printable(finding.found + remedy)}")
+    if skipped := [finding.name for finding in findings if finding.level == "skipped"]:
+        print(f"\nnot checked, because of the findings above or as not asked for: {', '.join(skipped)}")
     counts = {each: sum(finding.level == each for finding in findings) for each in _COLOURS}
     print(f"\n{counts['ok']} ok, {counts['warning']} to look at, {counts['fail']} failed")

@@ -7,6 +7,7 @@ import re
 
 from .case import Case
 from .findings import Finding
+from .providers import asks_usage
 
 SUPPORTED: dict[str, tuple[tuple[int, int], int]] = {
     "sentry-sdk": ((2, 44), 3),
@@ -100,6 +101,12 @@ def provider_packages(case: Case) -> Finding:
 def stream_usage(case: Case) -> Finding:
     """Check whether streamed answers get the provider's usage or an estimate."""
     name = "stream-usage"
+    without, known = _models_without_usage(case)
+    if without:
+        found = f"{', '.join(without)} requests no usage when it streams, so tokens are estimated"
+        return Finding(name, "warning", found, "Pass stream_usage=True to it, if its server knows that.")
+    if known:
+        return Finding(name, "ok", f"{', '.join(known)} requests the usage of a stream")
     if case.installed("langchain-openai") is None:
         return Finding(name, "ok", "langchain-openai is not installed")
     variables = [variable for variable in ELSEWHERE if variable in case.environ]
@@ -115,6 +122,28 @@ def stream_usage(case: Case) -> Finding:
         f"{' and '.join(variables)} is set, so ChatOpenAI requests no usage when it streams, and tokens are estimated",
         "Pass stream_usage=True to ChatOpenAI.",
     )
+
+
+def _models_without_usage(case: Case) -> tuple[list[str], list[str]]:
+    """Return the names of models that stream without usage, and of those that ask for it, both without repetition."""
+    names = {id(each.value): each.name for each in case.made.models}
+    asking: dict[str, bool] = {}
+    if case.own is not None and case.own.calls.models:
+        for model, asks in case.own.calls.models.values():
+            if hasattr(model, "stream_usage"):
+                asking[names.get(id(model), type(model).__name__)] = asks
+    else:
+        asking = {each.name: asks_usage(each.value) for each in case.made.models if hasattr(each.value, "stream_usage")}
+    return [name for name, asks in asking.items() if not asks], [name for name, asks in asking.items() if asks]
+
+
+def shutdown(case: Case) -> Finding:
+    """Point to what a server needs so that it sends the spans of its last streams."""
+    servers = [name for name in ("uvicorn", "gunicorn", "hypercorn") if case.installed(name)]
+    if not servers:
+        return Finding("shutdown", "ok", "no ASGI server is installed")
+    remedy = "To lose no span when it is told to stop: docs/recipes.md#when-the-server-is-told-to-stop."
+    return Finding("shutdown", "ok", f"{', '.join(servers)} installed", remedy)
 
 
 def _version(distribution: str, case: Case) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["ok", "warning", "fail"]
+Level = Literal["ok", "warning", "fail", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Finding:
     name: str
     """The name of the check. It does not change from release to release."""
     level: Level
+    """`skipped`: not checked, because of what another finding reports."""
     found: str
     """What was found: a sentence without its full stop."""
     remedy: str | None = None

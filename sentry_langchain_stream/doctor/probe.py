@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sentry_sdk
@@ -24,12 +24,12 @@ from ..handler import SentryStreamHandler
 from ..testing.envelopes import CapturedSpan, read_spans
 from ..testing.keeper import Keeper
 from .findings import error_text
+from .providers import PIECES, USAGE
 
 PIPELINE = "sentry-langchain-stream doctor"
 MODEL = "doctor-probe"
 QUESTION = "Do you arrive?"
-PIECES = ("I ", "do ", "arrive.")
-INPUT_TOKENS, OUTPUT_TOKENS = 4, 3
+INPUT_TOKENS, OUTPUT_TOKENS = USAGE["input_tokens"], USAGE["output_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +58,37 @@ class Probe:
 
 
 def run(client: Any) -> Probe:
-    """Stream an answer of a fake model with this client, which must be active and have tracing on.
+    """Stream an answer of a fake model with this client, which must be active and have tracing on."""
+    found = observe(client, _stream)
+    sent = [(envelope, list(_spans(envelope))) for envelope in found.envelopes]
+    trace = next((span.trace_id for _, spans in sent for span in spans if _is_ours(span)), None)
+    ours = [(envelope, spans) for envelope, spans in sent if any(span.trace_id == trace for span in spans)]
+    return replace(
+        found,
+        spans=tuple(span for _, spans in ours for span in spans),
+        envelopes=tuple(envelope for envelope, _ in ours),
+    )
+
+
+def observe(client: Any, call: Callable[[], None]) -> Probe:
+    """Call a function, and return everything that this client would have sent meanwhile.
 
     The client's options, hooks, integrations and scopes are the application's. Only the transport and the sampling are
-    replaced during the probe. The probe is always sampled, and the rate that the application would use is recorded.
+    replaced during the call. Its traces are always sampled, and the rate that the application would use is recorded.
     """
     warned: list[str] = []
     failure = None
     with _kept(client) as kept, _always_sampled(client) as sampled, _noting(warned):
         try:
-            _stream()
+            with _undisturbed():
+                call()
         except Exception as error:  # a callback that the application registered for all runs may raise
             failure = error_text(error)
         client.flush(timeout=2.0)
-    sent = [(envelope, list(_spans(envelope))) for envelope in map(Envelope.deserialize, kept.envelopes)]
-    trace = next((span.trace_id for _, spans in sent for span in spans if _is_ours(span)), None)
-    ours = [(envelope, spans) for envelope, spans in sent if any(span.trace_id == trace for span in spans)]
+    envelopes = tuple(map(Envelope.deserialize, kept.envelopes))
     return Probe(
-        spans=tuple(span for _, spans in ours for span in spans),
-        envelopes=tuple(envelope for envelope, _ in ours),
+        spans=tuple(span for envelope in envelopes for span in _spans(envelope)),
+        envelopes=envelopes,
         lost=tuple(dict.fromkeys(kept.lost)),
         warned=tuple(dict.fromkeys(warned)),
         sample_rate=sampled.rate,
@@ -85,17 +97,22 @@ def run(client: Any) -> Probe:
     )
 
 
-def _stream() -> None:
-    handler = SentryStreamHandler(PIPELINE)
-    chain = RunnableLambda(str) | ChatProbe(cache=False)  # the application's cache may be on a server
-    config: RunnableConfig = {"callbacks": [handler]}
+@contextmanager
+def _undisturbed() -> Iterator[None]:
     # LangSmith's tracer, which the environment can turn on, would send the probe to LangSmith.
     with tracing_context(enabled=False), sentry_sdk.isolation_scope() as isolation:
         isolation.set_new_propagation_context()
         scope = sentry_sdk.get_current_scope()
         scope.span = None  # the application's initialisation may leave a span active
-        for _ in chain.stream(QUESTION, config):
-            pass
+        yield
+
+
+def _stream() -> None:
+    handler = SentryStreamHandler(PIPELINE)
+    chain = RunnableLambda(str) | ChatProbe(cache=False)  # the application's cache may be on a server
+    config: RunnableConfig = {"callbacks": [handler]}
+    for _ in chain.stream(QUESTION, config):
+        pass
 
 
 class ChatProbe(BaseChatModel):

@@ -11,7 +11,8 @@ from .._vocabulary.names import op, span_name
 from ..testing.envelopes import CapturedSpan, model_spans
 from .case import Case
 from .findings import Finding
-from .probe import INPUT_TOKENS, MODEL, OUTPUT_TOKENS, PIECES, PIPELINE
+from .probe import INPUT_TOKENS, MODEL, OUTPUT_TOKENS, PIPELINE
+from .providers import PIECES
 
 EXPECTED: dict[str, AttributeValue] = spell(
     [
@@ -42,7 +43,7 @@ def probe(case: Case) -> Finding:
     """Check the probe's spans: one for the model call, as a child of one for the pipeline."""
     name = "probe"
     if case.probe is None:
-        return Finding(name, "fail", "not run: there is no client, tracing is off, or Sentry makes no spans")
+        return Finding(name, "skipped", "not run: there is no client, tracing is off, or Sentry makes no spans")
     if case.probe.failure is not None:
         found = f"the probe stream itself failed: {case.probe.failure}"
         return Finding(name, "fail", found, "Check the callbacks that your application registers for every run.")
@@ -207,4 +208,4 @@ def _call(case: Case) -> CapturedSpan | None:
 
 
 def _not_checked(name: str) -> Finding:
-    return Finding(name, "warning", "not checked: the probe did not make exactly one model span")
+    return Finding(name, "skipped", "not checked: the probe did not make exactly one model span")

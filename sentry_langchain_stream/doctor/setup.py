@@ -5,9 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .._to_sentry.client import (
-    allowed_content,
     choose_backend,
-    content_veto,
     current_client,
     has_tracing,
     other_instrumenter,
@@ -99,7 +97,7 @@ def _is_rate(value: object) -> bool:
 def _sampler(name: str, case: Case) -> Finding:
     probe = case.probe
     if probe is None:
-        return Finding(name, "warning", "there is a traces_sampler, but it was not called, as the probe did not run")
+        return Finding(name, "skipped", "there is a traces_sampler, but it was not called, as the probe did not run")
     if probe.sampler_error is not None:
         found = f"traces_sampler raised on the probe, so the trace is dropped: {probe.sampler_error}"
         return Finding(name, "fail", found, "Make it return a rate for every trace, also outside of a request.")
@@ -185,56 +183,5 @@ def _langsmith(case: Case) -> bool:
     return any(case.environ.get(name) == "true" for name in names)
 
 
-def data_collection(case: Case) -> Finding:
-    """Check whether prompts and answers are recorded, by the options and in the probe."""
-    name = "data-collection"
-    if not case.client.is_active():
-        return _no_client(name)
-    options = case.client.options
-    allowed = dict(zip(("inputs", "outputs"), allowed_content(current_client()), strict=True))
-    found = "; ".join(f"{direction} are {'' if on else 'not '}recorded" for direction, on in allowed.items())
-    seen = _content(case)
-    if seen is not None and seen != allowed:
-        differs = " and ".join(direction for direction in allowed if seen[direction] != allowed[direction])
-        return Finding(
-            name,
-            "fail",
-            f"by the client's options {found}, but in the probe it is the opposite for {differs}",
-            "Check your hooks and event processors. One of them adds or removes gen_ai messages.",
-        )
-    veto = content_veto(current_client())
-    if veto is not None:
-        return Finding(
-            name,
-            "ok",
-            f"{found}: Sentry's {veto} integration has include_prompts=False",
-            "To record what the client's options allow, leave include_prompts of that integration out.",
-        )
-    if options.get("send_default_pii") and not all(allowed.values()):
-        return Finding(
-            name,
-            "warning",
-            f"{found}: data_collection takes precedence, although send_default_pii is True",
-            'Set what you want in data_collection={"gen_ai": {"inputs": ..., "outputs": ...}} only.',
-        )
-    if all(allowed.values()):
-        return Finding(name, "ok", found)
-    wish = (
-        'data_collection={"gen_ai": {"inputs": True, "outputs": True}}'
-        if "data_collection" in options
-        else "send_default_pii=True"
-    )
-    return Finding(name, "ok", found, f"To see prompts, answers and conversations in Sentry, pass {wish}.")
-
-
-def _content(case: Case) -> dict[str, bool] | None:
-    """Return which content the model span of the probe has."""
-    calls = [span for span in case.probe.spans if span.op == "gen_ai.chat"] if case.probe is not None else []
-    if not calls:
-        return None
-    keys = {"inputs": "gen_ai.input.messages", "outputs": "gen_ai.output.messages"}
-    return {direction: key in calls[0].attributes for direction, key in keys.items()}
-
-
 def _no_client(name: str) -> Finding:
-    return Finding(name, "fail", "not checked: there is no Sentry client")
+    return Finding(name, "skipped", "not checked: there is no Sentry client")

@@ -6,7 +6,7 @@ from sentry_langchain_stream.testing import capture_spans
 with capture_spans() as captured:
     chain.invoke(question, config={"callbacks": [SentryStreamHandler()]})
 print(captured.tree())
-assert captured.find(op="gen_ai.chat").attributes["ai.total_tokens"] > 0
+assert captured.find(op="gen_ai.chat").attributes["gen_ai.usage.total_tokens"] > 0
 ```
 
 In pytest, the fixture `captured_spans` does the same for a whole test. In a notebook, `captured` as the last line of a
@@ -19,12 +19,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 
-from . import timeline
+from . import internals, timeline
 from .envelopes import CapturedSpan, read_spans
 from .internals import steady
 from .keeper import Keeper
@@ -42,6 +43,12 @@ class Captured:
     client: Any
     envelopes: list[bytes] = field(default_factory=list)
     """The serialized envelopes, in the order in which they would have been sent."""
+    _before: frozenset[Any] = frozenset()
+
+    @property
+    def open_runs(self) -> list[str]:
+        """The names of root runs that began in the capture and have not ended, so they have no span yet."""
+        return [name for run, name in internals.open_runs().items() if run not in self._before]
 
     @property
     def items(self) -> list[tuple[str, Any]]:
@@ -51,7 +58,7 @@ class Captured:
             (str(item.type), json.loads(item.payload.get_bytes()))
             for raw in self.envelopes
             for item in Envelope.deserialize(raw).items
-            if item.type in ("transaction", "span", "event", "trace_metric", "log")
+            if item.type in ("transaction", "span", "event", "trace_metric", "log", "feedback")
         ]
 
     @property
@@ -87,15 +94,25 @@ class Captured:
     def tree(self) -> str:
         """Return the spans as indented text, one line `op  name` per span. Siblings are ordered by start time.
 
-        The line of a run that did not complete ends with ` [cancelled]`, ` [abandoned]` or ` [failed]`.
+        The line of a run that did not complete ends with ` [cancelled]`, ` [abandoned]` or ` [failed]`. If runs are
+        still open, a last line names them.
         """
-        return "\n".join(_line(depth, span) for depth, span in timeline.walk(self.spans)) or "(no spans)"
+        lines = [_line(depth, span) for depth, span in timeline.walk(self.spans)] or ["(no spans)"]
+        return "\n".join([*lines, *self._open()])
+
+    def _open(self) -> list[str]:
+        names = self.open_runs
+        if not names:
+            return []
+        count = "1 run has" if len(names) == 1 else f"{len(names)} runs have"
+        shown = printable(", ".join([*names[:10], *(["..."] if len(names) > 10 else [])]))
+        return [f"({count} not ended: {shown}. Close the stream or generator, see docs/endings.md)"]
 
     def __repr__(self) -> str:
         return self.tree()
 
     def _repr_html_(self) -> str:
-        return timeline.as_html(self.spans)
+        return timeline.as_html(self.spans) + "".join(f"<p>{escape(line)}</p>" for line in self._open())
 
 
 @contextmanager
@@ -109,7 +126,7 @@ def capture_spans(**options: Any) -> Iterator[Captured]:
         **options: Options of `sentry_sdk.init`. By default everything is sampled. A `dsn` is not needed and is ignored.
     """
     keeper = Keeper()
-    captured = Captured(None, keeper.envelopes)
+    captured = Captured(None, keeper.envelopes, frozenset(internals.open_runs()))
     chosen = {"traces_sample_rate": 1.0, **options, "dsn": _NOWHERE, "transport": keeper}
     everywhere = sentry_sdk.get_global_scope()
     before = everywhere.client

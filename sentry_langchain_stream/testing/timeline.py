@@ -110,7 +110,7 @@ class _Axis:
         return _image(shapes, f"0 to {_seconds(self._length)}")
 
     def bar(self, span: CapturedSpan) -> str:
-        """Return the bar of a span. It is pale up to the first chunk, and a line marks the first chunk."""
+        """Return the bar of a span. A line marks the first chunk. The bar is pale before it, and in the longest gap."""
         begin, end = span.start - self._start, span.end - self._start
         colour, tooltip = _colour(span), f"from {_seconds(begin)} to {_seconds(end)}"
         lines = "".join(f"M{self._x(tick):.1f} 0V{_HEIGHT}" for tick in self._ticks)
@@ -119,9 +119,18 @@ class _Axis:
         first = _number(span, "gen_ai.response.time_to_first_chunk")
         if first is not None and 0 <= first <= end - begin:
             middle = self._x(begin + first)
-            shapes.append(_box(left, middle, colour, pale=True) + _box(middle, right, colour))
+            shapes.append(_box(left, middle, colour, pale=True))
+            gap = _gap(span)
+            if gap is not None:
+                from_, to = self._x(begin + gap[0]), self._x(begin + gap[1])
+                shapes.append(_box(middle, from_, colour, least=0) + _box(from_, to, colour, pale=True))
+                shapes.append(_box(to, right, colour))
+            else:
+                shapes.append(_box(middle, right, colour))
             shapes.append(f'<path d="M{middle:.1f} 0V{_HEIGHT}" stroke="{colour}" stroke-width="2"/>')
             tooltip += f", first chunk at {_seconds(begin + first)}"
+            if gap is not None:
+                tooltip += f", longest gap from {_seconds(begin + gap[0])} to {_seconds(begin + gap[1])}"
         else:
             shapes.append(_box(left, right, colour))
         return _image("".join(shapes), tooltip)
@@ -131,8 +140,8 @@ class _Axis:
         return 1 + (_WIDTH - 2) * seconds / self._length
 
 
-def _box(left: float, right: float, colour: str, *, pale: bool = False) -> str:
-    width = max(right - left, 0 if pale else 2)
+def _box(left: float, right: float, colour: str, *, pale: bool = False, least: float = 2) -> str:
+    width = max(right - left, 0 if pale else least)
     left = min(left, _WIDTH - width)
     opacity = ' fill-opacity="0.4"' if pale else ""
     return f'<rect x="{left:.1f}" y="4" width="{width:.1f}" height="{_HEIGHT - 8}" fill="{colour}"{opacity}/>'
@@ -206,6 +215,32 @@ def _first_chunk_text(span: CapturedSpan) -> str:
     return "" if first is None else _seconds(first)
 
 
+def _gap(span: CapturedSpan) -> tuple[float, float] | None:
+    """Return begin and end of the longest gap between two chunks, in seconds from the start of the span."""
+    begin, length = _number(span, "langchain_stream.longest_gap_at"), _number(span, "langchain_stream.longest_gap")
+    if begin is None or length is None or not 0 <= begin <= begin + length <= span.end - span.start:
+        return None
+    return begin, begin + length
+
+
+def _gap_text(span: CapturedSpan) -> str:
+    length = _number(span, "langchain_stream.longest_gap")
+    return "" if length is None else _seconds(length)
+
+
+def _rate_text(span: CapturedSpan) -> str:
+    rate = _number(span, "gen_ai.response.tokens_per_second")
+    return "" if rate is None else f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+
+
+def _cost_text(span: CapturedSpan) -> str:
+    """Return the cost in US dollars, with two digits that count."""
+    cost = _number(span, "gen_ai.cost.total_tokens")
+    if cost is None:
+        return ""
+    return f"${cost:,.2f}" if cost >= 1 or cost <= 0 else f"${cost:.{1 - floor(log10(cost))}f}"
+
+
 def _number(span: CapturedSpan, key: str) -> float | None:
     value = span.attributes.get(key)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
@@ -224,7 +259,10 @@ def _seconds(time: float) -> str:
 _COLUMNS: tuple[tuple[str, Callable[[CapturedSpan], str], str], ...] = (
     ("duration", lambda span: _seconds(span.end - span.start), "right"),
     ("first chunk", _first_chunk_text, "right"),
+    ("longest gap", _gap_text, "right"),
     ("tokens", _tokens_text, "right"),
+    ("rate", _rate_text, "right"),
+    ("cost", _cost_text, "right"),
     ("outcome", _outcome_text, "left"),
     ("model", _model_text, "left"),
 )

@@ -21,6 +21,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.cli import app as command_line
 from sentry_langchain_stream.demo import story
@@ -148,6 +149,30 @@ def test_command_names_the_missing_extra(package: str) -> None:
     assert f"{package} is not installed" in result.stderr
     assert "pip install 'sentry-langchain-stream[demo]'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"), [("--help", "doctor"), ("--version", sentry_langchain_stream.__version__)]
+)
+def test_help_and_version_need_no_extra(argument: str, told: str) -> None:
+    """Without the packages of the extra, both are printed."""
+    program = (
+        f"import sys; sys.modules['typer'] = None; sys.argv = ['x', {argument!r}];"
+        "from sentry_langchain_stream.__main__ import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, told in result.stdout) == (0, True), result.stderr
+
+
+def test_a_library_that_is_too_old_for_the_doctor_is_named() -> None:
+    """If the doctor cannot be imported, it says which versions are installed, and what to install."""
+    program = (
+        "import sys; sys.modules['sentry_sdk.envelope'] = None; sys.argv = ['x', 'doctor'];"
+        "from sentry_langchain_stream.__main__ import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False), result.stderr
+    assert "pip install --upgrade 'sentry-sdk>=2.44,<3'" in result.stderr
 
 
 def test_module_runs_without_warnings() -> None:

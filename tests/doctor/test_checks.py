@@ -18,8 +18,9 @@ from sentry_sdk.integrations.langchain import LangchainIntegration
 from sentry_langchain_stream import SentryStreamIntegration
 from sentry_langchain_stream._runtime.containment import logger
 from sentry_langchain_stream._to_sentry import other_integrations
+from sentry_langchain_stream._to_sentry.client import makes_spans
 from sentry_langchain_stream._vocabulary.keys import Fact
-from sentry_langchain_stream.doctor import command, environment, probe, received, setup
+from sentry_langchain_stream.doctor import content, environment, probe, received, setup
 from sentry_langchain_stream.doctor.case import Case
 from sentry_langchain_stream.doctor.command import Check
 from sentry_langchain_stream.doctor.findings import Finding
@@ -49,7 +50,7 @@ class OpenTelemetry(Integration):
 def found(check: Check, *, packages: list[str] | None = None, **options: Any) -> Finding:
     """What a check finds with a client of these options, and if they are named, these distributions installed."""
     with application(**options) as client:
-        case = Case(client, command._probe(client))
+        case = Case(client, probe.run(client) if makes_spans(client) else None)
         if packages is not None:
             case = replace(case, installed=lambda name: "1.5.0" if name in packages else None)
         return check(case)
@@ -149,6 +150,15 @@ def test_stream_usage_matters_only_with_openai() -> None:
     assert environment.stream_usage(case).level == "ok"
 
 
+@pytest.mark.parametrize(("packages", "pointed"), [(["uvicorn", "hypercorn"], True), (["langgraph"], False)])
+def test_where_there_is_a_server_its_shutdown_is_pointed_to(packages: list[str], pointed: bool) -> None:
+    """With an ASGI server the doctor names the recipe for its shutdown, which is there."""
+    finding = environment.shutdown(Case(None, installed=lambda name: "1.5.0" if name in packages else None))
+    assert finding.level == "ok"
+    assert ("docs/recipes.md#when-the-server-is-told-to-stop" in str(finding.remedy)) == pointed
+    assert "### When the server is told to stop\n" in (REPOSITORY / "docs" / "recipes.md").read_text(encoding="utf-8")
+
+
 # -- the client and its options -------------------------------------------------------------------------------
 
 
@@ -161,8 +171,15 @@ def test_there_must_be_a_client() -> None:
     missing = without_client(setup.client)
     assert missing.level == "fail"
     assert "sentry_sdk.init" in str(missing.remedy)
-    checks = [setup.dsn, setup.sampling, setup.tracing_mode, setup.data_collection, setup.integrations, received.probe]
-    assert [without_client(check).level for check in checks] == ["fail"] * len(checks)
+    checks = [
+        setup.dsn,
+        setup.sampling,
+        setup.tracing_mode,
+        content.data_collection,
+        setup.integrations,
+        received.probe,
+    ]
+    assert [without_client(check).level for check in checks] == ["skipped"] * len(checks)
 
 
 def test_there_must_be_a_dsn() -> None:
@@ -243,12 +260,12 @@ def test_the_tracing_mode_is_told(options: dict[str, Any], level: str, told: str
 def test_another_instrumenter_is_no_matter_to_streamed_spans_only(shape: str, caplog: pytest.LogCaptureFixture) -> None:
     """With transactions the remedy is Sentry's OTLPIntegration, and the probe does not run, as it has no spans."""
     with application(**WIRE_SHAPES[shape], instrumenter="otel") as client:
-        case = Case(client, command._probe(client))
+        case = Case(client, probe.run(client) if makes_spans(client) else None)
         mode, probed = setup.tracing_mode(case), received.probe(case)
     if shape == "stream":
         assert (mode.level, probed.level) == ("ok", "ok")
     else:
-        assert (mode.level, probed.level) == ("fail", "fail")
+        assert (mode.level, probed.level) == ("fail", "skipped")
         assert "OTLPIntegration()" in str(mode.remedy)
         assert "Sentry makes no spans" in probed.found
     assert not caplog.records
@@ -322,7 +339,7 @@ def no_messages(event: Any, hint: Any) -> Any:
 )
 def test_data_collection_is_told(options: dict[str, Any], level: str, told: str) -> None:
     """It says what is recorded, warns of options that contradict, and fails if the probe shows the contrary."""
-    finding = found(setup.data_collection, **options)
+    finding = found(content.data_collection, **options)
     assert (finding.level, told in finding.found) == (level, True), finding
 
 
@@ -427,7 +444,7 @@ def test_without_a_model_span_nothing_else_is_judged() -> None:
     """What cannot be checked is neither fine nor wrong."""
     for check in OF_PROBE[1:]:
         finding = found(check, before_send_transaction=lambda event, hint: None)
-        assert (finding.level, "not checked" in finding.found) == ("warning", True)
+        assert (finding.level, "not checked" in finding.found) == ("skipped", True)
 
 
 def test_a_stream_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

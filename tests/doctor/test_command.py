@@ -176,7 +176,9 @@ import sentry_sdk
 from sentry_sdk.integrations.boto3 import Boto3Integration
 from sentry_sdk import integrations
 from sentry_sdk.integrations import Integration
+from sentry_langchain_stream import SentryStreamHandler
 
+handler = SentryStreamHandler()
 print("the application says hello")
 
 def setup(dsn={dsn!r}):
@@ -266,7 +268,7 @@ def test_the_applications_own_initialisation_is_checked(
     findings = told(capsys)
     assert findings["app"]["found"] == how
     assert findings["dsn"]["found"] == "project 42 at 127.0.0.1:9"
-    assert {finding["level"] for finding in findings.values()} == {"ok"}
+    assert {name for name, finding in findings.items() if finding["level"] != "ok"} == {"chain"}
     assert "delivery" not in findings
 
 
@@ -300,7 +302,7 @@ def test_an_application_that_raises_is_a_finding(
     assert main(["--app", target, "--json", "--send"]) == 1
     findings = told(capsys)
     assert (findings["app"]["level"], reason in findings["app"]["found"]) == ("fail", True), findings["app"]
-    assert set(findings) == {"app", *(each for each in findings if each in NAMES[1:8])}
+    assert set(findings) == {"app", *(each for each in findings if each in NAMES[1:9])}
 
 
 NAMES = [
@@ -312,12 +314,15 @@ NAMES = [
     "langgraph",
     "provider-packages",
     "stream-usage",
+    "shutdown",
     "client",
     "dsn",
     "sampling",
     "tracing-mode",
     "data-collection",
     "integrations",
+    "handlers",
+    "chain",
     "probe",
     "attributes",
     "conventions",
@@ -344,13 +349,13 @@ def test_a_line_per_check(write: Any, capsys: pytest.CaptureFixture[str]) -> Non
     write("shop", HEALTHY.format(dsn=""))
     assert main(["--app", "shop:setup"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines[:-2]] == NAMES[:-1]
+    assert [line.split()[1] for line in lines[:-4]] == [name for name in NAMES[:-1] if name != "chain"]
     (failed,) = [line for line in lines if line.startswith("fail")]
     assert failed.split(None, 2)[1:] == [
         "dsn",
         "there is none, so nothing is sent. Set SENTRY_DSN, or pass dsn=... to sentry_sdk.init.",
     ]
-    assert lines[-1] == f"{len(NAMES) - 2} ok, 0 to look at, 1 failed"
+    assert lines[-1] == f"{len(NAMES) - 3} ok, 0 to look at, 1 failed"
 
 
 def test_without_an_application_the_set_up_is_plain(

@@ -24,7 +24,10 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "metrics": ("on", True),
     "chains": ("yes", True),
     "nesting": ("off", False),
+    "memory": ("on", True),
     "metadata_keys": ("tenant, plan", ("tenant", "plan")),
+    "user_key": ("user_id", "user_id"),
+    "prompt_variables": ("topic, language", ("topic", "language")),
 }
 
 

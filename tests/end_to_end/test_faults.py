@@ -161,7 +161,7 @@ def test_a_tool_that_returns_what_cannot_be_touched_ends(shape: str) -> None:
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize(("module", "function"), [(active_span, "enter"), (active_span, "leave"), (inside, "find")])
-@needs_async_context(lambda subject, way, **_: subject.name in ("agent", "tool") and is_async(way))
+@needs_async_context(lambda subject, way: subject.name in ("agent", "tool") and is_async(way))
 async def test_what_cannot_be_made_active_is_recorded_all_the_same(
     module: Any, function: str, subject: Any, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,8 +182,8 @@ def test_a_failing_group_of_attributes_leaves_the_others(where: str, monkeypatch
     def fails(call: Call) -> attributes.Facts:
         yield Fact.PIPELINE, broken()
 
-    parts = tuple((fails if part.__name__ == where else part, guard) for part, guard in attributes._CALL)
-    monkeypatch.setattr(attributes, "_CALL", parts)
+    parts = tuple(fails if part.__name__ == where else part for part in attributes._CALL)
+    monkeypatch.setitem(attributes._OF, Call, parts)
     with capture_spans(**content_allowed(True)) as captured:
         for _ in ScriptedModel().stream("Hi", config={"callbacks": [SentryStreamHandler()]}):
             pass

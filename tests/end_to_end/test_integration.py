@@ -131,9 +131,9 @@ print(origins)
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: SentryStreamIntegration(dialect=1), ValueError),
-        (lambda: SentryStreamIntegration(dialect="x"), ValueError),
-        (lambda: SentryStreamIntegration(unknown=True), TypeError),
+        (lambda: SentryStreamIntegration(dialect=1), ValueError),  # type: ignore[arg-type]
+        (lambda: SentryStreamIntegration(dialect="x"), ValueError),  # type: ignore[arg-type]
+        (lambda: SentryStreamIntegration(unknown=True), TypeError),  # type: ignore[call-arg]
     ],
 )
 def test_it_takes_the_handlers_arguments(make: Callable[[], object], error: type[Exception]) -> None:

@@ -330,3 +330,18 @@ async def test_what_is_held_is_bounded() -> None:
                 chain.invoke("Hi", {"callbacks": [handler]})
         assert len(held_issues._failures) <= held_issues._MOST
         assert len(captured.events) == held_issues._MOST + 20
+
+
+@pytest.mark.parametrize("fate", ["reported", "ignored"])
+def test_what_is_held_of_a_failure_goes_in_time(fate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure without an issue to send is forgotten too, with its scopes, and no later failure is needed for that."""
+    with capture_spans(ignore_errors=[ConnectionError] if fate == "ignored" else []):
+        try:
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        except ConnectionError as error:
+            sentry_sdk.capture_exception(error)
+        (timer,) = held_issues._timer
+        timer.cancel()  # type: ignore[attr-defined]
+        monkeypatch.setattr(held_issues, "HOLD", 0.0)
+        held_issues._on_time()
+        assert (held_issues._timer, held_issues._failures, held_issues._reports) == ([], {}, [])

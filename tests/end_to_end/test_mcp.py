@@ -25,14 +25,14 @@ pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="async tools 
 CALL = {"a": 40123, "b": 2}
 
 
-def stdio(shape: str, file: Path) -> dict[str, Any]:
+def stdio(shape: str, file: Path) -> Any:
     """The connection to a server behind stdio."""
     args = ["-m", "tests.kit.apps.mcp_server", "stdio", shape, str(file)]
     return {"transport": "stdio", "command": sys.executable, "args": args, "cwd": str(REPOSITORY)}
 
 
 @contextmanager
-def http(shape: str, file: Path) -> Iterator[dict[str, Any]]:
+def http(shape: str, file: Path) -> Iterator[Any]:
     """The connection to a server behind http. When the block is left, the server has sent what it had."""
     command = [sys.executable, "-m", "tests.kit.apps.mcp_server", "http", shape, str(file)]
     with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -29,7 +30,7 @@ STREAMS = 20
 """Of so many, some are lost without the recipe: what the SDK has not sent when uvicorn ends itself."""
 SERVERS = {
     "uvicorn": "uvicorn tests.kit.apps.stopping:app --log-level error --timeout-graceful-shutdown 1 --port {}",
-    "gunicorn": "gunicorn tests.kit.apps.stopping:app --worker-class uvicorn.workers.UvicornWorker"
+    "gunicorn": "gunicorn tests.kit.apps.stopping:app --worker-class tests.soak.servers.gunicorn_worker.Worker"
     " --log-level critical --graceful-timeout 3 --bind 127.0.0.1:{}",
 }
 
@@ -69,7 +70,9 @@ def read_the_first_piece(streams: ExitStack, url: str) -> None:
         except httpx.TransportError:  # not there yet
             assert time.monotonic() < deadline, "the server does not start"
             time.sleep(0.05)
-    assert next(response.iter_text()) == "word "
+    pieces: Any = response.iter_text()
+    streams.callback(pieces.close)  # a generator that nobody holds is closed, and with it the connection
+    assert next(pieces) == "word "
 
 
 def spans_after(name: str, shape: str, *, flushes: bool) -> list[str]:

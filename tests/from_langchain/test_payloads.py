@@ -10,7 +10,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk, LLMResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import set_config_context
@@ -18,7 +26,7 @@ from langchain_core.runnables.config import set_config_context
 from sentry_langchain_stream._content.policy import NOTHING, Policy
 from sentry_langchain_stream._from_langchain import internals, payloads
 from sentry_langchain_stream._runs.call import Request
-from sentry_langchain_stream._runs.estimates import approximate
+from sentry_langchain_stream._runs.estimates import approximate, weight
 from sentry_langchain_stream._runs.usage import Usage
 
 OPEN = Policy(inputs=True, outputs=True)
@@ -760,19 +768,24 @@ def test_which_chunks_have_content(token: object, streamed: object, expected: bo
 
 
 @pytest.mark.parametrize(
-    ("streamed", "expected"),
+    "message",
     [
-        (chunk(usage_metadata=USED), Usage(3, 4, 7)),
-        (chunk(usage_metadata={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}), Usage(0, 0, 0)),
-        (chunk("Hi"), None),
-        (GenerationChunk(text="Hi"), None),
-        (None, None),
+        HumanMessage("How long is a piece of string?"),
+        HumanMessage(""),
+        SystemMessage("Be brief."),
+        AIMessage("About so long."),
+        HumanMessage("Hello", name="ada"),
+        AIMessage("", tool_calls=[{"name": "measure", "args": {"what": "string"}, "id": "1"}]),
+        ToolMessage("3 m", tool_call_id="1"),
+        HumanMessage([{"type": "text", "text": "Hello"}]),
     ],
-    ids=["usage", "zeros", "text", "completion", "nothing"],
+    ids=lambda message: f"{message.type} {message.text[:8]}",
 )
-def test_the_usage_of_a_chunk(streamed: object, expected: Usage | None) -> None:
-    """The usage that a chunk carries is read, and zero is not unknown."""
-    assert payloads.chunk_usage(streamed) == expected
+def test_the_estimate_of_a_prompt_is_langchains_but_for_its_characters(message: BaseMessage) -> None:
+    """What a message has besides its text counts as LangChain counts it, whichever message it is."""
+    text = message.text
+    expected = count_tokens_approximately([message, message]) + round(2 * (weight(text) - len(text) / 4))
+    assert payloads._estimate([message, message], None) == expected
 
 
 def test_the_approximation_grows_with_the_text() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
+import sys
+from collections.abc import Iterator
 from types import GeneratorType
 from typing import Any
 
 import pytest
+import sentry_sdk
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from sentry_sdk.envelope import Envelope
@@ -17,6 +21,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.hostile import corpus
 from tests.hostile.corpus import PLACES, VALUES
+from tests.kit.counting import calls
 from tests.kit.pairwise import pairwise, parameters, table
 from tests.kit.parts import strictly
 from tests.kit.wire import WIRE_SHAPES, content_allowed
@@ -25,7 +30,6 @@ pytestmark = [pytest.mark.usefixtures("lenient"), pytest.mark.filterwarnings("ig
 
 CANARY = "canary7d41"
 MEGABYTE = 1_000_000
-UNSIGNALLED = ("chunk", "tool result")
 MODES = ("content off", "content on", "redact")
 _FIELDS = ("content", "tool_calls", "usage_metadata", "response_metadata", "page_content", "metadata")
 
@@ -83,8 +87,8 @@ def test_nothing_changes_for_the_application(value: str, place: str, mode: str, 
     allowed = mode != "content off"
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
         with_handler = outcome(place, VALUES[value](CANARY), handler)
-        # Where LangChain itself fails on a chunk or a result, it signals no end, and the run is left to idleness.
-        assert handler.live_runs == 0 or (with_handler[0] == "raised" and place in UNSIGNALLED)
+        # Where LangChain itself fails, on a chunk or a result, it signals no end: the run ends when its call is gone.
+        assert handler.live_runs == 0 or (with_handler[0] == "raised" and gc.collect() >= 0 and handler.live_runs == 0)
     assert with_handler == without
     assert captured.envelopes or with_handler[0] == "raised"  # LangChain refuses some before any run
     for envelope in captured.envelopes:
@@ -93,3 +97,47 @@ def test_nothing_changes_for_the_application(value: str, place: str, mode: str, 
             json.loads(item.payload.get_bytes(), parse_constant=strictly)
     if mode != "content on" and not PLACES[place].is_name:
         assert not any(CANARY.encode() in envelope for envelope in captured.envelopes)
+
+
+MOST_CALLS = 20_000
+MOST_CALLS_PER_ITEM = 30
+"""Of functions of ours, for a run with whatever value."""
+
+
+def items(value: Any) -> int:
+    """How many messages or texts an application gave, if it is a plain list."""
+    return len(value) if type(value) is list else 0
+
+
+@pytest.fixture
+def quick_collections() -> Iterator[None]:
+    """Leave out of garbage collection what is there already, which a collection would look at again each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("quick_collections")
+@pytest.mark.parametrize("place", PLACES)
+def test_no_value_costs_much_or_is_kept(place: str) -> None:
+    """The work for a value is bounded, counted in calls, and when the run is over nothing of ours keeps the value."""
+    handler = SentryStreamHandler(metadata_keys=["tenant"], metrics=True, redact=redacted)
+    dear, kept = {}, {}
+    turn = list(PLACES).index(place) + 1
+    for name in (name for number, name in enumerate(VALUES) if (number + turn) % EVERY == 0):
+        if not corpus.possible(name, place):
+            continue
+        references = []
+        for handlers in ((), (handler,)):
+            box = [VALUES[name](CANARY)]  # whoever reads this frame's variables for an issue keeps them
+            with capture_spans(**content_allowed(True)):
+                made = calls(lambda box=box, handlers=handlers: outcome(place, box[0], *handlers))  # type: ignore[misc]
+                sentry_sdk.flush()  # a failure is held until somebody reports it
+            if made > MOST_CALLS + MOST_CALLS_PER_ITEM * items(box[0]):
+                dear[name] = made
+            gc.collect()
+            references.append(sys.getrefcount(box[0]))
+        if gc.is_tracked(box[0]) and references[1] > references[0]:  # nobody else has it
+            kept[name] = references
+    assert (dear, kept) == ({}, {})

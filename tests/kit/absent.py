@@ -44,6 +44,7 @@ PACKAGES = frozenset(
         "starlette",
         "typer",
         "uvicorn",
+        "uvloop",
     }
 )
 """Packages of the extras."""

@@ -7,13 +7,13 @@ ours, and Sentry's own integration may take it for its own.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
+import sys
 from collections.abc import Callable
 
 import pytest
 
-HAS_ASYNC_CONTEXT = "context" in inspect.signature(asyncio.create_task).parameters
+HAS_ASYNC_CONTEXT = sys.version_info >= (3, 11)
 """Whether LangChain passes callbacks on inside async runs: a task can have a context since Python 3.11."""
 
 REASON = "on Python 3.10 LangChain passes no callbacks on inside async nodes, tools and fallbacks"

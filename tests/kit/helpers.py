@@ -13,7 +13,18 @@ from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._runs.call import Call, Cost, Request, Response, TextsCall
 from sentry_langchain_stream._runs.live_runs import LiveRuns
-from sentry_langchain_stream._runs.run import Agent, Ending, McpCall, Place, Retrieval, Run, RunKind, ToolCall
+from sentry_langchain_stream._runs.run import (
+    Agent,
+    Ending,
+    Handoff,
+    McpCall,
+    Memory,
+    Place,
+    Retrieval,
+    Run,
+    RunKind,
+    ToolCall,
+)
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans
@@ -138,6 +149,7 @@ def filled_call() -> Call:
         response=filled_response(),
         finished=True,
         ended=20.0,
+        settled=filled_usage(),
     )
     for moment in (12.0, 13.0, 16.0, 17.0):
         call.add_chunk(moment, "word")
@@ -231,4 +243,8 @@ def filled_run(kind: RunKind = "model") -> Run:
         run.detail = filled_retrieval()
     elif kind == "agent":
         run.detail = filled_agent()
+    elif kind == "handoff":
+        run.detail = Handoff("scout", "writer")
+    elif kind == "memory":
+        run.detail = Memory("search_memory", "memories/ada", "colour", "Which?", '[{"content": "red"}]', 1)
     return run

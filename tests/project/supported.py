@@ -1,7 +1,7 @@
 """The supported range as it was really run: from the results of `make matrix` to the tables of the documentation.
 
 `python -m tests.project.supported` prints a line per cell that was run. Those that ran the whole suite it keeps in
-`docs/supported.json`, from which it writes the tables of the README and of `docs/supported.md`.
+`docs/supported.json`, from which it writes the tables of `docs/supported.md`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.kit import REPOSITORY
 RESULTS = REPOSITORY / ".cache" / "matrix"
 """For each cell that was run `<cell>.json`, with the versions, and pytest's `<cell>.xml`."""
 KEPT = REPOSITORY / "docs" / "supported.json"
-README, PAGE = REPOSITORY / "README.md", REPOSITORY / "docs" / "supported.md"
+PAGE = REPOSITORY / "docs" / "supported.md"
 
 _COLUMNS = ("python", "sentry-sdk", "langchain-core", "langchain", "langgraph")
 
@@ -118,11 +118,9 @@ def written(text: str, name: str, made: str) -> str:
 
 
 def pages(cells: list[Cell]) -> dict[Path, str]:
-    """The pages that have tables of these cells, as they should be."""
-    return {
-        README: written(README.read_text(encoding="utf-8"), "supported", table(cells)),
-        PAGE: written(PAGE.read_text(encoding="utf-8"), "skipped", skips(cells)),
-    }
+    """The page that has tables of these cells, as it should be."""
+    text = written(PAGE.read_text(encoding="utf-8"), "supported", table(cells))
+    return {PAGE: written(text, "skipped", skips(cells))}
 
 
 def main() -> None:

@@ -17,7 +17,11 @@ PACKAGE = "sentry_langchain_stream"
 ROOT = Path(sentry_langchain_stream.__file__).parent
 PAGE = REPOSITORY / "docs" / "architecture.md"
 
-OPTIONAL = {"_runs": {"genai_prices"}, "tracking": {"typing_extensions"}}
+OPTIONAL = {
+    "_runs": {"genai_prices"},
+    "integration": {"typing_extensions"},
+    "tracking": {"typing_extensions"},
+}
 """Libraries of the extras, or for types only, and where each may be imported."""
 
 FREE = {"cli", "demo", "doctor", "__main__"}
@@ -44,7 +48,7 @@ FINER: dict[str, list[set[str]]] = {
         {"cutting"},
         {"policy"},
         {"gathered", "labels", "budget"},
-        {"lists"},
+        {"lists", "prompts"},
         {"parts"},
         {"messages"},
     ],
@@ -52,7 +56,7 @@ FINER: dict[str, list[set[str]]] = {
         {"usage", "settings", "environment", "estimates"},
         {"call", "reports"},
         {"run", "pricing"},
-        {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches"},
+        {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches", "prompts", "users"},
         {"run_spans", "roots", "tree_ends"},
         {"live_runs"},
     ],
@@ -172,6 +176,19 @@ def test_a_package_imports_only_what_its_rule_allows(name: str) -> None:
             assert siblings(source, module) - {name} <= RULES[name], module
             if name not in FREE:
                 assert libraries(source, module) <= RULES[name] | OPTIONAL.get(name, set()), module
+
+
+def test_every_module_has_a_line() -> None:
+    """Below the heading of its package, each private module has a line that says what it is for."""
+    text = PAGE.read_text(encoding="utf-8")
+    listed = set()
+    for package, lines in re.findall(r"^### (_\w+)$(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL):
+        for line in re.findall(r"^- ((?:`\w+`(?:, | and )?)+): ", lines, re.MULTILINE):
+            listed |= {f"{package}.{name}" for name in re.findall(r"`(\w+)`", line)}
+    private = {name for name in modules() if name.startswith("_") and not name.startswith("__")}
+    there = {name for name in private if not name.endswith("__init__")}
+    assert not (missing := sorted(there - listed)), f"say in docs/architecture.md what these are for: {missing}"
+    assert not (gone := sorted(listed - there)), f"in docs/architecture.md, but there is no such module: {gone}"
 
 
 @pytest.mark.parametrize("package", FINER)

@@ -150,12 +150,20 @@ def test_what_is_shown_needs_no_trust(notebook: Path) -> None:
         assert len(file) < 150_000
 
 
-def test_the_readme_shows_a_picture_of_a_notebook() -> None:
-    """The README's picture is above all its headings but the title, and is the one that the notebook stores."""
-    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
-    assert 0 < readme.find("](docs/stream.png)](notebooks/microscope.ipynb)") < readme.find("\n## ")
-    (cell,) = (cell for cell in cells(FOLDER / "microscope.ipynb") if cell["id"] == "close-up")
-    assert drawn(cell) == [(FOLDER.parent / "docs" / "stream.png").read_bytes()]
+@pytest.mark.parametrize(
+    ("page", "file", "notebook", "drawing"),
+    [
+        ("README.md", "trace.png", "agent.ipynb", "timeline"),
+        ("docs/numbers.md", "stream.png", "microscope.ipynb", "close-up"),
+    ],
+)
+def test_a_page_shows_a_picture_of_a_notebook(page: str, file: str, notebook: str, drawing: str) -> None:
+    """The picture of the README, which is above its headings, and that of a page are those that the notebooks store."""
+    text = (FOLDER.parent / page).read_text(encoding="utf-8")
+    assert f"{file})" in text
+    assert page != "README.md" or 0 < text.find(f"](docs/{file})](notebooks/{notebook})") < text.find("\n## ")
+    (cell,) = (cell for cell in cells(FOLDER / notebook) if cell["id"] == drawing)
+    assert drawn(cell) == [(FOLDER.parent / "docs" / file).read_bytes()]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)

@@ -33,13 +33,6 @@ def test_the_package_alone_loads_neither_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_version_is_told_once() -> None:
-    """The changelog and the citation name the package's version."""
-    version = sentry_langchain_stream.__version__
-    assert f"## [{version}]" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"version: {version}\n" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
-
-
 def test_a_release_works_outside_of_the_checkout(tmp_path: Path) -> None:
     """The sdist makes a wheel that has the package, its types, its licence and its plugin, and that works."""
     pytest.importorskip("hatchling")

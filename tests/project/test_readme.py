@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import platform
 import re
 import textwrap
 from collections.abc import AsyncIterable, Iterator
@@ -17,14 +18,26 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream._vocabulary import names
-from sentry_langchain_stream._vocabulary.keys import LEFT_OUT, METADATA, TAGS, Dialect, Fact
+from sentry_langchain_stream._vocabulary.keys import (
+    LEFT_OUT,
+    METADATA,
+    PROMPT_NAME,
+    PROMPT_VARIABLE,
+    PROMPT_VERSION,
+    TAGS,
+    USER,
+    Dialect,
+    Fact,
+)
 from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import REPOSITORY
+from tests.project import attributes
 
 README = REPOSITORY / "README.md"
+SETTINGS = REPOSITORY / "docs" / "settings.md"
 PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
 PROSE = (*PAGES, REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md")
 
@@ -39,9 +52,9 @@ def blocks(page: Path) -> Iterator[tuple[int, str]]:
 BLOCKS = [pytest.param(page, line, code, id=f"{page.name}:{line}") for page in PAGES for line, code in blocks(page)]
 
 
-def section(title: str) -> str:
-    """The text of a README section."""
-    found = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def section(page: Path, title: str) -> str:
+    """The text of a section of a page."""
+    found = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert found is not None, title
     return found[1]
 
@@ -130,23 +143,75 @@ def test_the_page_of_track_stream_has_all_arguments() -> None:
         assert ast.literal_eval(quoted(default)[0]) == argument.default
 
 
-def test_the_first_block_is_ten_lines() -> None:
-    """What a user has to write is ten lines."""
+def test_the_first_block_is_eight_lines() -> None:
+    """What a user has to write is eight lines, which the README has in its first 40, after how to install."""
+    line, code = next(blocks(README))
+    assert len([each for each in code.splitlines() if each.strip()]) == 8
+    text = README.read_text(encoding="utf-8")
+    assert "pip install" in "\n".join(text.splitlines()[:line])
+    assert line <= 40
+    assert text.count("\n") < 150
+
+
+@pytest.mark.usefixtures("openai")
+async def test_the_first_block_makes_the_trace_that_is_shown() -> None:
+    """The tree and the attributes below the README's first block are those of the block."""
     _, code = next(blocks(README))
-    assert len([line for line in code.splitlines() if line.strip()]) == 10
+    platform.processor()  # runs a process once, which the openai client would do inside of its first call
+    with capture_spans() as captured:
+        await run(compile(code, "README", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), captured)
+    text = README.read_text(encoding="utf-8")
+    shown = re.search(r"^```text\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert re.sub(r"http://127\.0\.0\.1:\d+", "https://api.openai.com", captured.tree()) == shown[1]
+    told = {key for row in rows(text.partition("## Why")[0]) for key in quoted(row[0])}
+    assert told <= set(captured.find(op="gen_ai.chat").attributes)
+    assert len(told) > 5
+
+
+def test_the_first_command_works_where_it_is_read() -> None:
+    """Until there is a release, the README installs from the clone; the extra exists."""
+    (command,) = re.findall(r"^pip install .*$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.fullmatch(r'pip install "(\.|sentry-langchain-stream)\[(\w+)\]"', command)
+    assert found is not None
+    assert re.search(rf"^{found[2]} = \[", project, re.MULTILINE)
+    unreleased = "not on PyPI yet" in README.read_text(encoding="utf-8")
+    assert (found[1] == ".") is unreleased
+
+
+def test_the_badges_are_true() -> None:
+    """Each badge states what the package's metadata states."""
+    text = README.read_text(encoding="utf-8")
+    project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    (python,) = re.findall(r"badge/python-([\d.]+)_or_newer-", text)
+    assert f'requires-python = ">={python}"' in project
+    assert "badge/langchain--core-1.x-" in text
+    assert "langchain-core>=1.0,<2" in project
+    (oldest,) = re.findall(r"badge/sentry--sdk-([\d.]+)_or_newer-", text)
+    assert f"sentry-sdk>={oldest},<3" in project
 
 
 @pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.name)
-def test_every_fact_is_in_the_table_of_attributes(fact: Fact) -> None:
-    """A row of the README has all keys of the fact, each in the column of its dialect."""
-    both, added = fact.value
-    table = [(quoted(row[1]), quoted(row[2])) for row in rows(section("Attributes"))]
-    assert [1 for first, second in table if set(both) <= set(first) and list(added) == second]
+def test_every_fact_says_what_it_means(fact: Fact) -> None:
+    """A fact has a docstring below it in the vocabulary, which the page of attributes shows."""
+    assert attributes.meanings().get(fact.name), f"write a docstring below {fact.name} in _vocabulary/keys.py"
+    assert fact in {each for _, facts in attributes.groups() for each in facts}
 
 
-def test_the_tables_name_no_key_that_is_not_set() -> None:
-    """Every key and op in the tables of the README exists in the vocabulary."""
+def test_the_tables_of_attributes_are_the_vocabulary() -> None:
+    """The page has each key once per fact, in the column of its dialect, with its meaning."""
+    page = attributes.PAGE.read_text(encoding="utf-8")
+    assert attributes.page() == page, "python -m tests.project.attributes writes it"
+    both = {key for fact in Fact for key in fact.value[0]}
+    assert both <= {key for row in rows(page) for key in quoted(row[0])}
+
+
+@pytest.mark.parametrize("page", [README, attributes.PAGE], ids=lambda page: page.name)
+def test_the_tables_name_no_key_that_is_not_set(page: Path) -> None:
+    """Every key and op in the tables of these pages exists in the vocabulary."""
     known = {key for fact in Fact for keys in fact.value for key in keys} | {TAGS, LEFT_OUT, f"{METADATA}<key>"}
+    known |= {PROMPT_NAME, PROMPT_VERSION, f"{PROMPT_VARIABLE}<name>", USER}
     dialects: tuple[Dialect, ...] = get_args(Dialect)
     kinds: tuple[SpanKind, ...] = get_args(SpanKind)
     for dialect in dialects:
@@ -154,34 +219,23 @@ def test_the_tables_name_no_key_that_is_not_set() -> None:
             known.add(names.op(kind, dialect).replace("create.langchain", "create.<platform>"))
     named = {
         name
-        for row in rows(README.read_text(encoding="utf-8"))
+        for row in rows(page.read_text(encoding="utf-8"))
         for cell in row
         for name in quoted(cell)
         if name.startswith(("gen_ai.", "ai.", "langchain_stream."))
     }
     assert named - known == set()
+    assert named
 
 
 def test_the_table_of_settings_is_the_signature() -> None:
     """Names, order and defaults of the arguments are those of the constructor."""
     parameters = list(inspect.signature(SentryStreamHandler.__init__).parameters.values())[1:]
-    told = [(quoted(name)[0], ast.literal_eval(quoted(default)[0])) for name, default, _ in rows(section("Settings"))]
+    told = [
+        (quoted(name)[0], ast.literal_eval(quoted(default)[0]))
+        for name, default, _ in rows(section(SETTINGS, "Arguments"))
+    ]
     assert told == [(parameter.name, parameter.default) for parameter in parameters]
-
-
-@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    """Every relative link names a file of the repository, and every anchor a heading."""
-    text = page.read_text(encoding="utf-8")
-    headings = {
-        f"#{re.sub(r'[^a-z0-9 -]', '', title.lower()).replace(' ', '-')}"
-        for title in re.findall("^#+ (.*)$", text, re.M)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target in headings
-        elif not target.startswith("https://"):
-            assert (page.parent / target.partition("#")[0]).exists(), target
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)

@@ -20,6 +20,15 @@ PROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 
 
+PUBLISHES = {
+    ("docs", "publish"): {"id-token": "write", "pages": "write"},
+    ("release", "publish"): {"id-token": "write"},
+}
+"""The jobs that may do more than read."""
+
+ACTIONS = r"actions/[a-z-]+@v\d+|pypa/gh-action-pypi-publish@release/v1"
+
+
 def constants() -> dict[str, Any]:
     """The plain constants of the noxfile."""
     found = {}
@@ -39,7 +48,7 @@ def cells() -> set[str]:
 
 
 def test_the_tables_tell_what_was_run() -> None:
-    """The tables of the README and of the page on versions are those of the last whole run of each cell."""
+    """The tables of the page on versions are those of the last whole run of each cell."""
     for page, text in supported.pages(supported.kept()).items():
         assert page.read_text(encoding="utf-8") == text, f"python -m tests.project.supported writes {page.name}"
 
@@ -61,15 +70,22 @@ def test_the_classifiers_are_the_pythons_that_are_tried() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_may_only_read(path: Path) -> None:
-    """A workflow has no more than leave to read, keeps no credentials, ends in time, and pins its actions."""
+    """A workflow may only read, keeps no credentials, ends in time, and pins its actions.
+
+    A job that publishes may do that one thing more. It runs no command, and waits for those that test.
+    """
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
-    for job in workflow["jobs"].values():
-        assert "permissions" not in job
+    for name, job in workflow["jobs"].items():
+        assert job.get("permissions", {}) == PUBLISHES.get((path.stem, name), {})
+        if "permissions" in job:
+            assert job["needs"]
+            assert job["if"]
+            assert not [step for step in job["steps"] if "run" in step or "checkout" in step["uses"]]
         assert job["timeout-minutes"] <= 60
         for step in job["steps"]:
             action = step.get("uses")
-            assert action is None or re.fullmatch(r"actions/[a-z-]+@v\d+", action)
+            assert action is None or re.fullmatch(ACTIONS, action)
             assert (
                 action is None or not action.startswith("actions/checkout") or not step["with"]["persist-credentials"]
             )

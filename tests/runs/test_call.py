@@ -90,8 +90,9 @@ def test_of_two_spellings_the_one_that_stands_first_counts(name: str) -> None:
 @pytest.mark.parametrize("dialect", get_args(Dialect))
 @pytest.mark.parametrize("kind", get_args(RunKind))
 def test_the_operation_of_each_kind(kind: RunKind, dialect: Dialect) -> None:
-    """Agents and tools state what they are, and pipelines where their op would be a model's; no other run does."""
-    told = {"agent": "invoke_agent", "tool": "execute_tool", "pipeline": "invoke_agent" if dialect == "ai" else None}
+    """Agents, tools and handoffs state what they are, and pipelines whose op would be a model's; no other run does."""
+    told: dict[str, str | None] = {"agent": "invoke_agent", "tool": "execute_tool"}
+    told["handoff" if dialect == "gen_ai" else "pipeline"] = "handoff" if dialect == "gen_ai" else "invoke_agent"
     run = run_of(Call(Request(operation="chat"), 0.0) if kind == "model" else None, kind)
     expected = "chat" if kind == "model" else told.get(kind)
     assert describe(run, dialect).get("gen_ai.operation.name") == expected

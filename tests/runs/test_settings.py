@@ -33,7 +33,10 @@ def test_the_defaults() -> None:
         "metrics": False,
         "chains": False,
         "nesting": True,
+        "memory": False,
         "metadata_keys": (),
+        "user_key": None,
+        "prompt_variables": (),
         "limits": None,
     }
 

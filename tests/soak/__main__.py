@@ -22,7 +22,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from tests.kit import HANG
 from tests.kit.wire import WIRE_SHAPES, active_span, content_allowed
 
-from . import scenes, streams
+from . import outage, scenes, streams
 from .ledger import Ledger, Listener, Stream, Witness, transport
 from .numbers import Numbers, measure
 from .scenes import Play, Scene
@@ -183,7 +183,18 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--without", action="store_true", help="without our handler: what the others do by themselves")
     parser.add_argument("--endings", action="store_true", help="show at the end what arrived of each ending")
+    parser.add_argument("--servers", nargs="*", metavar="NAME", help="play clients of these servers instead, or of all")
+    parser.add_argument("--seconds", type=float, default=12.0, help="how long the clients of a server come in each row")
+    parser.add_argument("--outage", action="store_true", help="instead: a provider fails, with our handler and without")
+    parser.add_argument("--hours", type=float, default=12.0, help="of the outage, on a moved clock")
+    parser.add_argument("--calls", type=int, default=11, help="in each of the five parts of half an hour of the outage")
     asked = parser.parse_args()
+    if asked.servers is not None:
+        from .servers import command
+
+        return command.main(asked.servers, asked.seconds)
+    if asked.outage:
+        return outage.main(round(asked.hours * 2), asked.calls, sys.stdout)
 
     warnings.simplefilter("ignore")
     size = asked.phase or min(20_000, max(1, asked.streams // 3))

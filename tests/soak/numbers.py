@@ -93,13 +93,14 @@ def measure(live: int) -> Numbers:
         runs=sum(type(each) is Run for each in objects),
         spans=sum(issubclass(type(each), SPANS) for each in objects),
         objects=len(objects),
-        memory=_resident(),
+        memory=resident(),
         threads=threading.active_count(),
         kinds=Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in objects),
         files=len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0,
     )
 
 
-def _resident() -> float:
+def resident() -> float:
+    """Resident memory in MB; 0 where the platform does not tell."""
     told = Path("/proc/self/statm")
     return int(told.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if told.exists() else 0.0

@@ -368,3 +368,39 @@ print(*{{name.partition(".")[0] for name in set(sys.modules) - before}} - set(sy
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG)
     assert run.stdout.split() == ["sentry_langchain_stream"]
+
+
+@shapes
+def test_runs_that_are_open_are_named(shape: str) -> None:
+    """Until a stream is closed, its run has no span, and the tree says so; runs from before are not the capture's."""
+    model, handler = ScriptedModel(model_name="small"), SentryStreamHandler(pipeline_name="support-bot")
+    config: Any = {"callbacks": [handler], "run_name": "ask"}
+    with capture_spans(**WIRE_SHAPES[shape]):
+        earlier = model.stream("Hi", config)
+        next(earlier)
+        with capture_spans(**WIRE_SHAPES[shape]) as captured:
+            assert captured.open_runs == []
+            stream = model.stream("Hi", config)
+            next(stream)
+            assert captured.open_runs == ["ask"]
+            assert "(1 run has not ended: ask. Close the stream or generator" in captured.tree()
+            assert "1 run has not ended" in captured._repr_html_()
+            stream.close()  # type: ignore[attr-defined]  # it is a generator
+            assert (captured.open_runs, "not ended" in captured.tree()) == ([], False)
+        earlier.close()  # type: ignore[attr-defined]
+
+
+def test_the_fixture_works_where_warnings_are_errors(pytester: pytest.Pytester) -> None:
+    """A suite with `filterwarnings = error` can use it."""
+    pytester.makepyfile(
+        """
+        from langchain_core.language_models import FakeListChatModel
+        from sentry_langchain_stream import SentryStreamHandler
+
+        def test_one(captured_spans):
+            FakeListChatModel(responses=["Hi"]).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+            assert captured_spans.find(op="gen_ai.chat").attributes["gen_ai.usage.total_tokens"] > 0
+        """
+    )
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:cacheprovider").assert_outcomes(passed=1)

@@ -319,3 +319,29 @@ def test_a_long_name_is_cut() -> None:
 def test_nothing_to_show_is_said() -> None:
     """Without spans there is no empty table."""
     assert as_html([]) == "<p>(no spans)</p>"
+
+
+def test_the_longest_gap_the_rate_and_the_cost_are_shown() -> None:
+    """The bar is pale in the gap, and the numbers stand beside it."""
+    call = span(
+        "chat",
+        0.0,
+        4.0,
+        gen_ai__response__time_to_first_chunk=1.0,
+        langchain_stream__longest_gap_at=2.0,
+        langchain_stream__longest_gap=1.5,
+        gen_ai__response__tokens_per_second=41.26,
+        gen_ai__cost__total_tokens=0.000123,
+    )
+    html = as_html([call])
+    for told in ("longest gap", "1.50 s", "rate", "41/s", "cost", "$0.00012", "longest gap from 2.00 s to 3.50 s"):
+        assert told in html
+    (bar,) = [b64decode(each).decode() for each in re.findall(r"base64,([^\"]+)", html)][1:]
+    assert re.findall(r'<rect x="([\d.]+)" y="4" width="([\d.]+)"[^>]*?( fill-opacity="0.4")?/>', bar) == [
+        ("1.0", "59.5", ' fill-opacity="0.4"'),
+        ("60.5", "59.5", ""),
+        ("120.0", "89.2", ' fill-opacity="0.4"'),
+        ("209.2", "29.8", ""),
+    ]
+    without = as_html([span("chat", 0.0, 4.0)])
+    assert not [title for title in ("longest gap", "rate", "cost") if title in without]

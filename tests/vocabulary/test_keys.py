@@ -11,7 +11,23 @@ from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.run import RunKind
-from sentry_langchain_stream._vocabulary.keys import KEYS, METADATA, TAGS, AttributeValue, Dialect, Fact, spell
+from sentry_langchain_stream._vocabulary.keys import (
+    EVALUATION_EXPLANATION,
+    EVALUATION_LABEL,
+    EVALUATION_NAME,
+    EVALUATION_SCORE,
+    KEYS,
+    METADATA,
+    PROMPT_NAME,
+    PROMPT_VARIABLE,
+    PROMPT_VERSION,
+    TAGS,
+    USER,
+    AttributeValue,
+    Dialect,
+    Fact,
+    spell,
+)
 from tests.kit.helpers import (
     filled_agent,
     filled_call,
@@ -38,6 +54,8 @@ RECIPE = {
     "pipeline_name",
 }
 RECIPE_OF_AI = {"ai.prompt_tokens.used", "ai.completion_tokens.used", "ai.streaming"}
+OF_OPENTELEMETRY = "gen_ai.memory."
+"""Sentry's conventions have no attributes for memory, OpenTelemetry's have."""
 OURS = "langchain_stream."
 SCRUBBED = ("token", "secret", "password", "auth", "key", "session")
 
@@ -65,9 +83,19 @@ def keys_that_begin(*prefixes: str) -> list[str]:
 @pytest.mark.parametrize("key", keys_that_begin(*CONVENTIONAL))
 def test_a_conventional_key_is_current(key: str) -> None:
     """A key in a namespace of the conventions exists there and is not deprecated."""
+    if key.startswith(OF_OPENTELEMETRY):
+        return
     assert key in ATTRIBUTE_METADATA
     deprecation = ATTRIBUTE_METADATA[key].deprecation
     assert deprecation is None or key in STILL_READ, f"{key} is deprecated for {deprecation.replacement}"
+
+
+def test_the_keys_beside_the_facts() -> None:
+    """Prompt and user have the keys of the conventions; the version and OpenTelemetry's evaluations have none there."""
+    for key in (PROMPT_NAME, f"{PROMPT_VARIABLE}<key>", USER):
+        assert ATTRIBUTE_METADATA[key].deprecation is None
+    for key in (EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION):
+        assert key not in ATTRIBUTE_METADATA, "sentry-conventions has this key now: say so where it is quoted"
 
 
 @pytest.mark.parametrize(("dialect", "recipe"), [("gen_ai", RECIPE), ("ai", RECIPE | RECIPE_OF_AI)])
@@ -76,7 +104,7 @@ def test_the_other_keys_are_the_recipes_and_ours(dialect: Dialect, recipe: set[s
     assert {key for key in keys(dialect) if not key.startswith((*CONVENTIONAL, OURS))} == recipe
 
 
-@pytest.mark.parametrize("key", [*keys_that_begin(OURS), TAGS, METADATA])
+@pytest.mark.parametrize("key", [*keys_that_begin(OURS), TAGS, METADATA, PROMPT_VERSION])
 def test_our_own_keys_survive_ingestion(key: str) -> None:
     """A key of our own has no word in it for which Sentry's server-side scrubber would remove it."""
     assert [word for word in SCRUBBED if word in key.removeprefix(OURS)] == []

@@ -1,0 +1,237 @@
+"""Reads and writes of LangGraph stores as runs of ours. LangGraph has no callbacks for them.
+
+So the methods of `BaseStore` and of all its subclasses are wrapped, as those of embedding models are, from the first
+handler with `memory=True` on. The methods are wrapped where the caller calls them: a store with a background task, as
+`AsyncPostgresStore`, carries an operation out in another trace. What the store calls to do it is no second operation.
+
+OpenTelemetry's conventions for generative AI ("Memory" in `gen-ai-spans.md` of semantic-conventions-genai) have the
+operations `search_memory`, `upsert_memory` and `delete_memory`, and `gen_ai.memory.{store.id,record.id,record.count,
+query.text,records}`. Sentry's conventions (August 2026) have neither these nor an op for them, and Sentry would count a
+span with such an op or `gen_ai.operation.name` as a model call. So the op is "function", and the operation is in
+`langchain_stream.memory_operation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Token
+from functools import partial, wraps
+from importlib import import_module
+from typing import Any
+from uuid import uuid4
+
+from .._content.messages import tool_arguments, tool_result
+from .._content.policy import Policy
+from .._content.reading import field
+from .._runs import enclosing
+from .._runs.run import Memory, Run, Start
+from .._runtime import interpreter
+from .._runtime.containment import contained
+from .._to_sentry.asking import is_asking
+from . import inside, internals, marks, same_ids
+from .families import Family
+
+_family: Family | None = None
+_NAMES = ("get", "search", "put", "delete", "batch")
+
+
+def install() -> None:
+    """Wrap the methods of all stores, those to come too.
+
+    Raises:
+        ImportError: LangGraph is not installed.
+    """
+    global _family
+    if _family is None:
+        try:
+            base = import_module("langgraph.store.base").BaseStore
+        except ImportError:
+            raise ImportError("memory=True needs langgraph: pip install langgraph") from None
+        wrap: dict[str, Callable[[Any], Any]] = {name: partial(_wrap, name) for name in _NAMES}
+        _family = Family(base, {**wrap, **{f"a{name}": partial(_wrap_async, name) for name in _NAMES}})
+    _family.install()
+
+
+def uninstall() -> None:
+    """Undo `install`."""
+    if _family is not None:
+        _family.uninstall()
+
+
+def _wrap(name: str, method: Any) -> Any:
+    @wraps(method)
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        args, recording = _begin(name, self, args, kwargs)
+        if recording is None:
+            return method(self, *args, **kwargs)
+        try:
+            result = method(self, *args, **kwargs)
+        except BaseException as error:
+            recording.fail(error)
+            raise
+        recording.end(result)
+        return result
+
+    return call
+
+
+def _wrap_async(name: str, method: Any) -> Any:
+    @wraps(method)
+    async def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        args, recording = _begin(name, self, args, kwargs)
+        if recording is None:
+            return await method(self, *args, **kwargs)
+        try:
+            result = await method(self, *args, **kwargs)
+        except BaseException as error:
+            recording.fail(error)
+            raise
+        recording.end(result)
+        return result
+
+    return call
+
+
+def _begin(
+    name: str, store: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], _Recording | None]:
+    """Start recording a call, unless nobody follows it. Returns the arguments too: an iterator is read once."""
+    if _family is None or not _family.is_on or not enclosing.any_live() or is_asking():
+        return args, None
+    with contained("memory"):
+        parent = inside.innermost(handed_over=True)
+        if parent is None or not parent.keeper.settings.memory or parent.kind == "memory" or _in_background(store):
+            return args, None
+        if name == "batch" and args and not isinstance(args[0], Sequence):
+            args = (list(args[0]), *args[1:])
+        operations = _operations(name, args, kwargs)
+        if operations:
+            recording = _Recording(operations, parent)
+            return args, recording if recording.run is not None else None
+    return args, None
+
+
+def _in_background(store: Any) -> bool:
+    """Whether a store's own task carries out what has been recorded where it was called.
+
+    The task has the context of whatever called the store first (`AsyncBatchedBaseStore` of langgraph-checkpoint).
+    """
+    own = getattr(store, "_task", None)
+    return own is not None and own is interpreter.current_task()
+
+
+class _Operation:
+    """One operation: what it does, and with which arguments."""
+
+    __slots__ = ("key", "kind", "namespace", "query", "value")
+
+    def __init__(self, kind: str, namespace: Any, key: Any = None, query: Any = None, value: Any = None) -> None:
+        self.kind = kind
+        self.namespace = namespace
+        self.key = key
+        self.query = query
+        self.value = value
+
+
+def _operations(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[_Operation]:
+    if name == "batch":
+        ops: Iterable[Any] = args[0] if args else kwargs.get("ops", ())
+        return [made for op in ops if (made := _of_op(op)) is not None] if isinstance(ops, Sequence) else []
+
+    def given(at: int, *names: str) -> Any:
+        return args[at] if len(args) > at else next((kwargs[each] for each in names if each in kwargs), None)
+
+    namespace = given(0, "namespace", "namespace_prefix")
+    if name == "search":
+        return [_Operation("search_memory", namespace, query=kwargs.get("query"))]
+    key = given(1, "key")
+    if name == "put":
+        return [_Operation("upsert_memory", namespace, key, value=given(2, "value"))]
+    return [_Operation("search_memory" if name == "get" else "delete_memory", namespace, key)]
+
+
+def _of_op(op: Any) -> _Operation | None:
+    """Read an operation of a batch, by the name of its class: LangGraph is not imported here."""
+    kind = type(op).__name__
+    if kind == "GetOp":
+        return _Operation("search_memory", op.namespace, op.key)
+    if kind == "SearchOp":
+        return _Operation("search_memory", op.namespace_prefix, query=op.query)
+    if kind == "PutOp":
+        return _Operation(
+            "delete_memory" if op.value is None else "upsert_memory", op.namespace, op.key, value=op.value
+        )
+    return None  # lists of namespaces are no memories
+
+
+class _Recording:
+    """A call that is being recorded: a run of ours, which ends with the call."""
+
+    def __init__(self, operations: list[_Operation], parent: Run) -> None:
+        self._operations = operations
+        self._keeper = parent.keeper
+        self._token: Token[Any] | None = None
+        kinds = list(dict.fromkeys(each.kind for each in operations))
+        self._name = ",".join(kinds)
+        self._reads = "search_memory" in kinds
+        start = Start(id=uuid4(), kind="memory", parent_id=parent.id, name=self._name)
+        start.enclosing_id = same_ids.enclosing_own(internals.enclosing_run_id())
+        self._id = start.id
+        self._keeper.start(start, self._record)
+        self.run = enclosing.get(self._id)
+        if self.run is not None:
+            self.run.reports = False  # the application gets the exception
+            self._token = inside.enter(self.run)
+
+    def _record(self, policy: Policy) -> Memory:
+        memory = Memory(self._name)
+        with contained("memory"):
+            first = self._operations[0]
+            policy = policy.beside(ahead=3)
+            if all(each.namespace == first.namespace for each in self._operations):
+                memory.namespace = tool_arguments("/".join(map(str, first.namespace or ())), policy) or None
+            if len(self._operations) == 1:
+                memory.record = None if first.key is None else tool_arguments(str(first.key), policy)
+                memory.query = None if first.query is None else tool_arguments(str(first.query), policy)
+            if not self._reads:
+                memory.count = len(self._operations)
+                written = [
+                    {"id": each.key, "content": each.value} for each in self._operations if each.value is not None
+                ]
+                memory.records = tool_arguments(written, policy) if written else None
+        return memory
+
+    def end(self, result: Any) -> None:
+        """The call has returned."""
+        self._leave()
+        with contained("end of a call"):
+            run = self.run
+            if run is not None and isinstance(run.detail, Memory) and self._reads:
+                with contained("result"):
+                    self._returned(run, run.detail, result)
+            self._keeper_of(run).end(self._id)
+
+    def fail(self, error: BaseException) -> None:
+        """The call has raised."""
+        self._leave()
+        with contained("end of a call"):
+            self._keeper_of(self.run).end(self._id, marks.outcome(error), error)
+
+    @staticmethod
+    def _returned(run: Run, memory: Memory, result: Any) -> None:
+        items: list[Any] = []
+        for each in result if isinstance(result, list) else [result]:
+            items.extend(each if isinstance(each, list) else [each])
+        found = [item for item in items if field(item, "key") is not None]
+        memory.count = len(found)
+        shown = [{"id": field(item, "key"), "content": field(item, "value")} for item in found]
+        policy = run.policy.beside(memory.namespace, memory.record, memory.query)
+        memory.records = tool_result(shown, policy) if shown else None
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            inside.leave(token)
+
+    def _keeper_of(self, run: Run | None) -> Any:
+        return run.keeper if run is not None else self._keeper

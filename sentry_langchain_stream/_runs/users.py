@@ -1,0 +1,33 @@
+"""The user that a run is for, from its metadata."""
+
+from __future__ import annotations
+
+from .._content.labels import user_id
+from .._to_sentry.client import has_user
+from .._vocabulary.keys import USER
+from .run import Run, Start
+from .settings import Settings
+
+
+def name(run: Run, start: Start, settings: Settings) -> None:
+    """Record the user of a run that starts, unless the application has set one with `sentry_sdk.set_user`.
+
+    Args:
+        run: The run.
+        start: Its start.
+        settings: The settings of its handler, with `user_key`.
+    """
+    key = settings.user_key
+    if key is None or key not in start.metadata or not run.place.recording or has_user():
+        return
+    found = user_id(start.metadata, key, settings.redact)
+    if found is None:
+        return
+    run.labels = {**run.labels, USER: found}
+    parent = run.parent
+    # The pipeline around a call without a parent has no metadata of its own. And a chain may have been started with
+    # less than LangChain hands to its children, see `LiveRuns._complete_labels`.
+    if parent is None or USER in parent.labels:
+        return
+    if parent.implicit or (parent.id == start.enclosing_id and key in start.configured):
+        parent.labels = {**parent.labels, USER: found}

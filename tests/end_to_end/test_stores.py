@@ -1,0 +1,146 @@
+"""Reads and writes of a LangGraph store are spans, where the caller is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytest.importorskip("langgraph")
+from langchain_core.runnables import RunnableLambda
+from langgraph.store.base import BaseStore, GetOp, PutOp
+from langgraph.store.base.batch import AsyncBatchedBaseStore
+from langgraph.store.memory import InMemoryStore
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._from_langchain import memory
+from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
+from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES, content_allowed
+
+SPACE = ("canary-user", "facts")
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Any:
+    """Put back the methods of stores after each test."""
+    yield
+    memory.uninstall()
+
+
+class Batched(AsyncBatchedBaseStore):
+    """A store with a background task, as AsyncPostgresStore is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = InMemoryStore()
+
+    async def abatch(self, ops: Any) -> Any:
+        """Carry the operations out."""
+        return self.inner.batch(ops)
+
+
+def spans(captured: Captured) -> list[CapturedSpan]:
+    """The spans of memory operations."""
+    return [each for each in captured.spans if "langchain_stream.memory_operation" in each.attributes]
+
+
+def told(captured: Captured) -> list[tuple[Any, Any]]:
+    """The operations and the number of items, in their order."""
+    return [
+        (each.attributes["langchain_stream.memory_operation"], each.attributes.get("gen_ai.memory.record.count"))
+        for each in spans(captured)
+    ]
+
+
+ALL = [
+    ("upsert_memory", 1),
+    ("search_memory", 1),
+    ("search_memory", 0),
+    ("search_memory", 1),
+    ("upsert_memory,search_memory", 1),
+    ("delete_memory", 1),
+]
+
+
+def use(store: BaseStore) -> list[Any]:
+    """Use a store as tools do."""
+    store.put(SPACE, "canary-id", {"text": "canary-value"})
+    found: list[Any] = [store.get(SPACE, "canary-id"), store.get(SPACE, "none")]
+    found.append(store.search(SPACE, query="canary-query"))
+    found.append(store.batch(iter([PutOp(SPACE, "b", {"n": 1}), GetOp(SPACE, "canary-id")])))
+    store.delete(SPACE, "b")
+    return [each is not None for each in found]
+
+
+async def ause(store: BaseStore) -> list[Any]:
+    """The same, in coroutines."""
+    await store.aput(SPACE, "canary-id", {"text": "canary-value"})
+    found: list[Any] = [await store.aget(SPACE, "canary-id"), await store.aget(SPACE, "none")]
+    found.append(await store.asearch(SPACE, query="canary-query"))
+    found.append(await store.abatch(iter([PutOp(SPACE, "b", {"n": 1}), GetOp(SPACE, "canary-id")])))
+    await store.adelete(SPACE, "b")
+    return [each is not None for each in found]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "background task"])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_each_operation_is_one_span_of_its_caller(shape: str, kind: str) -> None:
+    """Each call is one span below the run that makes it, and the store returns what it would have returned."""
+    handler = SentryStreamHandler(memory=True)
+    store = Batched() if kind == "background task" else InMemoryStore()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        config: Any = {"callbacks": [handler]}
+        if kind == "sync":
+            returned = RunnableLambda[Any, Any](lambda _: use(store)).invoke("Hi", config)
+        else:
+
+            async def node(_: str) -> list[Any]:
+                return await ause(store)
+
+            returned = await RunnableLambda(node).ainvoke("Hi", config)
+    assert returned == [True, False, True, True]
+    assert told(captured) == ALL
+    assert len({each.parent_id for each in spans(captured)}) == 1
+    assert {each.op for each in spans(captured)} == {"function"}
+    assert not any("gen_ai.operation.name" in each.attributes for each in spans(captured))
+    assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_contents_are_recorded_only_if_they_may_be(shape: str, allowed: bool) -> None:
+    """Namespace, key, query and values are content; the number of items is not."""
+    with capture_spans(**{**WIRE_SHAPES[shape], **content_allowed(allowed)}) as captured:
+        RunnableLambda[Any, Any](lambda _: use(InMemoryStore())).invoke(
+            "Hi", {"callbacks": [SentryStreamHandler(memory=True)]}
+        )
+    sent = json.dumps([each.attributes for each in spans(captured)])
+    for canary in ("canary-user", "canary-id", "canary-query", "canary-value"):
+        assert (canary in sent) is allowed
+    assert told(captured) == ALL
+
+
+def test_a_failure_reaches_the_caller() -> None:
+    """The store's exception is raised unchanged, and the span has its type."""
+    error = ConnectionError("boom")
+
+    class Broken(InMemoryStore):
+        def batch(self, ops: Any) -> Any:
+            raise error
+
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured, pytest.raises(ConnectionError) as raised:
+        RunnableLambda[Any, Any](lambda _: Broken().get(SPACE, "a")).invoke(
+            "Hi", {"callbacks": [SentryStreamHandler(memory=True)]}
+        )
+    assert raised.value is error
+    (span,) = spans(captured)
+    assert span.attributes["error.type"] == "ConnectionError"
+
+
+def test_off_nothing_is_wrapped() -> None:
+    """Without `memory=True` the store's methods are LangGraph's own, and there is no span."""
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        RunnableLambda[Any, Any](lambda _: use(InMemoryStore())).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert not hasattr(InMemoryStore.get, "__wrapped__")
+    assert spans(captured) == []
