@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .evaluations import record_evaluation, record_feedback
     from .handler import SentryStreamHandler
     from .integration import SentryStreamIntegration
+    from .mcp_tools import trace_mcp
     from .tracking import AsyncTrackedStream, TrackedStream, current_stream, track_stream
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "current_stream",
     "record_evaluation",
     "record_feedback",
+    "trace_mcp",
     "track_stream",
     "watch_runs",
 ]
@@ -52,6 +54,7 @@ _MODULE_OF = {
     "current_stream": "tracking",
     "record_evaluation": "evaluations",
     "record_feedback": "evaluations",
+    "trace_mcp": "mcp_tools",
     "track_stream": "tracking",
     "watch_runs": "_runs.watches",
 }

@@ -122,6 +122,14 @@ def tool(of: ToolCall) -> Facts:
     yield Fact.TOOL_RESULT, of.result
     yield Fact.TOOL_RESULT_SIZE, of.size
     yield Fact.RUN_NAME, of.run_name
+    if of.mcp is not None:
+        # `mcp.tool.name` is deprecated, but what Sentry's MCP pages and its SDK's MCPIntegration use.
+        yield Fact.MCP_METHOD, "tools/call"
+        yield Fact.MCP_TOOL, of.mcp.tool
+        yield Fact.MCP_SERVER, of.mcp.server
+        yield Fact.MCP_TRANSPORT, of.mcp.transport
+        if of.mcp.transport is not None:
+            yield Fact.NETWORK_TRANSPORT, "pipe" if of.mcp.transport == "stdio" else "tcp"
 
 
 def retrieval(of: Retrieval) -> Facts:

@@ -117,6 +117,19 @@ class ToolCall:
     """The size of the whole result in bytes, known also if the result may not be recorded."""
     run_name: str | None = None
     """The run's name, if the call was given one."""
+    mcp: McpCall | None = None
+    """The request to an MCP server, if the tool is one of `trace_mcp`."""
+
+
+@dataclass(slots=True, eq=False)
+class McpCall:
+    """The request to an MCP server that a tool makes."""
+
+    tool: str
+    """The server's name of the tool. LangChain's may have the server's name in front."""
+    server: str | None = None
+    """The name that the server declares, else the one that the application gave it."""
+    transport: Literal["stdio", "http", "sse", "websocket"] | None = None
 
 
 @dataclass(slots=True, eq=False)

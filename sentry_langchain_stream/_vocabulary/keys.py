@@ -3,8 +3,8 @@
 There is one row per fact. Its first tuple has the keys for both dialects: the current key, and the older keys that are
 cheap to send too. Its second tuple has the keys that dialect `"ai"` adds.
 
-Sources: `gen_ai.*`, `error.*` and `cache.*` come from the PyPI package `sentry-conventions`, except
-`gen_ai.memory.*`, which only OpenTelemetry's conventions for generative AI have ("Memory" in `gen-ai-spans.md`);
+Sources: `gen_ai.*`, `mcp.*`, `network.*`, `error.*` and `cache.*` come from the PyPI package `sentry-conventions`,
+except `gen_ai.memory.*`, which only OpenTelemetry's conventions for generative AI have ("Memory" in `gen-ai-spans.md`);
 `ai.*` and `pipeline_name`
 come from the LLM Monitoring recipe of 2024. `langchain_stream.*` are our own keys, used only where the conventions have
 no key. Our keys must not contain "token", "key", "auth", "secret", "password" or "session", because Sentry's
@@ -174,6 +174,19 @@ class Fact(Enum):
     """Result of the tool call, if outputs may be recorded."""
     TOOL_RESULT_SIZE = (("gen_ai.tool.call.result.size",), ())
     """Size of the whole result in bytes, with content capture on or off."""
+
+    # -- Tools of MCP servers
+
+    MCP_METHOD = (("mcp.method.name",), ())
+    """Method of the request to an MCP server: `tools/call`."""
+    MCP_TOOL = (("mcp.tool.name",), ())
+    """The server's name of the tool, without the adapters' prefix."""
+    MCP_SERVER = (("mcp.server.name",), ())
+    """The name that the server declares, else its name in your client."""
+    MCP_TRANSPORT = (("mcp.transport",), ())
+    """How the server is reached: `stdio`, `http`, `sse`, `websocket`."""
+    NETWORK_TRANSPORT = (("network.transport",), ())
+    """The transport below it: `pipe`, `tcp`."""
 
     # -- Retrievers
 

@@ -13,7 +13,18 @@ from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._runs.call import Call, Cost, Request, Response, TextsCall
 from sentry_langchain_stream._runs.live_runs import LiveRuns
-from sentry_langchain_stream._runs.run import Agent, Ending, Handoff, Memory, Place, Retrieval, Run, RunKind, ToolCall
+from sentry_langchain_stream._runs.run import (
+    Agent,
+    Ending,
+    Handoff,
+    McpCall,
+    Memory,
+    Place,
+    Retrieval,
+    Run,
+    RunKind,
+    ToolCall,
+)
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans
@@ -163,7 +174,10 @@ def filled_texts() -> TextsCall:
 
 def filled_tool() -> ToolCall:
     """A call of a tool with every field set."""
-    return ToolCall("get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.", 6, "ask_weather")
+    mcp = McpCall("get_weather", "weather", "http")
+    return ToolCall(
+        "get_weather", "Tells the weather.", "call-1", '{"city": "Vienna"}', "Sunny.", 6, "ask_weather", mcp
+    )
 
 
 def filled_retrieval() -> Retrieval:

@@ -24,15 +24,21 @@ from tests.kit import HANG
 from tests.kit.wire import WIRE_SHAPES, fake_model
 
 
-def send_to(path: Path, shape: str) -> None:
-    """Set up Sentry so that its envelopes go to a file, which several processes may share."""
+def sending_to(path: Path) -> type[Transport]:
+    """A transport to a file, which several processes may share."""
 
     class File(Transport):
         def capture_envelope(self, envelope: Envelope) -> None:
             with path.open("ab", buffering=0) as file:
                 file.write(base64.b64encode(envelope.serialize()) + b"\n")
 
-    sentry_sdk.init(dsn="http://captured@127.0.0.1:9/1", traces_sample_rate=1.0, transport=File, **WIRE_SHAPES[shape])
+    return File
+
+
+def send_to(path: Path, shape: str) -> None:
+    """Set up Sentry so that its envelopes go to a file."""
+    options: dict[str, Any] = WIRE_SHAPES[shape]
+    sentry_sdk.init(dsn="http://captured@127.0.0.1:9/1", traces_sample_rate=1.0, transport=sending_to(path), **options)
 
 
 def received(path: Path) -> Captured:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import sentry_sdk
 from langchain_core.runnables import Runnable
+from langchain_mcp_adapters.client import MultiServerMCPClient
 
 import sentry_langchain_stream
 from sentry_langchain_stream import (
@@ -25,6 +26,7 @@ from sentry_langchain_stream import (
     current_stream,
     record_evaluation,
     record_feedback,
+    trace_mcp,
     track_stream,
     watch_runs,
 )
@@ -113,6 +115,12 @@ def evaluations(run: RunInfo) -> None:
     record_evaluation(run, name="helpful", score=0.9, label="good", explanation="Short.")
     record_feedback(trace_id="a" * 32, span_id="b" * 16, thumbs="up", comment="Thanks")
     record_evaluation(run, name="helpful", scor=0.9)  # type: ignore[call-arg]
+
+
+def servers(client: MultiServerMCPClient) -> None:
+    """The same client is returned."""
+    assert_type(trace_mcp(client, propagate=["weather"]), MultiServerMCPClient)
+    trace_mcp(client, propagte=False)  # type: ignore[call-arg]
 
 
 def captures() -> None:

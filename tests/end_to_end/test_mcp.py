@@ -1,0 +1,157 @@
+"""Tools of MCP servers: the server on the tool's span, and one trace over client and server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_mcp_adapters.client import MultiServerMCPClient
+from langchain_mcp_adapters.tools import load_mcp_tools
+
+from sentry_langchain_stream import SentryStreamHandler, trace_mcp
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG, REPOSITORY
+from tests.kit.inside import around
+from tests.kit.processes import received
+from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES, content_allowed
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="async tools have no context of their own in 3.10")
+
+CALL = {"a": 40123, "b": 2}
+
+
+def stdio(shape: str, file: Path) -> Any:
+    """The connection to a server behind stdio."""
+    args = ["-m", "tests.kit.apps.mcp_server", "stdio", shape, str(file)]
+    return {"transport": "stdio", "command": sys.executable, "args": args, "cwd": str(REPOSITORY)}
+
+
+@contextmanager
+def http(shape: str, file: Path) -> Iterator[Any]:
+    """The connection to a server behind http. When the block is left, the server has sent what it had."""
+    command = [sys.executable, "-m", "tests.kit.apps.mcp_server", "http", shape, str(file)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield {"transport": "streamable_http", "url": f"http://127.0.0.1:{int(process.stdout.readline())}/mcp"}
+            process.stdin.close()
+            process.wait(HANG)
+        finally:
+            process.kill()
+
+
+async def test_the_trace_reaches_a_server_behind_stdio(tmp_path: Path) -> None:
+    """The span of a server that follows the recipe is a child of the tool's."""
+    shape = DEFAULT_SHAPE
+    client = trace_mcp(MultiServerMCPClient({"mine": stdio(shape, tmp_path / "sent")}, tool_name_prefix=True))
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        async with client.session("mine") as session:
+            options: Any = {"server_name": "mine", "tool_interceptors": client.tool_interceptors}
+            (add,) = await load_mcp_tools(session, **options)
+            await add.ainvoke(CALL, {"callbacks": [SentryStreamHandler()]})
+    tool = captured.find(op="gen_ai.execute_tool")
+    assert tool.attributes["mcp.transport"] == "stdio"
+    assert tool.attributes["network.transport"] == "pipe"
+    there = received(tmp_path / "sent")
+    (outer,) = [each for each in there.find_all(op="mcp.server") if each.parent_id == tool.span_id]
+    assert outer.trace_id == tool.trace_id
+    assert [each.op for each in there.children(outer)] == ["mcp.server"]
+
+
+async def test_the_trace_reaches_a_server_behind_http(tmp_path: Path) -> None:
+    """Sentry's own headers carry it: the request's span hangs below the tool's, the server's below the request's."""
+    shape = DEFAULT_SHAPE
+    with http(shape, tmp_path / "sent") as connection:
+        client = trace_mcp(MultiServerMCPClient({"mine": connection}), propagate=False)
+        with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
+            (add,) = await client.get_tools()
+            await add.ainvoke(CALL, {"callbacks": [SentryStreamHandler()]})
+    tool = captured.find(op="gen_ai.execute_tool")
+    assert (tool.attributes["mcp.transport"], tool.attributes["network.transport"]) == ("http", "tcp")
+    there = received(tmp_path / "sent")
+    requests = {each.span_id for each in captured.children(tool) if each.op == "http.client"}
+    (top,) = [each for each in there.find_all(op="mcp.server") if each.trace_id == tool.trace_id]
+    by_id = {each.span_id: each for each in there.spans}
+    while top.parent_id in by_id:
+        top = by_id[top.parent_id]
+    assert top.parent_id in requests
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_the_span_says_what_was_asked_of_which_server(shape: str, allowed: bool) -> None:
+    """The span of the tool has the server's declared name and its name of the tool; content only if it is allowed."""
+    from mcp.server.fastmcp import FastMCP
+    from mcp.shared.memory import create_connected_server_and_client_session as connected
+
+    server = FastMCP("adder")
+    server.add_tool(lambda a, b: f"sum {a + b}", name="add", description="Add.")
+    client = trace_mcp(MultiServerMCPClient({}))
+    with capture_spans(**WIRE_SHAPES[shape] | content_allowed(allowed)) as captured:
+        async with connected(server._mcp_server) as session:
+            options: Any = {"server_name": "mine", "tool_interceptors": client.tool_interceptors}
+            (add,) = await load_mcp_tools(session, tool_name_prefix=True, **options)
+            await add.ainvoke(CALL, {"callbacks": [SentryStreamHandler()]})
+    tool = captured.find(op="gen_ai.execute_tool")
+    assert {key: value for key, value in tool.attributes.items() if key.startswith(("mcp.", "network."))} == {
+        "mcp.method.name": "tools/call",
+        "mcp.tool.name": "add",
+        "mcp.server.name": "adder",
+    }
+    assert tool.attributes["gen_ai.tool.name"] == "mine_add"
+    assert ("40123" in repr(captured.items), "40125" in repr(captured.items)) == (allowed, allowed)
+
+
+class Recorded:
+    """Keeps what is sent to a session, and answers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from mcp import ClientSession
+
+        self.meta: list[dict[str, Any]] = []
+        real = ClientSession.send_request
+
+        async def send(session: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            if request.root.method == "tools/call":
+                meta = request.root.params.meta
+                self.meta.append(meta.model_dump(exclude_none=True) if meta else {})
+            return await real(session, request, *args, **kwargs)
+
+        monkeypatch.setattr(ClientSession, "send_request", send)
+
+
+@pytest.mark.parametrize(("propagate", "travels"), [(True, True), (False, False), (["mine"], True), (["other"], False)])
+async def test_the_trace_travels_to_the_chosen_servers_only(
+    propagate: Any, travels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a session of the application's own, each call carries the trace of its own tool, for Sentry and as in W3C."""
+    from mcp.server.fastmcp import FastMCP
+    from mcp.shared.memory import create_connected_server_and_client_session as connected
+
+    server = FastMCP("adder")
+    server.add_tool(lambda a, b: a + b, name="add", description="Add.")
+    client = trace_mcp(MultiServerMCPClient({}), propagate=propagate)
+    sent = Recorded(monkeypatch)
+    with capture_spans() as captured:
+        async with connected(server._mcp_server) as session:
+            tools = await load_mcp_tools(session, server_name="mine", tool_interceptors=client.tool_interceptors)
+            for _ in range(2):
+                await tools[0].ainvoke(CALL, {"callbacks": [SentryStreamHandler()]})
+    spans = captured.find_all(op="gen_ai.execute_tool")
+    assert [each.attributes["mcp.server.name"] for each in spans] == ["adder", "adder"]
+    expected = [f"{each.trace_id}-{each.span_id}-1" if travels else None for each in spans]
+    assert [each.get("sentry-trace") for each in sent.meta] == expected
+    w3c = [f"00-{each.trace_id}-{each.span_id}-01" if travels else None for each in spans]
+    assert [each.get("traceparent") for each in sent.meta] == w3c
+
+
+def test_another_object_is_refused() -> None:
+    """What has no interceptors cannot be traced, and the message says what can."""
+    with pytest.raises(TypeError, match="MultiServerMCPClient"):
+        trace_mcp(object())

@@ -1,0 +1,81 @@
+"""An MCP server with one tool: `python -m tests.kit.apps.mcp_server TRANSPORT WIRE_SHAPE FILE`.
+
+It traces as docs/mcp.md says. With stdio it serves until its input is closed; with http it prints its port first.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import sentry_sdk
+import uvicorn
+from mcp.server.fastmcp import FastMCP
+from mcp.types import CallToolRequest
+from sentry_sdk.integrations.mcp import MCPIntegration
+from sentry_sdk.integrations.starlette import StarletteIntegration
+
+import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
+from tests.kit import HANG
+from tests.kit.processes import sending_to
+from tests.kit.wire import WIRE_SHAPES
+
+
+def continue_traces(server: Any) -> None:
+    """The recipe for a server behind stdio, for both of Sentry's span models."""
+    handle = server.request_handlers[CallToolRequest]
+
+    async def continued(request: CallToolRequest) -> Any:
+        meta = request.params.meta.model_dump() if request.params.meta else {}
+        name = f"tools/call {request.params.name}"
+        with sentry_sdk.isolation_scope():
+            if sys.argv[2] == "stream":
+                sentry_sdk.traces.continue_trace(meta)
+                with sentry_sdk.traces.start_span(name=name, attributes={"sentry.op": "mcp.server"}):
+                    return await handle(request)
+            with sentry_sdk.start_transaction(sentry_sdk.continue_trace(meta, op="mcp.server", name=name)):
+                return await handle(request)
+
+    server.request_handlers[CallToolRequest] = continued
+
+
+def main(transport: str, shape: str, file: Path) -> None:
+    """Serve."""
+    sentry_sdk.init(
+        dsn="http://captured@127.0.0.1:9/1",
+        traces_sample_rate=1.0,
+        transport=sending_to(file),
+        integrations=[MCPIntegration(), StarletteIntegration()],
+        **WIRE_SHAPES[shape],
+    )
+    server = FastMCP("adder", log_level="WARNING")
+
+    @server.tool()
+    async def add(a: int, b: int) -> str:
+        """Add."""
+        return f"sum {a + b}"
+
+    if transport == "stdio":
+        continue_traces(server._mcp_server)
+        server.run("stdio")
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            web = uvicorn.Server(
+                uvicorn.Config(server.streamable_http_app(), log_level="warning", timeout_graceful_shutdown=2)
+            )
+
+            def until_closed() -> None:
+                sys.stdin.read()
+                web.should_exit = True
+
+            threading.Thread(target=until_closed, daemon=True).start()
+            print(listener.getsockname()[1], flush=True)
+            web.run(sockets=[listener])
+    sentry_sdk.flush(timeout=HANG)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
