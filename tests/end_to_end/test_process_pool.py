@@ -15,7 +15,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.inside import around
 from tests.kit.processes import received, send_to
-from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES, fake_model
+from tests.kit.wire import WIRE_SHAPES, fake_model
 
 Trace = dict[str, str]
 
@@ -42,7 +42,7 @@ def work(handler: SentryStreamHandler, trace: Trace, shape: str, dies: bool) -> 
             os._exit(1)
 
 
-@pytest.mark.parametrize("shape", [DEFAULT_SHAPE, "stream"])
+@pytest.mark.parametrize("shape", ["stream"])
 def test_a_pickled_handler_works_in_a_spawned_process(shape: str, tmp_path: Path) -> None:
     """The runs of a worker join the trace of the caller, also that of a worker that dies after its task."""
     handler = SentryStreamHandler("pool")
