@@ -194,6 +194,7 @@ def _event(error: BaseException, failure: Failure, policy: Policy, task: Any) ->
         )
     tracebacks.forget_variables(trace)
     issues.keep_private(event, error, policy)
+    issues.shorten(event, policy)
     event["timestamp"] = datetime.now(timezone.utc)
     return event
 

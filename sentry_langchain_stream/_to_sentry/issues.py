@@ -17,7 +17,9 @@ import sentry_sdk
 from sentry_sdk.types import Event, Hint
 
 from .._content import error_texts
+from .._content.cutting import fitted
 from .._content.policy import Policy
+from .._content.reading import str_of
 from .._runtime import tracebacks
 from .._runtime.containment import contain
 
@@ -114,6 +116,22 @@ def keep_private(event: Event, error: BaseException, policy: Policy, record: Any
         if isinstance(message, str) and message:
             value["value"] = sendable(value.get("type"), message, texts, policy, passing)
     _keep_log_private(event, policy, record, is_allowed=is_allowed)
+
+
+def shorten(event: Event, policy: Policy) -> None:
+    """Cut the messages of an issue of ours to the limits of content, and leave out variables where one is as long.
+
+    Sentry refuses an event above 1 MB.
+    """
+    frames = [frame for value in _values(event) for frame in (value.get("stacktrace") or {}).get("frames") or ()]
+    if any(
+        len(str_of(each) or "") > policy.limits.part for frame in frames for each in (frame.get("vars") or {}).values()
+    ):
+        _remove_variables(event)
+    for value in _values(event):
+        message = value.get("value")
+        if isinstance(message, str):
+            value["value"] = fitted(message, policy.limits.part, policy.limits.attribute)
 
 
 def _redacted(_: Any, message: str, *rest: Any) -> str | None:
