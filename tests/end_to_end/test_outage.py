@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 
+from tests.kit.absent import long
 from tests.soak import outage
 
 
+@long
 def test_an_outage_leaves_nothing_behind() -> None:
     """While a provider fails, the application sees the same and keeps the same with our handler and without."""
     rows = io.StringIO()

@@ -19,7 +19,7 @@ from sentry_langchain_stream._from_langchain import payloads, steps
 from sentry_langchain_stream._runs import attributes
 from sentry_langchain_stream._runtime.containment import contained
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit.absent import needs
+from tests.kit.absent import long, needs
 from tests.kit.fresh import Fresh
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
@@ -75,7 +75,7 @@ def limit_at(word: str) -> Callable[[str], str]:
     return redact
 
 
-@pytest.mark.parametrize("word", ["Hi", "one"])
+@pytest.mark.parametrize("word", ["Hi", pytest.param("one", marks=long)])
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_time_limit_that_is_over_in_redact_reaches_the_application(shape: str, way: Way, word: str) -> None:

@@ -6,6 +6,7 @@ without such a package fails, as it should.
 
 from __future__ import annotations
 
+import os
 import re
 import traceback
 from importlib.util import find_spec
@@ -79,3 +80,9 @@ def _is_ours(error: ModuleNotFoundError) -> bool:
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__) if "<" not in frame.filename]
     importing = files[-1]
     return importing.is_relative_to(_PACKAGE) and not any(importing.is_relative_to(each) for each in _OF_THE_DEMO)
+
+
+long = pytest.mark.skipif(
+    os.environ.get("HYPOTHESIS_PROFILE") != "thorough", reason="takes long: HYPOTHESIS_PROFILE=thorough plays it"
+)
+"""Marks a test that has a shorter relative."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tests.kit.absent import long
 from tests.transparency.__main__ import run
 from tests.transparency.comparison import (
     EXPLAINED,
@@ -33,6 +34,7 @@ def test_counts_handlers():
 """
 
 
+@long
 def test_a_planted_test_that_sees_the_handler_differs_and_no_other(tmp_path: Path) -> None:
     """A test that passes without the handler and fails with it is found, with its message; the others are the same."""
     (tmp_path / "test_planted.py").write_text(PLANTED)

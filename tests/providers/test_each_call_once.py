@@ -11,11 +11,15 @@ import pytest
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from tests.kit import HANG, REPOSITORY
+from tests.kit.absent import long
 from tests.kit.apps.each_call import OURS, WHO
 from tests.kit.embedding import PER_REQUEST
 
 OUTPUT = 41
 """The output tokens that the server states for each call."""
+
+USUAL = frozenset({"LangchainIntegration", "provider integrations by hand"})
+"""What applications have most often. The others take as long and differ in less."""
 
 MODELS = ("ChatOpenAI", "ChatAnthropic", "ChatGoogleGenerativeAI", "ChatBedrockConverse")
 RAW_IS_SEEN = frozenset({"provider integrations by hand", "ours as an integration"})
@@ -52,7 +56,10 @@ class TestWithOurs:
 
 
 class TestWithSentrys:
-    @pytest.mark.parametrize("who", [who for who in WHO if who not in OURS | {"two handlers"}])
+    @pytest.mark.parametrize(
+        "who",
+        [pytest.param(who, marks=() if who in USUAL else long) for who in WHO if who not in OURS | {"two handlers"}],
+    )
     def test_each_call_is_one_span(self, aimock: str, who: str) -> None:
         """Whoever else is active: one span with the provider's tokens, a raw call below its tool, no content."""
         check(aimock, who)
