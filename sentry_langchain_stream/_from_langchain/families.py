@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from inspect import iscoroutinefunction
 from types import FunctionType
 from typing import Any
@@ -24,7 +24,7 @@ class Family:
             coroutine functions.
     """
 
-    def __init__(self, base: type, wraps: dict[str, Callable[[Any], Any]]) -> None:
+    def __init__(self, base: type, wraps: Mapping[str, Callable[[Any], Any]]) -> None:
         self._base = base
         self._wraps = wraps
         self._made: WeakSet[Any] = WeakSet()

@@ -13,23 +13,22 @@ span with such an op or `gen_ai.operation.name` as a model call. So the op is "f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import Token
-from functools import partial, wraps
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
-from uuid import uuid4
 
 from .._content.messages import tool_arguments, tool_result
 from .._content.policy import Policy
 from .._content.reading import field
 from .._runs import enclosing
-from .._runs.run import Memory, Run, Start
+from .._runs.run import Memory, Run
 from .._runtime import interpreter
 from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking
-from . import inside, internals, marks, same_ids
+from . import inside
 from .families import Family
+from .recorded_calls import Arguments, Recording, recorded
 
 _family: Family | None = None
 _NAMES = ("get", "search", "put", "delete", "batch")
@@ -47,8 +46,8 @@ def install() -> None:
             base = import_module("langgraph.store.base").BaseStore
         except ImportError:
             raise ImportError("memory=True needs langgraph: pip install langgraph") from None
-        wrap: dict[str, Callable[[Any], Any]] = {name: partial(_wrap, name) for name in _NAMES}
-        _family = Family(base, {**wrap, **{f"a{name}": partial(_wrap_async, name) for name in _NAMES}})
+        wraps = {f"{prefix}{name}": partial(recorded, partial(_begin, name)) for prefix in ("", "a") for name in _NAMES}
+        _family = Family(base, wraps)
     _family.install()
 
 
@@ -58,44 +57,10 @@ def uninstall() -> None:
         _family.uninstall()
 
 
-def _wrap(name: str, method: Any) -> Any:
-    @wraps(method)
-    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        args, recording = _begin(name, self, args, kwargs)
-        if recording is None:
-            return method(self, *args, **kwargs)
-        try:
-            result = method(self, *args, **kwargs)
-        except BaseException as error:
-            recording.fail(error)
-            raise
-        recording.end(result)
-        return result
-
-    return call
-
-
-def _wrap_async(name: str, method: Any) -> Any:
-    @wraps(method)
-    async def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        args, recording = _begin(name, self, args, kwargs)
-        if recording is None:
-            return await method(self, *args, **kwargs)
-        try:
-            result = await method(self, *args, **kwargs)
-        except BaseException as error:
-            recording.fail(error)
-            raise
-        recording.end(result)
-        return result
-
-    return call
-
-
 def _begin(
-    name: str, store: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], _Recording | None]:
-    """Start recording a call, unless nobody follows it. Returns the arguments too: an iterator is read once."""
+    name: str, store: Any, args: Arguments, kwargs: dict[str, Any]
+) -> tuple[Arguments, _RecordedOperations | None]:
+    """Start recording a call, unless nobody follows it."""
     if _family is None or not _family.is_on or not enclosing.any_live() or is_asking():
         return args, None
     with contained("memory"):
@@ -106,7 +71,7 @@ def _begin(
             args = (list(args[0]), *args[1:])
         operations = _operations(name, args, kwargs)
         if operations:
-            recording = _Recording(operations, parent)
+            recording = _RecordedOperations(operations, parent)
             return args, recording if recording.run is not None else None
     return args, None
 
@@ -164,24 +129,15 @@ def _of_op(op: Any) -> _Operation | None:
     return None  # lists of namespaces are no memories
 
 
-class _Recording:
-    """A call that is being recorded: a run of ours, which ends with the call."""
+class _RecordedOperations(Recording):
+    """A call of a store that is being recorded."""
 
     def __init__(self, operations: list[_Operation], parent: Run) -> None:
         self._operations = operations
-        self._keeper = parent.keeper
-        self._token: Token[Any] | None = None
         kinds = list(dict.fromkeys(each.kind for each in operations))
         self._name = ",".join(kinds)
         self._reads = "search_memory" in kinds
-        start = Start(id=uuid4(), kind="memory", parent_id=parent.id, name=self._name)
-        start.enclosing_id = same_ids.enclosing_own(internals.enclosing_run_id())
-        self._id = start.id
-        self._keeper.start(start, self._record)
-        self.run = enclosing.get(self._id)
-        if self.run is not None:
-            self.run.reports = False  # the application gets the exception
-            self._token = inside.enter(self.run)
+        super().__init__("memory", self._name, parent, parent.keeper, self._record)
 
     def _record(self, policy: Policy) -> Memory:
         memory = Memory(self._name)
@@ -201,24 +157,10 @@ class _Recording:
                 memory.records = tool_arguments(written, policy) if written else None
         return memory
 
-    def end(self, result: Any) -> None:
-        """The call has returned."""
-        self._leave()
-        with contained("end of a call"):
-            run = self.run
-            if run is not None and isinstance(run.detail, Memory) and self._reads:
-                with contained("result"):
-                    self._returned(run, run.detail, result)
-            self._keeper_of(run).end(self._id)
-
-    def fail(self, error: BaseException) -> None:
-        """The call has raised."""
-        self._leave()
-        with contained("end of a call"):
-            self._keeper_of(self.run).end(self._id, marks.outcome(error), error)
-
-    @staticmethod
-    def _returned(run: Run, memory: Memory, result: Any) -> None:
+    def _returned(self, run: Run, result: Any) -> None:
+        memory = run.detail
+        if not isinstance(memory, Memory) or not self._reads:
+            return
         items: list[Any] = []
         for each in result if isinstance(result, list) else [result]:
             items.extend(each if isinstance(each, list) else [each])
@@ -227,11 +169,3 @@ class _Recording:
         shown = [{"id": field(item, "key"), "content": field(item, "value")} for item in found]
         policy = run.policy.beside(memory.namespace, memory.record, memory.query)
         memory.records = tool_result(shown, policy) if shown else None
-
-    def _leave(self) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            inside.leave(token)
-
-    def _keeper_of(self, run: Run | None) -> Any:
-        return run.keeper if run is not None else self._keeper

@@ -7,11 +7,9 @@ it, by the handler that keeps that run, or if the client has `SentryStreamIntegr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import Token
-from functools import partial, wraps
+from functools import partial
 from types import FrameType
 from typing import Any
-from uuid import uuid4
 
 from langchain_core.documents.compressor import BaseDocumentCompressor
 from langchain_core.embeddings import Embeddings
@@ -22,13 +20,13 @@ from .._content.reading import count
 from .._runs import enclosing
 from .._runs.call import TextsCall
 from .._runs.estimates import approximate
-from .._runs.run import Keeper, Run, Start
-from .._runs.settings import Settings
+from .._runs.run import Keeper, Run
 from .._runtime.containment import contained
 from .._to_sentry import other_integrations
 from .._to_sentry.asking import is_asking
-from . import client_answers, inside, internals, marks, same_ids, text_model_facts
+from . import client_answers, inside, text_model_facts
 from .families import Family
+from .recorded_calls import Arguments, Recording, recorded
 from .text_model_facts import Kind
 
 _outside: Callable[[], Keeper | None] | None = None
@@ -75,88 +73,43 @@ def _keeper(parent: Run | None) -> Keeper | None:
 # -- Wrapping ---------------------------------------------------------------------------------------------------------
 
 
-def _wrap(kind: Kind, method: Any) -> Any:
-    @wraps(method)
-    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        recording = _begin(kind, self, args, kwargs)
-        if recording is None:
-            return method(self, *args, **kwargs)
-        try:
-            result = method(self, *args, **kwargs)
-        except BaseException as error:
-            recording.fail(error)
-            raise
-        recording.end(result)
-        return result
-
-    return call
-
-
-def _wrap_async(kind: Kind, method: Any) -> Any:
-    @wraps(method)
-    async def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        recording = _begin(kind, self, args, kwargs)
-        if recording is None:
-            return await method(self, *args, **kwargs)
-        try:
-            result = await method(self, *args, **kwargs)
-        except BaseException as error:
-            recording.fail(error)
-            raise
-        recording.end(result)
-        return result
-
-    return call
-
-
 def _family(base: type, kind: Kind, *names: str) -> Family:
-    wrap: dict[str, Callable[[Any], Any]] = {name: partial(_wrap, kind) for name in names}
-    return Family(base, {**wrap, **{f"a{name}": partial(_wrap_async, kind) for name in names}})
+    wrap = partial(recorded, partial(_begin, kind))
+    return Family(base, {f"{prefix}{name}": wrap for prefix in ("", "a") for name in names})
 
 
 # -- Recording --------------------------------------------------------------------------------------------------------
 
 
-def _begin(kind: Kind, owner: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> _Recording | None:
+def _begin(kind: Kind, owner: Any, args: Arguments, kwargs: dict[str, Any]) -> tuple[Arguments, _RecordedTexts | None]:
     """Start recording a call, unless nobody follows it or the span of another one stands for it."""
     if not _ON[kind].is_on or not (enclosing.any_live() or other_integrations.has_integration()):
-        return None
+        return args, None
     if is_asking():
-        return None
+        return args, None
     with contained(kind):
         parent = inside.innermost(handed_over=True)
         keeper = _keeper(parent)
         if keeper is None or not text_model_facts.calls_a_model(owner, kind):
-            return None
+            return args, None
         if parent is not None and parent.kind == kind:
             # One method of a model calls another, or a model holds another one where we do not see it.
             text_model_facts.complete(parent, owner, kind)
-            return None
-        recording = _Recording(kind, owner, text_model_facts.given(kind, args, kwargs), parent, keeper)
-        return recording if recording.run is not None else None
-    return None
+            return args, None
+        recording = _RecordedTexts(kind, owner, text_model_facts.given(kind, args, kwargs), parent, keeper)
+        return args, recording if recording.run is not None else None
+    return args, None
 
 
-class _Recording:
-    """A call that is being recorded: a run of ours, which ends with the call."""
+class _RecordedTexts(Recording):
+    """A call of an embedding model or a reranker that is being recorded."""
 
     def __init__(
         self, kind: Kind, owner: Any, given: text_model_facts.Given, parent: Run | None, keeper: Keeper
     ) -> None:
-        self._keeper = keeper
         self._given = given
-        self._id = self.run_id = uuid4()
-        self._token: Token[Any] | None = None
         client_answers.read_them()
-        start = Start(
-            id=self._id, kind=kind, parent_id=parent.id if parent is not None else None, name=type(owner).__name__
-        )
-        start.enclosing_id = same_ids.enclosing_own(internals.enclosing_run_id())
-        keeper.start(start, partial(self._record, kind, owner))
-        self.run = enclosing.get(self._id)
-        if self.run is not None:
-            self.run.reports = False  # the application gets the exception, and what encloses the call may recover
-            self._token = inside.enter(self.run)
+        super().__init__(kind, type(owner).__name__, parent, keeper, partial(self._record, kind, owner))
 
     def _record(self, kind: Kind, owner: Any, policy: Policy) -> TextsCall:
         given = self._given
@@ -169,39 +122,14 @@ class _Recording:
                 call.query = tool_arguments(given.query, policy.beside(ahead=1)) if given.query else None
         return call
 
-    def end(self, result: Any) -> None:
-        """The call has returned."""
-        self._leave()
-        with contained("end of a call"):
-            run = self.run
-            if run is not None and isinstance(run.call, TextsCall):
-                with contained("result"):
-                    self._returned(run, run.call, result)
-            self._keeper_of(run).end(self._id)
+    def _raised(self, run: Run) -> None:
+        if isinstance(run.call, TextsCall):
+            run.call.add_usage(None)
 
-    def fail(self, error: BaseException) -> None:
-        """The call has raised."""
-        self._leave()
-        with contained("end of a call"):
-            run = self.run
-            if run is not None and isinstance(run.call, TextsCall):
-                run.call.add_usage(None)
-            self._keeper_of(run).end(self._id, marks.outcome(error), error)
-
-    @property
-    def watched_by(self) -> tuple[Settings, ...]:
-        """The settings of the handler that follows the call, see `failures.find`."""
-        return (self._keeper_of(self.run).settings,)
-
-    def _leave(self) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            inside.leave(token)
-
-    def _keeper_of(self, run: Run | None) -> Keeper:
-        return run.keeper if run is not None else self._keeper
-
-    def _returned(self, run: Run, call: TextsCall, result: Any) -> None:
+    def _returned(self, run: Run, result: Any) -> None:
+        call = run.call
+        if not isinstance(call, TextsCall):
+            return
         if run.kind == "rerank":
             if isinstance(result, Sequence):
                 call.documents = len(result)

@@ -136,6 +136,8 @@ def test_a_failure_reaches_the_caller() -> None:
     assert raised.value is error
     (span,) = spans(captured)
     assert span.attributes["error.type"] == "ConnectionError"
+    (issue,) = [payload for kind, payload in captured.items if kind == "event"]
+    assert issue["contexts"]["trace"]["span_id"] == span.span_id
 
 
 def test_off_nothing_is_wrapped() -> None:

@@ -1,0 +1,118 @@
+"""Calls of wrapped methods as runs of ours, which end with the call. LangChain has no callbacks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Token
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any
+from uuid import uuid4
+
+from .._runs import enclosing
+from .._runs.run import Keeper, MakeRecord, Run, RunKind, Start
+from .._runs.settings import Settings
+from .._runtime.containment import contained
+from . import inside, internals, marks, same_ids
+
+Arguments = tuple[Any, ...]
+
+
+class Recording:
+    """A call that is being recorded.
+
+    Args:
+        kind: The kind of its run.
+        name: The run's name.
+        parent: The run that encloses the call, if there is one.
+        keeper: The live runs that its run is to be one of.
+        record: Makes the record of its input.
+    """
+
+    def __init__(self, kind: RunKind, name: str, parent: Run | None, keeper: Keeper, record: MakeRecord) -> None:
+        self._keeper = keeper
+        self._token: Token[Any] | None = None
+        self.run_id = uuid4()
+        start = Start(id=self.run_id, kind=kind, parent_id=parent.id if parent is not None else None, name=name)
+        start.enclosing_id = same_ids.enclosing_own(internals.enclosing_run_id())
+        keeper.start(start, record)
+        self.run = enclosing.get(self.run_id)
+        if self.run is not None:
+            self.run.reports = False  # the application gets the exception, and what encloses the call may recover
+            self._token = inside.enter(self.run)
+
+    def end(self, result: Any) -> None:
+        """The call has returned."""
+        self._leave()
+        with contained("end of a call"):
+            if self.run is not None:
+                with contained("result"):
+                    self._returned(self.run, result)
+            self._keeper_now.end(self.run_id)
+
+    def fail(self, error: BaseException) -> None:
+        """The call has raised."""
+        self._leave()
+        with contained("end of a call"):
+            if self.run is not None:
+                self._raised(self.run)
+            self._keeper_now.end(self.run_id, marks.outcome(error), error)
+
+    @property
+    def watched_by(self) -> tuple[Settings, ...]:
+        """The settings of the handler that follows the call, see `failures.find`."""
+        return (self._keeper_now.settings,)
+
+    @property
+    def _keeper_now(self) -> Keeper:
+        return self.run.keeper if self.run is not None else self._keeper
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            inside.leave(token)
+
+    def _returned(self, run: Run, result: Any) -> None:
+        """Complete the record of a call that has returned."""
+
+    def _raised(self, run: Run) -> None:
+        """Complete the record of a call that has raised."""
+
+
+Begin = Callable[[Any, Arguments, dict[str, Any]], tuple[Arguments, Recording | None]]
+"""Starts recording a call of an object's method, unless nobody follows it.
+
+Returns the arguments for the method too: an iterator among them can be read only once.
+"""
+
+
+def recorded(begin: Begin, method: Any) -> Any:
+    """Return what takes the place of a method, a coroutine function or not. `failures.find` knows it by `recording`."""
+
+    @wraps(method)
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        args, recording = begin(self, args, kwargs)
+        if recording is None:
+            return method(self, *args, **kwargs)
+        try:
+            result = method(self, *args, **kwargs)
+        except BaseException as error:
+            recording.fail(error)
+            raise
+        recording.end(result)
+        return result
+
+    @wraps(method)
+    async def acall(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        args, recording = begin(self, args, kwargs)
+        if recording is None:
+            return await method(self, *args, **kwargs)
+        try:
+            result = await method(self, *args, **kwargs)
+        except BaseException as error:
+            recording.fail(error)
+            raise
+        recording.end(result)
+        return result
+
+    return acall if iscoroutinefunction(method) else call
