@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from math import ceil
-from typing import Any, TypeGuard, TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from langchain_core.globals import get_llm_cache
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
@@ -283,24 +282,8 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
     if token_counter is None:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.
         more = sum([weight(text) - len(text) / 4 for text in texts])
-        plain = [ceil((len(each.content) + _ROLES[type(each)]) / 4) + 3 for each in prompt if _is_plain(each)]
-        if len(plain) == len(prompt):  # the same, worked out in a tenth of the time
-            return sum(plain) + round(more)
         return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + round(more)
     return count(sum(token_counter(text) for text in texts))
-
-
-_ROLES: dict[type, int] = {HumanMessage: len("user"), SystemMessage: len("system"), AIMessage: len("assistant")}
-
-
-def _is_plain(message: object) -> TypeGuard[BaseMessage]:
-    """Whether a message has a role and a text, and nothing else that LangChain would count."""
-    return (
-        type(message) in _ROLES
-        and type(message.content) is str  # type: ignore[attr-defined]
-        and not message.name  # type: ignore[attr-defined]
-        and not getattr(message, "tool_calls", None)
-    )
 
 
 def _metadata(generation: Generation) -> Mapping[str, Any]:
