@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ._content.policy import Limits, Policy
 from ._runs import watches
 from ._runs.environment import with_environment
+from ._runs.settings import check_callable, type_name
 from ._runtime.containment import contained
-from ._to_sentry import after_runs
+from ._to_sentry import after_runs, other_integrations
 from ._to_sentry import client as sentry_client
 from ._to_sentry.after_runs import SpanIds
 from ._vocabulary import names
@@ -91,8 +92,8 @@ def record_evaluation(
     if label is not None:
         _text("label", label)
     if explanation is not None and not isinstance(explanation, str):
-        raise TypeError(f"explanation must be a str or None, not {_type(explanation)}")
-    _callable("redact", redact)
+        raise TypeError(f"explanation must be a str or None, not {type_name(explanation)}")
+    check_callable("redact", redact)
     if score is None and label is None:
         raise TypeError("score or label is needed, or both")
     if not sentry_client.current_client().is_active():
@@ -168,8 +169,8 @@ def record_feedback(
     _number("score", score)
     for argument, text in (("comment", comment), ("name", name), ("email", email)):
         if text is not None and not isinstance(text, str):
-            raise TypeError(f"{argument} must be a str or None, not {_type(text)}")
-    _callable("redact", redact)
+            raise TypeError(f"{argument} must be a str or None, not {type_name(text)}")
+    check_callable("redact", redact)
     said = (comment or "").strip()
     if not said and thumbs is None and score is None:
         raise TypeError("thumbs, score or comment is needed")
@@ -229,7 +230,7 @@ def _policy(run: RunInfo | None, redact: Callable[[str], str] | None, *, comment
 
 def _terms_here() -> watches.Terms:
     """What may be recorded of a run whose handler is not known: what the process's own, if it has one, would record."""
-    handler = after_runs.integration_handler()
+    handler = other_integrations.own_handler(sentry_client.current_client())
     if handler is not None:
         settings = handler._settings
         return watches.Terms(settings.include_prompts, settings.redact, settings.limits or Limits())
@@ -243,12 +244,14 @@ def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
             if value is None:
                 raise TypeError(f"{argument} is missing: pass run, or trace_id and span_id")
             if not isinstance(value, str):
-                raise TypeError(f"{argument} must be a str of {digits} hexadecimal digits, not {_type(value)}")
+                raise TypeError(f"{argument} must be a str of {digits} hexadecimal digits, not {type_name(value)}")
             if len(value) != digits or not _HEXADECIMAL.issuperset(value):
                 raise ValueError(f"{argument} must be {digits} hexadecimal digits, not {value!r}")
         return SpanIds(trace_id, span_id)
     if not isinstance(run, watches.RunInfo):
-        raise TypeError(f"run must be a RunInfo, as handler.run_info() and handler.watch() return, not {_type(run)}")
+        raise TypeError(
+            f"run must be a RunInfo, as handler.run_info() and handler.watch() return, not {type_name(run)}"
+        )
     if trace_id is not None or span_id is not None:
         raise TypeError("trace_id and span_id must be left out where run is passed")
     return SpanIds(run.trace_id, run.span_id) if run.trace_id and run.span_id else None
@@ -256,7 +259,7 @@ def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
 
 def _text(argument: str, value: object) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"{argument} must be a str, not {_type(value)}")
+        raise TypeError(f"{argument} must be a str, not {type_name(value)}")
     if not value.strip():
         raise ValueError(f"{argument} must not be empty")
 
@@ -265,22 +268,13 @@ def _number(argument: str, value: object) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{argument} must be a number, not {_type(value)}")
+        raise TypeError(f"{argument} must be a number, not {type_name(value)}")
     try:
         is_finite = math.isfinite(value)
     except OverflowError:  # an int that no float can hold
         is_finite = False
     if not is_finite:
         raise ValueError(f"{argument} must be a finite number")
-
-
-def _callable(argument: str, value: object) -> None:
-    if value is not None and not callable(value):
-        raise TypeError(f"{argument} must be a callable that takes a str, or None, not {_type(value)}")
-
-
-def _type(value: object) -> str:
-    return type(value).__name__
 
 
 _HEXADECIMAL = frozenset("0123456789abcdef")

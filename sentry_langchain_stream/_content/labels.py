@@ -23,9 +23,7 @@ def conversation_id(metadata: Mapping[str, Any]) -> str | None:
     the same hash.
     """
     for name in CONVERSATION:
-        value = metadata.get(name)
-        kind = type(value)  # `isinstance` would ask the value for its class, and that may raise
-        if issubclass(kind, (str, int, UUID)) and kind is not bool and (found := str_of(value)):
+        if found := _id(metadata.get(name)):
             return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
     return None
 
@@ -61,12 +59,14 @@ def user_id(metadata: Mapping[str, Any], key: str, redact: Callable[[str], str] 
         key: The key.
         redact: Called with the id.
     """
-    value = metadata.get(key)
-    kind = type(value)  # `isinstance` would ask the value for its class, and that may raise
-    if not issubclass(kind, (str, int, UUID)) or kind is bool:
-        return None
-    text = str_of(value)
+    text = _id(metadata.get(key))
     return short(text, Policy(redact=redact)) if text else None
+
+
+def _id(value: object) -> str | None:
+    """Return an id in the user's metadata as text, or `None` if the value is not one."""
+    kind = type(value)  # `isinstance` would ask the value for its class, and that may raise
+    return str_of(value) if issubclass(kind, (str, int, UUID)) and kind is not bool else None
 
 
 def own_tags(tags: Sequence[Any]) -> list[str]:

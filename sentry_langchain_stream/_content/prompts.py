@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._vocabulary.keys import PROMPT_NAME, PROMPT_VARIABLE, PROMPT_VERSION, bounded
+from .._vocabulary.names import LONGEST
 from .labels import short
 from .policy import Policy
 from .reading import str_of
-
-_LONGEST = 200
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -46,9 +45,9 @@ def prompt_attributes(prompt: Prompt, policy: Policy) -> dict[str, str]:
     """Return the attributes of a prompt. Its variables are among them only if inputs may be recorded."""
     found: dict[str, str] = {}
     if prompt.name:
-        found[PROMPT_NAME] = bounded(prompt.name, _LONGEST)
+        found[PROMPT_NAME] = bounded(prompt.name, LONGEST)
     if prompt.version:
-        found[PROMPT_VERSION] = bounded(prompt.version, _LONGEST)
+        found[PROMPT_VERSION] = bounded(prompt.version, LONGEST)
     if policy.inputs:
         for name, value in prompt.variables.items():
             text = short(str_of(value) or "", policy)

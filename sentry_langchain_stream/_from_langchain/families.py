@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
 from types import FunctionType
 from typing import Any
 from weakref import WeakSet
 
 from .._runtime.containment import contained
+from .._runtime.interpreter import with_subclasses
 
 _HOOK = "__init_subclass__"
 
@@ -39,14 +40,14 @@ class Family:
         if self.is_on:
             return
         self.is_on = True
-        for cls in self._classes():
+        for cls in with_subclasses(self._base):
             self._wrap(cls)
         self._watch()
 
     def uninstall(self) -> None:
         """Put back the methods."""
         self.is_on = False
-        for cls in self._classes():
+        for cls in with_subclasses(self._base):
             for name in self._wraps:
                 found = cls.__dict__.get(name)
                 if found is None or not self._is_ours(found):
@@ -58,16 +59,6 @@ class Family:
         if self._hook is not None and self._base.__dict__.get(_HOOK) is self._hook:
             delattr(self._base, _HOOK)
         self._hook = None
-
-    def _classes(self) -> Iterator[type]:
-        seen: set[type] = set()
-        pending = [self._base]
-        while pending:
-            cls = pending.pop()
-            if cls not in seen:
-                seen.add(cls)
-                yield cls
-                pending.extend(type.__subclasses__(cls))
 
     def _wrap(self, cls: type) -> None:
         for name, wrap in self._wraps.items():

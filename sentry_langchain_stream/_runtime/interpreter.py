@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from threading import get_ident
 from types import CodeType, FrameType
@@ -64,6 +64,18 @@ def current_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:  # there is no running event loop
         return None
+
+
+def with_subclasses(base: type) -> Iterator[type]:
+    """Yield a class and all classes below it, each once. No class is asked: `type` knows them."""
+    seen: set[type] = set()
+    pending = [base]
+    while pending:
+        cls = pending.pop()
+        if cls not in seen:
+            seen.add(cls)
+            yield cls
+            pending.extend(type.__subclasses__(cls))
 
 
 def is_on_stack(frame_id: int, code: CodeType) -> bool:

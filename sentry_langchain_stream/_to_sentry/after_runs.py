@@ -19,7 +19,6 @@ from .._vocabulary.keys import AttributeValue
 from . import client as sentry_client
 from . import internals, metrics
 from .joining import Joined
-from .other_integrations import INTEGRATION
 from .span_models import AnySpan
 
 
@@ -33,12 +32,6 @@ class SpanIds(NamedTuple):
 
     trace_id: str
     span_id: str
-
-
-def integration_handler() -> Any | None:
-    """Return the handler of the current client's `SentryStreamIntegration`, or `None`."""
-    integrations: Mapping[str, Any] = getattr(sentry_client.current_client(), "integrations", {})
-    return getattr(integrations.get(INTEGRATION), "handler", None)
 
 
 def record_moment(

@@ -113,9 +113,13 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
 
 def has_data_collection(client: Any) -> bool:
     """Whether the application set `data_collection`, and allows content of AI calls there."""
+    return chose_collection(client) and any(allowed_content(client))
+
+
+def chose_collection(client: Any) -> bool:
+    """Whether the application set `data_collection` itself (sentry-sdk >= 2.70)."""
     collection = client.options.get("data_collection")
-    provided = isinstance(collection, Mapping) and bool(collection.get("provided_by_user"))
-    return provided and any(allowed_content(client))
+    return isinstance(collection, Mapping) and bool(collection.get("provided_by_user"))
 
 
 def longest_text(client: Any) -> int | None:

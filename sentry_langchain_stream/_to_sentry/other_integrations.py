@@ -38,6 +38,12 @@ def has_integration() -> bool:
     return INTEGRATION in sentry_sdk.get_client().integrations
 
 
+def own_handler(client: Any) -> Any | None:
+    """Return the handler of this client's `SentryStreamIntegration`, or `None`."""
+    integrations = getattr(client, "integrations", None) or {}
+    return getattr(integrations.get(INTEGRATION), "handler", None)
+
+
 def silence(identifier: str, rule: Rule) -> None:
     """From now on, ask this rule whenever an integration asks whether it is on."""
     _rules[identifier] = rule

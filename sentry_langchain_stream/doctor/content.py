@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._to_sentry.client import allowed_content, content_veto, current_client
+from .._to_sentry.client import allowed_content, chose_collection, content_veto, current_client
 from .case import Case
 from .findings import Finding, Level
 from .runs import in_force
@@ -49,7 +49,7 @@ def _vetoed(case: Case, allowed: dict[str, bool]) -> Finding | None:
     found = f"{_told(dict.fromkeys(allowed, False))} where {names} sees the run: it has include_prompts=False"
     source = "its arguments" if "SENTRY_LANGCHAIN_INCLUDE_PROMPTS" not in case.environ else "the environment"
     remedy = f"The client allows content. To record it, take include_prompts=False out of {source}."
-    return Finding(NAME, _off(case, "warning" if _is_explicit(case) else "ok"), found, remedy)
+    return Finding(NAME, _off(case, "warning" if chose_collection(case.client) else "ok"), found, remedy)
 
 
 def _contradicting(case: Case, allowed: dict[str, bool]) -> Finding | None:
@@ -65,7 +65,7 @@ def _as_allowed(case: Case, allowed: dict[str, bool]) -> Finding:
     redacted = f"; redact of {', '.join(map(str, redacting))} changes each text" if redacting else ""
     if all(allowed.values()):
         return Finding(NAME, "ok", f"{_told(allowed)}{redacted}")
-    if _is_explicit(case):
+    if chose_collection(case.client):
         how = 'set "gen_ai": {"inputs": True, "outputs": True} in your data_collection, and leave the rest as it is'
     elif "data_collection" in case.client.options:
         how = f"pass {ALLOW} to sentry_sdk.init. It sends nothing else that the defaults do not"
@@ -78,11 +78,6 @@ def _as_allowed(case: Case, allowed: dict[str, bool]) -> Finding:
 def _off(case: Case, level: Level) -> Level:
     """The level of a finding of content that is not recorded."""
     return "fail" if case.expects_content else level
-
-
-def _is_explicit(case: Case) -> bool:
-    collection = case.client.options.get("data_collection")
-    return isinstance(collection, dict) and bool(collection.get("provided_by_user"))
 
 
 def _told(recorded: dict[str, bool]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
 
+from .._to_sentry.other_integrations import own_handler
 from ..handler import SentryStreamHandler
 from ..testing.envelopes import CapturedSpan, model_spans
 from .made import Made, Named
@@ -59,8 +60,7 @@ def run(client: Any, chain: Named, made: Made, given: Any = None, *, live: bool 
         live: Call the provider really.
     """
     value = suitable_input(chain.value) if given is None else given
-    own = (getattr(client, "integrations", None) or {}).get("langchain_stream")
-    candidates = [each for each in made.handlers if each.value is not getattr(own, "handler", None)]
+    candidates = [each for each in made.handlers if each.value is not own_handler(client)]
     result = _run(client, chain, value, None, live=live)
     if candidates and result.calls.handlers and not result.handlers():
         return _run(client, chain, value, candidates[0], live=live)

@@ -15,6 +15,8 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, Generation, GenerationChunk, LLMResult
 
+from .._runtime.interpreter import with_subclasses
+
 PIECES = ("I ", "do ", "arrive.")
 USAGE = {"input_tokens": 4, "output_tokens": 3, "total_tokens": 7}
 _METHODS = ("_stream", "_astream", "_generate", "_agenerate")
@@ -70,7 +72,7 @@ def providers(*, live: bool) -> Iterator[Calls]:
     set_llm_cache(None)  # it may be on a server, and a cached answer has no call
     try:
         for base in (BaseChatModel, BaseLLM):
-            for cls in _subclasses(base):
+            for cls in set(with_subclasses(base)) - {base}:
                 for name in _METHODS:
                     if callable(method := vars(cls).get(name)):
                         before.append((cls, name, method))
@@ -85,17 +87,6 @@ def providers(*, live: bool) -> Iterator[Calls]:
         for cls, name, method in reversed(before):
             setattr(cls, name, method)
         set_llm_cache(cache)
-
-
-def _subclasses(base: type[Any]) -> list[type[Any]]:
-    found: dict[type[Any], None] = {}
-    pending = list(base.__subclasses__())
-    while pending:
-        cls = pending.pop()
-        if cls not in found:
-            found[cls] = None
-            pending += cls.__subclasses__()
-    return list(found)
 
 
 def _watched(method: Callable[..., Any], name: str, calls: Calls) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._to_sentry.model_integrations import MODEL_INTEGRATIONS
+from .._to_sentry.other_integrations import own_handler
 from .case import Case
 from .findings import Finding
 from .made import Named, describe
@@ -24,8 +25,7 @@ def in_force(case: Case) -> list[Named]:
 
 def _renamed(case: Case) -> list[Named]:
     """Return all handlers, where the one of the integration has the integration's name."""
-    integration = (getattr(case.client, "integrations", None) or {}).get("langchain_stream")
-    its = getattr(integration, "handler", None)
+    its = own_handler(case.client)
     others = [each for each in case.made.handlers if each.value is not its]
     return others if its is None else [Named("SentryStreamIntegration", its), *others]
 

@@ -47,6 +47,20 @@ def received(path: Path) -> Captured:
     return Captured(sentry_sdk.Client(), [base64.b64decode(line) for line in lines])
 
 
+def serve_until_closed(app: Any) -> None:
+    """Serve an application on a free port, which is printed, until standard input is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2))
+
+        def until_closed() -> None:
+            sys.stdin.read()
+            server.should_exit = True
+
+        threading.Thread(target=until_closed, daemon=True).start()
+        print(listener.getsockname()[1], flush=True)
+        server.run(sockets=[listener])
+
+
 def serve(shape: str, path: Path) -> None:
     """Serve a route that runs a chain."""
     send_to(path, shape)
@@ -61,16 +75,7 @@ def serve(shape: str, path: Path) -> None:
         found = await chain.ainvoke(question, {"callbacks": [handler]})
         return str(found.content)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2))
-
-        def until_closed() -> None:
-            sys.stdin.read()
-            server.should_exit = True
-
-        threading.Thread(target=until_closed, daemon=True).start()
-        print(listener.getsockname()[1], flush=True)
-        server.run(sockets=[listener])
+    serve_until_closed(app)
     sentry_sdk.flush(timeout=HANG)
 
 

@@ -5,14 +5,11 @@ It traces as docs/mcp.md says. With stdio it serves until its input is closed; w
 
 from __future__ import annotations
 
-import socket
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 import sentry_sdk
-import uvicorn
 from mcp.server.fastmcp import FastMCP
 from mcp.types import CallToolRequest
 from sentry_sdk.integrations.mcp import MCPIntegration
@@ -20,7 +17,7 @@ from sentry_sdk.integrations.starlette import StarletteIntegration
 
 import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
 from tests.kit import HANG
-from tests.kit.processes import sending_to
+from tests.kit.processes import sending_to, serve_until_closed
 from tests.kit.wire import WIRE_SHAPES
 
 
@@ -62,18 +59,7 @@ def main(transport: str, shape: str, file: Path) -> None:
         continue_traces(server._mcp_server)
         server.run("stdio")
     else:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            web = uvicorn.Server(
-                uvicorn.Config(server.streamable_http_app(), log_level="warning", timeout_graceful_shutdown=2)
-            )
-
-            def until_closed() -> None:
-                sys.stdin.read()
-                web.should_exit = True
-
-            threading.Thread(target=until_closed, daemon=True).start()
-            print(listener.getsockname()[1], flush=True)
-            web.run(sockets=[listener])
+        serve_until_closed(server.streamable_http_app())
     sentry_sdk.flush(timeout=HANG)
 
 
