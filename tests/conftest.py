@@ -3,11 +3,9 @@
 import gc
 import os
 import sys
-from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -73,24 +71,6 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
-
-_LARGE = 24
-"""A table with more cells than that is large: half of its cells, always the same ones, are played by default."""
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Play half of the cells of each large table, unless a test is named or `HYPOTHESIS_PROFILE=thorough` is set.
-
-    The whole suite takes longer than a build may.
-    """
-    if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" or any("::" in each for each in config.args):
-        return
-    cells = Counter(each.nodeid.partition("[")[0] for each in items)
-    left = [each for each in items if cells[each.nodeid.partition("[")[0]] > _LARGE and crc32(each.nodeid.encode()) % 2]
-    config.hook.pytest_deselected(items=left)
-    gone = set(left)
-    items[:] = [each for each in items if each not in gone]
 
 
 def pytest_collection_finish() -> None:
