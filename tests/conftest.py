@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sentry_sdk import integrations
+from sentry_sdk.profiler import transaction_profiler
 
 from sentry_langchain_stream._from_langchain.inline_hooks import InlineHandler
 from sentry_langchain_stream._runtime import containment
@@ -57,6 +58,12 @@ def pytest_runtest_call() -> Generator[None, object, object]:
     """Skip a test that needs what is absent."""
     return (yield from _skipping_what_is_absent())
 
+
+# Workaround: the thread of Sentry's transaction profiler asks for the frames of all threads. If garbage is collected
+# meanwhile, Python 3.11 may wait for itself for ever (python/cpython#106883). Without a DSN, Spotlight switches the
+# profiler on, and the SDK never switches it off: it went on in the tests that came after. The tests of profiles take
+# their samples themselves. Can go with Python 3.11.
+transaction_profiler.ThreadScheduler.ensure_running = lambda self: None  # type: ignore[method-assign]
 
 # The same examples in every run, so that no build fails by chance; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)

@@ -122,12 +122,8 @@ async def test_no_ending_leaves_the_profiler_running(shape: str, ending: str) ->
 @BOTH
 @pytest.mark.parametrize("shape", TRANSACTIONS)
 @pytest.mark.parametrize("way", WAYS[::3], ids=str)
-async def test_a_root_run_has_a_transactions_profile(
-    way: Way, shape: str, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_root_run_has_a_transactions_profile(way: Way, shape: str, run: Any) -> None:
     """With `profiles_sample_rate` the transaction of a root run brings a profile of the thread that it ran in."""
-    # The samples are taken below, so the SDK's thread, which may hang Python 3.11, is not needed.
-    monkeypatch.setattr(transaction_profiler.ThreadScheduler, "ensure_running", lambda _: None)
 
     def before(_: int) -> None:
         sampler: Callable[[], Any] = transaction_profiler._scheduler.sampler  # type: ignore[union-attr]
