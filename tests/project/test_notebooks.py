@@ -18,7 +18,12 @@ from tests.kit.absent import needs
 
 FOLDER = REPOSITORY / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-PICTURES = {"agent.ipynb": ["timeline"], "microscope.ipynb": ["close-up", "beside", "reader"], "quickstart.ipynb": []}
+PICTURES = {
+    "agent.ipynb": ["timeline"],
+    "bill.ipynb": ["plot"],
+    "microscope.ipynb": ["close-up", "beside", "reader"],
+    "quickstart.ipynb": [],
+}
 """The notebooks, and the cells of each that draw."""
 
 MACHINE = re.compile(r"/(home|root|work|tmp|Users|private|var)/|[A-Z]:\\|site-packages|127\.0\.0\.1|localhost")
@@ -191,6 +196,18 @@ def test_the_numbers_of_the_pictures_are_shown() -> None:
         r"gen_ai\.response\.time_to_first_chunk +0\.70 +1\.40 +0\.70",
         r"langchain_stream\.longest_gap +1\.20 +0\.30 +0\.14",
         r"langchain_stream\.usage_source +provider +provider +estimate",
+    ):
+        assert re.search(f"^{line}$", text, re.MULTILINE)
+
+
+def test_how_certain_a_cost_is_is_shown() -> None:
+    """Whoever reads the stored bill sees that the provider's count gives the bill, and how far off an estimate is."""
+    text = shown(FOLDER / "bill.ipynb")
+    for line in (
+        r"reasoned +1\.03 +1\.03 +\+0% +provider",
+        r"left early +0\.32 +0\.30 to 0\.39 +\? +estimate",
+        r"no usage, cached +0\.38 +0\.16 +\+133% +estimate",
+        r"no usage, reasoned +0\.38 +1\.03 +-63% +estimate",
     ):
         assert re.search(f"^{line}$", text, re.MULTILINE)
 
