@@ -14,7 +14,7 @@ from .._content.reading import as_mapping, count, field
 from .._from_langchain.offered_tools import tool_definitions
 from .._from_langchain.parameters import request_parameters
 from .._runs.call import Request
-from .._runs.estimates import approximate
+from .._runs.estimates import approximate, beyond_quarters
 from .._runtime.containment import contained
 
 
@@ -62,14 +62,15 @@ class Given:
         return request
 
     def _estimate(self, messages: Sequence[Any], counter: Callable[[str], int] | None) -> int | None:
-        """Estimate the tokens of the prompt, for messages by LangChain's rule: its role, and three more for each."""
+        """Estimate the tokens of the prompt as those of a chat model's: its text, its role, and three for each message."""
         if not messages:
             return None if self.prompt is None else count((counter or approximate)(self.prompt))
         texts = [text_of(body_of(message)) for message in messages]
         if counter is not None:
             return count(sum(counter(text) for text in texts))
         roles = [str(field(message, "role") or "user") for message in messages]
-        return sum(ceil((len(text) + len(role)) / 4) + 3 for text, role in zip(texts, roles, strict=True))
+        quarters = sum(ceil((len(text) + len(role)) / 4) + 3 for text, role in zip(texts, roles, strict=True))
+        return quarters + beyond_quarters(texts)
 
 
 def _messages(given: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from .._content.parts import has_answer
 from .._content.policy import Policy
 from .._content.reading import as_text, count, field
 from .._runs.call import Request, Response
-from .._runs.estimates import weight
+from .._runs.estimates import beyond_quarters
 from .._runs.reports import reported_in
 from .._runs.usage import Usage
 from .._runtime.containment import contained
@@ -281,8 +281,7 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
     texts = [each if isinstance(each, str) else text_of(each.content) for each in prompt]
     if token_counter is None:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.
-        more = sum([weight(text) - len(text) / 4 for text in texts])
-        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + round(more)
+        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + beyond_quarters(texts)
     return count(sum(token_counter(text) for text in texts))
 
 

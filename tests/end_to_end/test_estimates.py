@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
-from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import capture_spans
@@ -186,3 +186,15 @@ def test_arguments_of_a_tool_that_come_at_once_are_more_than_one_token(shape: st
     _, arrived, source = numbers(captured.find(op="gen_ai.chat"))
     assert 100 <= arrived <= 160
     assert source == "estimate"
+
+
+@pytest.mark.parametrize("text", [QUESTION, "今天维也纳的天气怎么样？" * 40, "{'a': [1, 2.5]}" * 40])
+def test_a_prompt_is_estimated_alike_with_and_without_langchain(text: str) -> None:
+    """What the handler and `track_stream` estimate of the same prompt is the same, in every script."""
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+    with capture_spans() as captured:
+        list(fake_model("one two").stream(asked, {"callbacks": [SentryStreamHandler()]}))
+        list(track_stream(iter(["one ", "two"]), model="m", messages=asked))
+    ours, tracked = captured.find_all(op="gen_ai.chat")
+    assert numbers(ours)[0] == numbers(tracked)[0] > len(text) / 5
+    assert numbers(ours)[2] == numbers(tracked)[2] == "estimate"

@@ -21,7 +21,7 @@ from sentry_langchain_stream._to_sentry.active_span import RunScope
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, child_span, current_span_id, fake_model
 
-TIMES = 5_000
+TIMES = 1_500
 FEW = 50
 
 
