@@ -82,8 +82,25 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 def pytest_collection_finish() -> None:
     """Leave what is there by now out of each later collection of garbage, of which tests ask for many."""
+    _leave_libraries_out()
+
+
+_MANY = 100
+_known = 0
+
+
+def _leave_libraries_out() -> None:
+    global _known
     gc.collect()
     gc.freeze()
+    _known = len(sys.modules)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Leave a library that this test was the first to import out of them, too."""
+    if len(sys.modules) > _known + _MANY:
+        _leave_libraries_out()
 
 
 @pytest.fixture(scope="session", autouse=True)

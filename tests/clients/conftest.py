@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +17,5 @@ def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
         monkeypatch.setenv(name, str(tmp_path / "none"))
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "GOOGLE_API_KEY", "GEMINI_API_KEY", "OPENAI_API_BASE"):
         monkeypatch.delenv(name, raising=False)
-    known = len(sys.modules)
     yield
     gc.collect()
-    if len(sys.modules) > known:  # leave a library that was imported out of the collections after the next tests
-        gc.freeze()
