@@ -10,11 +10,10 @@ from uuid import UUID
 
 from ._from_langchain import followed
 from ._from_langchain import internals as langchain_internals
-from ._from_langchain.graphs import graph_handlers
+from ._from_langchain.graphs import graph_handlers, joined
 from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
 from ._runtime.containment import contain, contained
 from ._to_sentry import internals as sentry_internals
-from ._to_sentry import other_integrations
 
 P = ParamSpec("P")
 
@@ -89,10 +88,8 @@ class SentryStreamHandler(InlineHandler):
     """The monotonic clock for all durations, in seconds."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SentryStreamHandler:
-        """Make an instance that Sentry's LangchainIntegration treats as its own handler."""
-        made = cast(
-            SentryStreamHandler, super().__new__(other_integrations.deduplicated(cast(Any, cls), *graph_handlers()))
-        )
+        """Make an instance that hears of LangGraph's interrupts."""
+        made = cast(SentryStreamHandler, super().__new__(joined(cast(Any, cls), *graph_handlers())))
         made._made_from = cls
         return made
 
@@ -156,10 +153,6 @@ class SentryStreamHandler(InlineHandler):
         self._models = engine.models
         self._steps = engine.steps
         self._gather = engine.models.gather
-        # Attributes that Sentry's integration reads from its own handler class, whose __init__ is not called here.
-        self.span_map: dict[UUID, Any] = {}
-        self.max_span_map_size: int | None = None
-        self.include_prompts = include_prompts
         self._own = frozenset({*vars(self), "_own"} - before)
 
     def __copy__(self) -> SentryStreamHandler:

@@ -62,7 +62,7 @@ class Given:
         return request
 
     def _estimate(self, messages: Sequence[Any], counter: Callable[[str], int] | None) -> int | None:
-        """Estimate the tokens of the prompt as those of a chat model's: its text, its role, and three for each message."""
+        """Estimate the tokens of the prompt as a chat model's: its text and role, and three for each message."""
         if not messages:
             return None if self.prompt is None else count((counter or approximate)(self.prompt))
         texts = [text_of(body_of(message)) for message in messages]

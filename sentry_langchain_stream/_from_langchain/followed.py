@@ -58,16 +58,23 @@ def _is_followed_executor(frame: FrameType) -> bool:
     return executors.is_executor(executor) and (_has_ours(executor.callbacks) or _is_followed(frame))
 
 
+def _is_given_ours(frame: FrameType) -> bool:
+    """Whether LangchainIntegration asks because it would add its own handler to callbacks that have one of ours."""
+    called = frame.f_locals
+    return _has_ours(called.get("local_callbacks")) or _has_ours(called.get("inheritable_callbacks"))
+
+
 _CALLS: Mapping[str, Callable[[FrameType], bool]] = {
+    "new_configure": _is_given_ours,
     "new_invoke": _is_followed_executor,
     "new_stream": _is_followed_executor,
     "new_embedding_method": text_models.is_followed,
     "new_async_embedding_method": text_models.is_followed,
 }
-"""Functions of LangchainIntegration that make a span (sentry-sdk 2.44 to 2.75), and whether we record the call.
+"""Functions of LangchainIntegration that make a span or add its handler (sentry-sdk 2.44 to 2.75), and whether we
+record the call.
 
-It asks for more than its spans: with an answer of "off" everywhere, it would not add its own handler to calls that we
-do not follow.
+With an answer of "off" everywhere, it would not add its own handler to calls that we do not follow.
 """
 
 
@@ -93,5 +100,5 @@ def follows(runnable: Any, config: Any) -> bool:
 
 
 def _has_ours(callbacks: Any) -> bool:
-    handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
+    handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", None) or (callbacks,)
     return any(isinstance(each, _handler_class) for each in handlers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 
 def graph_handlers() -> tuple[type, ...]:
@@ -12,3 +13,12 @@ def graph_handlers() -> tuple[type, ...]:
     """
     found = getattr(sys.modules.get("langgraph.callbacks"), "GraphCallbackHandler", None)
     return (found,) if isinstance(found, type) else ()
+
+
+@cache
+def joined(cls: type, *bases: type) -> type:
+    """Return a subclass of a handler class and these, or the class itself if it is one."""
+    missing = tuple(base for base in bases if not issubclass(cls, base))
+    if not missing:
+        return cls
+    return type(cls.__name__, (cls, *missing), {"__module__": cls.__module__, "__doc__": cls.__doc__})

@@ -208,15 +208,16 @@ processed_integrations: set[str] | None = _take(
 # -- Sentry's own LangChain integration (`other_integrations`) ---------------------------------------------------------
 
 
-def langchain_handler_class() -> type | None:
-    """The class of Sentry's own LangChain handler.
+LANGCHAIN_INTEGRATION = "sentry_sdk.integrations.langchain"
+"""Its module. It loads every provider package of LangChain that is installed, so only the SDK imports it."""
 
-    Its import takes 0.4 to 1.4 s, because it loads the provider packages that are installed. `sentry_sdk.init` has
-    done that by default, so it is imported when the first handler is made.
-    """
+
+def langchain_handler_class() -> type | None:
+    """The class of Sentry's own LangChain handler. Call it when the module is loaded."""
     found = _take(
-        "sentry_sdk.integrations.langchain",
+        LANGCHAIN_INTEGRATION,
         "SentryLangchainCallback",
-        off="model calls appear twice unless Sentry's LangchainIntegration is in `disabled_integrations`",
+        off="with `SentryStreamIntegration` model calls appear twice unless Sentry's LangchainIntegration is in "
+        "`disabled_integrations`",
     )
     return found if isinstance(found, type) else None

@@ -117,31 +117,10 @@ def _answering(original: Any) -> Any:
 # -- LangchainIntegration ---------------------------------------------------------------------------------------------
 
 
-@cache
-def deduplication_base() -> type | None:
-    """Return Sentry's handler class, as a base class for ours.
-
-    Sentry's LangchainIntegration adds its own handler to every LangChain call, which would make a second model span. It
-    does not do so if the call has an instance of its handler class already. So our handler is made an instance of it.
-    """
-    return internals.langchain_handler_class()
-
-
 def is_sentrys_handler(handler: object) -> bool:
-    """Whether Sentry's LangchainIntegration treats a handler as its own."""
-    base = deduplication_base()
-    return base is not None and isinstance(handler, base)
+    """Whether this is the handler that Sentry's LangchainIntegration adds to callbacks."""
+    cls = _sentrys_handler() if internals.LANGCHAIN_INTEGRATION in sys.modules else None
+    return cls is not None and isinstance(handler, cls)
 
 
-def deduplicated(cls: type, *others: type) -> type:
-    """Return a subclass of this handler class, Sentry's handler class and others, or the class itself if it is one."""
-    base = deduplication_base()
-    return _joined(cls, *(() if base is None else (base,)), *others)
-
-
-@cache
-def _joined(cls: type, *bases: type) -> type:
-    missing = tuple(base for base in bases if not issubclass(cls, base))
-    if not missing:
-        return cls
-    return type(cls.__name__, (cls, *missing), {"__module__": cls.__module__, "__doc__": cls.__doc__})
+_sentrys_handler = cache(internals.langchain_handler_class)

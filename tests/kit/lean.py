@@ -1,8 +1,8 @@
 """Import this first in a process of a test: Sentry then finds nothing that the test does not need.
 
-Besides what `tests/kit/site` hides, Sentry's LangChain integration, which our handler needs, imports LangChain's agents
-to wrap them, with them LangGraph, and OpenAI's client. Without these it is as it always is. A process that needs one of
-the hidden packages imports it before this.
+Besides what `tests/kit/site` hides, Sentry's LangChain integration imports LangChain's agents to wrap them, with them
+LangGraph, and OpenAI's client. Without these it is as it always is. A process that needs one of the hidden packages
+imports it before this.
 """
 
 import sys

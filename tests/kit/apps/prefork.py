@@ -40,7 +40,7 @@ def init() -> None:
 
 
 if SENT in os.environ:  # in a server's process, not in that of the tests
-    import tests.kit.lean  # noqa: F401 -- before the handler looks for Sentry's integration
+    import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
 
     init()
     handler: Any = SentryStreamHandler()

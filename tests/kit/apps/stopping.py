@@ -19,7 +19,7 @@ if DSN in os.environ:  # in a server's process, not in that of the tests
     from sentry_sdk.integrations.fastapi import FastApiIntegration
     from sentry_sdk.integrations.starlette import StarletteIntegration
 
-    import tests.kit.lean  # noqa: F401 -- before the handler looks for Sentry's integration
+    import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
     from sentry_langchain_stream import SentryStreamHandler
     from tests.kit.wire import WIRE_SHAPES, ScriptedModel
 

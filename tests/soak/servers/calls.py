@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableLambda
 
-import tests.kit.lean  # noqa: F401 -- before the handler looks for Sentry's integration
+import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
 from sentry_langchain_stream import SentryStreamHandler
 from tests.kit.wire import ScriptedModel
 

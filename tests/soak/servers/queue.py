@@ -29,7 +29,7 @@ OPEN = 1
 
 def play(server: Server, way: str, run: Run) -> Row:
     """Measure a worker with a sink that has this way."""
-    row = Row(server.name, way, run)
+    row = Row(server.name, way, run, server.may_grow)
     with tempfile.TemporaryDirectory() as folder, Sink(way) as sink:
         book = Path(folder) / "book"
         queue = _Queue(Path(folder), row)

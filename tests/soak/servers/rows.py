@@ -7,9 +7,6 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-MORE_MEMORY = 48.0
-"""MB by which the largest process of a server may have grown since it was warm."""
-
 NOISE = {50: (0.005, 0.25), 99: (0.05, 0.75)}
 """By how much a percentile may be later with the handler: in seconds, or as a part of what it is without; the larger.
 
@@ -41,6 +38,8 @@ class Row:
     server: str
     sink: str
     run: Run
+    may_grow: float = 48.0
+    """MB by which the largest process of the server may have grown since it was warm."""
     answers: Counter[tuple[str, str, Hashable]] = field(default_factory=Counter)
     """`(side, kind, what the client got)`."""
     first: dict[str, list[float]] = field(default_factory=lambda: {"with": [], "without": []})
@@ -99,7 +98,7 @@ class Row:
             if with_it > without + max(seconds, part * without) and self._slower(percent) >= ONE_SIDED:
                 found.append(f"p{percent} of the first byte: {without * 1e3:.1f} ms became {with_it * 1e3:.1f} ms")
         warm, end = self.memory
-        if end > warm + MORE_MEMORY:
+        if end > warm + self.may_grow:
             found.append(f"memory: {warm:.0f} MB became {end:.0f} MB")
         if self.stopped == float("inf"):
             found.append("the server did not stop")

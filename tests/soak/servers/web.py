@@ -25,7 +25,7 @@ OPEN = 5
 
 def play(server: Server, way: str, run: Run, warm: int = 40) -> Row:
     """Measure a server with a sink that has this way, after so many requests that are not measured."""
-    row = Row(server.name, way, run, killed=OPEN if run.signal in server.kills else 0)
+    row = Row(server.name, way, run, server.may_grow, killed=OPEN if run.signal in server.kills else 0)
     with tempfile.TemporaryDirectory() as folder, Sink(way) as sink:
         book = Path(folder) / "book"
         with running(server, sink.dsn, run.shape, book, recycled=run.recycled) as started:
