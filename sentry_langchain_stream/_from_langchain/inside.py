@@ -18,7 +18,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 from langchain_core.language_models import BaseLanguageModel
-from langchain_core.retrievers import BaseRetriever
 
 from .._runs import enclosing
 from .._runs.attributes import membership
@@ -182,11 +181,17 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
     run_id = getattr(manager, "run_id", None)
     if isinstance(run_id, UUID):
         return enclosing.get(same_ids.own(run_id, getattr(manager, "handlers", None)))
-    if code.co_name in _IMPLEMENTATIONS and isinstance(variables.get("self"), (BaseLanguageModel, BaseRetriever)):
+    if code.co_name in _IMPLEMENTATIONS and _is_implemented(variables.get("self")):
         # It was called without a manager, perhaps in a thread, with a copy of the context in which its run started.
         live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each.id)) is not None)
         return next(live, None)
     return None
+
+
+def _is_implemented(owner: object) -> bool:
+    """Whether the owner of such a method is a model or a retriever, whose module is not imported for that."""
+    retriever = getattr(sys.modules.get("langchain_core.retrievers"), "BaseRetriever", ())
+    return isinstance(owner, (BaseLanguageModel, retriever))
 
 
 def is_handed_over() -> bool:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import sentry_sdk
-from sentry_sdk.types import Event, Hint
 
 from .._content import error_texts
 from .._content.cutting import fitted
@@ -22,6 +21,9 @@ from .._content.policy import Policy
 from .._content.reading import str_of
 from .._runtime import tracebacks
 from .._runtime.containment import contain
+
+if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
 
 
 class Passed(NamedTuple):

@@ -56,7 +56,7 @@ def silence_during(is_calling: Callable[[], bool]) -> None:
     for identifier in MODEL_INTEGRATIONS:
         if identifier != "boto3":
             other_integrations.silence(identifier, lambda frame: is_calling())
-        elif traces_bedrock():
+        else:
             other_integrations.silence(identifier, partial(_is_bedrock_call, is_calling))
 
 
@@ -65,6 +65,7 @@ def traces_bedrock() -> bool:
     """Whether the boto3 integration makes spans for model calls.
 
     It makes spans for HTTP requests only, except in SDK versions where it is a package that has a module for Bedrock.
+    Ask when it is loaded: to look for the module imports botocore.
     """
     try:
         return find_spec("sentry_sdk.integrations.boto3._services.bedrock") is not None
@@ -74,7 +75,7 @@ def traces_bedrock() -> bool:
 
 def _is_bedrock_call(is_calling: Callable[[], bool], frame: FrameType) -> bool:
     """Whether the boto3 integration asks for a call of Bedrock, rather than of another service, inside a model call."""
-    asking: FrameType | None = frame
+    asking: FrameType | None = frame if traces_bedrock() else None
     while asking is not None:
         if asking.f_code.co_name == _MAKE_API_CALL:
             client = asking.f_locals.get("self")

@@ -33,6 +33,20 @@ def test_the_package_alone_loads_neither_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_handler_loads_no_other_package() -> None:
+    """An application with a model and Sentry has all that a handler needs: it loads no client library for it."""
+    script = (
+        "import sys, langchain_core.language_models.chat_models, sentry_sdk\n"
+        "before = set(sys.modules)\n"
+        "from sentry_langchain_stream import SentryStreamHandler\n"
+        "SentryStreamHandler()\n"
+        "new = {name.partition('.')[0] for name in {*sys.modules} - before} - {*sys.stdlib_module_names}\n"
+        "print(sorted(new), 'sentry_sdk.integrations.langchain' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=HANG)
+    assert done.stdout.strip() == "['langchain_core', 'sentry_langchain_stream', 'sentry_sdk'] False"
+
+
 def test_a_release_works_outside_of_the_checkout(tmp_path: Path) -> None:
     """The sdist makes a wheel that has the package, its types, its licence and its plugin, and that works."""
     pytest.importorskip("hatchling")
