@@ -101,4 +101,7 @@ def follows(runnable: Any, config: Any) -> bool:
 
 def _has_ours(callbacks: Any) -> bool:
     handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", None) or (callbacks,)
-    return any(isinstance(each, _handler_class) for each in handlers)
+    for each in handlers:  # noqa: SIM110 -- asked for each run: a generator costs more than the answer
+        if isinstance(each, _handler_class):
+            return True
+    return False

@@ -15,7 +15,7 @@ from typing import Any
 
 import sentry_sdk
 
-from .._runtime.containment import contained, warn_once
+from .._runtime.containment import contain, contained, warn_once
 from . import internals
 
 INTEGRATION = "langchain_stream"
@@ -104,12 +104,13 @@ def _answering(original: Any) -> Any:
         rule = _rules.get(identifier)
         if rule is None:
             return found
-        with contained("other integrations"):
+        try:
             for which in _decide:
                 found = which(self, identifier, found)
-            if found is not None and rule(sys._getframe(1)):
-                return None
-        return found
+            return None if found is None or rule(sys._getframe(1)) else found
+        except Exception as error:
+            contain("other integrations", error)
+            return found
 
     return get_integration
 
