@@ -291,7 +291,7 @@ async def test_a_task_of_many_calls_gathers_no_watches() -> None:
 
 
 PROCESS = """
-    import asyncio, atexit, json, os, signal, sys
+    import asyncio, atexit, atexit, json, os, signal, sys
     import sentry_sdk
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
@@ -359,7 +359,8 @@ def test_a_forked_process_leaves_the_streams_to_its_parent(shape: str, fresh: Fr
     child = os.fork()
     if child == 0:
         assert handler.live_runs == 0
-        sys.exit(0)
+        atexit._run_exitfuncs()  # `sys.exit` in a fork of a running loop never ends on Python 3.14
+        os._exit(0)
     os.waitpid(child, 0)
     await stream.aclose()"""
     done = fresh.run(script(shape, work))
