@@ -291,7 +291,7 @@ async def test_a_task_of_many_calls_gathers_no_watches() -> None:
 
 
 PROCESS = """
-    import asyncio, atexit, atexit, json, os, signal, sys
+    import asyncio, atexit, json, os, signal, sys
     import sentry_sdk
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
