@@ -93,6 +93,13 @@ def loops(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_loops.py", *session.posargs)
 
 
+@nox.session(python="3.13", tags=["matrix"])
+def served(session: nox.Session) -> None:
+    """A graph on LangGraph's development server, whose packages hold back others."""
+    session.install("--editable", ".[test]", "langgraph-cli[inmem]>=0.4")
+    session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_langgraph_server.py", *session.posargs)
+
+
 @nox.session(default=False)
 def payloads(session: nox.Session) -> None:
     """The book of payloads, with every provider's package: an environment of its own, as some hold back others."""
