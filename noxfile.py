@@ -100,6 +100,13 @@ def served(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_langgraph_server.py", *session.posargs)
 
 
+@nox.session(python="3.13", tags=["matrix"])
+def ray(session: nox.Session) -> None:
+    """Tasks and actors of Ray, which is large."""
+    session.install("--editable", ".[test]", "ray>=2.40")
+    session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_ray.py", *session.posargs)
+
+
 @nox.session(default=False)
 def payloads(session: nox.Session) -> None:
     """The book of payloads, with every provider's package: an environment of its own, as some hold back others."""
