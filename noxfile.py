@@ -34,7 +34,7 @@ RANGED = ("sentry-sdk", "langchain-core", "langchain", "langgraph")
 OLDEST_BESIDES = ["langgraph-prebuilt==1.0.0"]
 """What LangGraph's oldest version needs: it does not bound this part of its own, whose later versions break it."""
 
-NOT_OLDEST = {"deepagents", "langchain-google-genai"}
+NOT_OLDEST = {"deepagents", "langchain-google-genai", "langgraph-supervisor"}
 """Test packages of which no version works with the oldest LangChain."""
 
 BARE = {"pytest", "pytest-asyncio", "pytest-xdist", "hypothesis"}
@@ -91,6 +91,20 @@ def loops(session: nox.Session) -> None:
     """Endings on uvloop and with eager tasks. Elsewhere uvloop is not installed: uvicorn would take it for its own."""
     session.install("--editable", ".[test]", "uvloop")
     session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_loops.py", *session.posargs)
+
+
+@nox.session(python="3.13", tags=["matrix"])
+def served(session: nox.Session) -> None:
+    """A graph on LangGraph's development server, whose packages hold back others."""
+    session.install("--editable", ".[test]", "langgraph-cli[inmem]>=0.4")
+    session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_langgraph_server.py", *session.posargs)
+
+
+@nox.session(python="3.13", tags=["matrix"])
+def ray(session: nox.Session) -> None:
+    """Tasks and actors of Ray, which is large."""
+    session.install("--editable", ".[test]", "ray>=2.40")
+    session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_ray.py", *session.posargs)
 
 
 @nox.session(default=False)

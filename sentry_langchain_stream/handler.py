@@ -68,6 +68,7 @@ class SentryStreamHandler(InlineHandler):
         nesting: Make a run's span the active one for the code inside the run, so that Sentry's http and db spans, and
             your own spans, become its children.
         memory: Record reads and writes of LangGraph stores in the runs of this handler. Needs `langgraph`.
+        checkpoints: Record saves and loads of LangGraph checkpointers in the runs of this handler. Needs `langgraph`.
         metadata_keys: The keys of a run's metadata to record, as `langchain_stream.metadata.<key>`. They are recorded
             only if inputs may be.
         user_key: The key of a run's metadata whose value is the user's id, such as `"user_id"`. It becomes `user.id` of
@@ -77,7 +78,8 @@ class SentryStreamHandler(InlineHandler):
         limits: How much content is recorded. The default is `Limits()`.
 
     Raises:
-        ImportError: `cost` is set, and its extra is not installed; or `memory` is set, and `langgraph` is not.
+        ImportError: `cost` is set, and its extra is not installed; or `memory` or `checkpoints` is set, and
+            `langgraph` is not.
         TypeError: An argument has the wrong type.
         ValueError: An argument has a value that is not allowed.
     """
@@ -110,6 +112,7 @@ class SentryStreamHandler(InlineHandler):
         chains: bool = False,
         nesting: bool = True,
         memory: bool = False,
+        checkpoints: bool = False,
         metadata_keys: Collection[str] = (),
         user_key: str | None = None,
         prompt_variables: Collection[str] = (),
@@ -134,6 +137,7 @@ class SentryStreamHandler(InlineHandler):
             chains=chains,
             nesting=nesting,
             memory=memory,
+            checkpoints=checkpoints,
             metadata_keys=metadata_keys,
             user_key=user_key,
             prompt_variables=prompt_variables,
@@ -145,6 +149,10 @@ class SentryStreamHandler(InlineHandler):
             from ._from_langchain import memory as stores
 
             stores.install()
+        if checkpoints:
+            from ._from_langchain import checkpoints as checkpointers
+
+            checkpointers.install()
         engine = Engine(settings, type(self).clock)
         self._settings = settings
         self._read_start = engine.read_start

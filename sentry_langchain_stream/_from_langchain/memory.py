@@ -14,6 +14,7 @@ span with such an op or `gen_ai.operation.name` as a model call. So the op is "f
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -32,6 +33,9 @@ from .recorded_calls import Arguments, Recording, recorded
 
 _family: Family | None = None
 _NAMES = ("get", "search", "put", "delete", "batch")
+
+_is_background: ContextVar[bool] = ContextVar("sentry_langchain_stream_store_task", default=False)
+"""Whether this is the context of a store's own task."""
 
 
 def install() -> None:
@@ -81,8 +85,13 @@ def _in_background(store: Any) -> bool:
 
     The task has the context of whatever called the store first (`AsyncBatchedBaseStore` of langgraph-checkpoint).
     """
+    if _is_background.get():
+        return True
     own = getattr(store, "_task", None)
-    return own is not None and own is interpreter.current_task()
+    if own is None or own is not interpreter.current_task():
+        return False
+    _is_background.set(True)  # the task does nothing else; a store that it calls carries out the same operation
+    return True
 
 
 class _Operation:

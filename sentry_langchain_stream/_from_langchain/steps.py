@@ -42,6 +42,11 @@ class StepRuns:
 
     def start_chain(self, start: Start, inputs: object) -> None:
         """Start a chain or an agent."""
+        if start.parent_id is None and self._runs.settings.checkpoints:
+            with contained("checkpoint"):
+                from . import checkpoints  # imported only if checkpoints are on
+
+                checkpoints.started(start)
         executor = executors.starting() if start.kind == "chain" else None
         if executor is not None:
             start.kind, start.name = "agent", start.name or executor.get_name()

@@ -8,7 +8,7 @@ from typing import Any
 from .._runtime.containment import contain
 from .._vocabulary.keys import AttributeValue, Dialect, Fact, spell
 from .call import Call, TextsCall
-from .run import Agent, Detail, Handoff, Memory, Retrieval, Run, ToolCall
+from .run import Agent, Checkpoint, Detail, Handoff, Memory, Retrieval, Run, ToolCall
 
 Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
 
@@ -59,7 +59,7 @@ def subject(run: Run) -> Facts:
 def identity(run: Run, dialect: Dialect) -> Facts:
     """Which pipeline, agent and attempt a run belongs to, and the operation of agents, tools and handoffs.
 
-    Retrievers, memory and chains have no operation, because Sentry would count them as model calls.
+    Retrievers, memory, checkpoints and chains have no operation, because Sentry would count them as model calls.
     """
     yield Fact.PIPELINE, run.pipeline
     yield Fact.AGENT, run.agent
@@ -156,6 +156,14 @@ def memory(of: Memory) -> Facts:
     yield Fact.MEMORY_RECORDS, of.records
 
 
+def checkpoint(of: Checkpoint) -> Facts:
+    """A save or a load of a checkpoint: by which checkpointer, and how much."""
+    yield Fact.CHECKPOINTER, of.checkpointer
+    yield Fact.CHECKPOINT_OPERATION, of.operation
+    yield Fact.CHECKPOINT_CHANNELS, of.channels
+    yield Fact.CHECKPOINT_WRITES, of.writes
+
+
 def request(call: Call) -> Facts:
     """The model, the provider and the parameters of the request."""
     sent = call.request
@@ -244,6 +252,7 @@ _OF: Mapping[type[Call | Detail], tuple[Callable[[Any], Facts], ...]] = {
     Retrieval: (retrieval,),
     Handoff: (handoff,),
     Memory: (memory,),
+    Checkpoint: (checkpoint,),
 }
 
 # One fact per field of `Usage` and of `Cost`, in the order of the fields.

@@ -48,6 +48,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "chains": _truth,
     "nesting": _truth,
     "memory": _truth,
+    "checkpoints": _truth,
     "metadata_keys": _names,
     "user_key": str,
     "prompt_variables": _names,

@@ -26,11 +26,21 @@ from .settings import Settings
 from .usage import Usage
 
 RunKind = Literal[
-    "model", "embeddings", "rerank", "pipeline", "agent", "chain", "tool", "retriever", "handoff", "memory"
+    "model",
+    "embeddings",
+    "rerank",
+    "pipeline",
+    "agent",
+    "chain",
+    "tool",
+    "retriever",
+    "handoff",
+    "memory",
+    "checkpoint",
 ]
 """The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too.
 
-It has no runs of embedding models, rerankers, handoffs and memory operations: those are ours.
+It has no runs of embedding models, rerankers, handoffs, memory operations and checkpoints: those are ours.
 """
 
 LEAVES: frozenset[RunKind] = frozenset({"model", "retriever"})
@@ -195,7 +205,26 @@ class Memory:
     """The number of items found, or of items to write or to delete."""
 
 
-Detail = ToolCall | Retrieval | Agent | Handoff | Memory
+@dataclass(slots=True, eq=False)
+class Checkpoint:
+    """A save or a load by a checkpointer of LangGraph. It has no content."""
+
+    checkpointer: str
+    """The class of the checkpointer."""
+    operation: str
+    """Its method: `"put"`, `"put_writes"`, `"get_tuple"`."""
+    channels: int | None = None
+    """The number of channels of the checkpoint."""
+    writes: int | None = None
+    """The number of channels that have changed (`put`), or of pending writes."""
+
+    @property
+    def name(self) -> str:
+        """The name of the span."""
+        return f"{self.checkpointer}.{self.operation}"
+
+
+Detail = ToolCall | Retrieval | Agent | Handoff | Memory | Checkpoint
 
 MakeRecord = Callable[[Policy], Call | Detail]
 """Makes the record of a run's input, under the run's policy."""

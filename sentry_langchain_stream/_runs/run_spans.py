@@ -19,7 +19,7 @@ from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
 from . import attributes, watches
 from .call import Call, Request, TextsCall
-from .run import Agent, Handoff, Memory, Outcome, Retrieval, Run, ToolCall
+from .run import Agent, Checkpoint, Handoff, Memory, Outcome, Retrieval, Run, ToolCall
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -63,8 +63,10 @@ class RunSpans:
             self._open(run, "pipeline" if is_pipeline else "agent", run.detail.name)
         elif isinstance(run.detail, (ToolCall, Retrieval)):
             self._open(run, "tool" if run.kind == "tool" else "retriever", run.detail.name)
-        elif isinstance(run.detail, (Handoff, Memory)):
-            self._open(run, "handoff" if run.kind == "handoff" else "memory", run.detail.name)
+        elif isinstance(run.detail, Handoff):
+            self._open(run, "handoff", run.detail.name)
+        elif isinstance(run.detail, (Memory, Checkpoint)):
+            self._open(run, "memory" if run.kind == "memory" else "checkpoint", run.detail.name)
         elif run.kind == "pipeline":
             self._open(run, "pipeline", None)
         elif run.kind == "chain" and self._settings.chains:

@@ -26,6 +26,7 @@ class HandlerOptions(TypedDict, total=False):
     chains: bool
     nesting: bool
     memory: bool
+    checkpoints: bool
     metadata_keys: Collection[str]
     user_key: str | None
     prompt_variables: Collection[str]
@@ -54,6 +55,7 @@ class Settings:
     chains: bool = False
     nesting: bool = True
     memory: bool = False
+    checkpoints: bool = False
     metadata_keys: Collection[str] = ()
     user_key: str | None = None
     prompt_variables: Collection[str] = ()
@@ -76,7 +78,16 @@ class Settings:
         if self.dialect not in get_args(Dialect):
             allowed = " or ".join(repr(each) for each in get_args(Dialect))
             raise ValueError(f"dialect must be {allowed}, not {self.dialect!r}")
-        for name in ("include_prompts", "capture_errors", "cost", "metrics", "chains", "nesting", "memory"):
+        for name in (
+            "include_prompts",
+            "capture_errors",
+            "cost",
+            "metrics",
+            "chains",
+            "nesting",
+            "memory",
+            "checkpoints",
+        ):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {type_name(getattr(self, name))}")
         for name in ("redact", "token_counter"):

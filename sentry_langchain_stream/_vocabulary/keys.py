@@ -219,6 +219,17 @@ class Fact(Enum):
     MEMORY_RECORDS = (("gen_ai.memory.records",), ())
     """The items: written if inputs may be recorded, read if outputs may be."""
 
+    # -- Checkpoints
+
+    CHECKPOINTER = (("langchain_stream.checkpointer",), ())
+    """Class of the checkpointer."""
+    CHECKPOINT_OPERATION = (("langchain_stream.checkpoint_operation",), ())
+    """What the checkpointer did: `put`, `put_writes`, `get_tuple`."""
+    CHECKPOINT_CHANNELS = (("langchain_stream.checkpoint_channels",), ())
+    """Number of channels of the checkpoint that was saved or found."""
+    CHECKPOINT_WRITES = (("langchain_stream.checkpoint_writes",), ())
+    """Number of channels that changed (`put`), or of pending writes (`put_writes`, `get_tuple`)."""
+
     # -- Embedding models and rerankers
 
     INPUTS = (("langchain_stream.inputs",), ())

@@ -17,6 +17,7 @@ SpanKind = Literal[
     "tool",
     "handoff",
     "memory",
+    "checkpoint",
     "retriever",
     "chain",
 ]
@@ -43,6 +44,7 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
         "tool": "gen_ai.execute_tool",
         "handoff": "gen_ai.handoff",
         "memory": "function",
+        "checkpoint": "function",
         "retriever": "function",
         "chain": "function",
     },
@@ -56,6 +58,7 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
         "tool": "ai.tool.langchain",
         "handoff": "function",
         "memory": "function",
+        "checkpoint": "function",
         "retriever": "function",
         "chain": "function",
     },
@@ -93,7 +96,8 @@ def span_name(kind: SpanKind, dialect: Dialect, pipeline: str, subject: str | No
         kind: The kind of the span.
         dialect: The dialect.
         pipeline: The pipeline's name.
-        subject: The name of the model, agent, tool, retriever or chain; what a handoff or a memory operation does.
+        subject: The name of the model, agent, tool, retriever or chain; what a handoff, a memory operation or a
+            checkpointer does.
     """
     if kind in _NAMED_AFTER_PIPELINE[dialect]:
         return pipeline

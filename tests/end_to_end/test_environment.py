@@ -25,6 +25,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "chains": ("yes", True),
     "nesting": ("off", False),
     "memory": ("on", True),
+    "checkpoints": ("yes", True),
     "metadata_keys": ("tenant, plan", ("tenant", "plan")),
     "user_key": ("user_id", "user_id"),
     "prompt_variables": ("topic, language", ("topic", "language")),

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 pytest.importorskip("langgraph")
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from langgraph.config import get_store
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, ToolRuntime
+from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore, GetOp, PutOp
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.memory import InMemoryStore
@@ -16,7 +22,8 @@ from langgraph.store.memory import InMemoryStore
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._from_langchain import memory
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.kit.wire import DEFAULT_SHAPE, WIRE_SHAPES, content_allowed
+from tests.kit.async_context import needs_async_context
+from tests.kit.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES, Way, content_allowed
 
 SPACE = ("canary-user", "facts")
 
@@ -88,15 +95,15 @@ async def ause(store: BaseStore) -> list[Any]:
 async def test_each_operation_is_one_span_of_its_caller(shape: str, kind: str) -> None:
     """Each call is one span below the run that makes it, and the store returns what it would have returned."""
     handler = SentryStreamHandler(memory=True)
-    store = Batched() if kind == "background task" else InMemoryStore()
+    made: dict[str, type[BaseStore]] = {"background task": Batched}
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         config: Any = {"callbacks": [handler]}
         if kind == "sync":
-            returned = RunnableLambda[Any, Any](lambda _: use(store)).invoke("Hi", config)
+            returned = RunnableLambda[Any, Any](lambda _: use(InMemoryStore())).invoke("Hi", config)
         else:
 
             async def node(_: str) -> list[Any]:
-                return await ause(store)
+                return await ause(made.get(kind, InMemoryStore)())  # here, so that its task has the run's context
 
             returned = await RunnableLambda(node).ainvoke("Hi", config)
     assert returned == [True, False, True, True]
@@ -105,6 +112,52 @@ async def test_each_operation_is_one_span_of_its_caller(shape: str, kind: str) -
     assert {each.op for each in spans(captured)} == {"function"}
     assert not any("gen_ai.operation.name" in each.attributes for each in spans(captured))
     assert handler.live_runs == 0
+
+
+def note(state: MessagesState, runtime: Runtime[Any]) -> dict[str, Any]:
+    """A node that writes with both of LangGraph's ways to get the graph's store."""
+    for store in (get_store(), runtime.store):
+        assert store is not None
+        store.put(SPACE, "a", {"n": 1})
+    return {}
+
+
+@tool
+def recall(runtime: ToolRuntime) -> str:
+    """Read with both of these ways."""
+    return " ".join(str(store.get(SPACE, "a")) for store in (get_store(), runtime.store) if store is not None)
+
+
+async def anote(state: MessagesState, runtime: Runtime[Any]) -> dict[str, Any]:
+    """The same node, as a coroutine."""
+    for store in (get_store(), runtime.store):
+        assert store is not None
+        await store.aput(SPACE, "a", {"n": 1})
+    return {}
+
+
+@tool("recall")
+async def arecall(runtime: ToolRuntime) -> str:
+    """The same tool, as a coroutine."""
+    return " ".join([str(await store.aget(SPACE, "a")) for store in (get_store(), runtime.store) if store is not None])
+
+
+@needs_async_context(lambda way: way.name.startswith("a"))
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_the_store_of_a_graph_in_nodes_and_tools(shape: str, way: Way) -> None:
+    """From `get_store` or from the runtime: a node's operations are the graph's, a tool's are the tool's."""
+    is_async = way.name.startswith("a")
+    builder = StateGraph(MessagesState)
+    builder.add_node("note", anote if is_async else note)
+    builder.add_node("tools", ToolNode([arecall if is_async else recall]))
+    graph = builder.add_edge(START, "note").add_edge("note", "tools").compile(name="keeper", store=InMemoryStore())
+    asked = {"messages": [AIMessage("", tool_calls=[{"name": "recall", "args": {}, "id": "1"}])]}
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        await way.run(graph, asked, {"callbacks": [SentryStreamHandler(memory=True)]})
+    assert told(captured) == [("upsert_memory", 1)] * 2 + [("search_memory", 1)] * 2
+    by_node, by_tool = captured.find(name="invoke_agent keeper"), captured.find(name="execute_tool recall")
+    assert [each.parent_id for each in spans(captured)] == [by_node.span_id] * 2 + [by_tool.span_id] * 2
 
 
 @pytest.mark.parametrize("allowed", [True, False])

@@ -30,6 +30,10 @@ PACKAGES = frozenset(
         "langchain_mcp_adapters",
         "langchain_openai",
         "langgraph",
+        "langgraph_api",
+        "langgraph_cli",
+        "langgraph_supervisor",
+        "langgraph_swarm",
         "matplotlib",
         "mcp",
         "nbclient",
@@ -37,6 +41,7 @@ PACKAGES = frozenset(
         "openai",
         "opentelemetry",
         "playwright",
+        "ray",
         "rich",
         "sentry_conventions",
         "sentry_relay",
@@ -48,7 +53,7 @@ PACKAGES = frozenset(
         "uvloop",
     }
 )
-"""Packages of the extras."""
+"""Packages of the extras, and those that a session of nox installs."""
 
 OPTIONS = frozenset({"data_collection", "stream_gen_ai_spans", "trace_lifecycle"})
 """Options of `sentry_sdk.init` that came after the oldest supported version."""

@@ -15,6 +15,7 @@ from sentry_langchain_stream._runs.call import Call, Cost, Request, Response, Te
 from sentry_langchain_stream._runs.live_runs import LiveRuns
 from sentry_langchain_stream._runs.run import (
     Agent,
+    Checkpoint,
     Ending,
     Handoff,
     McpCall,
@@ -247,4 +248,6 @@ def filled_run(kind: RunKind = "model") -> Run:
         run.detail = Handoff("scout", "writer")
     elif kind == "memory":
         run.detail = Memory("search_memory", "memories/ada", "colour", "Which?", '[{"content": "red"}]', 1)
+    elif kind == "checkpoint":
+        run.detail = Checkpoint("InMemorySaver", "put", channels=3, writes=1)
     return run

@@ -34,6 +34,7 @@ def test_the_defaults() -> None:
         "chains": False,
         "nesting": True,
         "memory": False,
+        "checkpoints": False,
         "metadata_keys": (),
         "user_key": None,
         "prompt_variables": (),

@@ -1,0 +1,1 @@
+"""An agent on a LangGraph server, and a client: one trace over both."""

@@ -1,0 +1,188 @@
+"""Saves and loads of LangGraph's checkpointers are spans below the graph, without anything of its state."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+pytest.importorskip("langgraph")
+from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._from_langchain import checkpoints
+from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
+from tests.kit.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES, Way, content_allowed
+
+QUESTION = {"messages": [("user", "canary-question")]}
+THREAD = "thread-1"
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Any:
+    """Put back the methods of checkpointers after each test."""
+    yield
+    checkpoints.uninstall()
+
+
+def answer(state: MessagesState) -> dict[str, Any]:
+    """A node."""
+    return {"messages": [("ai", "canary-answer")]}
+
+
+def graph(saver: Any = None, **nodes: Any) -> Any:
+    """A graph of these nodes, which run side by side."""
+    made = StateGraph(MessagesState)
+    for name, node in (nodes or {"answer": answer}).items():
+        made.add_node(name, node)
+        made.add_edge(START, name)
+    return made.compile(checkpointer=saver, name="outer" if saver else "inner")
+
+
+def config(**settings: Any) -> Any:
+    """A handler that records checkpoints, and a conversation."""
+    handler = SentryStreamHandler(**{"checkpoints": True, **settings})
+    return {"callbacks": [handler], "configurable": {"thread_id": THREAD}}
+
+
+def spans(captured: Captured) -> list[CapturedSpan]:
+    """The spans of checkpointers."""
+    return [each for each in captured.spans if "langchain_stream.checkpointer" in each.attributes]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_each_save_and_load_is_one_span_of_its_graph(shape: str, way: Way) -> None:
+    """A graph of one node loads once, and saves its input, its result and the writes; a second turn finds them."""
+    given = config()
+    compiled = graph(InMemorySaver())
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        await way.run(compiled, QUESTION, given)
+    names = Counter(each.name for each in spans(captured))
+    assert names == {"InMemorySaver.get_tuple": 1, "InMemorySaver.put": 3, "InMemorySaver.put_writes": 2}
+    assert {each.parent_id for each in spans(captured)} == {captured.find(name="invoke_agent outer").span_id}
+    assert {each.op for each in spans(captured)} == {"function"}
+    assert not any("gen_ai.operation.name" in each.attributes for each in spans(captured))
+    assert given["callbacks"][0].live_runs == 0
+    (load,) = [each for each in spans(captured) if each.name.endswith("get_tuple")]
+    assert load.attributes["langchain_stream.checkpoint_channels"] == 0
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        await way.run(compiled, QUESTION, given)
+    (load,) = [each for each in spans(captured) if each.name.endswith("get_tuple")]
+    assert load.attributes["langchain_stream.checkpoint_channels"] >= 1
+    (writes, *_) = [each.attributes for each in spans(captured) if each.name.endswith("put_writes")]
+    assert writes["langchain_stream.checkpointer"] == "InMemorySaver"
+    assert writes["langchain_stream.checkpoint_operation"] == "put_writes"
+    assert writes["langchain_stream.checkpoint_writes"] >= 1
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_nothing_of_the_state_is_recorded(shape: str, allowed: bool) -> None:
+    """Whether or not content is allowed, the spans of checkpointers have none of it."""
+    given = config()
+    with capture_spans(**{**WIRE_SHAPES[shape], **content_allowed(allowed)}) as captured:
+        graph(InMemorySaver()).invoke(QUESTION, given)
+    sent = json.dumps([(each.name, each.attributes) for each in spans(captured)])
+    assert len(spans(captured)) == 6
+    assert "canary" not in sent
+    assert {each.attributes.get("gen_ai.conversation.id") for each in spans(captured)} == {THREAD}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_nodes_side_by_side_and_graphs_in_graphs(way: Way) -> None:
+    """Writes of nodes that run side by side are the graph's; those of a graph in a node are that graph's."""
+    inner = graph()
+    nodes = {"one": answer, "two": answer, "three": inner}
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        await way.run(graph(InMemorySaver(), **nodes), QUESTION, config())
+    outer, nested = captured.find(name="invoke_agent outer"), captured.find(name="invoke_agent inner")
+    found = Counter(
+        (each.parent_id, each.attributes["langchain_stream.checkpoint_operation"]) for each in spans(captured)
+    )
+    assert set(found) == {
+        (graph.span_id, name) for graph in (outer, nested) for name in ("get_tuple", "put", "put_writes")
+    }
+    assert found[outer.span_id, "put_writes"] == 4
+    assert found[nested.span_id, "put_writes"] == 2
+
+
+def test_two_conversations_at_a_time() -> None:
+    """Of two streams that are read in turns, each has the spans of its own thread."""
+    saver = InMemorySaver()
+    compiled = graph(saver)
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        given = config()
+        streams = [
+            compiled.stream(QUESTION, {**given, "configurable": {"thread_id": thread}}) for thread in ("a-1", "b-2")
+        ]
+        for _ in zip(*streams, strict=True):
+            pass
+        assert all(next(stream, None) is None for stream in streams)
+    agents = {
+        each.span_id: each.attributes["gen_ai.conversation.id"] for each in captured.find_all(name="invoke_agent outer")
+    }
+    assert sorted(agents.values()) == ["a-1", "b-2"]
+    assert Counter(agents[each.parent_id or ""] for each in spans(captured)) == {"a-1": 6, "b-2": 6}
+
+
+def test_a_checkpointer_that_is_called_in_a_node_or_a_chain() -> None:
+    """A call of the application's own is a span where it is made; outside of every run it has none."""
+    saver = InMemorySaver()
+
+    def look(_: Any) -> dict[str, Any]:
+        saver.get_tuple({"configurable": {"thread_id": THREAD, "checkpoint_ns": ""}})
+        return {}
+
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        given = config(chains=True)
+        graph(saver, look=look).invoke(QUESTION, given)
+        RunnableLambda(look).with_config(run_name="chain").invoke("Hi", {"callbacks": given["callbacks"]})
+        before = len(spans(captured))
+        look("")
+        assert len(spans(captured)) == before
+    for name in ("look", "chain"):
+        (span,) = [each for each in spans(captured) if each.parent_id == captured.find(name=name).span_id]
+        assert span.name == "InMemorySaver.get_tuple"
+
+
+def test_a_failure_reaches_the_caller() -> None:
+    """The checkpointer's exception is raised unchanged, and its span has the exception's type."""
+    error = ConnectionError("boom")
+
+    class Broken(InMemorySaver):
+        def put(self, *args: Any, **kwargs: Any) -> Any:
+            raise error
+
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured, pytest.raises(ConnectionError) as raised:
+        graph(Broken()).invoke(QUESTION, config())
+    assert raised.value is error
+    failed = [each for each in spans(captured) if each.attributes.get("error.type")]
+    assert failed
+    assert {each.name for each in failed} == {"Broken.put"}
+
+
+def test_a_checkpointer_without_task_paths() -> None:
+    """LangGraph sees the signature of a wrapped method: an older checkpointer is not given what it does not take."""
+    seen: list[int] = []
+
+    class Older(InMemorySaver):
+        def put_writes(self, config: Any, writes: Any, task_id: str) -> None:  # type: ignore[override]
+            seen.append(len(writes))
+            super().put_writes(config, writes, task_id)
+
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        graph(Older()).invoke(QUESTION, config())
+    assert len(seen) == len([each for each in spans(captured) if each.name == "Older.put_writes"]) == 2
+
+
+def test_off_nothing_is_wrapped() -> None:
+    """Without `checkpoints=True` the methods are LangGraph's own, and there is no span."""
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        graph(InMemorySaver()).invoke(QUESTION, config(checkpoints=False))
+    assert not hasattr(InMemorySaver.put, "__wrapped__")
+    assert spans(captured) == []
