@@ -160,7 +160,7 @@ def _image(shapes: str, tooltip: str) -> str:
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_WIDTH} {_HEIGHT}">{shapes}</svg>'
     data = b64encode(svg.encode()).decode()
     # The style of the page may give images margins, or shrink them to nothing in a narrow cell.
-    style = f"margin: 0; max-width: none; width: {_WIDTH}px; height: {_HEIGHT}px"
+    style = f"margin: 0; max-width: none; vertical-align: middle; width: {_WIDTH}px; height: {_HEIGHT}px"
     return f'<img src="data:image/svg+xml;base64,{data}" {size} alt="{tooltip}" title="{tooltip}" style="{style}">'
 
 
