@@ -39,6 +39,8 @@ from tests.project import attributes
 
 README = REPOSITORY / "README.md"
 SETTINGS = REPOSITORY / "docs" / "settings.md"
+SHOWN = {"prompt_name": "gen_ai.prompt.name", "user_key=": "user.id"}
+"""What a block sets, and the attribute that the model's span then has."""
 PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
 PROSE = (*PAGES, REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md")
 
@@ -122,8 +124,10 @@ async def test_every_python_block_runs(page: Path, line: int, code: str) -> None
     inner = names.get("captured", captured)
     if "SentryStreamHandler(" in code:
         span = inner.find(op="gen_ai.chat")
-        assert span.attributes["ai.model_id"] == "gpt-4o-mini"
-        assert span.attributes["ai.total_tokens"] > 0
+        assert span.attributes["gen_ai.request.model"] == span.attributes["ai.model_id"] == "gpt-4o-mini"
+        assert span.attributes["gen_ai.usage.total_tokens"] == span.attributes["ai.total_tokens"] > 0
+        for setting, key in SHOWN.items():
+            assert setting not in code or key in span.attributes, f"{setting} has no effect"
     if re.search(r"track_stream\(", code):
         span = inner.find(op="gen_ai.chat")
         assert span.attributes["gen_ai.request.model"] == "gpt-4o-mini"
