@@ -148,6 +148,17 @@ def test_two_handlers_are_named(doctor: Run) -> None:
         assert told in findings["handlers"]["found"]
 
 
+def test_a_second_handler_that_calls_pass_is_named(doctor: Run) -> None:
+    """The doctor does not see with which handler the application calls its chain, so it names those that it made."""
+    beside = 'api_key="x"=>api_key="x", callbacks=[SentryStreamHandler(chains=True)]'
+    code, findings = doctor("--app", "shop:chain", model=beside)
+    assert (code, wrong(findings)) == (0, {"handlers": "warning"})
+    assert findings["handlers"]["found"] == (
+        "one handler is part of shop:chain: SentryStreamHandler (chains=True). "
+        "Others were made: shop.handler (pipeline_name='support-bot')"
+    )
+
+
 def test_no_usage_is_named(doctor: Run) -> None:
     """The model object that streams without usage is named."""
     address = 'api_key="x"=>api_key="x", base_url="http://127.0.0.1:9/v1"'
