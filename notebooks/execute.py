@@ -33,7 +33,7 @@ SECONDS_PER_CELL = 120
 PICTURES = (("agent.ipynb", "timeline", "docs/trace.png"), ("microscope.ipynb", "close-up", "docs/stream.png"))
 """The notebooks and the cells that draw the pictures of the README and of the pages, and their files."""
 
-_NEEDS = {"agent.ipynb": (3, 11)}  # the Python that a notebook asks for in its first cell
+_NEEDS = {"agent.ipynb": (3, 11), "beyond.ipynb": (3, 11)}  # the Python that a notebook asks for in its first cell
 
 _FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
 _PICTURE = re.compile(r'"image/png": "[^"]+"')

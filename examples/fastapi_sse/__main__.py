@@ -9,8 +9,10 @@ import argparse
 import os
 import socket
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
+from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from examples.fastapi_sse.app import create_app
 from examples.fastapi_sse.watch import watched
@@ -39,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dsn = os.environ.get("SENTRY_DSN") or None
     with (
-        recording(dsn, send_default_pii=arguments.content) as delivery,
+        recording(dsn, **content_options() if arguments.content else {}) as delivery,
         openai_or(ANSWER) as ours,
         socket.create_server(("127.0.0.1", arguments.port)) as listener,
         suppress(KeyboardInterrupt),  # uvicorn stops in order, then raises it again
@@ -51,6 +53,26 @@ def main() -> None:
         print(f"Spans are shown on the page, and {sent}.", flush=True)
         config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def content_options() -> dict[str, Any]:
+    """Return options of `sentry_sdk.init` with which questions and answers are recorded, see `docs/privacy.md`."""
+    if "data_collection" not in DEFAULT_OPTIONS:  # sentry-sdk before 2.70, in which this allows client IPs too
+        return {"send_default_pii": True}
+    # Every category that is left out is collected, so the others are switched off here.
+    collected = {
+        "gen_ai": {"inputs": True, "outputs": True},
+        "user_info": False,
+        "cookies": {"mode": "off"},
+        "http_headers": {"request": {"mode": "off"}},
+        "http_bodies": [],
+        "url_query_params": {"mode": "off"},
+        "graphql": {"document": False, "variables": False},
+        "database_query_data": False,
+        "queues": False,
+        "stack_frame_variables": False,
+    }
+    return {"data_collection": collected}
 
 
 if __name__ == "__main__":

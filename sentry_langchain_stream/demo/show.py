@@ -23,13 +23,7 @@ from ..testing import CapturedSpan
 from ..testing.envelopes import model_spans
 from ..testing.printable import printable
 from .capture import Delivery
-from .verdict import Check, Expected, is_middleware, parent_of
-
-LEADING = ("gen_ai.usage.total_tokens", "gen_ai.request.model", "gen_ai.pipeline.name")
-"""The attributes to read first, under their current keys."""
-
-STARRED = ("ai.total_tokens", "ai.model_id", "pipeline_name")
-"""The older keys of the same facts, which the LLM Monitoring recipe of 2024 asks for."""
+from .verdict import OLDER, Check, Expected, is_middleware, parent_of
 
 _LABEL = "answer    "
 _RIGHT, _WRONG = "bold #2e8b3d", "bold #e0383e"
@@ -138,6 +132,9 @@ def verdict(console: Console, checks: Sequence[Check]) -> None:
     """Print each check with a ✓ or a ✗, and the result."""
     console.print("\n[bold]Verdict[/]")
     table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
     for check in checks:
         mark = Text("✓", style=_RIGHT) if check.holds else Text("✗", style=_WRONG)
         table.add_row(mark, Text(check.claim), Text(printable(check.seen)))
@@ -185,8 +182,8 @@ def _attributes(call: CapturedSpan) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    starred = [key for key in STARRED if key in call.attributes]
-    leading = [key for key in LEADING if key in call.attributes]
+    starred = [key for key in OLDER.values() if key in call.attributes]
+    leading = [key for key in OLDER if key in call.attributes]
     first = leading + starred
     for key in first + sorted(set(call.attributes) - set(first), key=lambda key: (key.startswith(_OF_THE_SDK), key)):
         is_starred = key in starred

@@ -18,6 +18,13 @@ OPS: dict[Dialect, frozenset[str]] = {
 }
 """The span ops that Sentry predefines for a model call, by dialect."""
 
+OLDER = {
+    "gen_ai.usage.total_tokens": "ai.total_tokens",
+    "gen_ai.request.model": "ai.model_id",
+    "gen_ai.pipeline.name": "pipeline_name",
+}
+"""The current keys to read first, and the older keys of the same facts, for which the recipe of 2024 asks."""
+
 IN_FLIGHT = 0.05
 """How long after the end of the span the last chunk of a remote API may reach the client, in seconds."""
 
@@ -85,14 +92,17 @@ def _of_call(
         parent is not None and parent.is_root and parent.op == "http.server",
         f"{parent.op} {parent.name}" if parent is not None else "no parent",
     )
-    total = call.attributes.get("ai.total_tokens")
+    total = call.attributes.get("gen_ai.usage.total_tokens")
     if expected.total_tokens is None:
         reported = call.attributes.get("langchain_stream.usage_source") == "provider"
-        yield Check("ai.total_tokens is as reported", reported and bool(total), f"{total}")
+        yield Check("gen_ai.usage.total_tokens is as reported", reported and bool(total), f"{total}")
     else:
-        yield _equal("ai.total_tokens", total, expected.total_tokens, "as reported")
-    yield _equal("ai.model_id", call.attributes.get("ai.model_id"), expected.model, "as requested")
-    yield _equal("pipeline_name", call.attributes.get("pipeline_name"), expected.pipeline_name, "as given")
+        yield _equal(call, "gen_ai.usage.total_tokens", expected.total_tokens, "as reported")
+    yield _equal(call, "gen_ai.request.model", expected.model, "as requested")
+    yield _equal(call, "gen_ai.pipeline.name", expected.pipeline_name, "as given")
+    values = (total if expected.total_tokens is None else expected.total_tokens, expected.model, expected.pipeline_name)
+    for key, value in zip(OLDER.values(), values, strict=True):
+        yield _equal(call, key, value, "the same", f"{key}, of 2024,")
 
 
 def _open_while_read(call: CapturedSpan, reading: Reading, grace: float) -> Check:
@@ -104,5 +114,8 @@ def _open_while_read(call: CapturedSpan, reading: Reading, grace: float) -> Chec
     return Check(claim, first > 0 and last < call.duration + grace, seen)
 
 
-def _equal(key: str, seen: object, expected: object, meaning: str) -> Check:
-    return Check(f"{key} is {meaning}", seen == expected, f"{seen}" if seen == expected else f"{seen}, not {expected}")
+def _equal(call: CapturedSpan, key: str, expected: object, meaning: str, name: str | None = None) -> Check:
+    seen = call.attributes.get(key)
+    return Check(
+        f"{name or key} is {meaning}", seen == expected, f"{seen}" if seen == expected else f"{seen}, not {expected}"
+    )

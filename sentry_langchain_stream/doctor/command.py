@@ -52,8 +52,8 @@ OF_APPLICATION: tuple[Check, ...] = (
     received.scrubber,
 )
 
-_COLOURS = {"ok": "32", "warning": "33", "fail": "31"}
-"""Level -> colour. What was skipped is listed in one line at the end."""
+_COLOURS = {"fail": "31", "warning": "33", "ok": "32"}
+"""Level -> colour, in the order of the lines. What was skipped is listed in one line at the end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sentry_langchain_stream doctor",
         description="Check whether this application's Sentry is set up so that AI spans arrive and are correct. Prints "
-        "one line per check. Sends nothing without --send.",
+        "one line per check, what is wrong first. Sends nothing without --send.",
         epilog="exit code: 0; 1 if a check failed, with --strict also if one warned; 2 for a wrong argument",
     )
     parser.add_argument(
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         "or a chain, graph or model, through which a probe is streamed. May be given more than once, in that order. "
         "Without --app, only sentry_sdk.init with SENTRY_DSN is called",
     )
-    parser.add_argument("--input", metavar="JSON", type=json.loads, help="the input of the chain, if not a question")
+    parser.add_argument("--input", metavar="JSON", type=_json, help="the input of the chain, if not a question")
     parser.add_argument("--live", action="store_true", help="call the chain's provider; without it, a script answers")
     parser.add_argument(
         "--expect-content", action="store_true", help="fail if prompts and answers would not be recorded"
@@ -164,6 +164,13 @@ def _target(text: str) -> str:
     return text
 
 
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON. A text is JSON in double quotes: '\"Hi\"'") from None
+
+
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < float("inf"):
@@ -175,7 +182,7 @@ def _print(findings: Sequence[Finding]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # an error message may contain any character
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    shown = [finding for finding in findings if finding.level != "skipped"]
+    shown = [finding for level in _COLOURS for finding in findings if finding.level == level]
     width = max(len(finding.name) for finding in shown)
     for finding in shown:
         level = f"{finding.level:<7}"

@@ -154,7 +154,8 @@ def _version(distribution: str, case: Case) -> Finding:
         return Finding(distribution, "warning", "its version is not known", f"It should be {supported}.")
     if oldest <= _numbers(version) < (end, 0):
         return Finding(distribution, "ok", version)
-    return Finding(distribution, "fail", f"{version} is not supported", f"Install {distribution} {supported}.")
+    how = f"pip install --upgrade '{distribution}>={oldest[0]}.{oldest[1]},<{end}'"
+    return Finding(distribution, "fail", f"{version} is not supported", f"Install {distribution} {supported}: {how}")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

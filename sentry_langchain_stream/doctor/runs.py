@@ -11,7 +11,7 @@ from .own_chain import OwnRun
 
 ADD_ONE = (
     'Pass config={"callbacks": [SentryStreamHandler()]} with each call, or '
-    "integrations=[SentryStreamIntegration()] to sentry_sdk.init for all."
+    "integrations=[SentryStreamIntegration()] to sentry_sdk.init for all. Both are in sentry_langchain_stream."
 )
 
 
@@ -60,13 +60,19 @@ def _of_chain(case: Case, own: OwnRun, found: list[Named], told: str) -> Finding
     if own.passed is not None:
         remedy = f'It is not part of {own.chain}, so your calls must pass it: config={{"callbacks": [{own.passed}]}}.'
         return Finding(name, "ok", f"one handler sees a run of {own.chain}: {told}", remedy)
+    integration = own_handler(case.client)
+    others = [each for each in case.made.handlers if each.value not in (found[0].value, integration)]
+    if others and found[0].value is not integration:  # one that is passed takes precedence over the integration's
+        more = "; ".join(map(describe, others))
+        found_text = f"one handler is part of {own.chain}: {told}. Others were made: {more}"
+        return Finding(name, "warning", found_text, "If your calls pass one of these too, two see each run. Keep one.")
     return Finding(name, "ok", f"one handler sees a run of {own.chain}: {told}")
 
 
 def _instead(case: Case) -> str:
     """Return which of Sentry's own integrations make spans of model calls where ours does not."""
     theirs = [each for each in ("langchain", *MODEL_INTEGRATIONS) if case.client.get_integration(each) is not None]
-    return f", so model calls get spans from Sentry's {', '.join(theirs)} integration only" if theirs else ""
+    return f", so model calls get spans from Sentry's own integrations only ({', '.join(theirs)})" if theirs else ""
 
 
 def chain(case: Case) -> Finding:

@@ -4,6 +4,10 @@ Viewers remove different parts of HTML. JupyterLab drops inline SVG from an untr
 drop style sheets and `style` attributes too. So this is a plain table. All information is text in its cells, indented
 with spaces, and the bars are SVG images in data URLs. Styles only improve the look. There is no script, and nothing is
 fetched.
+
+No colour can be read as text on a white page and on a dark one, and nothing here can ask which it is. So words have
+the page's own colour. Bars and marks have colours that are clear on both. The labels of the axis are on a ground of
+their own.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ _WIDTH, _HEIGHT = 240, 16
 """The size of a bar's image, in pixels."""
 
 _LONGEST_NAME = 44
-_MODEL, _AGENT, _TOOL, _OTHER = "#3b82f6", "#8b5cf6", "#14a08a", "#8b95a3"
+_MODEL, _AGENT, _TOOL, _OTHER = "#3b82f6", "#8b5cf6", "#12937f", "#7f8896"
 _COLOURS = (
     ("gen_ai.chat", _MODEL),
     ("gen_ai.text_completion", _MODEL),
@@ -33,7 +37,10 @@ _COLOURS = (
 )
 """Prefix of an op, and the colour of its bar. All colours are visible on white and on black."""
 
-_FAILED, _LEFT, _GREY = "#e5484d", "#d97f0a", "#888888"
+_FAILED, _LEFT, _GREY = "#e5484d", "#c47208", "#888888"
+_RULER, _ON_RULER = "#5b6470", "#ffffff"
+_FAINT = 0.8
+"""The opacity of what is less important. Less could not be read in VS Code's light theme, whose text is grey."""
 _OUTCOMES = {None: "completed", "ok": "completed", "unset": "completed", "cancelled": "cancelled"}
 """Status -> outcome, for a span without an outcome attribute. Any other status means that it failed."""
 
@@ -73,7 +80,7 @@ def as_html(spans: Sequence[CapturedSpan]) -> str:
     lines = ["".join(heads)]
     for index, (depth, span) in enumerate(rows):
         cells = [_cell(_label(depth, span)), _cell(axis.bar(span))]
-        cells += [_cell(_coloured(texts[index], span, title), align) for title, texts, align in columns]
+        cells += [_cell(_marked(texts[index], span, title), align) for title, texts, align in columns]
         lines.append("".join(cells))
     if len(spans) > len(rows):
         lines.append(_cell(f"<small>and {len(spans) - len(rows):,} more spans</small>"))
@@ -105,9 +112,10 @@ class _Axis:
             x, half = self._x(tick), 3.2 * len(label)
             if x + half <= _WIDTH:  # a label that does not fit is left out
                 anchor = "middle" if index else "start"
-                labels.append(f'<text x="{x:.1f}" y="12" text-anchor="{anchor}">{label}</text>')
-        shapes = f'<g font-family="sans-serif" font-size="10" fill="{_GREY}">{"".join(labels)}</g>'
-        return _image(shapes, f"0 to {_seconds(self._length)}")
+                labels.append(f'<text x="{max(x, 4):.1f}" y="12" text-anchor="{anchor}">{label}</text>')
+        ruler = f'<path d="M0 0H{_WIDTH}V{_HEIGHT}H0Z" fill="{_RULER}"/>'
+        shapes = f'<g font-family="sans-serif" font-size="10" fill="{_ON_RULER}">{"".join(labels)}</g>'
+        return _image(ruler + shapes, f"0 to {_seconds(self._length)}")
 
     def bar(self, span: CapturedSpan) -> str:
         """Return the bar of a span. A line marks the first chunk. The bar is pale before it, and in the longest gap."""
@@ -152,7 +160,7 @@ def _image(shapes: str, tooltip: str) -> str:
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_WIDTH} {_HEIGHT}">{shapes}</svg>'
     data = b64encode(svg.encode()).decode()
     # The style of the page may give images margins, or shrink them to nothing in a narrow cell.
-    style = f"margin: 0; max-width: none; width: {_WIDTH}px; height: {_HEIGHT}px"
+    style = f"margin: 0; max-width: none; vertical-align: middle; width: {_WIDTH}px; height: {_HEIGHT}px"
     return f'<img src="data:image/svg+xml;base64,{data}" {size} alt="{tooltip}" title="{tooltip}" style="{style}">'
 
 
@@ -166,14 +174,15 @@ def _label(depth: int, span: CapturedSpan) -> str:
     indent = "&nbsp;" * 4 * depth
     name = span.name if len(span.name) <= _LONGEST_NAME else f"{span.name[: _LONGEST_NAME - 1]}…"
     name = printable(name)
-    op = f'&nbsp; <small style="opacity: 0.65">{escape(printable(span.op))}</small>' if span.op else ""
+    op = f'&nbsp; <small style="opacity: {_FAINT}">{escape(printable(span.op))}</small>' if span.op else ""
     return f"{indent}{escape(name) or '(no name)'}{op}"
 
 
-def _coloured(text: str, span: CapturedSpan, title: str) -> str:
+def _marked(text: str, span: CapturedSpan, title: str) -> str:
+    """Return the text of a cell. An outcome other than `completed` has a mark in the colour of the span's bar."""
     colour = _colour_of_end(span) if title == "outcome" else None
     shown = escape(printable(text))
-    return f'<span style="color: {colour}">{shown}</span>' if colour else shown
+    return f'<span style="color: {colour}">●</span> {shown}' if colour else shown
 
 
 def _colour(span: CapturedSpan) -> str:

@@ -87,6 +87,44 @@ def test_a_handler_that_calls_pass_is_tried(doctor: Run) -> None:
     assert 'callbacks": [shop.handler]' in findings["handlers"]["remedy"]
 
 
+def test_an_input_that_does_not_fit_is_named(doctor: Run) -> None:
+    """The chain fails on the doctor's own input, and runs on the one that is given with `--input`."""
+    picky = "ChatPromptTemplate.from_template(=>(lambda given: given['about']) | ChatPromptTemplate.from_template("
+    code, findings = doctor(picky=picky)
+    assert (code, wrong(findings)) == (1, {"chain": "fail"})
+    assert findings["chain"]["found"].startswith("shop:bound raised ")
+    assert "--input JSON" in findings["chain"]["remedy"]
+    sys.modules.pop("shop")
+    given = json.dumps({"about": {"tone": "kind", "question": "Why?"}})
+    code, findings = doctor("--app", "shop:bound", "--input", given, picky=picky)
+    assert (code, wrong(findings)) == (0, {})
+    assert findings["chain"]["found"].startswith("each model call of shop:bound makes one span (1, ")
+
+
+def test_the_provider_is_called_only_if_asked(doctor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--live` the chain's own provider answers, and its failure is named; without it nobody is called."""
+    from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
+    from sentry_langchain_stream.demo.serve import serving
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    right, refusing = create_endpoint(Answer("Hello.")), create_endpoint(Answer(status=401))
+    with serving(right) as url:
+        address = f'api_key="x"=>api_key="x", base_url="{url}/v1", stream_usage=True, max_retries=0'
+        code, findings = doctor(model=address)
+        assert (code, wrong(findings), right.state.requests) == (0, {}, [])
+        sys.modules.pop("shop")
+        code, findings = doctor("--app", "shop:bound", "--live", model=address)
+        assert (code, wrong(findings), len(right.state.requests)) == (0, {}, 1)
+        assert "(1, answered really)" in findings["chain"]["found"]
+    sys.modules.pop("shop")
+    with serving(refusing) as url:
+        address = f'api_key="x"=>api_key="x", base_url="{url}/v1", stream_usage=True, max_retries=0'
+        code, findings = doctor("--app", "shop:bound", "--live", model=address)
+    assert (code, wrong(findings), len(refusing.state.requests)) == (1, {"chain": "fail"}, 1)
+    assert "AuthenticationError" in findings["chain"]["found"]
+    assert "--live" not in findings["chain"]["remedy"]
+
+
 def test_no_handler_is_named(doctor: Run) -> None:
     """It is one failure for a chain, and a warning if the doctor has no chain to try."""
     without = {"first": 'handler = SentryStreamHandler("support-bot")=>', "second": "callbacks=[handler]=>"}
@@ -108,6 +146,17 @@ def test_two_handlers_are_named(doctor: Run) -> None:
     assert findings["handlers"]["found"].startswith("2 handlers see one run of shop:bound")
     for told in ("shop.handler (pipeline_name='support-bot')", "(chains=True)"):
         assert told in findings["handlers"]["found"]
+
+
+def test_a_second_handler_that_calls_pass_is_named(doctor: Run) -> None:
+    """The doctor does not see with which handler the application calls its chain, so it names those that it made."""
+    beside = 'api_key="x"=>api_key="x", callbacks=[SentryStreamHandler(chains=True)]'
+    code, findings = doctor("--app", "shop:chain", model=beside)
+    assert (code, wrong(findings)) == (0, {"handlers": "warning"})
+    assert findings["handlers"]["found"] == (
+        "one handler is part of shop:chain: SentryStreamHandler (chains=True). "
+        "Others were made: shop.handler (pipeline_name='support-bot')"
+    )
 
 
 def test_no_usage_is_named(doctor: Run) -> None:

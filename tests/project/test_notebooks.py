@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 import shutil
@@ -20,11 +22,15 @@ FOLDER = REPOSITORY / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PICTURES = {
     "agent.ipynb": ["timeline"],
+    "beyond.ipynb": [],
     "bill.ipynb": ["plot"],
     "microscope.ipynb": ["close-up", "beside", "reader"],
     "quickstart.ipynb": [],
 }
 """The notebooks, and the cells of each that draw."""
+
+NO_KERNEL = FOLDER / "beyond.ipynb"
+"""This one needs nothing of Jupyter, and runs in the process of the tests, where everything has been imported."""
 
 MACHINE = re.compile(r"/(home|root|work|tmp|Users|private|var)/|[A-Z]:\\|site-packages|127\.0\.0\.1|localhost")
 """Paths and addresses of the machine that a notebook was executed on."""
@@ -70,9 +76,10 @@ def execute(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def copied(folder: Path) -> Path:
-    """The folder, with a copy of the notebooks and of what executes them."""
+    """The folder, with a copy of what executes the notebooks, and of those that need a kernel."""
     for path in (FOLDER / "execute.py", *NOTEBOOKS):
-        shutil.copy(path, folder)
+        if path != NO_KERNEL:
+            shutil.copy(path, folder)
     return folder
 
 
@@ -84,7 +91,21 @@ def test_every_notebook_runs_and_shows_what_is_stored(tmp_path: Path) -> None:
     run = execute(folder)
     assert run.returncode == 0, run.stderr
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert [line.split(":")[0] for line in run.stdout.splitlines()] == [path.name for path in NOTEBOOKS]
+    assert [line.split(":")[0] for line in run.stdout.splitlines()] == sorted(before.keys() - {"execute.py"})
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="async tools have no context of their own in 3.10")
+async def test_what_needs_no_kernel_shows_what_is_stored(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of its cells runs, and prints what is stored below it."""
+    names: dict[str, Any] = {"__name__": "notebook"}
+    for cell in cells(NO_KERNEL):
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            result = eval(compile(source, cell["id"], "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+            if inspect.isawaitable(result):
+                await result
+            stored = "".join("".join(output["text"]) for output in cell["outputs"])
+            assert capsys.readouterr().out == stored, cell["id"]
 
 
 def of_one_cell(path: Path, source: str, *outputs: dict[str, Any]) -> None:
@@ -182,10 +203,36 @@ def test_stored_outputs_hold_nothing_of_a_machine(notebook: Path) -> None:
 
 
 def test_the_attributes_asked_for_are_shown() -> None:
-    """Whoever reads the stored quickstart sees the span's tokens, model and pipeline."""
+    """Whoever reads the stored quickstart sees the span's tokens, model and pipeline, first under the current keys."""
     text = shown(FOLDER / "quickstart.ipynb")
-    for line in (r"ai\.total_tokens +\d+", r"ai\.model_id +gpt-4o-mini", r"pipeline_name +support-bot"):
-        assert re.search(f"^{line}$", text, re.MULTILINE)
+    lines = (
+        r"gen_ai\.usage\.total_tokens +\d+",
+        r"gen_ai\.request\.model +gpt-4o-mini",
+        r"gen_ai\.pipeline\.name +support-bot",
+        r"ai\.model_id +gpt-4o-mini",
+        r"ai\.total_tokens +\d+",
+        r"pipeline_name +support-bot",
+    )
+    places = [found and found.start() for found in (re.search(f"^{line}$", text, re.MULTILINE) for line in lines)]
+    assert None not in places
+    assert places == sorted(places, key=lambda place: place or 0)
+
+
+def test_what_else_a_trace_tells_is_shown() -> None:
+    """Whoever reads the notebook sees ids, prompt, user, evaluation, memory, handoff, MCP server, aborted answers."""
+    text = shown(FOLDER / "beyond.ipynb")
+    for line in (
+        r"its page:  https://acme\.sentry\.io/\S+",
+        r" +gen_ai\.prompt\.name +drinks",
+        r" +user\.id +u-17",
+        r"evaluate brevity · in the trace of the run: True",
+        r"feedback: Short and clear\.",
+        r" +function  search_memory",
+        r" +gen_ai\.handoff  handoff from front_desk to billing",
+        r" +mcp\.server\.name +kitchen",
+        r"support-bot +4 +1 +\d+ +1",
+    ):
+        assert re.search(f"^{line}$", text, re.MULTILINE), line
 
 
 def test_the_numbers_of_the_pictures_are_shown() -> None:

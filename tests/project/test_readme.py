@@ -32,12 +32,15 @@ from sentry_langchain_stream._vocabulary.keys import (
 from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
+from sentry_langchain_stream.doctor.content import ALLOW
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import REPOSITORY
 from tests.project import attributes
 
 README = REPOSITORY / "README.md"
 SETTINGS = REPOSITORY / "docs" / "settings.md"
+SHOWN = {"prompt_name": "gen_ai.prompt.name", "user_key=": "user.id"}
+"""What a block sets, and the attribute that the model's span then has."""
 PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
 PROSE = (*PAGES, REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md")
 
@@ -121,14 +124,35 @@ async def test_every_python_block_runs(page: Path, line: int, code: str) -> None
     inner = names.get("captured", captured)
     if "SentryStreamHandler(" in code:
         span = inner.find(op="gen_ai.chat")
-        assert span.attributes["ai.model_id"] == "gpt-4o-mini"
-        assert span.attributes["ai.total_tokens"] > 0
+        assert span.attributes["gen_ai.request.model"] == span.attributes["ai.model_id"] == "gpt-4o-mini"
+        assert span.attributes["gen_ai.usage.total_tokens"] == span.attributes["ai.total_tokens"] > 0
+        for setting, key in SHOWN.items():
+            assert setting not in code or key in span.attributes, f"{setting} has no effect"
     if re.search(r"track_stream\(", code):
         span = inner.find(op="gen_ai.chat")
         assert span.attributes["gen_ai.request.model"] == "gpt-4o-mini"
         assert span.attributes["langchain_stream.usage_source"] == "provider"
         assert span.attributes["langchain_stream.outcome"] == "completed"
     assert inner.events == []
+
+
+@pytest.mark.skipif("data_collection" not in DEFAULT_OPTIONS, reason="needs sentry-sdk 2.70")
+def test_the_snippet_that_allows_content_is_complete_and_one() -> None:
+    """Pages, doctor and example have the same `data_collection`: a category that it left out would be collected."""
+    from examples.fastapi_sse.__main__ import content_options
+
+    copies = {"the doctor": eval(f"dict({ALLOW})"), "the example": content_options()}
+    for page in PAGES:
+        for line, code in blocks(page):
+            for node in ast.walk(ast.parse(code)):
+                if isinstance(node, ast.keyword) and node.arg == "data_collection":
+                    copies[f"{page.name}:{line}"] = {"data_collection": ast.literal_eval(node.value)}
+    assert len(copies) >= 4
+    first = copies["the doctor"]
+    assert {name: each for name, each in copies.items() if each != first} == {}
+    with sentry_sdk.Client(dsn="") as client:
+        known = set(client.options["data_collection"]) - {"provided_by_user", "frame_context_lines"}
+    assert set(first["data_collection"]) == known
 
 
 def test_the_page_of_track_stream_has_all_arguments() -> None:

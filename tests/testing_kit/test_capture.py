@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.consts import DEFAULT_OPTIONS
 
 import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
@@ -404,3 +405,37 @@ def test_the_fixture_works_where_warnings_are_errors(pytester: pytest.Pytester) 
     )
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
     pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_an_option_that_is_deprecated_is_no_error_in_the_fixture(pytester: pytest.Pytester) -> None:
+    """Where warnings are errors, the SDK's own warning of an option is shown, and every option holds."""
+    pytester.makepyfile(
+        """
+        import pytest
+        import sentry_sdk
+        from langchain_core.language_models import FakeListChatModel
+        from sentry_sdk.consts import DEFAULT_OPTIONS
+        from sentry_langchain_stream import SentryStreamHandler
+
+        def told(captured):
+            FakeListChatModel(responses=["Hi"]).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+            return captured.find(op="gen_ai.chat").attributes
+
+        @pytest.mark.sentry_options(send_default_pii=True)
+        def test_the_older_option(captured_spans):
+            assert {"gen_ai.input.messages", "gen_ai.output.messages"} <= set(told(captured_spans))
+
+        @pytest.mark.skipif("data_collection" not in DEFAULT_OPTIONS, reason="needs sentry-sdk 2.70")
+        @pytest.mark.sentry_options(data_collection={"gen_ai": {"inputs": True, "outputs": False}})
+        def test_the_newer_option(captured_spans):
+            assert {key for key in told(captured_spans) if key.endswith(".messages")} == {"gen_ai.input.messages"}
+
+        def test_warnings_of_the_test_itself_are_errors(captured_spans):
+            with pytest.raises(UserWarning):
+                __import__("warnings").warn("mine")
+        """
+    )
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    result = pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:cacheprovider")
+    skipped = int("data_collection" not in DEFAULT_OPTIONS)
+    result.assert_outcomes(passed=3 - skipped, skipped=skipped)

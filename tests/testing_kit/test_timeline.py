@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sentry_langchain_stream.testing import timeline
 from sentry_langchain_stream.testing.envelopes import CapturedSpan
 from sentry_langchain_stream.testing.timeline import MOST_ROWS, as_html, walk
+from tests.kit.contrast import contrast
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -141,7 +141,7 @@ def test_a_row_says_everything_in_words() -> None:
     )
     assert Page(as_html([call])).rows == [
         ["span", "", "duration", "first chunk", "tokens", "outcome", "model"],
-        ["chat small  gen_ai.chat", "", "1.50 s", "250 ms", "1,200 → 0", "failed: TimeoutError", "small-2024"],
+        ["chat small  gen_ai.chat", "", "1.50 s", "250 ms", "1,200 → 0", "● failed: TimeoutError", "small-2024"],
     ]
 
 
@@ -237,20 +237,54 @@ def test_kinds_of_spans_are_seen() -> None:
     assert len({chat, *rest}) == 4
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance of `#rrggbb`, as WCAG 2 defines it."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+THEMES = {
+    # The text's colour and opacity, and the grounds that a row of a table may have: plain, every second, pointed at.
+    "JupyterLab light": ("#000000", 0.87, ("#ffffff", "#f5f5f5", "#e1f5fe")),
+    "JupyterLab dark": ("#ffffff", 0.87, ("#111111", "#212121", "#0e3041")),
+    "VS Code light": ("#3b3b3b", 1.0, ("#ffffff", "#f8f8f8")),
+    "VS Code dark": ("#cccccc", 1.0, ("#1f1f1f", "#1e1e1e", "#2a2d2e")),
+    "GitHub dark": ("#f0f6fc", 1.0, ("#0d1117", "#151b23")),
+}
+GROUNDS = [pytest.param(*theme, id=name) for name, theme in THEMES.items()]
+ENDS = ("completed", "cancelled", "abandoned", "failed")
 
 
-@pytest.mark.parametrize("background", ["#ffffff", "#111111"])
-def test_every_colour_stands_out_from_light_and_dark(background: str) -> None:
-    """Nobody knows what page it is shown on: each colour has the contrast of 3 to 1 that WCAG asks of graphics."""
-    names = ("_MODEL", "_AGENT", "_TOOL", "_OTHER", "_FAILED", "_LEFT", "_GREY")
-    for colour in (getattr(timeline, name) for name in names):
-        dark, light = sorted((luminance(colour), luminance(background)))
-        assert (light + 0.05) / (dark + 0.05) >= 3, colour
+def mixed(colour: str, ground: str, opacity: float) -> str:
+    """What is seen of a colour that lets its ground through."""
+    pairs = ((int(colour[at : at + 2], 16), int(ground[at : at + 2], 16)) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(below + (own - below) * opacity):02x}" for own, below in pairs)
+
+
+@pytest.mark.parametrize(("text", "opacity", "grounds"), GROUNDS)
+def test_every_word_can_be_read_in_every_theme(text: str, opacity: float, grounds: tuple[str, ...]) -> None:
+    """Words have the page's own colour, and where that is faint still a contrast of 4.5; only marks have another."""
+    html = as_html([span(how, 0, 1, langchain_stream__outcome=how) for how in ENDS])
+    coloured = re.findall(r'style="color: [^"]+">([^<]*)<', html)
+    assert coloured == ["●"] * 3
+    assert html.count("color:") == len(coloured)
+    for faint in map(float, re.findall(r"opacity: ([\d.]+)", html)):
+        for ground in grounds:
+            assert contrast(mixed(text, ground, opacity * faint), ground) >= 4.5, ground
+
+
+@pytest.mark.parametrize(("text", "opacity", "grounds"), GROUNDS)
+def test_every_bar_and_mark_can_be_seen_in_every_theme(text: str, opacity: float, grounds: tuple[str, ...]) -> None:
+    """Nobody knows what page it is shown on: each colour has the contrast of 3 that WCAG asks of graphics."""
+    ops = ("gen_ai.chat", "gen_ai.invoke_agent", "gen_ai.execute_tool", "task")
+    spans = [span(op, 0, 1, op=op) for op in ops] + [span(how, 0, 1, langchain_stream__outcome=how) for how in ENDS]
+    seen = set().union(*colours(spans)) | set(re.findall(r'style="color: ([^"]+)"', as_html(spans)))
+    assert len(seen) == 6
+    assert [(each, ground) for each in seen for ground in grounds if contrast(each, ground) < 3] == []
+
+
+def test_the_labels_of_the_axis_have_a_ground_of_their_own() -> None:
+    """An image cannot know the page's theme, so its words are on a ground that covers it, with a contrast of 4.5."""
+    axis = Page(as_html([span("call", 0, 1)])).images()[0]
+    (ruler,) = axis.iter(f"{SVG}path")
+    (labels,) = axis.iter(f"{SVG}g")
+    assert ruler.attrib["d"] == "M0 0H240V16H0Z"
+    assert contrast(labels.attrib["fill"], ruler.attrib["fill"]) >= 4.5
+    assert [each.tag for each in axis] == [ruler.tag, labels.tag]  # the words are above the ground
 
 
 def test_whatever_a_span_says_is_text() -> None:
@@ -270,8 +304,8 @@ def test_whatever_a_span_says_is_text() -> None:
     ]
     page = Page(as_html(spans))
     assert {tag for tag, _ in page.elements} == {"table", "tr", "th", "td", "div", "span", "small", "img"}
-    assert page.rows[1] == [f"{hostile}  {hostile}", "", "1.00 s", f"{hostile}: {hostile}", hostile]
-    assert page.rows[2][3] == hostile
+    assert page.rows[1] == [f"{hostile}  {hostile}", "", "1.00 s", f"● {hostile}: {hostile}", hostile]
+    assert page.rows[2][3] == f"● {hostile}"
 
 
 def test_it_needs_nothing_from_elsewhere() -> None:
