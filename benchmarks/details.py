@@ -50,7 +50,7 @@ METHOD = """## How it is measured
   LangChain's own work included, which is what an application sees.
 - *CPU* is the time of all threads until everything has been sent to the sink.
 - Garbage is collected before each sample. The collector stays on, as in production.
-- "No handler" and the baselines have Sentry's LangchainIntegration disabled, because it would add a handler.
+- The baselines have Sentry's own integrations of LangChain and LangGraph disabled, which would add spans.
 - The *bare Sentry span* is a handler that starts and finishes a Sentry span without attributes for each model call.
 - The *bare Sentry spans, same attributes* are as many spans as this package makes, for agents, tools, pipelines and
   models, with as many attributes of the same types. Each is active while its run lasts. The values are constants.

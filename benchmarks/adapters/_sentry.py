@@ -8,6 +8,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.langchain import LangchainIntegration
+from sentry_sdk.integrations.langgraph import LanggraphIntegration
 from sentry_sdk.transport import Transport
 
 from . import Sink
@@ -28,7 +29,7 @@ def init(sink: Sink, variant: str, *, own_integration: bool = False) -> None:
         transport=Swallow if sink.address is None else None,
         traces_sample_rate=0.0 if variant == "unsampled" else 1.0,
         send_default_pii=variant == "content",
-        disabled_integrations=[] if own_integration else [LangchainIntegration],
+        disabled_integrations=[] if own_integration else [LangchainIntegration, LanggraphIntegration],
         **options,
     )
 

@@ -10,26 +10,31 @@ from . import Adapter, Sink
 
 
 def setup(sink: Sink, variant: str) -> Adapter:
-    """Without an agent, as its documentation says for that case, and with its two ways out closed."""
+    """Without an agent and without APM, as its documentation says for that case."""
     os.environ.update(
+        DD_APM_TRACING_ENABLED="false",
         DD_TRACE_AGENT_URL="http://127.0.0.1:9",
         DD_INSTRUMENTATION_TELEMETRY_ENABLED="false",
         DD_REMOTE_CONFIGURATION_ENABLED="false",
     )
     import ddtrace
+    from ddtrace.internal.utils.http import Response
     from ddtrace.internal.writer import NativeWriter
     from ddtrace.llmobs import LLMObs
     from ddtrace.llmobs._writer import LLMObsSpanWriter
     from ddtrace.trace import tracer
 
-    def swallow(self: Any, payload: Any, *args: Any, **kwargs: Any) -> None:
+    def swallow(self: Any, payload: Any, *args: Any, **kwargs: Any) -> Response:
         if sink.watched:
             _note(sink, payload)
+        return Response(status=200)
 
     LLMObsSpanWriter._send_payload = swallow
-    LLMObsSpanWriter._send_payload_with_retry = swallow
     NativeWriter._send_payload = lambda *args, **kwargs: None
-    LLMObs.enable(ml_app="bench", api_key="bench", site="datadoghq.com", agentless_enabled=True)
+    # With its integration of OpenAI, that of LangChain would leave the model's span to it: there is no client here.
+    LLMObs.enable(
+        ml_app="bench", api_key="bench", site="datadoghq.com", agentless_enabled=True, integrations_enabled=False
+    )
     ddtrace.patch(langchain=True, langgraph=True)
     return Adapter([], lambda: tracer.trace("request"), lambda: (tracer.flush(), LLMObs.flush()))
 

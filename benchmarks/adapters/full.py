@@ -34,7 +34,6 @@ _MODEL: dict[str, Any] = {
     "gen_ai.request.model": "gpt-bench",
     "ai.model_id": "gpt-bench",
     "gen_ai.provider.name": "openai",
-    "langchain_stream.run_name": "FakeChatOpenAI",
     "gen_ai.request.temperature": 0.5,
     "gen_ai.response.model": "gpt-bench",
     "gen_ai.response.finish_reasons": "stop",
