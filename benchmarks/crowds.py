@@ -45,7 +45,8 @@ def history(pool: Pool, chosen: frozenset[str], calls: int) -> list[dict[str, An
 
 
 def _in_crowd(chosen: frozenset[str]) -> list[tuple[Contestant, str]]:
-    found = [each for each in CONTESTANTS if each.only_in is None and each.name in chosen]
+    # "full" makes its spans the active ones in the scope that it finds, which streams at a time share.
+    found = [each for each in CONTESTANTS if each.only_in is None and each.name in chosen and each.name != "full"]
     both = [(each, variant) for each in found if each.name == "own" for variant in ("no content", "content")]
     return [*((each, each.variants[0]) for each in found if each.name != "own"), *both]
 

@@ -149,6 +149,8 @@ def _below(results: Results, section: str, case: str, what: str, peer: str) -> G
 def best_peer(results: Results, section: str, case: str, variant: str = "no content") -> tuple[str, Figure] | None:
     """The peer that adds least to a case, of those whose spans record the tokens of a call, and what it adds.
 
+    Sentry's own integration is not among them: it is compared for itself.
+
     Args:
         results: The timed sections.
         section: One of them.
@@ -158,7 +160,7 @@ def best_peer(results: Results, section: str, case: str, variant: str = "no cont
     found = {}
     for name, shown in results.pairs(section):
         peer = BY_NAME[name]
-        if name in {*BASELINES, "own"} or peer.only_in is not None or not records_tokens(results, name):
+        if name in {*BASELINES, "own", "sentry"} or peer.only_in is not None or not records_tokens(results, name):
             continue
         if shown == variant or (variant == "no content" and variant not in peer.variants):
             figure = results.added(section, case, name, shown)

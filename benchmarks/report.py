@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import breakdown
-from .contestants import BY_NAME
+from .contestants import BASELINES, BY_NAME
 from .goals import FLOORS, best_peer, goals, rates, records_tokens, verdict
-from .summary import Figure, Results
+from .summary import Figure, Results, added
 from .tables import figure, label, short, table
 
 HEAD = """# Performance
@@ -18,8 +18,8 @@ token.
 """
 
 UNDER_FIRST = """Prompts and answers are switched off. The *bare Sentry spans* are the same spans with the same
-attributes, made with Sentry's SDK from constants: this is what the SDK costs. The last column is the peer that adds
-least, of those whose spans have the tokens of a call.
+attributes, made with Sentry's SDK from constants: this is what the SDK costs. Those of the 1,000 streams have no
+attributes. The last column is the peer that adds least, of those whose spans have the tokens of a call.
 [All peers, all figures, and how they are measured](benchmarks.md).
 """
 
@@ -86,15 +86,14 @@ def _streams_row(found: Results, rows: Sequence[Mapping[str, Any]]) -> list[str]
         if variant == BY_NAME[name].variants[0] and fast is not None:
             seconds[name] = 1 / fast.median
     none = seconds.get("none")
-    peers = [name for name in seconds if name not in ("own", "none", "empty", "bare", "full")]
+    peers = [name for name in seconds if name not in (*BASELINES, "own", "sentry")]
     best = min((name for name in peers if records_tokens(found, name)), key=lambda name: seconds[name], default=None)
 
     def cell(name: str | None) -> str:
         return "–" if name not in seconds or none is None else short(seconds[name] - none)
 
-    floor = "full" if "full" in seconds else "bare"
     last = "–" if best is None else f"{cell(best)} ({BY_NAME[best].label})"
-    return ["a token of each of 1,000 streams at once", cell("own"), cell(floor), cell("sentry"), last]
+    return ["a token of each of 1,000 streams at once", cell("own"), cell("bare"), cell("sentry"), last]
 
 
 def _about(results: Mapping[str, Any]) -> str:
@@ -149,18 +148,17 @@ def _production(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         f"Each service has answered {requests} requests.\n"
     )
     none = next((row for row in rows if row["contestant"] == "none"), None)
-    base = Figure.of(none["cpu"]) if none is not None else None
     lines = []
     for row in rows:
         if row.get("problem"):
             continue
         cpu, waits = Figure.of(row["cpu"]), row["first_byte"]
-        added = "–" if base is None or cpu is None or row is none else f"{(cpu.median - base.median) * 1e3:,.1f}"
+        more = added(row["cpu"], none["cpu"]) if none is not None and row is not none else None
         lines.append(
             [
                 f"{label(row['contestant'], row['variant'])}{_SINKS[row['sink']]}",
                 figure(cpu, 1e3),
-                added,
+                figure(more, 1e3),
                 *(f"{_percentile(waits, part) * 1e3:,.1f}" for part in (0.5, 0.99)),
             ]
         )

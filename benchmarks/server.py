@@ -69,6 +69,7 @@ def main() -> None:
     app = application(adapter, int(tokens), float(per_second))
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
+    listening.listen(128)  # from now on clients wait till the server answers
     print(listening.getsockname()[1], file=told, flush=True)
     config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])

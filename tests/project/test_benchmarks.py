@@ -253,7 +253,7 @@ def test_the_page_shows_steps_and_production() -> None:
     for line in (
         "| start: provider | 3.0 | 4 |",
         "| all | 10.0 | 54 |",
-        "| sentry-langchain-stream, content | 12.0 (12.0–12.0) | 2.0 | 1.5 | 2.0 |",
+        "| sentry-langchain-stream, content | 12.0 (12.0–12.0) | 2.0 (2.0–2.0) | 1.5 | 2.0 |",
     ):
         assert line in page
     assert "### `invoke`" in details.render(measured)
