@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable
-from time import perf_counter
+from time import thread_time
 from types import CodeType, FrameType
 from typing import Any
 
@@ -50,7 +50,7 @@ class Profile:
     def of(self, work: Callable[[], object]) -> None:
         """Do some work, and add its time and calls."""
         stack: list[Step] = []
-        step, last, clock, overhead = _OUTSIDE, 0.0, perf_counter, self._overhead
+        step, last, clock, overhead = _OUTSIDE, 0.0, thread_time, self._overhead
         seconds, calls, enter = self.seconds, self.calls, self._enter
 
         def seen(frame: FrameType, event: str, _: Any) -> None:
@@ -112,9 +112,9 @@ def profiled(work: Callable[[], object], rounds: int) -> dict[str, Any]:
     work()
     for _ in range(rounds):
         gc.collect()
-        begun = perf_counter()
+        begun = thread_time()
         work()
-        plain.append(perf_counter() - begun)
+        plain.append(thread_time() - begun)
         gc.collect()
         gc.disable()  # its time is spread over all steps by the scale, instead of falling on the one where it is due
         profile = Profile(overhead)
@@ -147,9 +147,9 @@ def _overhead(number: int = 1_000) -> float:
             nothing()
 
     def plain() -> float:
-        begun = perf_counter()
+        begun = thread_time()
         work()
-        return perf_counter() - begun
+        return thread_time() - begun
 
     def seen() -> float:
         profile = Profile()

@@ -23,7 +23,7 @@ def conversation_id(metadata: Mapping[str, Any]) -> str | None:
     the same hash.
     """
     for name in CONVERSATION:
-        if found := _id(metadata.get(name)):
+        if name in metadata and (found := _id(metadata[name])):
             return found if _OPAQUE.match(found) else hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()[:32]
     return None
 

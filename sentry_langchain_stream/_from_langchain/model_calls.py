@@ -18,7 +18,7 @@ from .._runs.live_runs import LiveRuns
 from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
 from .._runs.usage import Usage
-from .._runtime.containment import contained, warn_once
+from .._runtime.containment import contain, contained, warn_once
 from .._to_sentry.asking import is_asking
 from . import inside, marks, payloads, same_ids, stream_events
 from .prompts import METADATA_KEYS, of_metadata
@@ -78,9 +78,11 @@ class ModelRuns:
             options = _options(kwargs)
             request = Request(operation=operation)
             provider = None
-            with contained("extract.provider"):
+            try:
                 provider = payloads.provider(serialized, start.metadata, options)
-            with contained("extract.request"):
+            except Exception as error:
+                contain("extract.provider", error)
+            try:
                 request = payloads.request(
                     serialized,
                     messages=messages,
@@ -92,6 +94,8 @@ class ModelRuns:
                     provider=provider,
                     name=start.name,
                 )
+            except Exception as error:
+                contain("extract.request", error)
             gathered = Gathered(policy) if policy.outputs else None
             return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch_size)
 
@@ -155,9 +159,11 @@ class ModelRuns:
         if run is None:
             return
         if run.call is not None and response is not None:
-            with contained("extract.response"):
+            try:
                 # A call that is not recorded may still be followed for its metrics, which have no content.
                 self._answer(run_id, run.call, run.policy if run.place.recording else NOTHING, response, outcome)
+            except Exception as failure:
+                contain("extract.response", failure)
         if error is not None:
             self._runs.end_batch(run.id)
         self._runs.end(run.id, outcome, error)

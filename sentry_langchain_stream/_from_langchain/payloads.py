@@ -22,7 +22,7 @@ from .._runs.call import Request, Response
 from .._runs.estimates import beyond_quarters
 from .._runs.reports import reported_in
 from .._runs.usage import Usage
-from .._runtime.containment import contained
+from .._runtime.containment import contain, contained
 from .._vocabulary import providers
 from .._vocabulary.providers import Provider
 from .offered_tools import tool_definitions
@@ -67,10 +67,14 @@ def request(
         share = policy.beside(system, tools, ahead=1)
         recorded = _safely("input messages", lambda: _input(messages, prompts, share))
     model = estimate = None
-    with contained("extract.model"):
+    try:
         model = _model(arguments, metadata, options)
-    with contained("extract.input estimate"):
+    except Exception as error:
+        contain("extract.model", error)
+    try:
         estimate = _estimate(messages if messages is not None else prompts or (), token_counter)
+    except Exception as error:
+        contain("extract.input estimate", error)
     return Request(
         operation="chat" if messages is not None else "text_completion",
         model=model,

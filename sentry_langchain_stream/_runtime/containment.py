@@ -97,7 +97,7 @@ class contained:
 
 
 def contain(place: str, error: Exception) -> None:
-    """Handle a failure as `contained` does. For code that runs once per token, where a plain `try` is cheaper."""
+    """Handle a failure as `contained` does. For code that runs per token or call, where a plain `try` is cheaper."""
     if _strict or is_from_signal(error):
         raise error
     report(place, error)

@@ -130,7 +130,8 @@ def find(ls_provider: object, path: str | None = None, kind: object = None) -> P
     Returns:
         Its row of `PROVIDERS`, a new row with LangChain's name if there is none, or `None` if nothing identifies it.
     """
-    name, other = (str.__str__(each) if isinstance(each, str) else "" for each in (ls_provider, kind))
+    name = str.__str__(ls_provider) if isinstance(ls_provider, str) else ""
+    other = str.__str__(kind) if isinstance(kind, str) else ""
     if len(name) + len(path or "") + len(other) > _LONGEST:  # not worth keeping
         return _find.__wrapped__(name, path or "", other)
     return _find(name, path or "", other)

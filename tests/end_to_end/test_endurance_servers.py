@@ -15,7 +15,7 @@ from tests.soak.servers.command import play
 from tests.soak.servers.launch import SERVERS
 from tests.soak.servers.rows import Row, Run
 
-RUN = Run(signal.SIGTERM, DEFAULT_SHAPE, seconds=0.5)
+RUN = Run(signal.SIGTERM, DEFAULT_SHAPE, seconds=0.5, warm=0.0)
 CUT, WHOLE = Answer("200", "word0 ", "broken"), Answer("200", "word0 word1 ", "whole")
 
 

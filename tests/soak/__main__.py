@@ -184,6 +184,7 @@ def main() -> int:
     parser.add_argument("--without", action="store_true", help="without our handler: what the others do by themselves")
     parser.add_argument("--endings", action="store_true", help="show at the end what arrived of each ending")
     parser.add_argument("--servers", nargs="*", metavar="NAME", help="play clients of these servers instead, or of all")
+    parser.add_argument("--sinks", nargs="*", default=[], metavar="WAY", help="only Sentrys that do this: ok, hang ...")
     parser.add_argument("--seconds", type=float, default=12.0, help="how long the clients of a server come in each row")
     parser.add_argument("--outage", action="store_true", help="instead: a provider fails, with our handler and without")
     parser.add_argument("--hours", type=float, default=12.0, help="of the outage, on a moved clock")
@@ -192,7 +193,7 @@ def main() -> int:
     if asked.servers is not None:
         from .servers import command
 
-        return command.main(asked.servers, asked.seconds)
+        return command.main(asked.servers, asked.sinks, asked.seconds)
     if asked.outage:
         return outage.main(round(asked.hours * 2), asked.calls, sys.stdout)
 

@@ -16,11 +16,12 @@ from .sink import SINKS
 PACKAGES = ("sentry-sdk", "langchain-core", "uvicorn", "gunicorn", "hypercorn", "celery", "gevent")
 
 
-def main(names: list[str], seconds: float) -> int:
+def main(names: list[str], ways: list[str], seconds: float) -> int:
     """Run it.
 
     Args:
         names: Of servers; all if there are none.
+        ways: Of Sentry to answer; all if there are none.
         seconds: How long the clients of a row come.
 
     Returns:
@@ -36,7 +37,7 @@ def main(names: list[str], seconds: float) -> int:
         if server.missing:
             print(f"{server.name:15} not installed: {', '.join(server.missing)}")
             continue
-        for way in SINKS:
+        for way in ways or SINKS:
             row = play(server, way, _run(way, seconds))
             print(row, flush=True)
             for each in row.broken():

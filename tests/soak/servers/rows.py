@@ -27,6 +27,8 @@ class Run:
     """The wire shape."""
     seconds: float
     """How long its clients come."""
+    warm: float = 2.0
+    """How long they come before that, without being measured."""
     recycled: int = 0
     """After how many requests a worker is replaced: clients then wait, so the first bytes are not timed. 0 is never."""
 

@@ -23,14 +23,14 @@ OPEN = 5
 """Streams of each side that are open when the server is told to stop."""
 
 
-def play(server: Server, way: str, run: Run, warm: int = 40) -> Row:
-    """Measure a server with a sink that has this way, after so many requests that are not measured."""
+def play(server: Server, way: str, run: Run) -> Row:
+    """Measure a server with a sink that has this way."""
     row = Row(server.name, way, run, server.may_grow, killed=OPEN if run.signal in server.kills else 0)
     with tempfile.TemporaryDirectory() as folder, Sink(way) as sink:
         book = Path(folder) / "book"
         with running(server, sink.dsn, run.shape, book, recycled=run.recycled) as started:
             try:
-                asyncio.run(_visits(started, row, sink, run, warm))
+                asyncio.run(_visits(started, row, sink, run))
             except ConnectionError as error:
                 row.failures.append(str(error))
         count(row, sink, book)
@@ -50,14 +50,14 @@ def count(row: Row, sink: Sink, book: Path) -> None:
         row.failures.append(f"it said: {said[-600:]}")
 
 
-async def _visits(server: Running, row: Row, sink: Sink, run: Run, warm: int) -> None:
-    await asyncio.gather(
-        *(ask(server.port, SIDES[visit % 2], list(KINDS)[visit // 2 % len(KINDS)]) for visit in range(warm))
-    )
+async def _visits(server: Running, row: Row, sink: Sink, run: Run) -> None:
+    # Each of its workers is slow the first time.
+    unmeasured = Row(row.server, row.sink, run)
+    for kind in KINDS:
+        await asyncio.gather(*(ask(server.port, side, kind) for side in SIDES for _ in range(CLIENTS)))
+    await _clients(server.port, unmeasured, run.warm, timed=False)
     row.memory[0] = server.memory()
-    until = time.monotonic() + run.seconds
-    rngs = [random.Random(f"{row.server}/{row.sink}/{each}") for each in range(CLIENTS)]
-    await asyncio.gather(*(_client(server.port, row, rng, until, timed=not run.recycled) for rng in rngs))
+    await _clients(server.port, row, run.seconds, timed=not run.recycled)
     await asyncio.to_thread(drained, sink)
     row.memory[1] = server.memory()
     streams = {side: [Stream(server.port, f"/{side}/held") for _ in range(OPEN)] for side in SIDES}
@@ -71,6 +71,12 @@ async def _visits(server: Running, row: Row, sink: Sink, run: Run, warm: int) ->
         for answer in await asyncio.gather(*(stream.rest() for stream in streams[side])):
             row.answers[side, signal.Signals(run.signal).name, answer.without_time()] += 1
     row.stopped = await stopping
+
+
+async def _clients(port: int, row: Row, seconds: float, *, timed: bool) -> None:
+    until = time.monotonic() + seconds
+    rngs = [random.Random(f"{row.server}/{row.sink}/{each}") for each in range(CLIENTS)]
+    await asyncio.gather(*(_client(port, row, rng, until, timed=timed) for rng in rngs))
 
 
 async def _client(port: int, row: Row, rng: random.Random, until: float, *, timed: bool) -> None:
