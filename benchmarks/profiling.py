@@ -4,7 +4,7 @@ Every call and return of a function is seen with `sys.setprofile`. The time betw
 the function is in. What the profile costs is left out: the time inside the callback is not counted, and what the
 interpreter takes to call it, which is measured before, is taken off per event. What remains is scaled so that all
 steps together are as long as a run without the profile. The numbers of function calls are not scaled: they are the
-same on every machine.
+same on every machine. The clock is the thread's processor time, so what else the machine does hardly matters.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def profiled(work: Callable[[], object], rounds: int) -> dict[str, Any]:
 
 
 def _overhead(number: int = 1_000) -> float:
-    """Seconds per event that a profile takes outside of its callback's own two readings of the clock."""
+    """Seconds per event that a profile takes outside of its callback's two readings of the clock, and of reading it."""
 
     def nothing() -> None:
         return None
