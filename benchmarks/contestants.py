@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SHARED = ("langchain", "langchain-core", "langgraph")
+SHARED = ("langchain", "langchain-core", "langgraph", "uvicorn")
 """What every environment has, in the versions that the first one resolves to."""
 
 
@@ -21,7 +21,6 @@ class Contestant:
             answers are recorded), `no content`, `unsampled`, `no client`, `streamed` (Sentry's streamed spans),
             `repr processor` (one is registered with Sentry's SDK, as by Django's integration).
         imports: What a program has imported anyway, and how it then imports this; each way is timed.
-        crowd: Whether it takes part in the section of many streams at a time.
         only_in: The one section that it takes part in, if it is there for that section's sake.
     """
 
@@ -31,7 +30,6 @@ class Contestant:
     requirements: tuple[str, ...]
     variants: tuple[str, ...]
     imports: tuple[tuple[str, str], ...] = ()
-    crowd: bool = False
     only_in: str | None = None
 
 
@@ -41,10 +39,10 @@ _SENTRY_TOO = "langchain_core.callbacks, sentry_sdk"
 _AN_APPLICATION = "langchain_core.language_models.chat_models, sentry_sdk"
 
 CONTESTANTS: tuple[Contestant, ...] = (
-    Contestant("none", "no handler", "own", _OWN, ("no content",), crowd=True),
-    Contestant("empty", "empty inline handler", "own", _OWN, ("no content",), crowd=True),
-    Contestant("bare", "bare Sentry span", "own", _OWN, ("no content", "streamed", "unsampled"), crowd=True),
-    Contestant("full", "bare Sentry span, 22 attributes", "own", _OWN, ("no content",)),
+    Contestant("none", "no handler", "own", _OWN, ("no content",)),
+    Contestant("empty", "empty inline handler", "own", _OWN, ("no content",)),
+    Contestant("bare", "bare Sentry span", "own", _OWN, ("no content", "streamed", "unsampled")),
+    Contestant("full", "bare Sentry spans, same attributes", "own", _OWN, ("no content", "unsampled")),
     Contestant(
         "own",
         "sentry-langchain-stream",
@@ -56,7 +54,6 @@ CONTESTANTS: tuple[Contestant, ...] = (
             (_SENTRY_TOO, "from sentry_langchain_stream import SentryStreamHandler"),
             (_AN_APPLICATION, "from sentry_langchain_stream import SentryStreamHandler"),
         ),
-        crowd=True,
     ),
     Contestant(
         "unprepared",
@@ -73,7 +70,6 @@ CONTESTANTS: tuple[Contestant, ...] = (
         ("sentry-sdk",),
         ("no content", "content", "unsampled"),
         ((_SENTRY_TOO, "import sentry_sdk.integrations.langchain"),),
-        crowd=True,
     ),
     Contestant(
         "langfuse",
@@ -82,16 +78,14 @@ CONTESTANTS: tuple[Contestant, ...] = (
         ("langfuse",),
         ("no content", "content", "unsampled"),
         ((_LANGCHAIN, "import langfuse.langchain"),),
-        crowd=True,
     ),
     Contestant(
         "openinference",
         "OpenInference",
         "openinference",
-        ("openinference-instrumentation-langchain", "opentelemetry-sdk"),
+        ("openinference-instrumentation-langchain", "opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
         ("no content", "content", "unsampled"),
         ((_LANGCHAIN, "import openinference.instrumentation.langchain, opentelemetry.sdk.trace.export"),),
-        crowd=True,
     ),
     Contestant(
         "openllmetry",
@@ -128,6 +122,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
         ("no content", "unsampled"),
         ((_LANGCHAIN, "import ddtrace"),),
     ),
+    Contestant("ddtrace_llmobs", "ddtrace LLM Observability", "ddtrace", ("ddtrace",), ("content",)),
 )
 
 BASELINES = frozenset({"none", "empty", "bare", "full"})

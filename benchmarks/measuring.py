@@ -125,6 +125,9 @@ def measure(pool: Pool, section: Section, chosen: frozenset[str], rounds: int, f
                     workers[key], of_case[key] = worker, row
             except Failed as failed:
                 row["problem"] = str(failed)
+        if (wrong := unlike(of_case)) is not None:
+            of_case["full", "no content"]["problem"] = wrong
+            del workers["full", "no content"]
         _sample(case, workers, of_case, rounds, order)
         print(f"{section.name}: {case.title}, {len(workers)} contestants", file=sys.stderr)
     return rows
@@ -152,6 +155,21 @@ def _shuffled(keys: Iterable[Key], order: random.Random) -> list[Key]:
     found = sorted(keys)
     order.shuffle(found)
     return found
+
+
+def unlike(rows: dict[Key, dict[str, Any]]) -> str | None:
+    """What is wrong with the spans of "bare Sentry spans, same attributes", or `None`.
+
+    They have to be as many as this package's, with as many attributes each.
+    """
+    own, full = (rows.get((name, "no content")) for name in ("own", "full"))
+    if own is None or full is None or own["check"]["shape"] == full["check"]["shape"]:
+        return None
+    return f"not the same spans: {_told(full['check']['shape'])}; the handler's: {_told(own['check']['shape'])}"
+
+
+def _told(shape: list[list[Any]]) -> str:
+    return ", ".join(f"{op} {attributes}" for op, attributes in shape)
 
 
 def problem(check: dict[str, Any], contestant: str, variant: str) -> str | None:

@@ -1,269 +1,185 @@
-"""Renders `results.json` as `docs/performance.md`."""
+"""Renders `results.json` as `docs/performance.md`: what a user wants to know, on one short page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from . import breakdown
 from .contestants import BASELINES, BY_NAME
-from .sections import SECTIONS, Case
-from .summary import Figure, Results
-from .targets import targets
+from .goals import FLOORS, best_peer, goals, rates, records_tokens, verdict
+from .summary import Figure, Results, added
+from .tables import figure, label, short, table
 
 HEAD = """# Performance
 
-This page shows what the handler costs, compared with no handler and with its peers. `make bench` measures again and
-writes this page. It needs no network once the environments are installed. The samples are in `benchmarks/results.json`.
+What the handler adds to the time of a call, in microseconds (millionths of a second). A model takes about 20,000 µs per
+token.
 """
 
-WHY = """### Why some targets are missed
-
-- **Tokens.** There is no target against the peers, because OpenLLMetry and ddtrace do nothing per token. So they record
-  no chunks, no gaps and no partial answer. Even a handler that is called for each token and does nothing is slower than
-  they are.
-- **Calls.** The bare span shows the time that Sentry's SDK needs for a span without attributes. Each attribute costs
-  the SDK more time, in the thread that ends the request. The libraries of OpenTelemetry and Datadog do that work in a
-  separate thread. The rest is the handler's own work: it finds the model, provider, parameters, tokens and the parent
-  of the run, and makes the run's span the active one.
-- **Calls alone.** Each is a separate transaction, which the SDK prepares and sends at once.
-- **ddtrace APM** records provider and model. Its LLM Observability records tokens, and was not measured.
-- **Unsampled** runs are followed too, because their failures become issues. A bare span that is started and finished
-  there and never sent takes about all the time that the target allows, and more for `ainvoke`.
-- **The import of the handler** needs LangChain's messages and documents, which an application with a chat model has
-  already imported. The rest is loading this package's own modules.
+UNDER_FIRST = """Prompts and answers are switched off. The *bare Sentry spans* are the same spans with the same
+attributes, made with Sentry's SDK from constants: this is what the SDK costs. Those of the 1,000 streams have no
+attributes. The last column is the peer that adds least, of those whose spans have the tokens of a call.
+[All peers, all figures, and how they are measured](benchmarks.md).
 """
 
-METHOD = """## How it is measured
+GOALS = """## Goals
 
-- Every contestant has its own environment and process, set up as its documentation recommends for production: batches,
-  its default limits, and a sink that discards everything in place of the network. All use the same LangChain.
-- The model answers at once, so the figures show everything around it. Real models take 10 to 50 ms per token.
-- Before a workload is timed, it runs once and its spans are checked: one per model call, with the model's name, and
-  with the prompt if and only if content is on. A contestant that fails this check is listed under "Not timed".
-- Contestants take turns, one sample each, in an order that is shuffled for every round. Differences and ratios are
-  calculated within a round. The tables show their medians, with the quartiles in brackets.
-- *Per token* is the time from the arrival of the first chunk at the consumer to the arrival of the last one, divided by
-  the number of chunks. For v3 events, which are gathered ahead of the consumer, it is the time of the whole stream. The
-  whole answers under "How cost grows" include the work at the start and the end of a stream.
-- *Per call* and *per tree* include the end of a request around 30, 20 or 10 of them, which is when Sentry's SDK
-  prepares what it sends. The case with no request around it does not include that.
-- *Added* is the time above the same workload without a handler. *Times the empty inline handler* compares total times,
-  LangChain's own work included, which is what an application sees.
-- *CPU* is the time of all threads until everything has been sent to the sink.
-- Garbage is collected before each sample. The collector stays on, as in production.
-- "No handler" and the baselines have Sentry's LangchainIntegration disabled, because it would add a handler.
-- The bare span is a handler that starts and finishes a Sentry span without attributes for each model call. The bare
-  span with 22 attributes has as many attributes as this package sets on each call, but does not work out their values.
-  The SDK prepares every attribute before it sends it, in the thread that ends the request. Most peers do that in a
-  separate thread.
+Ratios compare whole times, LangChain's own work included, which is what an application sees.
+"""
+
+PROFILE = """## Where the microseconds go
+
+One `invoke` of a model in a request, by step. Steps named *start* and *end* run when the call starts and ends, steps
+named *request* when the request ends.
+"""
+
+ABOUT_PROFILE = """Every call and return of a function is watched. The time between two of them belongs to the step of
+the function: `benchmarks/steps.py` says which. The cost of watching is taken off, and all steps are scaled to the time
+of an unwatched call, so they add up to it. Times are those of the processor; the numbers of function calls are exact.
+`make bench ARGS="--profile invoke"` prints this table; `ainvoke`, `chain`, `agent` and `stream` are
+[in the details](benchmarks.md#where-the-microseconds-go).
 """
 
 
 def render(results: Mapping[str, Any]) -> str:
     """The page, as Markdown."""
     found = Results(results.get("samples", ()))
-    parts = [HEAD, _about(results), *_targets(found, results), "![Added per token and per call](performance.svg)\n"]
-    parts.append(WHY)
-    parts.append(_overview(found))
-    parts += _without_tokens(found)
-    for section in SECTIONS:
-        if found.pairs(section.name):
-            parts.append(f"## {section.title}\n")
-            parts += _section(found, section.name, section.cases)
-    parts += _crowd(results.get("crowd", ()))
-    parts += _history(results.get("history", ()))
-    parts += _imports(results.get("import", ()))
-    parts += _problems(found, results)
-    parts.append(METHOD)
+    parts = [HEAD, first(found, results.get("crowd", ())), UNDER_FIRST, _about(results), GOALS]
+    parts += _goals(found, results)
+    parts += _profile(results.get("profile", ()))
+    parts += _production(results.get("production", ()))
+    parts += _earlier(results.get("earlier", ()))
     return "\n".join(parts)
 
 
-def label(contestant: str, variant: str) -> str:
-    """A row's name."""
-    known = BY_NAME[contestant].label
-    return known if contestant in BASELINES and variant == "no content" else f"{known}, {variant}"
+def first(found: Results, crowd: Sequence[Mapping[str, Any]]) -> str:
+    """The table that is read in ten seconds."""
+    rows = [
+        _first_row(found, "a token of a stream", "token", "token_astream/1000"),
+        _first_row(found, "a model call, `ainvoke`", "call", "call_ainvoke/8"),
+        _first_row(found, "a model call, `invoke`", "call", "call_invoke/8"),
+        _first_row(found, "a chain, 5 deep, with a model call", "tree", "chain/5"),
+        _first_row(found, "an agent with two model calls and a tool", "tree", "agent/1"),
+        _streams_row(found, crowd),
+        _first_row(found, "a model call in a request that is not sampled", "unsampled", "call_ainvoke/8", "unsampled"),
+    ]
+    head = ("µs added to", "this handler", "bare Sentry spans", "Sentry's own integration", "best peer with tokens")
+    return table(head, rows)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, numbers to the right."""
-    lines = [list(head), ["---", *["---:"] * (len(head) - 1)], *map(list, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+def _first_row(found: Results, title: str, section: str, case: str, variant: str = "no content") -> list[str]:
+    cells = [found.added(section, case, name, variant) for name in ("own", "full", "sentry")]
+    if cells[1] is None:  # of an earlier version of the benchmarks
+        cells[1] = found.added(section, case, "bare", variant)
+    best = best_peer(found, section, case, variant)
+    last = "–" if best is None else f"{short(best[1].median)} ({best[0]})"
+    return [title, *("–" if cell is None else short(cell.median) for cell in cells), last]
 
 
-def figure(found: Figure | None, scale: float = 1e6, digits: int = 1) -> str:
-    """A median with its quartiles."""
-    if found is None:
-        return "–"
-    middle, low, high = (f"{value * scale:,.{digits}f}" for value in (found.median, found.low, found.high))
-    return f"{middle} ({low}–{high})"
+def _streams_row(found: Results, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Seconds per chunk that are added where 1,000 streams take turns."""
+    seconds: dict[str, float] = {}
+    for row in rows:
+        name, variant = row["contestant"], row["variant"]
+        fast = Figure.of(list(rates(rows, name, variant).values()))
+        if variant == BY_NAME[name].variants[0] and fast is not None:
+            seconds[name] = 1 / fast.median
+    none = seconds.get("none")
+    peers = [name for name in seconds if name not in (*BASELINES, "own", "sentry")]
+    best = min((name for name in peers if records_tokens(found, name)), key=lambda name: seconds[name], default=None)
+
+    def cell(name: str | None) -> str:
+        return "–" if name not in seconds or none is None else short(seconds[name] - none)
+
+    last = "–" if best is None else f"{cell(best)} ({BY_NAME[best].label})"
+    return ["a token of each of 1,000 streams at once", cell("own"), cell("bare"), cell("sentry"), last]
 
 
 def _about(results: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(results["versions"].items()))
+    names = ("sentry-langchain-stream", "sentry-sdk", "langchain-core", "langgraph")
+    versions = ", ".join(f"{name} {results['versions'][name]}" for name in names if name in results["versions"])
+    again = "".join(f"Some sections were measured again {run}.\n" for run in results.get("again", ()))
     return (
         f"Measured on {results['date']} with `{results['command']}`, {results['rounds']} rounds, "
-        f"{results['machine']}.\n"
-        + "".join(f"Some sections were measured again {run}.\n" for run in results.get("again", ()))
-        + f"\n{versions}.\n"
+        f"{results['machine']}: {versions}.\n{again}"
     )
 
 
-def _targets(found: Results, results: Mapping[str, Any]) -> Iterator[str]:
-    words = {True: "yes", False: "**no**", None: "–"}
-    yield "## Targets\n"
-    rows = [[what, measured, more, words[met]] for what, measured, more, met in targets(found, results)]
-    yield table(("target", "measured", "spread", "met"), rows)
+def _goals(found: Results, results: Mapping[str, Any]) -> Iterator[str]:
+    told = list(goals(found, results))
+    verdicts = [verdict(goal) for goal in told]
+    rows = [[goal.what, goal.measured, goal.more, met] for goal, met in zip(told, verdicts, strict=True)]
+    yield table(("goal", "measured", "more", "met"), rows)
+    floors = [(goal, FLOORS[goal.what]) for goal in told if goal.what in FLOORS]
+    if floors:
+        yield "*Floor*: no handler that makes Sentry spans can reach the goal, so it is restated as measured.\n"
+        yield "\n".join(f"- {goal.what}. {floor.why}" for goal, floor in floors) + "\n"
 
 
-def _overview(found: Results) -> str:
-    columns = (
-        ("token", "token_astream/1000", "per token, `astream`"),
-        ("token", "token_stream/1000", "per token, `stream`"),
-        ("call", "call_ainvoke/8", "per `ainvoke`"),
-        ("call", "call_invoke/8", "per `invoke`"),
-        ("tree", "chain/5", "5-deep chain"),
-        ("tree", "agent/1", "agent"),
+def _profile(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    shown = [row for row in rows if row["workload"] == "invoke" and "steps" in row and row["contestant"] != "none"]
+    if not shown:
+        return
+    yield PROFILE
+    head = ["step"]
+    for row in shown:
+        head += [f"{label(row['contestant'], row['variant'])}, µs", "calls"]
+    lines = []
+    for phase, step, cells in breakdown.lines(shown):
+        texts = [("–", "–") if cell is None else (f"{cell[0] * 1e6:,.1f}", f"{cell[1]:,.0f}") for cell in cells]
+        lines.append([breakdown.title(phase, step), *(text for pair in texts for text in pair)])
+    yield table(head, lines)
+    yield ABOUT_PROFILE
+
+
+_SINKS = {"answers": "", "hangs": ", Sentry does not answer", "refuses": ", Sentry refuses connections"}
+
+
+def _production(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not rows:
+        return
+    one = rows[0]
+    requests = max((len(row["first_byte"]) for row in rows), default=0)
+    yield "## In production terms\n"
+    yield (
+        f"A service under uvicorn streams answers of {one['tokens']} tokens, {one['per_second']:.0f} per second, to "
+        f"{one['clients']} clients at a time.\nIt sends its spans over HTTP to a server on the same machine. "
+        f"Each service has answered {requests} requests.\n"
     )
-    pairs = dict.fromkeys(pair for section in ("call", "token", "tree") for pair in found.pairs(section))
-    rows = []
-    for name, variant in pairs:
-        if name == "none":
-            continue
-        cells = [found.added(section, case, name, variant) for section, case, _ in columns]
-        if any(cells):
-            rows.append([label(name, variant), *("–" if cell is None else _short(cell.median) for cell in cells)])
-    return "## Added above no handler, µs\n\n" + table(("", *(title for *_, title in columns)), rows)
-
-
-def _without_tokens(found: Results) -> Iterator[str]:
-    silent = [
-        label(name, variant)
-        for name, variant in found.pairs("call")
-        if name not in BASELINES and found.values("call", "call_ainvoke/8", name, variant)
-        if not found.tells_tokens("call", "call_ainvoke/8", name, variant)
-    ]
-    if silent:
-        yield f"Spans that do not record the tokens of a call: {', '.join(silent)}.\n"
-
-
-def _short(seconds: float) -> str:
-    return f"{seconds * 1e6:,.1f}" if abs(seconds) < 1e-4 else f"{seconds * 1e6:,.0f}"
-
-
-def _section(found: Results, section: str, cases: Sequence[Case]) -> Iterator[str]:
-    head = ("", *(case.title for case in cases))
-    # What a long answer costs shows in the whole of it: some leave work to its end.
-    names = {
-        case.key: "whole" if section == "growth" and case.workload == "token_astream" else "per_unit" for case in cases
-    }
-
-    def rows(cell: Callable[[str, str, Case], str], *, without: Sequence[str] = ()) -> Iterator[list[str]]:
-        for name, variant in found.pairs(section):
-            cells = [cell(name, variant, case) for case in cases]
-            if name not in without and set(cells) != {"–"}:
-                yield [label(name, variant), *cells]
-
-    def whole(name: str, variant: str, case: Case) -> str:
-        return figure(Figure.of(found.values(section, case.key, name, variant, names[case.key])))
-
-    def added(name: str, variant: str, case: Case) -> str:
-        return figure(found.added(section, case.key, name, variant, names[case.key]))
-
-    def times(name: str, variant: str, case: Case) -> str:
-        return figure(found.ratio(section, case.key, name, variant, name=names[case.key]), 1.0, 2)
-
-    def cpu(name: str, variant: str, case: Case) -> str:
-        return figure(Figure.of([each / case.times for each in found.values(section, case.key, name, variant, "cpu")]))
-
-    yield "Total time, µs:\n"
-    yield table(head, rows(whole))
-    yield "Added above no handler, µs:\n"
-    yield table(head, rows(added, without=("none",)))
-    yield "Times the empty inline handler:\n"
-    yield table(head, rows(times, without=("none", "empty")))
-    if section in ("call", "tree"):
-        yield "CPU of all threads, µs:\n"
-        yield table(head, rows(cpu))
-
-
-def _crowd(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    none = next((row for row in rows if row["contestant"] == "none"), None)
+    lines = []
     for row in rows:
-        groups.setdefault((row["size"], row["tokens"], row["contestant"], row["variant"], row["workload"]), []).append(
-            row
-        )
-    if groups:
-        yield "## Many streams at a time\n"
-    for size, tokens in dict.fromkeys(key[:2] for key in groups):
-        lines = []
-        for pair in dict.fromkeys(key[2:4] for key in groups if key[:2] == (size, tokens)):
-            fast, held = (groups.get((size, tokens, *pair, name), []) for name in ("throughput", "memory"))
-            none = groups.get((size, tokens, "none", "no content", "memory"), [])
-            lines.append([label(*pair), *_of_crowd(fast, held[0] if held else {}, none[0] if none else {})])
-        yield f"{size:,} streams, {tokens} chunks each:\n"
-        head = ("chunks/s", "peak RSS, MB", "bytes per live stream", "left when finished", "left when abandoned")
-        yield table(("", *head, "runs left"), lines)
-    if groups:
-        yield (
-            "Bytes are Python's allocations (`tracemalloc`) per stream. Those of live streams are the difference to\n"
-            "no handler.\n"
-        )
-
-
-def _of_crowd(fast: Sequence[Mapping[str, Any]], held: Mapping[str, Any], none: Mapping[str, Any]) -> list[str]:
-    speeds = Figure.of([row["chunks_per_second"] for row in fast if "chunks_per_second" in row])
-    peaks = Figure.of([row["peak"] for row in fast if "peak" in row])
-    cells = ["–" if speeds is None else f"{speeds.median:,.0f}", "–" if peaks is None else f"{peaks.median / 1e6:,.0f}"]
-    if "live" not in held or "live" not in none:
-        return [*cells, *["–"] * 4]
-    cells += [f"{held['live'] - none['live']:,.0f}", f"{held['finished']:,.0f}", f"{held['left']:,.0f}"]
-    runs = [held["runs_after_finished"], held["runs_after_left"]]
-    return [*cells, "–" if None in runs else " and ".join(map(str, runs))]
-
-
-def _history(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if rows:
-        yield "## What finished runs leave\n"
-        yield table(
-            ("", "calls", "bytes kept per call", "µs per call at first", "µs per call at last"),
+        if row.get("problem"):
+            continue
+        cpu, waits = Figure.of(row["cpu"]), row["first_byte"]
+        more = added(row["cpu"], none["cpu"]) if none is not None and row is not none else None
+        lines.append(
             [
-                [label(row["contestant"], row["variant"]), f"{row['size']:,}", f"{row['kept']:,.1f}"]
-                + [f"{row[name] * 1e6:,.0f}" for name in ("first", "last")]
-                for row in rows
-                if "kept" in row
-            ],
+                f"{label(row['contestant'], row['variant'])}{_SINKS[row['sink']]}",
+                figure(cpu, 1e3),
+                figure(more, 1e3),
+                *(f"{_percentile(waits, part) * 1e3:,.1f}" for part in (0.5, 0.99)),
+            ]
         )
+    head = ("", "CPU per request, ms", "added, ms", "first byte after, median, ms", "p99, ms")
+    yield table(head, lines)
+    yield (
+        "CPU is that of the whole process, with the threads that send. The p99 is nearly the slowest of all requests.\n"
+    )
 
 
-def _imports(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if rows:
-        yield "## Import time\n"
-        yield (
-            "The time that an import takes in a program that has already imported other modules, ms. This package\n"
-            "loads its modules on first access, so an application pays the time in the lines with the handler.\n"
-        )
-        yield table(
-            ("", "import", "already imported", "ms"),
-            [
-                (
-                    BY_NAME[row["contestant"]].label,
-                    f"`{row['import']}`",
-                    f"`{row['beside']}`",
-                    figure(Figure.of(row["seconds"]), 1e3),
-                )
-                for row in rows
-            ],
-        )
+def _percentile(values: Sequence[float], part: float) -> float:
+    """The value below which this part of all values lies, between the two next to it."""
+    found = sorted(values)
+    place = part * (len(found) - 1)
+    low = int(place)
+    high = min(low + 1, len(found) - 1)
+    return found[low] + (found[high] - found[low]) * (place - low)
 
 
-def _problems(found: Results, results: Mapping[str, Any]) -> Iterator[str]:
-    lines = [[label(row["contestant"], row["variant"]), row["case"], row["problem"]] for row in found.problems()]
-    for name in ("crowd", "history", "import"):
-        for row in results.get(name, ()):
-            if "problem" in row:
-                lines.append([BY_NAME[row["contestant"]].label, name, row["problem"]])
-    lines += [[name, "not installed", why] for name, why in results.get("missing", {}).items()]
-    if lines:
-        yield "## Not timed\n"
-        yield "Contestants that could not be installed, and cases in which the spans were wrong.\n"
-        yield table(("", "case", "why"), [[each.replace("|", "/") for each in line] for line in lines])
+def _earlier(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if runs:
+        yield "## The last runs\n"
+        yield "µs added above no handler, on the machines of the day: compare the lines, not the days.\n"
+        yield "![Added per workload in the last runs](performance-runs.svg)\n"

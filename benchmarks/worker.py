@@ -40,6 +40,10 @@ class Process:
             return self._loop.run_until_complete(
                 CROWDS[asked["workload"]](self._adapter, asked["size"], asked["times"])
             )
+        if asked["do"] == "profile":
+            from .profiling import profiled
+
+            return profiled(lambda: self._run(asked["workload"], asked["size"], asked["times"]), asked["rounds"])
         return self._sample(asked["workload"], asked["size"], asked["times"])
 
     def _sample(self, workload: str, size: int, times: int) -> dict[str, Any]:
@@ -70,6 +74,7 @@ class Process:
             "models": len(self._sink.models),
             "named": len(named),
             "content": any(PROMPT in text for text in self._sink.text),
+            "shape": sorted(self._sink.shape),
             "tokens": any(str(INPUT_TOKENS) in text for text in self._sink.text),
         }
 

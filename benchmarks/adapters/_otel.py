@@ -35,8 +35,16 @@ class SinkExporter(SpanExporter):
 def provider(sink: Sink, variant: str, model: Callable[[Any], object]) -> TracerProvider:
     """A provider as in production: a batch processor, with its defaults."""
     made = TracerProvider(sampler=ParentBased(ALWAYS_OFF if variant == "unsampled" else ALWAYS_ON))
-    made.add_span_processor(BatchSpanProcessor(SinkExporter(sink, model)))
+    made.add_span_processor(BatchSpanProcessor(_exporter(sink, model)))
     return made
+
+
+def _exporter(sink: Sink, model: Callable[[Any], object]) -> SpanExporter:
+    if sink.address is None:
+        return SinkExporter(sink, model)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter(endpoint=f"{sink.address}/v1/traces")
 
 
 def adapter(provider: TracerProvider) -> Adapter:

@@ -8,6 +8,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.langchain import LangchainIntegration
+from sentry_sdk.integrations.langgraph import LanggraphIntegration
 from sentry_sdk.transport import Transport
 
 from . import Sink
@@ -22,12 +23,13 @@ def init(sink: Sink, variant: str, *, own_integration: bool = False) -> None:
                 _note(sink, envelope)
 
     options: dict[str, Any] = {"trace_lifecycle": "stream"} if variant == "streamed" else {}
+    address = sink.address or "http://127.0.0.1:9"
     sentry_sdk.init(
-        dsn="http://key@127.0.0.1:9/1",
-        transport=Swallow,
+        dsn=f"{address.replace('://', '://key@')}/1",
+        transport=Swallow if sink.address is None else None,
         traces_sample_rate=0.0 if variant == "unsampled" else 1.0,
         send_default_pii=variant == "content",
-        disabled_integrations=[] if own_integration else [LangchainIntegration],
+        disabled_integrations=[] if own_integration else [LangchainIntegration, LanggraphIntegration],
         **options,
     )
 
@@ -42,14 +44,25 @@ def request() -> Any:
     return sentry_sdk.start_transaction(op="http.server", name="request")
 
 
+def asgi(app: Any) -> Any:
+    """An application with Sentry's middleware for ASGI, which makes a transaction of each request."""
+    from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+
+    return SentryAsgiMiddleware(app)
+
+
 def _note(sink: Sink, envelope: Envelope) -> None:
     for item in envelope.items:
         told: Any = item.payload.json or {}
+        if item.type == "transaction":
+            root = told.get("contexts", {}).get("trace", {})
+            sink.shape.append((str(root.get("op")), len(root.get("data") or ())))
         for span in [*told.get("spans", ()), *told.get("items", ())]:
             attributes = span.get("data") or span.get("attributes") or {}
             op = span.get("op") or _plain(attributes.get("sentry.op"))
             name = str(span.get("description") or span.get("name"))
             named = _plain(attributes.get("gen_ai.request.model")) or name.removeprefix("chat ")
+            sink.shape.append((str(op), len(attributes)))
             sink.note(named if op in ("gen_ai.chat", "bench.span") else None, span)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import sentry_sdk
 
 from . import Adapter, Sink
-from ._sentry import init, request
+from ._sentry import asgi, init, request
 from .empty import DONE, EmptyHandler
 
 
@@ -58,4 +58,4 @@ def setup(sink: Sink, variant: str) -> Adapter:
     """Sentry, and the handler."""
     init(sink, variant)
     handler = BareStreamedSpanHandler() if variant == "streamed" else BareSpanHandler()
-    return Adapter([handler], request, sentry_sdk.flush, lambda: len(handler.spans))
+    return Adapter([handler], request, sentry_sdk.flush, lambda: len(handler.spans), asgi)

@@ -16,10 +16,12 @@ def setup(sink: Sink, variant: str) -> Adapter:
     client = Langfuse(
         public_key="pk-bench",
         secret_key="sk-bench",
-        base_url="http://127.0.0.1:9",
+        base_url=sink.address or "http://127.0.0.1:9",
         sample_rate=0.0 if variant == "unsampled" else 1.0,
         mask=_masked if variant == "no content" else None,
-        span_exporter=SinkExporter(sink, lambda told: told.get("langfuse.observation.model.name")),
+        span_exporter=None
+        if sink.address is not None
+        else SinkExporter(sink, lambda told: told.get("langfuse.observation.model.name")),
     )
     return Adapter(
         [CallbackHandler(public_key="pk-bench")],

@@ -8,7 +8,7 @@ from sentry_sdk.serializer import add_global_repr_processor
 from sentry_langchain_stream import SentryStreamHandler
 
 from . import Adapter, Sink
-from ._sentry import init, request
+from ._sentry import asgi, init, request
 
 
 def setup(sink: Sink, variant: str) -> Adapter:
@@ -19,4 +19,4 @@ def setup(sink: Sink, variant: str) -> Adapter:
         # As Sentry's DjangoIntegration does, as soon as Django is installed.
         add_global_repr_processor(lambda value, hint: NotImplemented)
     handler = SentryStreamHandler()
-    return Adapter([handler], request, sentry_sdk.flush, lambda: handler.live_runs)
+    return Adapter([handler], request, sentry_sdk.flush, lambda: handler.live_runs, asgi)

@@ -21,7 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = runpy.run_path(str(ROOT / "hatch_build.py"))
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 """Files of the repository that are pages of the site, and their names there."""
-BOOST = {"settings.md": 4.0, "attributes.md": 4.0, "reference.md": 2.0, "notebooks": 0.2, "performance.md": 0.2}
+BOOST = {
+    "settings.md": 4.0,
+    "attributes.md": 4.0,
+    "reference.md": 2.0,
+    "notebooks": 0.2,
+    "performance.md": 0.2,
+    "benchmarks.md": 0.1,
+}
 """How far up the search shows pages, or those of a folder: where a name is explained comes before where it is used."""
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import breakdown, details, goals, report, steps
 from benchmarks.__main__ import merged
 from benchmarks.contestants import BY_NAME
-from benchmarks.measuring import problem
-from benchmarks.report import figure, render, table
+from benchmarks.earlier import LONGEST, after, summary
+from benchmarks.environments import ROOT
+from benchmarks.measuring import problem, unlike
+from benchmarks.profiling import Profile, profiled
 from benchmarks.sections import SECTIONS
 from benchmarks.summary import Figure, Results, added, ratio
-from benchmarks.targets import targets
+from benchmarks.tables import figure, table
 
 MICRO = 1e-6
+STORED: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 
 def row(contestant: str, per_unit: list[float], variant: str = "no content", **more: Any) -> dict[str, Any]:
@@ -64,7 +71,7 @@ def test_sections_can_be_measured_again() -> None:
         ("call", [3.0 * MICRO]),
     ]
     assert (both["history"], both["crowd"], both["command"]) == ([3], [2], before["command"])
-    assert "Some sections were measured again on 2026-01-02 with `the second`." in render(
+    assert "Some sections were measured again on 2026-01-02 with `the second`." in report.render(
         {**before, "again": both["again"], "history": [], "crowd": []}
     )
 
@@ -98,7 +105,7 @@ def test_wrong_spans_are_a_problem(contestant: str, variant: str, told: dict[str
 
 def test_wrong_spans_are_not_timed() -> None:
     """Samples of a contestant whose spans were wrong are in no table, and it is listed."""
-    page = render(results(row("none", [1, 1]), row("otel", [2, 2], problem="no span")))
+    page = details.render(results(row("none", [1, 1]), row("otel", [2, 2], problem="no span")))
     assert "| OpenTelemetry GenAI, no content | token_astream/1000 | no span |" in page
     assert not Results([row("otel", [2, 2], problem="no span")]).values(
         "token", "token_astream/1000", "otel", "no content"
@@ -107,41 +114,185 @@ def test_wrong_spans_are_not_timed() -> None:
 
 def test_the_page_tells_how_it_came_about() -> None:
     """Date, command, versions and what could not be installed are on it."""
-    page = render(results(row("none", [1, 1]), missing={"mlflow": "no such | version"}))
+    measured = results(row("none", [1, 1]), missing={"mlflow": "no such | version"})
+    pages = report.render(measured) + details.render(measured)
     for told in ("2026-01-02", "`python -m benchmarks`", "langchain-core 1.7.2", "no such / version"):
-        assert told in page
+        assert told in pages
+
+
+def goal(what: str, found: Results, **rest: Any) -> goals.Goal:
+    """The goal that begins like this."""
+    return next(each for each in goals.goals(found, rest) if each.what.startswith(what))
 
 
 @pytest.mark.parametrize(("own", "met"), [([11.0, 11.0], True), ([12.0, 12.0], False)])
-def test_a_target_is_judged_by_the_whole_time(own: list[float], met: bool) -> None:
+def test_a_goal_is_judged_by_the_whole_time(own: list[float], met: bool) -> None:
     """Per token the handler may take 1.15 times the empty handler's whole time; what is added stands beside it."""
-    found = Results([row("none", [9, 9]), row("empty", [10, 10]), row("own", own)])
-    what, _, more, verdict = next(iter(targets(found, {})))
-    assert "1.15" in what
-    assert verdict is met
-    assert "adds" in more
+    found = goal("Per token, `astream`", Results([row("none", [9, 9]), row("empty", [10, 10]), row("own", own)]))
+    assert "1.15" in found.what
+    assert (found.met, goals.verdict(found)) == (met, "yes" if met else "**no**")
+    assert "adds" in found.more
 
 
-def test_a_peer_that_records_no_tokens_is_named_and_compared_for_itself() -> None:
-    """There is a target with it and one without it, and the page says whose spans lack the tokens."""
-    case = {"section": "call", "case": "call_ainvoke/8"}
+def call(contestant: str, microseconds: float, case: str = "call_invoke/8", **more: Any) -> dict[str, Any]:
+    return row(contestant, [microseconds] * 2, section="call", case=case, **more)
+
+
+@pytest.mark.parametrize(
+    ("what", "rows", "met"),
+    [
+        ("`invoke`: at most 1.15", [call("own", 115), call("full", 100)], True),
+        ("`invoke`: at most 1.15", [call("own", 116), call("full", 100)], False),
+        ("`invoke`: adds less", [call("none", 10), call("own", 49), call("sentry", 50)], True),
+        ("`invoke`: adds less", [call("none", 10), call("own", 50), call("sentry", 50)], False),
+        ("`invoke` with content", [call("own", 100), call("own", 140, variant="content")], True),
+        ("`invoke` with content", [call("own", 100), call("own", 141, variant="content")], False),
+        ("`ainvoke` with no request", [call(name, 9, "call_alone/8") for name in ("own", "full")], True),
+        ("`ainvoke`: at most 1.15", [call("own", 9, "call_ainvoke/8")], None),
+    ],
+)
+def test_a_goal_per_call(what: str, rows: list[dict[str, Any]], met: bool | None) -> None:
+    """Goals per call compare with the same bare spans, with Sentry's integration, and with content switched off."""
+    assert goal(what, Results(rows)).met is met
+
+
+@pytest.mark.parametrize(("own", "met"), [((90, 84), True), ((80, 83), False)])
+def test_the_goal_of_a_crowd_compares_within_a_round(own: tuple[float, float], met: bool) -> None:
+    """The ratio of chunks per second is taken round by round: a slow round is slow for both."""
     rows = [
-        row("none", [1, 1], **case),
-        row("own", [5, 5], check={"tokens": True}, **case),
-        row("ddtrace", [3, 3], check={"tokens": False}, **case),
-        row("otel", [9, 9], check={"tokens": True}, **case),
+        {"workload": "throughput", "size": 100, "tokens": 10, "variant": "no content", "round": place, **each}
+        for place, pair in enumerate(zip(own, (100, 96), strict=True))
+        for each in (
+            {"contestant": "own", "chunks_per_second": pair[0]},
+            {"contestant": "bare", "chunks_per_second": pair[1]},
+        )
     ]
-    found = {what: (told, met) for what, _, told, met in targets(Results(rows), {})}
-    told, met = found["Per call, `ainvoke`: adds less than every peer"]
-    assert ("ddtrace" in told, met) == (True, False)
-    told, met = found["Per call, `ainvoke`: adds less than every peer that records tokens"]
-    assert ("OpenTelemetry" in told, met) == (True, True)
-    assert "do not record the tokens of a call: ddtrace APM, no content." in render(results(*rows))
+    assert goal("1,000 streams", Results([]), crowd=rows).met is met
+
+
+@pytest.mark.parametrize(("live", "met"), [(6_900, True), (7_100, False)])
+def test_the_goal_of_a_live_stream_is_above_the_bare_span(live: int, met: bool) -> None:
+    """A stream may hold 4,000 bytes more than the bare span's."""
+    held = {"workload": "memory", "size": 100, "tokens": 10, "variant": "no content"}
+    rows = [
+        {**held, "contestant": name, "live": bytes_} for name, bytes_ in (("none", 5), ("bare", 3_000), ("own", live))
+    ]
+    assert goal("A live stream", Results([]), crowd=rows).met is met
+
+
+def test_a_goal_beyond_reach_is_restated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missed goal within its measured floor is called so, and the page says why there is no less."""
+    measured = results(call("own", 120), call("full", 100))
+    missed = goal("`invoke`: at most 1.15", Results(measured["samples"]))
+    for limit, verdict in ((1.2, "floor"), (1.19, "**no**")):
+        monkeypatch.setattr(goals, "FLOORS", {missed.what: goals.Floor(limit, "The parent has to be found.")})
+        assert goals.verdict(missed) == verdict
+        monkeypatch.setattr(report, "FLOORS", goals.FLOORS)
+        assert "The parent has to be found." in report.render(measured)
+
+
+def test_a_peer_that_records_no_tokens_is_not_the_best() -> None:
+    """The best peer is one whose spans have the tokens of a call, and the page names those without."""
+    rows = [
+        call("none", 1, "call_ainvoke/8"),
+        call("own", 5, "call_ainvoke/8", check={"tokens": True}),
+        call("ddtrace", 3, "call_ainvoke/8", check={"tokens": False}),
+        call("otel", 9, "call_ainvoke/8", check={"tokens": True}),
+    ]
+    assert "| a model call, `ainvoke` | 4.0 | – | – | 8.0 (OpenTelemetry GenAI) |" in report.render(results(*rows))
+    assert "do not record the tokens of a call: ddtrace APM, no content." in details.render(results(*rows))
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     """Without samples there is no verdict."""
-    assert {verdict for *_, verdict in targets(Results([]), {})} == {None}
+    found = Results([])
+    assert {each.met for each in (*goals.goals(found, {}), *goals.kept(found, {}))} == {None}
+
+
+def test_a_floor_with_other_spans_is_not_timed() -> None:
+    """The bare spans are compared only if they are as many as the handler's, with as many attributes."""
+    own: dict[str, Any] = {"check": {"shape": [["gen_ai.chat", 22]]}}
+    assert unlike({("own", "no content"): own, ("full", "no content"): own}) is None
+    other: dict[str, Any] = {"check": {"shape": [["gen_ai.chat", 20]]}}
+    assert unlike({("own", "no content"): own, ("full", "no content"): other}) == (
+        "not the same spans: gen_ai.chat 20; the handler's: gen_ai.chat 22"
+    )
+
+
+def test_the_last_runs_are_kept_as_medians() -> None:
+    """A new run keeps the stored one's medians, and at most so many runs; a quick one leaves none."""
+    stored = results(call("none", 1), call("own", 5))
+    assert summary(stored)["added"] == {"per invoke": {"own": 4.0}}
+    kept = after({**stored, "earlier": [{"date": str(day)} for day in range(9)]})
+    assert [each["date"] for each in kept] == ["6", "7", "8", "2026-01-02"]
+    assert len(kept) == LONGEST - 1
+    assert after({**stored, "quick": True}) == []
+
+
+@pytest.mark.parametrize(("page", "render"), [("performance.md", report.render), ("benchmarks.md", details.render)])
+def test_the_pages_are_those_of_the_stored_results(page: str, render: Callable[[dict[str, Any]], str]) -> None:
+    """Nobody changes a figure or a sentence in a page: `make bench ARGS="--report"` writes both from the results."""
+    assert render(STORED) == (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
+def test_the_page_shows_steps_and_production() -> None:
+    """The profile is a table with the sum of its rows, the production section has the added CPU and the p99."""
+    steps_ = [["start", "provider", 3e-6, 4], ["", steps.AROUND, 7e-6, 50]]
+    services = [
+        {"contestant": name, "variant": variant, "sink": "answers", "clients": 2, "tokens": 3, "per_second": 50.0}
+        | {"cpu": [cpu], "first_byte": [0.001, 0.002], "problem": None}
+        for name, variant, cpu in (("none", "no content", 0.010), ("own", "content", 0.012))
+    ]
+    measured = results(
+        profile=[
+            {"workload": "invoke", "contestant": "own", "variant": "no content", "seconds": 10e-6, "steps": steps_}
+        ],
+        production=services,
+    )
+    page = report.render(measured)
+    for line in (
+        "| start: provider | 3.0 | 4 |",
+        "| all | 10.0 | 54 |",
+        "| sentry-langchain-stream, content | 12.0 (12.0–12.0) | 2.0 (2.0–2.0) | 1.5 | 2.0 |",
+    ):
+        assert line in page
+    assert "### `invoke`" in details.render(measured)
+
+
+def test_every_function_that_begins_a_step_exists() -> None:
+    """A function that is renamed takes its place in `benchmarks/steps.py` with it."""
+    package = ROOT / "sentry_langchain_stream"
+    for module, function in steps.entries():
+        source = (package / module).read_text(encoding="utf-8")
+        assert function is None or f"def {function}(" in source, f"{module}: {function}"
+
+
+def test_a_profile_counts_calls_by_step_and_adds_up(tmp_path: Path) -> None:
+    """Functions belong to the step of their caller, unless a step begins with them; the times add up to the whole."""
+    space: dict[str, Any] = {}
+    files = {
+        "sentry_langchain_stream/handler.py": "def on_llm_end():\n    return describe(), helper()",
+        "sentry_langchain_stream/_runs/attributes.py": "def describe():\n    return helper(), helper(), set_data()",
+        "sentry_langchain_stream/_vocabulary/keys.py": "def helper():\n    return None",
+        "sentry_sdk/tracing.py": "def set_data():\n    return helper()",
+    }
+    for name, source in files.items():
+        exec(compile(source, str(tmp_path / name), "exec"), space)
+    profile = Profile()
+    profile.of(space["on_llm_end"])
+    assert profile.calls == {
+        ("end", "hook"): 2,
+        ("end", "attributes"): 3,
+        ("end", steps.SDK): 2,
+    }
+    found = profiled(space["on_llm_end"], rounds=2)
+    assert sum(seconds for _, _, seconds, _ in found["steps"]) == pytest.approx(found["seconds"])
+    shown = list(breakdown.lines([{"seconds": 1.0, "steps": found["steps"]}]))
+    assert [(phase, step) for phase, step, _ in shown][:3] == [
+        ("end", "hook"),
+        ("end", "attributes"),
+        ("end", steps.SDK),
+    ]
 
 
 def test_every_section_has_the_baselines_and_this_package() -> None:

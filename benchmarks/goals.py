@@ -1,0 +1,260 @@
+"""What this package wants to keep to, and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .contestants import BASELINES, BY_NAME
+from .summary import Figure, Results, ratio
+
+
+class Goal(NamedTuple):
+    """A goal, and what was measured.
+
+    Args:
+        what: What is wanted.
+        measured: What was measured.
+        more: More on it.
+        met: Whether it is met; `None` if it was not measured.
+        value: The measured number, to be compared with a floor.
+    """
+
+    what: str
+    measured: str
+    more: str
+    met: bool | None
+    value: float | None = None
+
+
+class Floor(NamedTuple):
+    """What was measured to be the least that any handler that makes Sentry spans can reach.
+
+    Args:
+        limit: The goal instead, in the unit of the goal.
+        why: Why there is no less, with a reference to the profile that shows it.
+    """
+
+    limit: float
+    why: str
+
+
+FLOORS: Mapping[str, Floor] = {}
+"""Goals that turned out to be beyond reach, by `Goal.what`. The page shows them with their reason."""
+
+NOT_MEASURED = "not measured"
+
+_CALLS = (("call_invoke/8", "`invoke`"), ("call_ainvoke/8", "`ainvoke`"))
+
+
+def goals(results: Results, rest: Mapping[str, Any]) -> Iterator[Goal]:
+    """Every goal, in the order of the page.
+
+    Args:
+        results: The timed sections.
+        rest: The other sections, as in `results.json`.
+    """
+    for variant in ("no content", "content"):
+        for case, title in (("token_astream/1000", "`astream`"), ("token_stream/1000", "`stream`")):
+            what = f"Per token, {title}, {variant}: at most 1.15 times the empty inline handler"
+            yield _times(results, "token", case, what, 1.15, "empty", variant=variant)
+    for case, title in _CALLS:
+        what = f"{title}: at most 1.15 times bare spans with the same attributes"
+        yield _times(results, "call", case, what, 1.15, "full")
+    yield _below(results, "call", "call_invoke/8", "`invoke`: adds less than Sentry's own integration", "sentry")
+    for case, title in _CALLS:
+        yield _content(results, case, title)
+    what = "`ainvoke` with no request around it: at most 1.1 times bare spans with the same attributes"
+    yield _times(results, "call", "call_alone/8", what, 1.1, "full")
+    yield _below(results, "tree", "chain/5", "5-deep chain: adds less than ddtrace APM", "ddtrace")
+    what = "Agent with a tool call: at most 1.3 times bare spans with the same attributes"
+    yield _times(results, "tree", "agent/1", what, 1.3, "full")
+    yield from _streams(rest.get("crowd", ()))
+    for case, title in (("call_ainvoke/8", "`ainvoke`"), ("chain/5", "5-deep chain")):
+        what = f"{title}, unsampled: at most 1.1 times the bare span, unsampled"
+        yield _times(results, "unsampled", case, what, 1.1, "bare", variant="unsampled", of="unsampled")
+    yield _import(rest.get("import", ()))
+
+
+def kept(results: Results, rest: Mapping[str, Any]) -> Iterator[Goal]:
+    """What was reached before and has to stay, for the page of the details."""
+    for case, title in (
+        ("token_astream/1000", "`astream`"),
+        ("token_stream/1000", "`stream`"),
+        ("call_ainvoke/8", "`ainvoke`"),
+        ("chain/5", "5-deep chain"),
+    ):
+        what = f"{title}, no client: at most 1.1 times the empty inline handler"
+        yield _times(results, "unsampled", case, what, 1.1, "empty", variant="no client")
+    yield from _held(rest.get("crowd", ()))
+    yield from _grown(rest.get("history", ()))
+
+
+def verdict(goal: Goal) -> str:
+    """Whether a goal is met, in a word: `yes`, `floor`, `no`, or `–` if it was not measured."""
+    if goal.met is None:
+        return "–"
+    floor = FLOORS.get(goal.what)
+    if not goal.met and floor is not None and goal.value is not None and goal.value <= floor.limit:
+        return "floor"
+    return "yes" if goal.met else "**no**"
+
+
+def _times(
+    results: Results,
+    section: str,
+    case: str,
+    what: str,
+    limit: float,
+    baseline: str,
+    *,
+    variant: str = "no content",
+    of: str = "no content",
+) -> Goal:
+    """A ratio of whole times, LangChain's own work included: what an application sees."""
+    figure = ratio(
+        results.values(section, case, "own", variant),
+        results.values(section, case, baseline, of),
+    )
+    if figure is None:
+        return Goal(what, NOT_MEASURED, "", None)
+    own, other = (results.added(section, case, *key) for key in (("own", variant), (baseline, of)))
+    more = f"{figure.low:.2f} to {figure.high:.2f}"
+    if own is not None and other is not None:
+        more += f"; adds {_micro(own)} µs, the other {_micro(other)} µs"
+    return Goal(what, f"{figure.median:.2f} times", more, figure.median <= limit, figure.median)
+
+
+def _content(results: Results, case: str, title: str) -> Goal:
+    what = f"{title} with content: at most 1.4 times no content"
+    values = [results.values("call", case, "own", variant) for variant in ("content", "no content")]
+    figure = ratio(*values)
+    if figure is None:
+        return Goal(what, NOT_MEASURED, "", None)
+    added = [results.added("call", case, "own", variant) for variant in ("content", "no content")]
+    told = " and ".join(_micro(each) for each in added if each is not None)
+    more = f"{figure.low:.2f} to {figure.high:.2f}; adds {told} µs"
+    return Goal(what, f"{figure.median:.2f} times", more, figure.median <= 1.4, figure.median)
+
+
+def _below(results: Results, section: str, case: str, what: str, peer: str) -> Goal:
+    """Compared by what both add above no handler, without content."""
+    own, other = (results.added(section, case, name, "no content") for name in ("own", peer))
+    if own is None or other is None:
+        return Goal(what, NOT_MEASURED, "", None)
+    more = f"{BY_NAME[peer].label}: {_micro(other)} µs"
+    return Goal(what, f"{_micro(own)} µs", more, own.median < other.median, own.median * 1e6)
+
+
+def best_peer(results: Results, section: str, case: str, variant: str = "no content") -> tuple[str, Figure] | None:
+    """The peer that adds least to a case, of those whose spans record the tokens of a call, and what it adds.
+
+    Sentry's own integration is not among them: it is compared for itself.
+
+    Args:
+        results: The timed sections.
+        section: One of them.
+        case: The case.
+        variant: The variant to compare. A peer that has no switch for content stands as it is.
+    """
+    found = {}
+    for name, shown in results.pairs(section):
+        peer = BY_NAME[name]
+        if name in {*BASELINES, "own", "sentry"} or peer.only_in is not None or not records_tokens(results, name):
+            continue
+        if shown == variant or (variant == "no content" and variant not in peer.variants):
+            figure = results.added(section, case, name, shown)
+            if figure is not None:
+                found[name] = figure
+    best = min(found, key=lambda name: found[name].median, default=None)
+    return None if best is None else (BY_NAME[best].label, found[best])
+
+
+def records_tokens(results: Results, name: str) -> bool:
+    """Whether the spans of a contestant have the tokens of a call."""
+    return results.tells_tokens("call", "call_ainvoke/8", name, BY_NAME[name].variants[0])
+
+
+def rates(rows: Sequence[Mapping[str, Any]], name: str, variant: str = "no content") -> dict[int, float]:
+    """Chunks per second of the smallest crowd, by round."""
+    fast = [row for row in rows if row["workload"] == "throughput" and "chunks_per_second" in row]
+    size = min((row["size"] for row in fast), default=0)
+    return {
+        row.get("round", place): row["chunks_per_second"]
+        for place, row in enumerate(fast)
+        if (row["contestant"], row["variant"], row["size"]) == (name, variant, size)
+    }
+
+
+def _streams(rows: Sequence[Mapping[str, Any]]) -> Iterator[Goal]:
+    own, bare = rates(rows, "own"), rates(rows, "bare")
+    what = "1,000 streams at once: at least 0.85 times the bare span's chunks per second"
+    # A file of an earlier version has no rounds: then the medians are compared.
+    pairs = [(own[each], bare[each]) for each in own if each in bare]
+    figure = Figure.of([mine / theirs for mine, theirs in pairs])
+    if figure is None and own and bare:
+        medians = [Figure.of(list(each.values())) for each in (own, bare)]
+        figure = ratio(*([each.median] for each in medians if each is not None))
+    if figure is None:
+        yield Goal(what, NOT_MEASURED, "", None)
+    else:
+        more = f"{figure.low:.2f} to {figure.high:.2f}"
+        yield Goal(what, f"{figure.median:.2f} times", more, figure.median >= 0.85, -figure.median)
+    held = {key: live for key, live in _live(rows).items() if key[2] == 10}
+    mine, theirs, none = (held.get((name, "no content", 10)) for name in ("own", "bare", "none"))
+    what = "A live stream: at most 4,000 bytes more than with the bare span"
+    if mine is None or theirs is None or none is None:
+        yield Goal(what, NOT_MEASURED, "", None)
+    else:
+        more = f"{mine - none:,.0f} bytes, the bare span {theirs - none:,.0f}"
+        yield Goal(what, f"{mine - theirs:,.0f} bytes", more, mine - theirs <= 4_000, mine - theirs)
+
+
+def _live(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], float]:
+    """Bytes per live stream of the smallest crowd, by contestant, variant and chunks that have arrived."""
+    known = [row for row in rows if row["workload"] == "memory" and "live" in row]
+    size = min((row["size"] for row in known), default=0)
+    return {(row["contestant"], row["variant"], row["tokens"]): row["live"] for row in known if row["size"] == size}
+
+
+def _held(rows: Sequence[Mapping[str, Any]]) -> Iterator[Goal]:
+    held = _live(rows)
+    for variant in ("no content", "content"):
+        what = f"Memory per live stream, {variant}: " + ("constant" if variant == "no content" else "bounded")
+        after = []
+        for tokens in (10, 100):
+            own, none = held.get(("own", variant, tokens)), held.get(("none", "no content", tokens))
+            if own is not None and none is not None:
+                after.append(own - none)
+        if len(after) < 2:
+            yield Goal(what, NOT_MEASURED, "", None)
+            continue
+        grown = (after[1] - after[0]) / 90
+        # Kept text grows by the text; what is bounded is how much of it is kept.
+        limit = 1.0 if variant == "no content" else 100.0
+        more = f"{after[0]:,.0f} bytes after 10 chunks"
+        yield Goal(what, f"{grown:,.1f} bytes per chunk", more, grown < limit, grown)
+
+
+def _grown(rows: Sequence[Mapping[str, Any]]) -> Iterator[Goal]:
+    # A record that is kept would be more than 1,000 bytes; the allocator's own lists are a few dozen per run.
+    for row in (row for row in rows if row["contestant"] == "own" and "kept" in row):
+        more = f"{row['first'] * 1e6:,.0f} µs per call at first, {row['last'] * 1e6:,.0f} µs at last"
+        met = bool(row["kept"] < 100 and row["last"] < 1.1 * row["first"])
+        what = f"Nothing grows with finished runs, {row['variant']}"
+        yield Goal(what, f"{row['kept']:,.1f} bytes per run", more, met, row["kept"])
+
+
+def _import(rows: Sequence[Mapping[str, Any]]) -> Goal:
+    what = "Import of the handler beside a loaded chat model: at most 20 ms"
+    for row in rows:
+        if row["contestant"] == "own" and "SentryStreamHandler" in row["import"] and "chat_models" in row["beside"]:
+            figure = Figure.of([1e3 * seconds for seconds in row["seconds"]])
+            if figure is not None:
+                more = f"{figure.low:.1f} to {figure.high:.1f}"
+                return Goal(what, f"{figure.median:.1f} ms", more, figure.median <= 20, figure.median)
+    return Goal(what, NOT_MEASURED, "", None)
+
+
+def _micro(figure: Figure) -> str:
+    return f"{figure.median * 1e6:,.1f}" if abs(figure.median) < 1e-4 else f"{figure.median * 1e6:,.0f}"
