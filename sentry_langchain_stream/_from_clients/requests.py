@@ -14,7 +14,7 @@ from .._content.reading import as_mapping, count, field
 from .._from_langchain.offered_tools import tool_definitions
 from .._from_langchain.parameters import request_parameters
 from .._runs.call import Request
-from .._runs.estimates import approximate, beyond_quarters
+from .._runs.estimates import Prompt, approximate, beyond_quarters
 from .._runtime.containment import contained
 
 
@@ -43,8 +43,8 @@ class Given:
             system = [] if self.system is None else [{"role": "system", "content": _content(self.system)}]
         with contained("parameters"):
             request = request._replace(parameters=request_parameters(_sources(self.parameters)))
-        with contained("token_counter"):
-            request = request.with_estimated_input(self._estimate([*system, *messages], counter))
+        asked = [*system, *messages]
+        request = request._replace(prompt=Prompt(len(asked), lambda: self._estimate(asked, counter)))
         if not policy.inputs:
             return request
         with contained("system"):

@@ -1,4 +1,4 @@
-"""Converts the arguments of LangChain's callbacks to plain values. LangChain's objects are not changed or kept."""
+"""Converts the arguments of LangChain's callbacks to plain values. LangChain's objects are not changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .._content.parts import has_answer
 from .._content.policy import Policy
 from .._content.reading import as_text, count, field
 from .._runs.call import Request, Response
-from .._runs.estimates import beyond_quarters
+from .._runs.estimates import Prompt, beyond_quarters
 from .._runs.reports import reported_in
 from .._runs.usage import Usage
 from .._runtime.containment import contain, contained
@@ -66,15 +66,11 @@ def request(
         tools = _safely("tool definitions", lambda: tool_definitions(options, share))
         share = policy.beside(system, tools, ahead=1)
         recorded = _safely("input messages", lambda: _input(messages, prompts, share))
-    model = estimate = None
+    model = None
     try:
         model = _model(arguments, metadata, options)
     except Exception as error:
         contain("extract.model", error)
-    try:
-        estimate = _estimate(messages if messages is not None else prompts or (), token_counter)
-    except Exception as error:
-        contain("extract.input estimate", error)
     return Request(
         operation="chat" if messages is not None else "text_completion",
         model=model,
@@ -85,7 +81,7 @@ def request(
         tools=tools,
         messages=recorded,
         system=system,
-        estimated_input=estimate,
+        prompt=_prompt(messages if messages is not None else prompts or (), token_counter),
     )
 
 
@@ -279,9 +275,16 @@ def _has_answer(generation: Generation) -> bool:
 _OTHER_ANSWERS = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
 
 
+def _prompt(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> Prompt | None:
+    asked = [*prompt]  # an agent may add its answer to the list that it has passed
+    size = len(asked)
+    for each in asked:
+        content = each if isinstance(each, str) else each.content
+        size += len(content)
+    return Prompt(size, lambda: _estimate(asked, token_counter)) if asked else None
+
+
 def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
-    if not prompt:
-        return None
     texts = [each if isinstance(each, str) else text_of(each.content) for each in prompt]
     if token_counter is None:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.

@@ -11,7 +11,7 @@ from .._content.gathered import Gathered
 from .._content.reading import count
 from .._runtime.containment import contained
 from .._vocabulary.providers import Platform
-from .estimates import of_stream, weight
+from .estimates import Prompt, of_stream, weight
 from .usage import Usage
 
 Operation = Literal["chat", "text_completion", "embeddings", "rerank"]
@@ -35,8 +35,13 @@ class Request(NamedTuple):
     """The system instructions, if they may be recorded."""
     tools: str | None = None
     """The tools offered to the model, as JSON, if they may be recorded."""
-    estimated_input: int | None = None
-    """Estimated tokens of the prompt, used if the provider reports none."""
+    prompt: Prompt | None = None
+    """The prompt, for an estimate of its tokens if the provider reports none."""
+
+    @property
+    def estimated_input(self) -> int | None:
+        """The estimated tokens of the prompt, or `None` if there is no estimate. Asking for it has them estimated."""
+        return None if self.prompt is None else self.prompt.tokens()
 
     def with_model(self, model: str) -> Request:
         """Return the same request with this model."""
@@ -45,10 +50,6 @@ class Request(NamedTuple):
     def with_messages(self, messages: str) -> Request:
         """Return the same request with these messages."""
         return self._replace(messages=messages)
-
-    def with_estimated_input(self, tokens: int | None) -> Request:
-        """Return the same request with this estimate of the prompt's tokens."""
-        return self._replace(estimated_input=tokens)
 
 
 class Response(NamedTuple):
@@ -209,12 +210,13 @@ class Call:
             return self.settled
         reported = self.reported
         if reported is not None and (self.finished or self.response.finish_reasons):
-            return reported.with_estimated_input(self.request.estimated_input)
+            is_whole = reported.input or not reported.output
+            return reported if is_whole else reported.with_estimated_input(self.request.estimated_input)
         arrived = self.arrived()
         if reported is None:
             something = self.chunks or self.counted is not None
             return Usage.estimated(self.request.estimated_input, arrived) if something else None
-        return reported.cut_short(self.request.estimated_input, arrived)
+        return reported.cut_short(None if reported.input else self.request.estimated_input, arrived)
 
 
 @dataclass(slots=True, eq=False)

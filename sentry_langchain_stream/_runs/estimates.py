@@ -9,8 +9,10 @@ This runs for each chunk, so nothing here loops over characters in Python.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
+
+from .._runtime.containment import contained
 
 _LETTER = 0.21
 """Tokens per letter of ASCII, and per space between words."""
@@ -99,6 +101,30 @@ def approximate(text: str) -> int:
 def beyond_quarters(texts: Sequence[str]) -> int:
     """Return how many tokens these texts have above a quarter of their characters, which is LangChain's count."""
     return round(sum([weight(text) - len(text) / 4 for text in texts]))
+
+
+class Prompt:
+    """A prompt whose tokens are estimated when they are asked for: mostly the provider reports them.
+
+    Args:
+        size: About how long it is, to tell it from another one.
+        estimate: Returns its estimated tokens, or `None` if there is no estimate.
+    """
+
+    __slots__ = ("_estimate", "_tokens", "size")
+
+    def __init__(self, size: int, estimate: Callable[[], int | None]) -> None:
+        self.size = size
+        self._estimate: Callable[[], int | None] | None = estimate
+        self._tokens: int | None = None
+
+    def tokens(self) -> int | None:
+        """Return its estimated tokens, or `None` if there is no estimate. It is worked out once."""
+        estimate, self._estimate = self._estimate, None
+        if estimate is not None:
+            with contained("extract.input estimate"):
+                self._tokens = estimate()
+        return self._tokens
 
 
 def of_stream(chunks: int, texts: int, tokens: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from time import monotonic
 from types import TracebackType
@@ -175,7 +176,7 @@ class WatchedRuns(Sequence[RunInfo]):
 
 
 _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_stream_watches", default=())
-_ended: dict[UUID, RunInfo] = {}
+_ended: dict[UUID, Callable[[], RunInfo]] = {}
 
 
 def watch_runs() -> WatchedRuns:
@@ -210,19 +211,22 @@ def ended(run: Run, now: float) -> None:
     """Tell who watches a root run that it has ended, and remember it for `find`."""
     if run.implicit:
         return
-    found = _ended[run.given_id or run.id] = info(run, now, is_live=False)
+    make = _ended[run.given_id or run.id] = partial(_made, *_known(run, now, is_live=False))
     while len(_ended) > _MOST:
         try:
             _ended.pop(next(iter(_ended)), None)
         except RuntimeError:  # another thread changed it first
             break
-    for watch in run.tree.watches:
-        watch._add(run, found)
+    if run.tree.watches:
+        found = make()
+        for watch in run.tree.watches:
+            watch._add(run, found)
 
 
 def find(run_id: UUID) -> RunInfo | None:
     """Return what is known of one of the latest root runs that have ended, or `None`."""
-    return _ended.get(run_id)
+    make = _ended.get(run_id)
+    return make() if make is not None else None
 
 
 def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
@@ -233,6 +237,11 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
         now: The time, in seconds of the handler's clock.
         is_live: Whether it is still running.
     """
+    return _made(*_known(run, now, is_live=is_live))
+
+
+def _known(run: Run, now: float, *, is_live: bool) -> tuple[dict[str, Any], Policy, Callable[[str], str] | None]:
+    """Return the fields of a run's `RunInfo`, of which most are never asked for, and what else it holds."""
     call, tree = run.call, run.tree
     is_root = run.parent is None or run.parent.implicit
     seconds: float | None = None
@@ -247,27 +256,32 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
         usage = tree.usage if is_root else None
         calls, cost = (tree.calls, tree.cost) if is_root else (0, None)
     span = run.place.span if run.place.recording else None
-    found = RunInfo(
-        run_id=run.given_id or run.id,
-        kind=run.kind,
-        name=run.name,
-        pipeline=run.pipeline,
-        conversation_id=run.conversation,
-        model=(call.response.model or call.request.model) if call is not None else None,
-        trace_id=span.trace_id if span is not None else None,
-        span_id=span.span_id if span is not None else None,
-        outcome=None if is_live else run.ending.outcome,
-        error_type=run.ending.error_type,
-        seconds=seconds,
-        model_calls=calls,
-        input_tokens=usage.input if usage is not None else None,
-        output_tokens=usage.output if usage is not None else None,
-        total_tokens=usage.total if usage is not None else None,
-        usage_source=usage.source if usage is not None else None,
-        cost=cost,
-    )
-    object.__setattr__(found, "policy_", run.policy)  # the class is frozen
-    object.__setattr__(found, "redact_", run.keeper.settings.redact)
+    known: dict[str, Any] = {
+        "run_id": run.given_id or run.id,
+        "kind": run.kind,
+        "name": run.name,
+        "pipeline": run.pipeline,
+        "conversation_id": run.conversation,
+        "model": (call.response.model or call.request.model) if call is not None else None,
+        "trace_id": span.trace_id if span is not None else None,
+        "span_id": span.span_id if span is not None else None,
+        "outcome": None if is_live else run.ending.outcome,
+        "error_type": run.ending.error_type,
+        "seconds": seconds,
+        "model_calls": calls,
+        "input_tokens": usage.input if usage is not None else None,
+        "output_tokens": usage.output if usage is not None else None,
+        "total_tokens": usage.total if usage is not None else None,
+        "usage_source": usage.source if usage is not None else None,
+        "cost": cost,
+    }
+    return known, run.policy, run.keeper.settings.redact
+
+
+def _made(known: dict[str, Any], policy: Policy, redact: Callable[[str], str] | None) -> RunInfo:
+    found = RunInfo(**known)
+    object.__setattr__(found, "policy_", policy)  # the class is frozen
+    object.__setattr__(found, "redact_", redact)
     return found
 
 

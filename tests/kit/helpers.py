@@ -12,6 +12,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._runs.call import Call, Cost, Request, Response, TextsCall
+from sentry_langchain_stream._runs.estimates import Prompt
 from sentry_langchain_stream._runs.live_runs import LiveRuns
 from sentry_langchain_stream._runs.run import (
     Agent,
@@ -38,6 +39,11 @@ def collect() -> None:
     for thread in threading.enumerate():
         if thread.name == "sentry-langchain-stream":
             thread.join(HANG)
+
+
+def prompt_of(tokens: int | None) -> Prompt:
+    """A prompt of so many tokens by the estimate, or of which there is none."""
+    return Prompt(0, lambda: tokens)
 
 
 class Clock:
@@ -97,7 +103,7 @@ def filled_request() -> Request:
         messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
         system="Be brief.",
         tools='[{"type": "function", "name": "get_weather"}]',
-        estimated_input=11,
+        prompt=prompt_of(11),
     )
 
 

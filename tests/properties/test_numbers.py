@@ -19,7 +19,7 @@ from sentry_langchain_stream._runs.estimates import of_stream, weight
 from sentry_langchain_stream._runs.pricing import Prices
 from sentry_langchain_stream._runs.usage import _PATHS, Usage
 from tests.kit.absent import needs
-from tests.kit.helpers import Clock, run_of
+from tests.kit.helpers import Clock, prompt_of, run_of
 from tests.kit.strategies import in_production, payloads, scalars, values
 
 NUMBERS = [name for name in Usage._fields if name != "source"]
@@ -207,7 +207,7 @@ pieces = st.lists(st.text(max_size=8), max_size=20)
 @given(pieces, st.integers(0, 50))
 def test_counting_by_chunk_is_counting_the_whole(said: list[str], prompt: int) -> None:
     """With a counter that adds up, the estimate of a stream is that of the whole text, wherever it was divided."""
-    call = Call(Request(estimated_input=prompt), 0.0)
+    call = Call(Request(prompt=prompt_of(prompt)), 0.0)
     for piece in said:
         call.add_chunk(1.0)
         call.read(piece, len)
@@ -303,7 +303,7 @@ def test_a_call_has_one_usage(
 ) -> None:
     """The provider's last word stands; before that word an estimate is never below it; of nothing there is none."""
     response = Response(finish_reasons=("stop",)) if stopped else Response()
-    call = Call(Request(estimated_input=prompt), 0.0, reported=reported, counted=counted, finished=finished)
+    call = Call(Request(prompt=prompt_of(prompt)), 0.0, reported=reported, counted=counted, finished=finished)
     call.response, call.chunks = response, chunks
     used = call.usage()
     if reported is not None and (finished or stopped):

@@ -23,7 +23,7 @@ from sentry_langchain_stream._vocabulary import names, providers
 from sentry_langchain_stream._vocabulary.keys import Dialect, Fact, spell
 from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream._vocabulary.providers import Platform
-from tests.kit.helpers import run_of
+from tests.kit.helpers import prompt_of, run_of
 from tests.kit.strategies import can_be_sent, in_production, limits, texts, values
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
@@ -144,7 +144,7 @@ requests = st.builds(
     messages=optional_texts,
     system=optional_texts,
     tools=optional_texts,
-    estimated_input=tokens,
+    prompt=st.builds(prompt_of, tokens),
 )
 responses = st.builds(
     Response, optional_texts, optional_texts, st.lists(st.text(max_size=5), max_size=2).map(tuple), optional_texts

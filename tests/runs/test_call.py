@@ -11,12 +11,13 @@ from sentry_langchain_stream._from_langchain.offered_tools import tool_definitio
 from sentry_langchain_stream._from_langchain.parameters import PARAMETERS, request_parameters
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request
+from sentry_langchain_stream._runs.estimates import Prompt
 from sentry_langchain_stream._runs.run import RunKind
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._runtime import containment
 from sentry_langchain_stream._vocabulary import names, providers
 from sentry_langchain_stream._vocabulary.keys import Dialect
-from tests.kit.helpers import run_of
+from tests.kit.helpers import prompt_of, run_of
 from tests.kit.strategies import in_production
 
 OPEN = Policy(True, True)
@@ -118,7 +119,7 @@ def test_a_stream_of_less_than_a_second_has_its_rate() -> None:
 
 def test_an_answer_to_no_prompt_is_given_the_estimate_of_it() -> None:
     """Where a finished call reports that no prompt was read, its estimate stands in."""
-    call = Call(Request(estimated_input=7), 0.0, reported=Usage.stated(0, 3), finished=True)
+    call = Call(Request(prompt=prompt_of(7)), 0.0, reported=Usage.stated(0, 3), finished=True)
     assert call.usage() == Usage.estimated(7, 3)
     assert Call(Request(), 0.0, reported=Usage(5), counted=0).usage() == Usage.estimated(5, 0)
 
@@ -150,18 +151,33 @@ def test_a_call_that_follows_events_starts_afresh() -> None:
 
 def test_what_the_cache_answers_was_no_stream() -> None:
     """An answer from LangChain's cache has no chunks and no tokens."""
-    call = Call(Request(estimated_input=3), 0.0, streamed=True, chunks=4, counted=4, reported=Usage.stated(3, 4))
+    call = Call(Request(prompt=prompt_of(3)), 0.0, streamed=True, chunks=4, counted=4, reported=Usage.stated(3, 4))
     call.from_cache()
     assert (call.cached, call.streamed, call.chunks, call.counted, call.reported) == (True, False, 0, None, None)
     assert call.usage() is None
 
 
 def test_a_request_is_changed_in_a_copy() -> None:
-    """Other messages and another estimate are given to a copy, which has all else."""
-    request = Request(model="m", messages="[]", estimated_input=1)
-    assert request.with_messages("[1]") == Request(model="m", messages="[1]", estimated_input=1)
-    assert request.with_estimated_input(2) == Request(model="m", messages="[]", estimated_input=2)
-    assert request == Request(model="m", messages="[]", estimated_input=1)
+    """Other messages are given to a copy, which has all else."""
+    prompt = prompt_of(1)
+    request = Request(model="m", messages="[]", prompt=prompt)
+    assert request.with_messages("[1]") == Request(model="m", messages="[1]", prompt=prompt)
+    assert request == Request(model="m", messages="[]", prompt=prompt)
+
+
+def test_a_prompt_is_estimated_once_and_only_if_it_is_asked_for() -> None:
+    """With the provider's number nobody asks."""
+    asked: list[int] = []
+
+    def estimate() -> int:
+        asked.append(1)
+        return 7
+
+    request = Request(prompt=Prompt(1, estimate))
+    assert Call(request, 0.0, reported=Usage.stated(3, 4), finished=True).usage() == Usage.stated(3, 4)
+    assert asked == []
+    assert request.estimated_input == request.estimated_input == 7
+    assert asked == [1]
 
 
 def test_names_by_default() -> None:

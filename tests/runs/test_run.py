@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sentry_langchain_stream._runs.call import Call, Request, Response
 from sentry_langchain_stream._runs.run import Agent, Retrieval, ToolCall, Tree
 from sentry_langchain_stream._runs.usage import Usage
-from tests.kit.helpers import Clock, filled_agent, filled_usage, run_of
+from tests.kit.helpers import Clock, filled_agent, filled_usage, prompt_of, run_of
 
 REPORTED = Usage(100, 50, 150, cache_read=40)
 
@@ -21,7 +21,7 @@ REPORTED = Usage(100, 50, 150, cache_read=40)
 def call_with(chunks: int = 0, **fields: Any) -> Call:
     """A call that a number of chunks arrived for, its prompt estimated at 11 tokens."""
     clock = Clock()
-    call = Call(Request(estimated_input=11), clock(), **{"finished": True, **fields})
+    call = Call(Request(prompt=prompt_of(11)), clock(), **{"finished": True, **fields})
     for _ in range(chunks):
         call.add_chunk(clock.advance(1))
     return call
