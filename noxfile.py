@@ -34,7 +34,7 @@ RANGED = ("sentry-sdk", "langchain-core", "langchain", "langgraph")
 OLDEST_BESIDES = ["langgraph-prebuilt==1.0.0"]
 """What LangGraph's oldest version needs: it does not bound this part of its own, whose later versions break it."""
 
-NOT_OLDEST = {"deepagents", "langchain-google-genai", "langgraph-supervisor"}
+NOT_OLDEST = {"deepagents", "langchain-google-genai", "langgraph-supervisor", "langgraph-swarm"}
 """Test packages of which no version works with the oldest LangChain."""
 
 BARE = {"pytest", "pytest-asyncio", "pytest-xdist", "hypothesis"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from typing import Any
 
@@ -178,6 +179,14 @@ def test_a_checkpointer_without_task_paths() -> None:
     with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
         graph(Older()).invoke(QUESTION, config())
     assert len(seen) == len([each for each in spans(captured) if each.name == "Older.put_writes"]) == 2
+
+
+def test_without_langgraph_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without LangGraph there is nothing to record, and the handler is not made."""
+    monkeypatch.setattr(checkpoints, "_family", None)
+    monkeypatch.setitem(sys.modules, "langgraph.checkpoint.base", None)
+    with pytest.raises(ImportError, match="checkpoints=True needs langgraph"):
+        SentryStreamHandler(checkpoints=True)
 
 
 def test_off_nothing_is_wrapped() -> None:

@@ -55,12 +55,18 @@ async def test_a_run_continues_the_trace_of_its_request(shape: str) -> None:
     with kept_client():
         agent = importlib.import_module("examples.langgraph_server.agent")
     traces = {"a" * 32: "1" * 16, "b" * 32: "2" * 16}
+    made: list[Any] = []
+    all_made = asyncio.Event()
 
     async def run(trace: str, span: str) -> None:
         headers = {"sentry-trace": f"{trace}-{span}-1", "baggage": f"sentry-trace_id={trace},sentry-sampled=true"}
         async with agent.served(
             {"configurable": {**headers, "thread_id": trace, "__pregel_checkpointer": None}}
         ) as graph:
+            made.append(graph)
+            if len(made) == len(traces):
+                all_made.set()
+            await all_made.wait()
             await graph.ainvoke(QUESTION)
 
     with capture_spans(**WIRE_SHAPES[shape], integrations=[SentryStreamIntegration(providers=False)]) as captured:

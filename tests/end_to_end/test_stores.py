@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 pytest.importorskip("langgraph")
+pytest.importorskip("langchain")
+from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.config import get_store
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode, ToolRuntime
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore, GetOp, PutOp
 from langgraph.store.base.batch import AsyncBatchedBaseStore
@@ -24,6 +25,11 @@ from sentry_langchain_stream._from_langchain import memory
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.kit.async_context import needs_async_context
 from tests.kit.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES, Way, content_allowed
+
+try:  # LangChain 1.0 had a node of its own
+    from langchain.tools.tool_node import _ToolNode as ToolNode  # type: ignore[import-not-found, attr-defined, unused-ignore]
+except ImportError:
+    from langgraph.prebuilt import ToolNode
 
 SPACE = ("canary-user", "facts")
 
@@ -90,6 +96,7 @@ async def ause(store: BaseStore) -> list[Any]:
     return [each is not None for each in found]
 
 
+@needs_async_context(lambda kind: kind != "sync")
 @pytest.mark.parametrize("kind", ["sync", "async", "background task"])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_each_operation_is_one_span_of_its_caller(shape: str, kind: str) -> None:
