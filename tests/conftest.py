@@ -2,8 +2,11 @@
 
 import gc
 import os
+import random
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +67,14 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 # profiler on, and the SDK never switches it off: it went on in the tests that came after. The tests of profiles take
 # their samples themselves. Can go with Python 3.11.
 transaction_profiler.ThreadScheduler.ensure_running = lambda self: None  # type: ignore[method-assign]
+
+# Workaround: the SDK's batching threads wait for a random time. Hypothesis takes any use of `random` while it draws for
+# the strategy's own, whichever thread it is, and fails the test. With a generator of their own they are not seen.
+for _name in ("_batcher", "_span_batcher", "_log_batcher", "_metrics_batcher"):  # of some versions
+    with suppress(ImportError):
+        _batcher: Any = import_module(f"sentry_sdk.{_name}")
+        if getattr(_batcher, "random", None) is random:
+            _batcher.random = random.Random()
 
 # The same examples in every run, so that no build fails by chance; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)

@@ -453,6 +453,10 @@ def test_the_command_line_lists_it(write: Any) -> None:
     assert CliRunner().invoke(command_line, ["doctor", "--app", "nowhere"]).exit_code == 2
 
 
+OF_OTHERS = "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
+"""A warning of Python 3.14 about other packages."""
+
+
 def as_process(*arguments: str, without: tuple[str, ...] = (), **environ: str) -> subprocess.CompletedProcess[str]:
     """`python -m sentry_langchain_stream doctor`, with warnings as errors, and some packages missing."""
     program = (
@@ -461,7 +465,7 @@ def as_process(*arguments: str, without: tuple[str, ...] = (), **environ: str) -
     )
     kept = {name: value for name, value in lean_environment().items() if name not in VARIABLES}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, "doctor", *arguments],
+        [sys.executable, "-W", "error", "-W", OF_OTHERS, "-c", program, "doctor", *arguments],
         capture_output=True,
         text=True,
         check=False,

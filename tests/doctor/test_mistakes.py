@@ -62,8 +62,11 @@ def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def wrong(findings: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Name and level of each finding that is not fine."""
-    return {name: each["level"] for name, each in findings.items() if each["level"] in ("warning", "fail")}
+    """Name and level of each finding that is not fine, but for the Python that the tests run on."""
+    found = {name: each["level"] for name, each in findings.items() if each["level"] in ("warning", "fail")}
+    if sys.version_info < (3, 11):
+        assert found.pop("python", "warning") == "warning"
+    return found
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)

@@ -118,11 +118,20 @@ def step(model: Embeddings) -> Any:
     return RunnableLambda(sync, asynchronous)
 
 
+def reads_google_tokens() -> bool:
+    """Whether Google's client library hands the tokens of embeddings on. Python 3.10 has none that does."""
+    from google.genai.types import EmbedContentResponse
+
+    return "usage_metadata" in EmbedContentResponse.model_fields
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("way", CALLS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_the_tokens_are_the_providers(server: tuple[str, list[str]], shape: str, way: Way, provider: str) -> None:
     """The tokens of all requests of a call are added up; model and provider are named; requests hang below the span."""
+    if provider == "google" and not reads_google_tokens():
+        pytest.skip("needs google-genai 3")
     make, name, asked_for, answered = PROVIDERS[provider]
     model = make(server[0])
     with capture_spans(**WIRE_SHAPES[shape]) as captured:

@@ -162,6 +162,7 @@ def test_a_process_that_ends_with_open_streams(
     assert told == ([] if code == -signal.SIGTERM else ["abandoned"] * 4)
 
 
+PENDING = "Sentry is attempting to send 2 pending events\nWaiting up to 2 seconds\nPress Ctrl-C to quit\n"
 NO_THREADS = """
     import atexit, threading
     import sentry_sdk
@@ -183,7 +184,7 @@ def test_what_ends_at_the_exit_is_sent_though_no_thread_can_be_started(shape: st
     """Python 3.12 starts none in exit functions: the SDK's threads are there already when the first run ends there."""
     with playing_sentry() as sentry:
         done = fresh.run(textwrap.dedent(NO_THREADS).format(dsn=sentry.dsn, options=WIRE_SHAPES[shape]))
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) in ((0, ""), (0, PENDING))  # if the machine is busy
         bodies = [gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body for body in sentry.bodies]
     spans = Captured(sentry_sdk.Client(), bodies).find_all(op="gen_ai.chat")
     assert [span.attributes["langchain_stream.outcome"] for span in spans] == ["abandoned"]
