@@ -66,6 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="samples per case (9; quick: 2)")
     parser.add_argument("--sections", nargs="+", choices=NAMES, default=NAMES, metavar="SECTION", help=", ".join(NAMES))
     parser.add_argument("--peers", nargs="*", choices=BY_NAME, metavar="PEER", help="instead of all peers")
+    parser.add_argument("--crowds", nargs="+", type=int, default=[1_000, 10_000], metavar="N", help="streams at a time")
     parser.add_argument("--keep", action="store_true", help="keep the stored results of the other sections")
     parser.add_argument("--report", action="store_true", help="only write the pages again, from stored results")
     parser.add_argument(
@@ -113,7 +114,7 @@ def _measured(asked: argparse.Namespace) -> dict[str, Any]:
     fresh, quick = Pool(pythons), asked.quick
     few = chosen & _ALWAYS if quick and asked.peers is None else chosen
     if "crowd" in asked.sections:
-        results["crowd"] = crowds(fresh, few, (100,) if quick else (1_000, 10_000), 1 if quick else 5)
+        results["crowd"] = crowds(fresh, few, (100,) if quick else asked.crowds, 1 if quick else 5)
     if "history" in asked.sections:
         results["history"] = history(fresh, few, 200 if quick else 2_000)
     if "import" in asked.sections:
