@@ -15,6 +15,7 @@ from ._runtime.containment import contained
 from ._to_sentry import after_runs, other_integrations
 from ._to_sentry import client as sentry_client
 from ._to_sentry.after_runs import SpanIds
+from ._to_sentry.asking import guarded
 from ._vocabulary import names
 from ._vocabulary.keys import (
     EVALUATION_EXPLANATION,
@@ -225,7 +226,8 @@ def _policy(run: RunInfo | None, redact: Callable[[str], str] | None, *, comment
         terms = _terms_here()
     allowed = comment or (terms.outputs and sentry_client.allowed_content(client)[1])
     limits = terms.limits.within(sentry_client.longest_text(client))
-    return Policy(outputs=allowed, redact=terms.redact).and_(Policy(outputs=allowed, redact=redact, limits=limits))
+    own = Policy(outputs=allowed, redact=guarded(redact), limits=limits)
+    return Policy(outputs=allowed, redact=terms.redact).and_(own)
 
 
 def _terms_here() -> watches.Terms:

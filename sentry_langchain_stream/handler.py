@@ -177,7 +177,9 @@ class SentryStreamHandler(InlineHandler):
         As usual in Python, unpickling does not call the subclass's own `__init__`, and a subclass chooses with
         `__getstate__` and `__setstate__` which of its attributes are pickled.
         """
-        return _remake, (self._made_from, self._settings.as_arguments()), self.__getstate__() or None
+        # Settings may refer to the handler: `redact=self.scrub`. So they are a part of the state, and no argument.
+        state = self._settings.as_arguments(), self.__getstate__()
+        return _remake, (self._made_from,), state, None, None, _restore
 
     def __getstate__(self) -> Any:
         """Return the attributes that are not this class's own."""
@@ -420,10 +422,15 @@ class SentryStreamHandler(InlineHandler):
         return DONE
 
 
-def _remake(cls: type[SentryStreamHandler], settings: dict[str, Any]) -> SentryStreamHandler:
-    made = cls.__new__(cls)
+def _remake(cls: type[SentryStreamHandler]) -> SentryStreamHandler:
+    return cls.__new__(cls)
+
+
+def _restore(made: SentryStreamHandler, state: tuple[dict[str, Any], Any]) -> None:
+    settings, own = state
     SentryStreamHandler.__init__(made, **settings)
-    return made
+    if own:
+        made.__setstate__(own)
 
 
 with contained("other integrations"):

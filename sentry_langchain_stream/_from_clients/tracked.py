@@ -24,6 +24,7 @@ from .._runtime import interpreter
 from .._runtime.containment import contained
 from .._to_sentry import active_span, model_integrations, other_integrations
 from .._to_sentry.active_span import Pull
+from .._to_sentry.asking import is_asking
 from .._vocabulary import providers
 from . import readers
 from .answer import Answer
@@ -65,6 +66,11 @@ class _Said(NamedTuple):
             call.reported = self.usage.completed(call.request.estimated_input, arrived)
 
 
+def _integrations_own(client: Any) -> Settings | None:
+    """The settings of the client's `SentryStreamIntegration`, which speak for all model calls of the process."""
+    return getattr(other_integrations.own_handler(client), "_settings", None)
+
+
 class Tracked(Generic[T]):
     """The common base of the sync and the async stream: one model run, which starts with the first item requested."""
 
@@ -73,7 +79,7 @@ class Tracked(Generic[T]):
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._runs = LiveRuns(options.settings, type(self).clock)
+        self._runs = LiveRuns(options.settings, type(self).clock, others=_integrations_own)
         self._id: UUID | None = None
         self._call: Call | None = None
         self._policy = NOTHING
@@ -144,7 +150,7 @@ class Tracked(Generic[T]):
         """The consumer requests the next item: from now on the source is running."""
         self._token = _running.set(ref(self))
         with contained("track_stream"):
-            if self._id is None:
+            if self._id is None and not is_asking():  # the text is not redacted yet
                 self._id = uuid4()
                 self._runs.start(self._start(self._id), self._record)
                 run = self._runs.get(self._id)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
+
+from .._runtime.containment import warn_once
+from .._vocabulary.keys import Dialect
 
 PREFIX = "SENTRY_LANGCHAIN_"
 """What the name of each variable begins with. The rest is the argument's name in capitals."""
@@ -25,11 +28,20 @@ def _truth(text: str) -> bool:
 def _number(kind: type) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
-            return kind(text)
+            found = kind(text)
         except ValueError:
             raise ValueError(f"must be a number, not {text!r}") from None
+        if not found > 0:  # which NaN is not, either
+            raise ValueError(f"must be positive, not {text!r}")
+        return found
 
     return read
+
+
+def _dialect(text: str) -> str:
+    if text not in get_args(Dialect):
+        raise ValueError(f"must be one of {', '.join(get_args(Dialect))}, not {text!r}")
+    return text
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -38,7 +50,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 READERS: Mapping[str, Callable[[str], Any]] = {
     "pipeline_name": str,
-    "dialect": str,
+    "dialect": _dialect,
     "include_prompts": _truth,
     "capture_errors": _truth,
     "max_live_runs": _number(int),
@@ -65,6 +77,10 @@ def with_environment(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: A variable cannot be read. The message names it, and what is allowed.
     """
+    for each in os.environ:
+        if each.startswith(PREFIX) and each[len(PREFIX) :].lower() not in READERS:
+            known = ", ".join(PREFIX + name.upper() for name in READERS)
+            warn_once(each, "The variable %s is no setting, so it changes nothing. There are %s.", each, known)
     found: dict[str, Any] = {}
     for name, read in READERS.items():
         text = os.environ.get(f"{PREFIX}{name.upper()}", "").strip()

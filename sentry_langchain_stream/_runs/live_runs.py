@@ -17,7 +17,7 @@ from .._vocabulary import names
 from . import attempts, enclosing, prompts, silent_ends, tree_ends, users
 from .call import Call
 from .eviction import Eviction
-from .roots import Roots
+from .roots import Others, Roots
 from .run import CHAINS, WATCHED, Agent, Detail, MakeRecord, Outcome, Place, Run, Start
 from .run_spans import RunSpans
 from .settings import Settings
@@ -39,10 +39,15 @@ class LiveRuns:
         settings: The user's settings.
         now: The monotonic clock, in seconds.
         watch_call: Watches the call that starts a run, if there is one.
+        others: Returns further settings whose vetoes hold with a client, if there are any.
     """
 
     def __init__(
-        self, settings: Settings, now: Callable[[], float], watch_call: silent_ends.WatchCall | None = None
+        self,
+        settings: Settings,
+        now: Callable[[], float],
+        watch_call: silent_ends.WatchCall | None = None,
+        others: Others | None = None,
     ) -> None:
         self.settings = settings
         self.now = now
@@ -51,7 +56,7 @@ class LiveRuns:
         self._runs: dict[UUID, Run] = {}
         self.get = self._runs.get
         """Returns the live run of an id, or `None`. The dict's own method, because it is called once per token."""
-        self._roots = Roots(settings, now)
+        self._roots = Roots(settings, now, others)
         self._eviction = Eviction(settings, now, self._runs, self.end)
 
     def __len__(self) -> int:

@@ -27,6 +27,8 @@ from . import silent_ends, watches
 from .run import Keeper, Place, Run, Start
 from .settings import Settings
 
+Others = Callable[[Any], "Settings | None"]
+
 
 class Kept(Keeper, silent_ends.Followed, Protocol):
     """The live runs of one handler."""
@@ -38,11 +40,13 @@ class Roots:
     Args:
         settings: The user's settings.
         now: The monotonic clock, in seconds.
+        others: Returns further settings whose vetoes hold with a client, if there are any.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], float], others: Others | None = None) -> None:
         self._settings = settings
         self._now = now
+        self._others = others
         # Calls with several prompts that have not all started yet. The object that their runs share is kept alive, so
         # that no other object gets its `id()`.
         self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
@@ -51,7 +55,13 @@ class Roots:
 
     def policy(self, client: Any) -> Policy:
         """Decide what this client and the user's settings allow to be recorded."""
-        settings = self._settings
+        others = self._others(client) if self._others is not None else None
+        if others is not None:
+            return self._decide(client, others).and_(self._decide(client, self._settings))
+        return self._decide(client, self._settings)
+
+    @staticmethod
+    def _decide(client: Any, settings: Settings) -> Policy:
         inputs, outputs = allowed_content(client)
         return Policy.decide(
             client_inputs=inputs,

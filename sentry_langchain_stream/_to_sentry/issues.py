@@ -21,6 +21,7 @@ from .._content.policy import Policy
 from .._content.reading import str_of
 from .._runtime import tracebacks
 from .._runtime.containment import contain
+from . import asking
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
@@ -83,7 +84,11 @@ def _process(event: Event, hint: Hint, reported: Reported) -> Event:
         return event
     try:
         runs = [each for part in error_texts.chain(error) for each in passed(part)]
-        if runs:
+        if runs and asking.is_asking():
+            # The user's `redact` reports a failure of its own, which has the run's among its contexts. It would be
+            # called for this event too, and so on without end. And the failure is not the run's.
+            keep_private(event, error, Policy(), record=hint.get("log_record"))
+        elif runs:
             policy = reduce(Policy.and_, (each.policy for each in runs))
             keep_private(event, error, policy, record=hint.get("log_record"))
             trace = reported([each.run_id for each in runs])

@@ -73,11 +73,12 @@ def test_each_variable_sets_its_argument_unless_that_is_given(name: str, monkeyp
     [
         ("include_prompts", "maybe", "must be one of 1, true, yes, on, 0, false, no, off, not 'maybe'"),
         ("max_live_runs", "many", "must be a number, not 'many'"),
-        ("dialect", "english", "dialect must be 'gen_ai' or 'ai', not 'english'"),
+        ("dialect", "english", "DIALECT must be one of gen_ai, ai, not 'english'"),
+        ("max_idle_seconds", "nan", "MAX_IDLE_SECONDS must be positive, not 'nan'"),
     ],
 )
 def test_what_cannot_be_read_is_refused(name: str, text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the variable, or the argument, and what is allowed."""
+    """The error names the variable, and what is allowed."""
     monkeypatch.setenv(f"{PREFIX}{name.upper()}", text)
     with pytest.raises(ValueError, match=message):
         SentryStreamHandler()
@@ -87,3 +88,12 @@ def test_every_setting_that_a_text_can_say_has_a_variable() -> None:
     """What has none is a function or an object."""
     assert set(READERS) == set(EXAMPLES)
     assert set(Settings().as_arguments()) - set(READERS) == {"redact", "token_counter", "limits"}
+
+
+def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It may be one that was to keep content back."""
+    monkeypatch.setenv("SENTRY_LANGCHAIN_INCLUDE_PROMPT", "false")
+    SentryStreamHandler()
+    SentryStreamHandler()
+    (record,) = [each for each in caplog.records if "SENTRY_LANGCHAIN_INCLUDE_PROMPT " in each.getMessage()]
+    assert "SENTRY_LANGCHAIN_INCLUDE_PROMPTS" in record.getMessage()

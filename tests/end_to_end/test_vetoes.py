@@ -12,7 +12,7 @@ from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations.langchain import LangchainIntegration
 from sentry_sdk.integrations.langgraph import LanggraphIntegration
 
-from sentry_langchain_stream import SentryStreamHandler, track_stream
+from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, track_stream
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
@@ -69,3 +69,15 @@ def test_a_veto_holds_for_a_tracked_stream(shape: str, veto: str) -> None:
         for _ in track_stream(iter([ANSWER]), model="gpt-4o-mini", prompt=PROMPT, **options):
             pass
     assert found_in(captured) == [veto == "none", veto == "none", False]
+
+
+@pytest.mark.parametrize("veto", [{"include_prompts": False}, {"redact": lambda text: "[gone]"}], ids=["off", "redact"])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_the_vetoes_of_our_integration_hold_for_a_tracked_stream(shape: str, veto: dict[str, Any]) -> None:
+    """It speaks for the model calls of the whole process."""
+    integrations = [SentryStreamIntegration(**veto)]
+    with capture_spans(integrations=integrations, **WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        for _ in track_stream(iter([ANSWER]), model="gpt-4o-mini", prompt=PROMPT):
+            pass
+    assert found_in(captured) == [False, False, False]
+    assert captured.find(op="gen_ai.chat").attributes["gen_ai.request.model"] == "gpt-4o-mini"

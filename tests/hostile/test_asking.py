@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sentry_sdk
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableLambda
 from sentry_sdk.integrations.threading import ThreadingIntegration
 
-from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream import SentryStreamHandler, record_evaluation, track_stream
 from sentry_langchain_stream.integration import SentryStreamIntegration
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
@@ -114,3 +116,67 @@ def test_what_runs_after_redact_is_followed(shape: str) -> None:
             plain = SentryStreamHandler()
             pool.submit(lambda: ScriptedModel().invoke("Hi", {"callbacks": [plain]})).result()
         assert len(c.find_all(op="gen_ai.chat")) == 2
+
+
+REPORTS: dict[str, Callable[[BaseException], object]] = {
+    "capture_exception": sentry_sdk.capture_exception,
+    "logger.exception": lambda error: logging.getLogger("pii").exception("the service is down"),
+}
+
+
+@pytest.mark.parametrize("report", REPORTS)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_redact_that_reports_its_own_failure_is_not_called_for_that(shape: str, report: str) -> None:
+    """It is called while a run fails, so the run's exception is in the context of its own; neither text is sent."""
+    asked: list[str] = []
+
+    def redact(text: str) -> str:
+        asked.append(text)
+        if len(asked) > MOST:
+            return "[gone]"
+        try:
+            raise ConnectionError("the service is down")
+        except ConnectionError as error:
+            REPORTS[report](error)
+        return "[gone]"
+
+    def fail(_: str) -> str:
+        raise ValueError(f"{secret} is unknown")
+
+    secret = "@".join(("ada", "example.org"))  # not as it stands in the source, which is sent
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        with pytest.raises(ValueError, match="unknown"):
+            RunnableLambda(fail).invoke(secret, {"callbacks": [SentryStreamHandler(redact=redact)]})
+        sentry_sdk.flush()
+    assert 0 < len(asked) <= MOST
+    assert {event["exception"]["values"][-1]["type"] for event in captured.events} == {"ConnectionError", "ValueError"}
+    assert secret.encode() not in b"".join(captured.envelopes)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_tracked_stream_in_redact_is_not_followed(shape: str) -> None:
+    """What a raw client is asked there is the text before it is redacted."""
+
+    def redact(text: str) -> str:
+        return "".join(track_stream(iter(["[gone]"]), model="pii", messages=text))
+
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        ScriptedModel().invoke("ada@example.org", {"callbacks": [SentryStreamHandler(redact=redact)]})
+    assert len(captured.find_all(op="gen_ai.chat")) == 1
+    assert b"ada@example.org" not in b"".join(captured.envelopes)
+
+
+def test_a_model_in_the_redact_of_an_evaluation_is_not_followed() -> None:
+    """An explanation is redacted in the same way."""
+    model = ScriptedModel(pieces=("[gone]",))
+
+    def redact(text: str) -> str:
+        return str(model.invoke(text).content)
+
+    with capture_spans(integrations=[SentryStreamIntegration()], **content_allowed(True)) as captured:
+        handler = SentryStreamHandler()
+        with handler.watch() as runs:
+            model.invoke("Hi", {"callbacks": [handler]})
+        record_evaluation(runs[0], name="tone", score=1, explanation="ada@example.org is kind", redact=redact)
+    assert len(captured.find_all(op="gen_ai.chat")) == 1
+    assert captured.find(op="gen_ai.evaluate").attributes["gen_ai.evaluation.explanation"] == "[gone]"

@@ -7,8 +7,9 @@ import threading
 from typing import Any
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._to_sentry import asking
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit.wire import ScriptedModel
+from tests.kit.wire import ScriptedModel, content_allowed
 
 
 class Tenant(SentryStreamHandler):
@@ -68,6 +69,27 @@ def shout(text: str) -> str:
 def test_functions_are_pickled_as_they_are() -> None:
     """`redact` arrives, and nothing of a plain handler but its settings is in the pickle."""
     handler = SentryStreamHandler(redact=shout)
-    assert handler.__reduce__()[1][1]["redact"] is shout
-    assert handler.__reduce__()[2] is None
-    assert again(handler).__reduce__()[1][1]["redact"] is shout
+    for each in (handler, again(handler)):
+        settings, own = each.__reduce__()[2]
+        assert settings["redact"] is shout
+        assert not own
+
+
+class Scrubbing(SentryStreamHandler):
+    """A handler whose `redact` is its own method."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        super().__init__("bot", redact=self.scrub)
+
+    def scrub(self, text: str) -> str:
+        return text.replace(self.secret, "[gone]")
+
+
+def test_a_subclass_whose_redact_is_its_own_method() -> None:
+    """The method arrives bound to the handler that arrives."""
+    made = again(again(Scrubbing("ada")))
+    with capture_spans(**content_allowed(True)) as captured:
+        ScriptedModel().invoke("ada asks", {"callbacks": [made]})
+    assert "[gone] asks" in captured.find(op="gen_ai.chat").attributes["gen_ai.input.messages"]
+    assert asking.plain(made._settings.redact).__self__ is made
