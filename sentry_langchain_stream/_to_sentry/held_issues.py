@@ -186,7 +186,7 @@ def _event(error: BaseException, failure: Failure, policy: Policy, task: Any) ->
     options = {**failure.client.options, "add_full_stack": False}
     with sentry_sdk.new_scope() as scope:
         if policy.redact is not None or not (policy.inputs and policy.outputs):
-            scope.set_client(_without_variables(options))
+            scope.set_client(_without_variables(failure.client, options))
         event, _ = internals.event_from_exception(
             (type(error), error, trace),
             client_options=options,
@@ -200,17 +200,20 @@ def _event(error: BaseException, failure: Failure, policy: Policy, task: Any) ->
 
 
 class _Options:
-    """Stands in for a client whose options are asked for."""
+    """Stands in for a client whose options are asked for.
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    Garbage collection may end streams meanwhile, and whatever runs then asks for more of the client: that it has.
+    """
+
+    def __init__(self, client: Any, options: dict[str, Any]) -> None:
+        self._client = client
         self.options = options
 
-    def is_active(self) -> bool:
-        """A client that is not active is passed over."""
-        return True
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
 
 
-def _without_variables(options: dict[str, Any]) -> Any:
+def _without_variables(client: Any, options: dict[str, Any]) -> Any:
     """Change the options so that no variable of a frame is read: the SDK would look at each, to no end.
 
     `data_collection` overrides `include_local_variables`, and is taken from the current client (sentry-sdk 2.70).
@@ -218,7 +221,7 @@ def _without_variables(options: dict[str, Any]) -> Any:
     options["include_local_variables"] = False
     if isinstance(options.get("data_collection"), dict):
         options["data_collection"] = {**options["data_collection"], "stack_frame_variables": False}
-    return _Options(options)
+    return _Options(client, options)
 
 
 def _isolation(failure: Failure) -> Scope | None:

@@ -18,10 +18,10 @@ import sentry_sdk
 from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._to_sentry import held_issues
+from sentry_langchain_stream._to_sentry import held_issues, internals
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import reporters
-from tests.kit.wire import WAYS, ScriptedModel, Way, content_allowed
+from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 
 def failing(error: type[Exception] = ConnectionError) -> Any:
@@ -345,3 +345,28 @@ def test_what_is_held_of_a_failure_goes_in_time(fate: str, monkeypatch: pytest.M
         monkeypatch.setattr(held_issues, "HOLD", 0.0)
         held_issues._on_time()
         assert (held_issues._timer, held_issues._failures, held_issues._reports) == ([], {}, [])
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_run_that_ends_while_an_issue_is_made_has_its_span(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Garbage collection may end a stream at any time; what runs then asks the client for its integrations, too."""
+    handler = SentryStreamHandler()
+    made = internals.event_from_exception
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        assert sentry_sdk.get_client().get_integration("nothing") is None
+        ScriptedModel().invoke("Hi", {"callbacks": [handler]})
+        return made(*args, **kwargs) if made is not None else None
+
+    monkeypatch.setattr(internals, "event_from_exception", make)
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        model = ScriptedModel(before=_refuse).with_fallbacks([ScriptedModel(before=_refuse)])
+        with contextlib.suppress(ValueError):
+            model.invoke("Hi", {"callbacks": [handler]})
+        sentry_sdk.flush()
+    outcomes = [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op="gen_ai.chat")]
+    assert outcomes.count("completed") >= 1
+
+
+def _refuse(_: int) -> None:
+    raise ValueError("no")

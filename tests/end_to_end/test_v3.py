@@ -229,14 +229,14 @@ async def test_without_usage_the_deltas_are_the_estimate(model: str, way: str) -
 @pytest.mark.parametrize("way", V3_WAYS)
 @pytest.mark.parametrize("model", MODELS)
 async def test_a_token_counter_sees_each_delta_once(model: str, way: str) -> None:
-    """A `token_counter` is given the prompt and then every piece of text once."""
+    """A `token_counter` is given every piece of text once, and then the prompt."""
     seen: list[str] = []
     handler = SentryStreamHandler(token_counter=lambda text: seen.append(text) or 5)  # type: ignore[func-returns-value]
     with capture_spans() as captured:
         await V3_WAYS[way](MODELS[model](), {"callbacks": [handler]})
     assert told(captured)["gen_ai.usage.output_tokens"] == 15
     # The first piece is seen by a token event too, and forgotten, where those come first.
-    assert seen[-3:] == ["one ", "two ", "three"]
+    assert seen[-4:] == ["one ", "two ", "three", "Hi"]
 
 
 @pytest.mark.parametrize("way", V3_WAYS)
