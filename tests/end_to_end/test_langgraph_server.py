@@ -41,7 +41,18 @@ EXAMPLE = REPOSITORY / "examples" / "langgraph_server"
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[None]:
     """An endpoint that answers like OpenAI's API, which a plain `ChatOpenAI()` asks."""
-    with serving(create_endpoint(Answer())) as url, pytest.MonkeyPatch.context() as environment:
+    app = create_endpoint(Answer())
+
+    async def closing(scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            # The example's model lives on from one test to the next, and so would its connections, but not their loop.
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await app(scope, receive, told)
+
+    with serving(closing) as url, pytest.MonkeyPatch.context() as environment:
         environment.setenv("OPENAI_BASE_URL", f"{url}/v1")
         environment.setenv("OPENAI_API_KEY", "x")
         environment.delenv("SENTRY_DSN", raising=False)
