@@ -13,6 +13,8 @@ from .contestants import CONTESTANTS, SHARED
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache" / "bench"
+QUIET = {"PYTHONWARNINGS": "ignore", "LANGSMITH_TRACING": "false"}
+"""Environment variables of a contestant's process."""
 
 
 def prepare(names: frozenset[str]) -> tuple[dict[str, Path], dict[str, str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .environments import ROOT
+from .environments import QUIET, ROOT
 from .sections import Case, Section
 
 Key = tuple[str, str]
@@ -35,7 +35,7 @@ class Worker:
         self._process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", *key],
             cwd=ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "ignore", "LANGSMITH_TRACING": "false"},
+            env={**os.environ, **QUIET},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

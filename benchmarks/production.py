@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from .contestants import BY_NAME
-from .environments import ROOT
+from .environments import QUIET, ROOT
 from .measuring import Failed
 from .receiver import Receiver
 
@@ -173,7 +173,7 @@ class _Server:
         self._process = subprocess.Popen(
             [python, "-m", "benchmarks.server", *arguments],
             cwd=ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "ignore", "LANGSMITH_TRACING": "false"},
+            env={**os.environ, **QUIET},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

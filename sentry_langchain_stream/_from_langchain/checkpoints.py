@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sized
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from .._vocabulary.keys import bounded
 from .._vocabulary.names import LONGEST
 from . import inside, same_ids
 from .families import Family
-from .recorded_calls import Arguments, Recording, recorded
+from .recorded_calls import Arguments, Recording, langgraph_family
 
 _family: Family | None = None
 _NAMES = ("put", "put_writes", "get_tuple")
@@ -44,12 +43,7 @@ def install() -> None:
     """
     global _family
     if _family is None:
-        try:
-            base = import_module("langgraph.checkpoint.base").BaseCheckpointSaver
-        except ImportError:
-            raise ImportError("checkpoints=True needs langgraph: pip install langgraph") from None
-        wraps = {f"{prefix}{name}": partial(recorded, partial(_begin, name)) for prefix in ("", "a") for name in _NAMES}
-        _family = Family(base, wraps)
+        _family = langgraph_family("checkpoints", "langgraph.checkpoint.base", "BaseCheckpointSaver", _NAMES, _begin)
     _family.install()
 
 

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import partial
-from importlib import import_module
 from typing import Any
 
 from .._content.messages import tool_arguments, tool_result
@@ -29,7 +27,7 @@ from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking
 from . import inside
 from .families import Family
-from .recorded_calls import Arguments, Recording, recorded
+from .recorded_calls import Arguments, Recording, langgraph_family
 
 _family: Family | None = None
 _NAMES = ("get", "search", "put", "delete", "batch")
@@ -46,12 +44,7 @@ def install() -> None:
     """
     global _family
     if _family is None:
-        try:
-            base = import_module("langgraph.store.base").BaseStore
-        except ImportError:
-            raise ImportError("memory=True needs langgraph: pip install langgraph") from None
-        wraps = {f"{prefix}{name}": partial(recorded, partial(_begin, name)) for prefix in ("", "a") for name in _NAMES}
-        _family = Family(base, wraps)
+        _family = langgraph_family("memory", "langgraph.store.base", "BaseStore", _NAMES, _begin)
     _family.install()
 
 

@@ -277,15 +277,15 @@ _OTHER_ANSWERS = ("refusal", "audio", "function_call", "tool_calls", "reasoning_
 
 def _prompt(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> Prompt | None:
     asked = [*prompt]  # an agent may add its answer to the list that it has passed
-    size = len(asked)
-    for each in asked:
-        content = each if isinstance(each, str) else each.content
-        size += len(content)
-    return Prompt(size, lambda: _estimate(asked, token_counter)) if asked else None
+    return Prompt(lambda: _texts(asked), lambda: _estimate(asked, token_counter)) if asked else None
+
+
+def _texts(prompt: Sequence[BaseMessage] | Sequence[str]) -> list[str]:
+    return [each if isinstance(each, str) else text_of(each.content) for each in prompt]
 
 
 def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
-    texts = [each if isinstance(each, str) else text_of(each.content) for each in prompt]
+    texts = _texts(prompt)
     if token_counter is None:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.
         return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + beyond_quarters(texts)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Token
-from functools import wraps
+from functools import partial, wraps
+from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from .._runs.run import Keeper, MakeRecord, Run, RunKind, Start
 from .._runs.settings import Settings
 from .._runtime.containment import contained
 from . import inside, internals, marks, same_ids
+from .families import Family
 
 Arguments = tuple[Any, ...]
 
@@ -116,3 +118,31 @@ def recorded(begin: Begin, method: Any) -> Any:
         return result
 
     return acall if iscoroutinefunction(method) else call
+
+
+def langgraph_family(
+    option: str,
+    module: str,
+    base: str,
+    names: Iterable[str],
+    begin: Callable[[str, Any, Arguments, dict[str, Any]], tuple[Arguments, Recording | None]],
+) -> Family:
+    """Return the family of one of LangGraph's base classes whose methods are recorded, sync and async.
+
+    Args:
+        option: The option of the handler that asks for it.
+        module: The module of the base class.
+        base: Its name.
+        names: The names of the methods; those of the async ones begin with "a".
+        begin: A `Begin`, with the method's name as its first argument.
+
+    Raises:
+        ImportError: LangGraph is not installed.
+    """
+    try:
+        cls: type = getattr(import_module(module), base)
+    except ImportError:
+        raise ImportError(f"{option}=True needs langgraph: pip install langgraph") from None
+    return Family(
+        cls, {f"{prefix}{name}": partial(recorded, partial(begin, name)) for prefix in ("", "a") for name in names}
+    )

@@ -23,7 +23,7 @@ def work_of(start: Start, parent: Run, detail: Call | Detail | None) -> object:
     if isinstance(detail, ToolCall):
         return (detail.name, detail.id) if detail.id is not None else None
     if isinstance(detail, Call) and parent.is_node:
-        return detail.request.operation, detail.request.prompt and detail.request.prompt.size
+        return detail.request.operation, detail.request.prompt and detail.request.prompt.size()
     return None
 
 

@@ -107,16 +107,20 @@ class Prompt:
     """A prompt whose tokens are estimated when they are asked for: mostly the provider reports them.
 
     Args:
-        size: About how long it is, to tell it from another one.
+        texts: Returns its texts.
         estimate: Returns its estimated tokens, or `None` if there is no estimate.
     """
 
-    __slots__ = ("_estimate", "_tokens", "size")
+    __slots__ = ("_estimate", "_texts", "_tokens")
 
-    def __init__(self, size: int, estimate: Callable[[], int | None]) -> None:
-        self.size = size
+    def __init__(self, texts: Callable[[], Sequence[str]], estimate: Callable[[], int | None]) -> None:
+        self._texts = texts
         self._estimate: Callable[[], int | None] | None = estimate
         self._tokens: int | None = None
+
+    def size(self) -> int:
+        """Return the number of its characters, to tell it from another one."""
+        return sum(len(text) for text in self._texts())
 
     def tokens(self) -> int | None:
         """Return its estimated tokens, or `None` if there is no estimate. It is worked out once."""

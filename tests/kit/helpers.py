@@ -43,7 +43,7 @@ def collect() -> None:
 
 def prompt_of(tokens: int | None) -> Prompt:
     """A prompt of so many tokens by the estimate, or of which there is none."""
-    return Prompt(0, lambda: tokens)
+    return Prompt(list, lambda: tokens)
 
 
 class Clock:

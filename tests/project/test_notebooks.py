@@ -53,6 +53,11 @@ def data(output: dict[str, Any]) -> dict[str, Any]:
     return held
 
 
+def has_line(text: str, pattern: str) -> bool:
+    """Whether one of its lines is like this pattern, as a whole."""
+    return re.search(f"^{pattern}$", text, re.MULTILINE) is not None
+
+
 def shown(notebook: Path) -> str:
     """All that is stored as text."""
     return "".join("".join(data(output)["text/plain"]) for output in outputs(notebook))
@@ -232,7 +237,7 @@ def test_what_else_a_trace_tells_is_shown() -> None:
         r" +mcp\.server\.name +kitchen",
         r"support-bot +4 +1 +\d+ +1",
     ):
-        assert re.search(f"^{line}$", text, re.MULTILINE), line
+        assert has_line(text, line), line
 
 
 def test_the_numbers_of_the_pictures_are_shown() -> None:
@@ -244,7 +249,7 @@ def test_the_numbers_of_the_pictures_are_shown() -> None:
         r"langchain_stream\.longest_gap +1\.20 +0\.30 +0\.14",
         r"langchain_stream\.usage_source +provider +provider +estimate",
     ):
-        assert re.search(f"^{line}$", text, re.MULTILINE)
+        assert has_line(text, line), line
 
 
 def test_how_certain_a_cost_is_is_shown() -> None:
@@ -256,7 +261,7 @@ def test_how_certain_a_cost_is_is_shown() -> None:
         r"no usage, cached +0\.38 +0\.16 +\+133% +estimate",
         r"no usage, reasoned +0\.38 +1\.03 +-63% +estimate",
     ):
-        assert re.search(f"^{line}$", text, re.MULTILINE)
+        assert has_line(text, line), line
 
 
 def test_an_agent_is_shown_as_a_tree() -> None:

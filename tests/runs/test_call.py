@@ -6,7 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
-from sentry_langchain_stream._content.policy import Policy
+from sentry_langchain_stream._content.policy import NOTHING, Policy
+from sentry_langchain_stream._from_clients.requests import Given
 from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
 from sentry_langchain_stream._from_langchain.parameters import PARAMETERS, request_parameters
 from sentry_langchain_stream._runs.attributes import describe
@@ -165,6 +166,17 @@ def test_a_request_is_changed_in_a_copy() -> None:
     assert request == Request(model="m", messages="[]", prompt=prompt)
 
 
+def test_prompts_are_told_apart_by_their_texts() -> None:
+    """Not by their number of messages: a call that fails is tried again only where the same text is asked."""
+    one, other = (
+        Given(messages=[{"role": "user", "content": text}]).complete(Request(), NOTHING, None).prompt
+        for text in ("Hi", "Hello")
+    )
+    assert one is not None
+    assert other is not None
+    assert (one.size(), other.size()) == (2, 5)
+
+
 def test_a_prompt_is_estimated_once_and_only_if_it_is_asked_for() -> None:
     """With the provider's number nobody asks."""
     asked: list[int] = []
@@ -173,7 +185,7 @@ def test_a_prompt_is_estimated_once_and_only_if_it_is_asked_for() -> None:
         asked.append(1)
         return 7
 
-    request = Request(prompt=Prompt(1, estimate))
+    request = Request(prompt=Prompt(list, estimate))
     assert Call(request, 0.0, reported=Usage.stated(3, 4), finished=True).usage() == Usage.stated(3, 4)
     assert asked == []
     assert request.estimated_input == request.estimated_input == 7
