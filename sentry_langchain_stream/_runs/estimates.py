@@ -120,7 +120,10 @@ class Prompt:
 
     def size(self) -> int:
         """Return the number of its characters, to tell it from another one."""
-        return sum(len(text) for text in self._texts())
+        found = 0
+        with contained("size of a prompt"):
+            found = sum(len(text) for text in self._texts())
+        return found
 
     def tokens(self) -> int | None:
         """Return its estimated tokens, or `None` if there is no estimate. It is worked out once."""
