@@ -41,6 +41,10 @@ EXAMPLE = REPOSITORY / "examples" / "langgraph_server"
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[None]:
     """An endpoint that answers like OpenAI's API, which a plain `ChatOpenAI()` asks."""
+    # langchain-openai keeps its HTTP clients. One that another test has used has connections of a loop that is closed.
+    kept = importlib.import_module("langchain_openai.chat_models._client_utils")
+    kept._cached_async_httpx_client.cache_clear()
+    sys.modules.pop("examples.langgraph_server.agent", None)
     app = create_endpoint(Answer())
 
     async def closing(scope: Any, receive: Any, send: Any) -> None:
