@@ -16,14 +16,13 @@ from ._to_sentry import after_runs, other_integrations
 from ._to_sentry import client as sentry_client
 from ._to_sentry.after_runs import SpanIds
 from ._to_sentry.asking import guarded
-from ._vocabulary import names
+from ._vocabulary import facts, names
 from ._vocabulary.keys import (
     EVALUATION_EXPLANATION,
     EVALUATION_LABEL,
     EVALUATION_NAME,
     EVALUATION_SCORE,
     AttributeValue,
-    Fact,
     bounded,
     spell,
 )
@@ -106,7 +105,7 @@ def record_evaluation(
             label = about[EVALUATION_LABEL] = bounded(label, names.LONGEST)
         attributes: dict[str, AttributeValue] = {"gen_ai.operation.name": "evaluate", **about}
         if run is not None:
-            spell([(Fact.PIPELINE, run.pipeline), (Fact.CONVERSATION, run.conversation_id)], "gen_ai", attributes)
+            spell([(facts.PIPELINE, run.pipeline), (facts.CONVERSATION, run.conversation_id)], "gen_ai", attributes)
             about["gen_ai.pipeline.name"] = bounded(run.pipeline, names.LONGEST)
         if score is not None:
             attributes[EVALUATION_SCORE] = float(score)

@@ -229,7 +229,7 @@ class SentryStreamHandler(InlineHandler):
     ) -> Hook:
         """A chat model starts: open its span."""
         try:
-            flat = [message for prompt in messages for message in prompt]
+            flat = messages[0] if len(messages) == 1 else [message for prompt in messages for message in prompt]
             self._models.start(
                 self._read_start("model", run_id, parent_run_id, metadata, kwargs),
                 serialized,

@@ -14,7 +14,7 @@ from .._content.reading import as_mapping, count, field
 from .._from_langchain.offered_tools import tool_definitions
 from .._from_langchain.parameters import request_parameters
 from .._runs.call import Request
-from .._runs.estimates import Prompt, approximate, beyond_quarters
+from .._runs.estimates import PromptBy, approximate, beyond_quarters
 from .._runtime.containment import contained
 
 
@@ -44,7 +44,7 @@ class Given:
         with contained("parameters"):
             request = request._replace(parameters=request_parameters(_sources(self.parameters)))
         asked = [*system, *messages]
-        request = request._replace(prompt=Prompt(lambda: self._texts(asked), lambda: self._estimate(asked, counter)))
+        request = request._replace(prompt=PromptBy(lambda: self._texts(asked), lambda: self._estimate(asked, counter)))
         if not policy.inputs:
             return request
         with contained("system"):

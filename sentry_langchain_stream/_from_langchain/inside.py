@@ -69,9 +69,12 @@ def started(run: Run | None) -> None:
         return
     if run.call is not None and run.call.request.operation == "text_completion":
         enclosing.started_elsewhere.add(run.id)
-    hints = _hints.get()
-    live = [each for each in hints if each.id != run.id and enclosing.get(each.id) is not None] if hints else []
-    _hints.set((*live[1 - _MOST_HINTS :], _Hint(run.id, *_here())))
+    hints, hint = _hints.get(), _Hint(run.id, get_ident(), id(interpreter.current_task()))
+    if hints:
+        live = [each for each in hints if each.id != run.id and enclosing.get(each.id) is not None]
+        _hints.set((*live[1 - _MOST_HINTS :], hint))
+    else:
+        _hints.set((hint,))
 
 
 def _here() -> tuple[int, int]:

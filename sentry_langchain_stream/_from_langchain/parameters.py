@@ -7,13 +7,46 @@ from math import isfinite
 from typing import Any
 
 from .._content.reading import as_text, count
-from .._runtime.containment import contained
+from .._runtime.containment import contain
+
+
+def _texts(value: object) -> list[str] | None:
+    if isinstance(value, str):
+        return [value]
+    return [each for each in value if isinstance(each, str)] or None if isinstance(value, (list, tuple)) else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        return None
+    return float(value)
+
+
+def _reasoning(value: object) -> str | None:
+    """Return how much a model may think: a level by its name, a budget as its number of tokens.
+
+    The name is in a mapping for OpenAI's Responses API, OpenRouter and Anthropic. Anthropic and Bedrock put a budget
+    beside a type such as "enabled". Gemini's budget of -1 leaves it to the model.
+    """
+    if isinstance(value, Mapping):
+        return next((found for name in _REASONING if (found := _reasoning(value.get(name))) is not None), None)
+    if isinstance(value, str):
+        return value or None
+    return "dynamic" if value == -1 else as_text(count(value))
+
+
+_REASONING = (
+    *("effort", "maxReasoningEffort", "thinking_level", "thinkingLevel"),
+    *("budget_tokens", "max_tokens", "thinking_budget", "thinkingBudget"),
+    "type",
+)
+
 
 # Our name of a request parameter -> the providers' names, and a function that returns the valid value or `None`.
 PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
-    "temperature": (("temperature", "ls_temperature"), lambda value: _number(value)),
-    "top_p": (("top_p", "topP"), lambda value: _number(value)),
-    "top_k": (("top_k", "topK"), lambda value: count(value)),
+    "temperature": (("temperature", "ls_temperature"), _number),
+    "top_p": (("top_p", "topP"), _number),
+    "top_k": (("top_k", "topK"), count),
     "max_tokens": (
         (
             "max_tokens",
@@ -26,12 +59,12 @@ PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
             "maxOutputTokens",
             "ls_max_tokens",
         ),
-        lambda value: count(value),
+        count,
     ),
-    "seed": (("seed", "random_seed"), lambda value: as_text(value)),
-    "stop": (("stop", "stop_sequences", "stopSequences", "ls_stop"), lambda value: _texts(value)),
-    "frequency_penalty": (("frequency_penalty", "frequencyPenalty"), lambda value: _number(value)),
-    "presence_penalty": (("presence_penalty", "presencePenalty"), lambda value: _number(value)),
+    "seed": (("seed", "random_seed"), as_text),
+    "stop": (("stop", "stop_sequences", "stopSequences", "ls_stop"), _texts),
+    "frequency_penalty": (("frequency_penalty", "frequencyPenalty"), _number),
+    "presence_penalty": (("presence_penalty", "presencePenalty"), _number),
     "reasoning": (
         (
             "reasoning_effort",
@@ -47,7 +80,7 @@ PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
             "thinkingConfig",
             "thinking",
         ),
-        lambda value: _reasoning(value),
+        _reasoning,
     ),
 }
 
@@ -92,44 +125,16 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _read(source: Mapping[str, Any], found: dict[str, Any]) -> None:
     """Add the parameters in a mapping to those found before. A parameter that was found before is kept."""
     # Usually only one or two of the names are present, so intersect first.
-    for spelling in sorted(_SPELLINGS.intersection(source), key=_NAMED_BY.__getitem__):
+    present = _SPELLINGS.intersection(source)
+    for spelling in sorted(present, key=_NAMED_BY.__getitem__) if len(present) > 1 else present:
         _, name, accept = _NAMED_BY[spelling]
         value = source[spelling]
         if value is None or name in found:
             continue
-        with contained(f"request parameter {name}"):
+        try:
             accepted = accept(value)
-            if accepted is not None:
-                found[name] = accepted
-
-
-def _texts(value: object) -> list[str] | None:
-    if isinstance(value, str):
-        return [value]
-    return [each for each in value if isinstance(each, str)] or None if isinstance(value, (list, tuple)) else None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        return None
-    return float(value)
-
-
-def _reasoning(value: object) -> str | None:
-    """Return how much a model may think: a level by its name, a budget as its number of tokens.
-
-    The name is in a mapping for OpenAI's Responses API, OpenRouter and Anthropic. Anthropic and Bedrock put a budget
-    beside a type such as "enabled". Gemini's budget of -1 leaves it to the model.
-    """
-    if isinstance(value, Mapping):
-        return next((found for name in _REASONING if (found := _reasoning(value.get(name))) is not None), None)
-    if isinstance(value, str):
-        return value or None
-    return "dynamic" if value == -1 else as_text(count(value))
-
-
-_REASONING = (
-    *("effort", "maxReasoningEffort", "thinking_level", "thinkingLevel"),
-    *("budget_tokens", "max_tokens", "thinking_budget", "thinkingBudget"),
-    "type",
-)
+        except Exception as error:
+            contain(f"request parameter {name}", error)
+            continue
+        if accepted is not None:
+            found[name] = accepted

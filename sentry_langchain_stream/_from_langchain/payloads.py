@@ -20,7 +20,7 @@ from .._content.policy import Policy
 from .._content.reading import as_text, count, field
 from .._runs.call import Request, Response
 from .._runs.estimates import Prompt, beyond_quarters
-from .._runs.reports import reported_in
+from .._runs.reports import is_same_report, reported_in
 from .._runs.usage import Usage
 from .._runtime.containment import contain, contained
 from .._vocabulary import providers
@@ -120,8 +120,8 @@ def response(result: LLMResult, policy: Policy) -> Response:
     """
     generations = [generation for prompt in result.generations for generation in prompt]
     first = _metadata(generations[0]) if generations else {}
-    whole = result.llm_output if isinstance(result.llm_output, Mapping) else {}
-    model = next((found for source in (first, whole) if (found := named_in(source)) is not None), None)
+    whole = result.llm_output if isinstance(result.llm_output, (dict, Mapping)) else {}
+    model = named_in(first) or named_in(whole)
     messages = None
     if policy.outputs:
         messages = _safely("output messages", lambda: _output(generations, policy))
@@ -140,9 +140,16 @@ def usage(result: LLMResult) -> Usage | None:
     Several answers to one prompt all have the same usage. Several prompts have a usage each, which are added up.
     """
     prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
-    found = Usage.together(prompts)
-    raw = reported_in(result.llm_output) if isinstance(result.llm_output, Mapping) else None
+    found, whole = Usage.together(prompts), result.llm_output
+    if not isinstance(whole, (dict, Mapping)) or (found is not None and _repeats(whole, result.generations)):
+        return found
+    raw = reported_in(whole)
     return raw if found is None else found.detailed_by(raw)
+
+
+def _repeats(whole: Mapping[str, Any], generations: Sequence[Sequence[Generation]]) -> bool:
+    """Whether the output of the run has the report of the single answer, which LangChain copies to its metadata."""
+    return len(generations) == 1 and len(generations[0]) == 1 and is_same_report(whole, _metadata(generations[0][0]))
 
 
 def counted_elsewhere(result: LLMResult) -> bool:
@@ -150,7 +157,7 @@ def counted_elsewhere(result: LLMResult) -> bool:
 
     LangChain puts the whole usage on the first prompt, and an empty one on the others.
     """
-    return isinstance(result.llm_output, Mapping) and result.llm_output.get("token_usage") == {}
+    return isinstance(result.llm_output, (dict, Mapping)) and result.llm_output.get("token_usage") == {}
 
 
 def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
@@ -171,7 +178,7 @@ def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
         for generation in prompt:
             message = getattr(generation, "message", None)
             usage = getattr(message, "usage_metadata", None)
-            if isinstance(usage, Mapping) and usage.get("total_cost") == 0:
+            if isinstance(usage, (dict, Mapping)) and usage.get("total_cost") == 0:
                 made = str(getattr(message, "id", None))
                 if made.startswith(("lc_", "run-")):
                     return str(run_id) not in made
@@ -205,32 +212,32 @@ def other_text(chunk: Any) -> str:
         found = (field(each, "args") for each in calls)
         return "".join(each for each in found if isinstance(each, str))
     extra = getattr(message, "additional_kwargs", None)
-    return as_text(extra.get("reasoning_content")) or "" if isinstance(extra, Mapping) else ""
+    return as_text(extra.get("reasoning_content")) or "" if isinstance(extra, (dict, Mapping)) else ""
 
 
 def _described(serialized: object) -> Mapping[str, Any]:
-    return serialized if isinstance(serialized, Mapping) else {}
+    return serialized if isinstance(serialized, (dict, Mapping)) else {}
 
 
 def _arguments(serialized: object) -> Mapping[str, Any]:
     """Return the model's constructor arguments, without secrets. Some classes put parameters only there."""
     arguments = _described(serialized).get("kwargs")
-    return arguments if isinstance(arguments, Mapping) else {}
+    return arguments if isinstance(arguments, (dict, Mapping)) else {}
 
 
 def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
-    for source, names in (
-        (options, ("model", "model_name", "model_id", "deployment_name", "azure_deployment")),
-        (metadata, ("ls_model_name",)),
-        (arguments, ("model", "model_name", "model_id")),
-    ):
+    for source, names in ((options, _IN_OPTIONS), (metadata, _IN_METADATA), (arguments, _IN_ARGUMENTS)):
         for name in names:
             named = source.get(name)
             if named is not None and (found := as_text(named)):
                 # langchain-google-genai and -vertexai name a resource of the API: "models/gemini-2.5-flash".
-                return _RESOURCE.sub("", found) or found
+                return (_RESOURCE.sub("", found) or found) if "models/" in found else found
     return None
 
+
+_IN_OPTIONS = ("model", "model_name", "model_id", "deployment_name", "azure_deployment")
+_IN_METADATA = ("ls_model_name",)
+_IN_ARGUMENTS = ("model", "model_name", "model_id")
 
 _RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/)?models/")
 
@@ -267,7 +274,7 @@ def _has_answer(generation: Generation) -> bool:
     return (
         bool(generation.text)
         or any(getattr(message, name, None) for name in ("content", "tool_calls", "invalid_tool_calls"))
-        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _OTHER_ANSWERS))
+        or (isinstance(extra, (dict, Mapping)) and any(extra.get(name) for name in _OTHER_ANSWERS))
     )
 
 
@@ -276,8 +283,26 @@ _OTHER_ANSWERS = ("refusal", "audio", "function_call", "tool_calls", "reasoning_
 
 
 def _prompt(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> Prompt | None:
-    asked = [*prompt]  # an agent may add its answer to the list that it has passed
-    return Prompt(lambda: _texts(asked), lambda: _estimate(asked, token_counter)) if asked else None
+    return _Prompt(prompt, token_counter) if prompt else None
+
+
+class _Prompt(Prompt):
+    """The messages of a chat model, or the prompts of any other model."""
+
+    __slots__ = ("_asked", "_token_counter")
+
+    def __init__(
+        self, prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None
+    ) -> None:
+        super().__init__()
+        self._asked = [*prompt]  # an agent may add its answer to the list that it has passed
+        self._token_counter = token_counter
+
+    def _texts(self) -> list[str]:
+        return _texts(self._asked)
+
+    def _estimate(self) -> int | None:
+        return _estimate(self._asked, self._token_counter)
 
 
 def _texts(prompt: Sequence[BaseMessage] | Sequence[str]) -> list[str]:
@@ -295,17 +320,21 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
 def _metadata(generation: Generation) -> Mapping[str, Any]:
     message = generation.message if isinstance(generation, ChatGeneration) else None
     metadata = getattr(message, "response_metadata", None) or generation.generation_info
-    if not isinstance(metadata, Mapping):
+    if not isinstance(metadata, (dict, Mapping)):
         return {}
     body = metadata.get("body") if "status_code" in metadata else None
-    return _answer_in(body) if isinstance(body, Mapping) and isinstance(body.get("usage"), Mapping) else metadata
+    return (
+        _answer_in(body)
+        if isinstance(body, (dict, Mapping)) and isinstance(body.get("usage"), (dict, Mapping))
+        else metadata
+    )
 
 
 def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the metadata in an HTTP answer of OpenAI's. LangChain hands it over if the answer fails a schema."""
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    reason = first.get("finish_reason") if isinstance(first, Mapping) else None
+    reason = first.get("finish_reason") if isinstance(first, (dict, Mapping)) else None
     names = ("id", "model", "usage", "object", "status", "incomplete_details")
     return {**{name: body.get(name) for name in names}, "finish_reason": reason}
 
@@ -334,7 +363,7 @@ def _finish_reasons(generation: Generation) -> tuple[str, ...]:
                 return apart
         if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
             details = metadata.get("incomplete_details")
-            reason = as_text(details.get("reason") if isinstance(details, Mapping) else None)
+            reason = as_text(details.get("reason") if isinstance(details, (dict, Mapping)) else None)
             return ((reason or str(metadata["status"]))[:_LONGEST_REASON],)
     return ()
 

@@ -43,11 +43,10 @@ def note(run: Run, parent: Run) -> None:
     """Remember that an attempt has failed."""
     if run.work is None:
         return
-    if len(parent.failed_attempts) >= _MOST and run.work not in parent.failed_attempts:
-        parent.failed_attempts.clear()
-    failed = parent.failed_attempts.setdefault(run.work, [])
-    if len(failed) < _MOST:
-        failed.append(_model(run))
+    known = parent.failed_attempts
+    before = known.get(run.work, ())
+    others = {} if len(known) >= _MOST and not before else known
+    parent.failed_attempts = {**others, run.work: (*before, _model(run))[:_MOST]}
 
 
 def fallback_of(parent: Run, enclosing_id: UUID | None) -> int | None:

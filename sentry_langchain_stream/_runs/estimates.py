@@ -9,6 +9,7 @@ This runs for each chunk, so nothing here loops over characters in Python.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from math import ceil
 
@@ -104,19 +105,21 @@ def beyond_quarters(texts: Sequence[str]) -> int:
 
 
 class Prompt:
-    """A prompt whose tokens are estimated when they are asked for: mostly the provider reports them.
+    """A prompt whose tokens are estimated when they are asked for: mostly the provider reports them."""
 
-    Args:
-        texts: Returns its texts.
-        estimate: Returns its estimated tokens, or `None` if there is no estimate.
-    """
+    __slots__ = ("_is_estimated", "_tokens")
 
-    __slots__ = ("_estimate", "_texts", "_tokens")
-
-    def __init__(self, texts: Callable[[], Sequence[str]], estimate: Callable[[], int | None]) -> None:
-        self._texts = texts
-        self._estimate: Callable[[], int | None] | None = estimate
+    def __init__(self) -> None:
+        self._is_estimated = False
         self._tokens: int | None = None
+
+    @abstractmethod
+    def _texts(self) -> Sequence[str]:
+        """Return its texts."""
+
+    @abstractmethod
+    def _estimate(self) -> int | None:
+        """Return its estimated tokens, or `None` if there is no estimate."""
 
     def size(self) -> int:
         """Return the number of its characters, to tell it from another one."""
@@ -127,11 +130,33 @@ class Prompt:
 
     def tokens(self) -> int | None:
         """Return its estimated tokens, or `None` if there is no estimate. It is worked out once."""
-        estimate, self._estimate = self._estimate, None
-        if estimate is not None:
+        if not self._is_estimated:
+            self._is_estimated = True
             with contained("extract.input estimate"):
-                self._tokens = estimate()
+                self._tokens = self._estimate()
         return self._tokens
+
+
+class PromptBy(Prompt):
+    """A prompt of which two functions tell the texts and the estimate.
+
+    Args:
+        texts: Returns its texts.
+        estimate: Returns its estimated tokens, or `None` if there is no estimate.
+    """
+
+    __slots__ = ("_estimated", "_listed")
+
+    def __init__(self, texts: Callable[[], Sequence[str]], estimate: Callable[[], int | None]) -> None:
+        super().__init__()
+        self._listed = texts
+        self._estimated = estimate
+
+    def _texts(self) -> Sequence[str]:
+        return self._listed()
+
+    def _estimate(self) -> int | None:
+        return self._estimated()
 
 
 def of_stream(chunks: int, texts: int, tokens: float) -> int:

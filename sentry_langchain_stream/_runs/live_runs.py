@@ -12,7 +12,7 @@ from .._content.policy import NOTHING, Policy
 from .._runtime import interpreter
 from .._runtime.containment import contain, contained, warn_once
 from .._to_sentry import active_span
-from .._to_sentry.client import current_client, is_sending, within_scopes
+from .._to_sentry.client import are_current, current_client, is_sending, within_scopes
 from .._vocabulary import names
 from . import attempts, enclosing, prompts, silent_ends, tree_ends, users
 from .call import Call
@@ -83,7 +83,7 @@ class LiveRuns:
             return
         if len(self._runs) >= self.settings.max_live_runs:
             self._eviction.make_room()
-        parent = enclosing.parent_of(start)
+        parent = enclosing.parent_of(start) if start.parent_id is not None else None
         if parent is None:
             self._eviction.sweep()
             parent = self._roots.parent(start, self)
@@ -135,9 +135,9 @@ class LiveRuns:
             if parent.implicit or ended:
                 self._eviction.add(run)
             if not ended:
-                parent.children[run.id] = run
+                parent.add_child(run)
                 if run.has_fallbacks:
-                    parent.fallbacks[run.id] = run
+                    parent.fallbacks = {**parent.fallbacks, run.id: run}
             self._open(run, start, detail)
         self._watch(run)
 
@@ -319,17 +319,22 @@ class LiveRuns:
         run = self._runs.get(run_id)
         if run is None:
             return
-
-        def later() -> None:
-            self.end(run_id, outcome, error, evicted=evicted)
-
-        if interpreter.is_collecting() and silent_ends.run_in_thread(later):
+        if interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
             return
-        with within_scopes(run.tree.scopes):
-            queues = run.place.backend.queues or self.settings.metrics
-            if is_sending(queues=queues) and silent_ends.run_in_thread(later):
-                return
+        if are_current(run.tree.scopes):
+            self._end(run, outcome, error, evicted)
+        else:
+            with within_scopes(run.tree.scopes):
+                self._end(run, outcome, error, evicted)
+
+    def _end(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+        queues = run.place.backend.queues or self.settings.metrics
+        if not (is_sending(queues=queues) and self._end_later(run, outcome, error, evicted)):
             tree_ends.end(run, outcome, error, evicted)
+
+    def _end_later(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> bool:
+        """End a run in another thread, if one can be started: this one is in the midst of something."""
+        return silent_ends.run_in_thread(partial(self.end, run.id, outcome, error, evicted=evicted))
 
     def add_root(self, run: Run) -> None:
         """Enforce the limits on a run that has no live parent."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._to_sentry import metrics
-from .._vocabulary import names
-from .._vocabulary.keys import AttributeValue, Fact, bounded
+from .._vocabulary import facts, names
+from .._vocabulary.facts import Fact
+from .._vocabulary.keys import AttributeValue, bounded
 from .call import Call
 from .run import Run
 
@@ -31,7 +32,7 @@ def record_call(run: Run, call: Call) -> None:
     if call.chunks:
         seconds[FIRST_CHUNK] = call.first_chunk_at - call.started
     attributes = {
-        fact.value[0][0]: bounded(value, names.LONGEST) if isinstance(value, str) else value
+        fact.keys[0]: bounded(value, names.LONGEST) if isinstance(value, str) else value
         for fact, value in _attributes(run, call)
         if value is not None
     }
@@ -40,17 +41,17 @@ def record_call(run: Run, call: Call) -> None:
     if usage is None or call.cached:
         return
     counts = {name: tokens for field, name in TOKENS.items() if (tokens := getattr(usage, field)) is not None}
-    attributes[Fact.USAGE_SOURCE.value[0][0]] = usage.source
+    attributes[facts.USAGE_SOURCE.keys[0]] = usage.source
     metrics.record(seconds={}, counts=counts, attributes=attributes, backend=run.place.backend, span=run.place.span)
 
 
 def _attributes(run: Run, call: Call) -> Iterator[tuple[Fact, AttributeValue | None]]:
     """The attributes of the metrics. Each has few distinct values, and no content."""
-    yield Fact.PIPELINE, run.pipeline
-    yield Fact.OUTCOME, run.ending.outcome
-    yield Fact.ERROR_TYPE, run.ending.error_type
-    yield Fact.CACHE_HIT, call.cached or None
-    yield Fact.OPERATION, call.request.operation
-    yield Fact.PROVIDER, call.request.provider
-    yield Fact.REQUEST_MODEL, call.request.model
-    yield Fact.RESPONSE_MODEL, call.response.model or call.named
+    yield facts.PIPELINE, run.pipeline
+    yield facts.OUTCOME, run.ending.outcome
+    yield facts.ERROR_TYPE, run.ending.error_type
+    yield facts.CACHE_HIT, call.cached or None
+    yield facts.OPERATION, call.request.operation
+    yield facts.PROVIDER, call.request.provider
+    yield facts.REQUEST_MODEL, call.request.model
+    yield facts.RESPONSE_MODEL, call.response.model or call.named

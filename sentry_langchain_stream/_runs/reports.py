@@ -13,15 +13,23 @@ _NAMES = (
     "amazon-bedrock-invocationMetrics",
 )
 """The keys under which an answer may have its usage. LangChain passes most of them on as they are."""
+_ANY_NAME = frozenset(_NAMES)
 
 
 def reported_in(answer: Mapping[str, Any]) -> Usage | None:
     """Return the usage that a mapping has or is. langchain-litellm passes on LiteLLM's own object."""
-    for name in _NAMES:
-        part = answer.get(name)
-        if part is not None and (found := Usage.reported(as_mapping(part))) is not None:
-            return found
+    if not _ANY_NAME.isdisjoint(answer):
+        for name in _NAMES:
+            part = answer.get(name)
+            if part is not None and (found := Usage.reported(as_mapping(part))) is not None:
+                return found
     return Usage.reported(answer)
+
+
+def is_same_report(answer: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two mappings have the same objects where an answer has its usage, and at least one."""
+    names = _ANY_NAME.intersection(answer)
+    return bool(names) and names == _ANY_NAME.intersection(other) and all(answer[each] is other[each] for each in names)
 
 
 def reported_by(value: object) -> Usage | None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from weakref import ref
 
 from .._content.labels import own_tags
-from .._content.policy import Policy
+from .._content.policy import NOTHING, Policy
 from .._runtime.containment import contained
 from .._to_sentry import held_issues, issues, transaction_size
 from .._to_sentry.client import (
@@ -18,10 +18,10 @@ from .._to_sentry.client import (
     current_scopes,
     has_sampler,
     longest_text,
-    sentry_conversation_id,
     sentry_pipeline_name,
     start_senders,
 )
+from .._to_sentry.conversations import scope_conversation_id
 from .._vocabulary import names
 from . import silent_ends, watches
 from .run import Keeper, Place, Run, Start
@@ -62,7 +62,9 @@ class Roots:
 
     @staticmethod
     def _decide(client: Any, settings: Settings) -> Policy:
-        inputs, outputs = allowed_content(client)
+        inputs, outputs = allowed_content(client) if settings.include_prompts else (False, False)
+        if not (inputs or outputs):
+            return NOTHING
         return Policy.decide(
             client_inputs=inputs,
             client_outputs=outputs,
@@ -82,8 +84,8 @@ class Roots:
         Returns:
             A run that LangChain does not know, or `None` if no Sentry client would send its span.
         """
-        together = (get_ident(), id(start.shared))
-        if start.batch_size > 1 and together in self._batches:
+        together = (get_ident(), id(start.shared)) if start.batch_size > 1 else None
+        if together is not None and together in self._batches:
             _, begun = self._batches[together]
             if len(begun.children) == start.batch_size - 1:
                 del self._batches[together]
@@ -114,15 +116,16 @@ class Roots:
             ),
             implicit=True,
         )
-        root.tree.scopes = current_scopes()
-        root.tree.outside = backend.outside()
-        root.tree.watches = watches.current()
-        root.tree.conversation = root.conversation = sentry_conversation_id()
+        tree = root.tree
+        tree.scopes = scopes = current_scopes()
+        tree.outside = backend.outside()
+        tree.watches = watches.current()
+        tree.conversation = root.conversation = scope_conversation_id(scopes[0])
         if active is None and has_sampler(client):
-            root.tree.sampling = {"langchain_run": sampled_by(start, pipeline, self._settings.metadata_keys)}
-        root.tree.touched = self._now()  # before another thread sees the run and checks whether it is idle
-        if start.batch_size > 1:
-            root.tree.batch = together
+            tree.sampling = {"langchain_run": sampled_by(start, pipeline, self._settings.metadata_keys)}
+        tree.touched = self._now()  # before another thread sees the run and checks whether it is idle
+        if together is not None:
+            tree.batch = together
             self._batches[together] = start.shared, root
         return root
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 from uuid import UUID
 from weakref import ReferenceType
@@ -24,6 +25,14 @@ from .._to_sentry.span_models import AnySpan, SpanBackend
 from .call import Call, Operation
 from .settings import Settings
 from .usage import Usage
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+"""Nothing by any key. A record starts with it, because most runs never have anything there, and many are live."""
+
+
+def _nothing() -> Mapping[Any, Any]:
+    return NOTHING
+
 
 RunKind = Literal[
     "model",
@@ -93,7 +102,7 @@ class Start:
     kind: RunKind
     name: str | None = None
     tags: tuple[Any, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=_nothing)
     batch_size: int = 1
     shared: object = None
     enclosing_id: UUID | None = None
@@ -104,7 +113,7 @@ class Start:
     is_node: bool = False
     task: str | None = None
     has_fallbacks: bool = False
-    configured: Mapping[str, Any] = field(default_factory=dict)
+    configured: Mapping[str, Any] = field(default_factory=_nothing)
     operation: Operation | None = None
     model: str | None = None
     given_id: UUID | None = None
@@ -258,7 +267,7 @@ class Tree:
     usage: Usage | None = None
     cost: float | None = None
     conversation: str | None = None
-    sampling: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=_nothing)
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 
@@ -304,15 +313,14 @@ class Ending:
     evicted: str | None = None
     failures: int = 0
     counted: bool = False
-    failed: dict[UUID, AnySpan | None] = field(default_factory=dict)
+    failed: Mapping[UUID, AnySpan | None] = field(default_factory=_nothing)
 
     _MOST_FAILED = 8
 
     def remember(self, failures: Mapping[UUID, AnySpan | None]) -> None:
         """Remember failed descendants, because the run may fail with the same exception. Only the last few are kept."""
-        self.failed.update(failures)
-        while len(self.failed) > self._MOST_FAILED:
-            del self.failed[next(iter(self.failed))]
+        if failures:
+            self.failed = dict([*{**self.failed, **failures}.items()][-self._MOST_FAILED :])
 
 
 class Keeper(Protocol):
@@ -409,20 +417,20 @@ class Run:
     ending: Ending = field(default_factory=Ending)
     tree: Tree = field(default_factory=Tree)
     parent: Run | None = None
-    children: dict[UUID, Run] = field(default_factory=dict)
+    children: Mapping[UUID, Run] = field(default_factory=_nothing)
     name: str | None = None
     implicit: bool = False
     reports: bool = False
     is_node: bool = False
     has_fallbacks: bool = False
-    fallbacks: dict[UUID, Run] = field(default_factory=dict)
+    fallbacks: Mapping[UUID, Run] = field(default_factory=_nothing)
     work: object = None
-    failed_attempts: dict[object, list[str | None]] = field(default_factory=dict)
+    failed_attempts: Mapping[object, tuple[str | None, ...]] = field(default_factory=_nothing)
     agent: str | None = None
     attempt: int | None = None
     fallback: int | None = None
     conversation: str | None = None
-    labels: Mapping[str, str | list[str]] = field(default_factory=dict)
+    labels: Mapping[str, str | list[str]] = field(default_factory=_nothing)
     call: Call | None = None
     detail: Detail | None = None
     task: ReferenceType[asyncio.Task[Any]] | None = None
@@ -432,6 +440,18 @@ class Run:
     scope: RunScope | None = None
     enclosing_id: UUID | None = None
     prompt: FilledPrompt | None = None
+
+    def add_child(self, child: Run) -> None:
+        """Make a run one of the children."""
+        if isinstance(self.children, dict):
+            self.children[child.id] = child
+        else:
+            self.children = {child.id: child}
+
+    def remove_child(self, child: Run) -> None:
+        """Take a run from the children, if it is one."""
+        if isinstance(self.children, dict):
+            self.children.pop(child.id, None)
 
     def agents(self) -> Iterator[Agent]:
         """Yield the agents that this run belongs to, the nearest first. If the run is an agent, it is the first one."""

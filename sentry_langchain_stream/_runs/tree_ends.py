@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import attempts, silent_ends
-from .run import CHAINS, Ending, Outcome, Run
+from .run import CHAINS, NOTHING, Ending, Outcome, Run
 
 # The outcome of a parent -> the outcome of its children that are still open.
 _INHERITED: dict[Outcome, Outcome] = {
@@ -57,10 +57,10 @@ def _release(run: Run) -> None:
     for child in list(run.children.values()):
         if not any(silent_ends.goes_on(each, run) for each in (child, *child.descendants())):
             continue
-        del run.children[child.id]
+        run.remove_child(child)
         child.parent = None if run.parent is None or run.parent.implicit else run.parent
         if child.parent is not None:
-            child.parent.children[child.id] = child
+            child.parent.add_child(child)
         else:
             child.keeper.add_root(child)
 
@@ -68,14 +68,14 @@ def _release(run: Run) -> None:
 def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
     """Remove an ended run from its tree, and end the runs that end with it."""
     parent, run.parent = run.parent, None
-    run.children.clear()
-    run.fallbacks.clear()
+    run.children = run.fallbacks = NOTHING
     run.tree.touched = run.keeper.now()
     if parent is None:
         return
-    parent.children.pop(run.id, None)
+    parent.remove_child(run)
     parent.ending.remember(run.ending.failed)
-    parent.fallbacks.pop(run.id, None)
+    if run.id in parent.fallbacks:
+        parent.fallbacks = {id: each for id, each in parent.fallbacks.items() if each is not run}
     if outcome == "failed":
         attempts.note(run, parent)
         call = attempts.call_around(parent, run.enclosing_id)

@@ -38,12 +38,17 @@ class Usage(NamedTuple):
         Returns:
             The usage, or `None` if the input, the output and the total are all missing or unusable.
         """
-        if not isinstance(raw, Mapping) or _WHOLES.isdisjoint(raw):
+        if raw is None or not isinstance(raw, (dict, Mapping)) or _WHOLES.isdisjoint(raw):
             return None
         found = _fields(raw)
         input, output, total = found.get("input"), found.get("output"), found.get("total")
         if input is None and output is None and total is None:
             return None
+        if not _TOOL_PROMPT.isdisjoint(raw):
+            found["tool_prompt"] = sum(count(raw.get(key)) or 0 for key in _TOOL_PROMPT)
+        if _PARTS.isdisjoint(found):  # mostly: nothing to reconcile
+            input, output = _missing(input, output, total)
+            return cls(input, output, _total(input, output, total))
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
         reasoning = found.get("reasoning", 0)
         # What the reported total has on top of its two parts: the details that the parts do not include.
@@ -55,11 +60,8 @@ class Usage(NamedTuple):
             rest = rest - cached if rest is not None and is_missing else rest
             input = _with(input, cached, is_missing or not _CACHE_SEPARATE.isdisjoint(raw))
         output = _with(output, reasoning, rest == reasoning or _reasoning_is_separate(raw))
-        input = _with(input, sum(count(raw.get(key)) or 0 for key in _TOOL_PROMPT), True)
-        if total is not None and output is None and input is not None:
-            output = max(total - input, 0)
-        elif total is not None and input is None and output is not None:
-            input = max(total - output, 0) or None  # a model that answers has read a prompt
+        input = _with(input, found.get("tool_prompt", 0), True)
+        input, output = _missing(input, output, total)
         return cls(
             input,
             output,
@@ -228,18 +230,27 @@ _PATHS: dict[str, tuple[Path, ...]] = {
 }
 
 _DETAILS = ("cache_read", "cache_creation", "reasoning", "audio_input", "audio_output")
+_PARTS = frozenset({*_DETAILS, "tool_prompt"})
 
-_FIELD_OF = {path: (field, rank) for field, paths in _PATHS.items() for rank, path in enumerate(paths)}
+_Place = tuple[str, int]
+"""A field of `Usage`, and the rank of the path that leads to it."""
+
+_FLAT: dict[str, _Place] = {
+    path[0]: (field, rank) for field, paths in _PATHS.items() for rank, path in enumerate(paths) if len(path) == 1
+}
+_NESTED: dict[str, dict[str, _Place]] = {}
+for _field, _paths in _PATHS.items():
+    for _rank, _path in enumerate(_paths):
+        if len(_path) == 2:
+            _NESTED.setdefault(_path[0], {})[_path[1]] = (_field, _rank)
 
 _WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in _PATHS[field])
 """A mapping without any of these keys is not usage. Most of the mappings that are checked have none of them."""
 
 # Tokens written to the cache, reported per time to live. If these are present, LangChain sets the general number to 0.
-_CREATED_FOR = frozenset(
-    (place, f"ephemeral_{time}_input_tokens")
-    for place in ("input_token_details", "cache_creation")
-    for time in ("5m", "1h")
-)
+_CREATED_FOR = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
+_CREATED_IN = frozenset({"input_token_details", "cache_creation"})
+_NESTING = _CREATED_IN.union(_NESTED)
 
 # Keys of provider shapes in which a detail is not included in its total.
 _CACHE_SEPARATE = frozenset(  # Anthropic, Bedrock
@@ -258,7 +269,7 @@ _REASONING_SEPARATE = frozenset({"thoughts_token_count", "thoughtsTokenCount"}) 
 # LiteLLM repeats Anthropic's keys beside OpenAI's, and includes the cached tokens as OpenAI does.
 _CACHE_INCLUDED = frozenset({"prompt_tokens_details"})
 
-_TOOL_PROMPT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
+_TOOL_PROMPT = frozenset({"tool_use_prompt_token_count", "toolUsePromptTokenCount"})
 """The results of Gemini's own tools, which it reads as a prompt and counts apart."""
 
 
@@ -300,18 +311,34 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, int]:
     found: dict[str, int] = {}
     ranks: dict[str, int] = {}
     created = 0
+
+    def take(place: _Place, value: object) -> None:
+        field, rank = place
+        if rank <= ranks.get(field, rank) and (number := count(value)) is not None:
+            found[field], ranks[field] = number, rank
+
     for key, value in raw.items():
-        is_flat = value.__class__ is int or not isinstance(value, Mapping)
-        for path, each in (((key,), value),) if is_flat else [((key, inner), each) for inner, each in value.items()]:
-            if path in _FIELD_OF:
-                field, rank = _FIELD_OF[path]
-                if rank <= ranks.get(field, rank) and (number := count(each)) is not None:
-                    found[field], ranks[field] = number, rank
-            elif path in _CREATED_FOR:
-                created += count(each) or 0
+        if key in _FLAT:
+            take(_FLAT[key], value)
+        elif key in _NESTING and isinstance(value, Mapping):
+            places = _NESTED.get(key, {})
+            for inner, each in value.items():
+                if inner in places:
+                    take(places[inner], each)
+                elif inner in _CREATED_FOR and key in _CREATED_IN:
+                    created += count(each) or 0
     if created:
         found["cache_creation"] = created
     return found
+
+
+def _missing(input: int | None, output: int | None, total: int | None) -> tuple[int | None, int | None]:
+    """Return input and output. If one of them is unknown, it is what the other one leaves of the total."""
+    if total is not None and output is None and input is not None:
+        return input, max(total - input, 0)
+    if total is not None and input is None and output is not None:
+        return max(total - output, 0) or None, output  # a model that answers has read a prompt
+    return input, output
 
 
 def _total(input: int | None, output: int | None, reported: int | None) -> int | None:

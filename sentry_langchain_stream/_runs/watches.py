@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from threading import Lock
 from time import monotonic
@@ -176,7 +178,7 @@ class WatchedRuns(Sequence[RunInfo]):
 
 
 _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_stream_watches", default=())
-_ended: dict[UUID, Callable[[], RunInfo]] = {}
+_ended: OrderedDict[UUID, Callable[[], RunInfo]] = OrderedDict()
 
 
 def watch_runs() -> WatchedRuns:
@@ -213,10 +215,8 @@ def ended(run: Run, now: float) -> None:
         return
     make = _ended[run.given_id or run.id] = partial(_made, *_known(run, now, is_live=False))
     while len(_ended) > _MOST:
-        try:
-            _ended.pop(next(iter(_ended)), None)
-        except RuntimeError:  # another thread changed it first
-            break
+        with suppress(KeyError):  # another thread has emptied it
+            _ended.popitem(last=False)
     if run.tree.watches:
         found = make()
         for watch in run.tree.watches:
@@ -240,8 +240,8 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
     return _made(*_known(run, now, is_live=is_live))
 
 
-def _known(run: Run, now: float, *, is_live: bool) -> tuple[dict[str, Any], Policy, Callable[[str], str] | None]:
-    """Return the fields of a run's `RunInfo`, of which most are never asked for, and what else it holds."""
+def _known(run: Run, now: float, *, is_live: bool) -> tuple[tuple[Any, ...], Policy, Callable[[str], str] | None]:
+    """Return the values of a run's `RunInfo`, which is seldom asked for, and what else it holds."""
     call, tree = run.call, run.tree
     is_root = run.parent is None or run.parent.implicit
     seconds: float | None = None
@@ -256,30 +256,29 @@ def _known(run: Run, now: float, *, is_live: bool) -> tuple[dict[str, Any], Poli
         usage = tree.usage if is_root else None
         calls, cost = (tree.calls, tree.cost) if is_root else (0, None)
     span = run.place.span if run.place.recording else None
-    known: dict[str, Any] = {
-        "run_id": run.given_id or run.id,
-        "kind": run.kind,
-        "name": run.name,
-        "pipeline": run.pipeline,
-        "conversation_id": run.conversation,
-        "model": (call.response.model or call.request.model) if call is not None else None,
-        "trace_id": span.trace_id if span is not None else None,
-        "span_id": span.span_id if span is not None else None,
-        "outcome": None if is_live else run.ending.outcome,
-        "error_type": run.ending.error_type,
-        "seconds": seconds,
-        "model_calls": calls,
-        "input_tokens": usage.input if usage is not None else None,
-        "output_tokens": usage.output if usage is not None else None,
-        "total_tokens": usage.total if usage is not None else None,
-        "usage_source": usage.source if usage is not None else None,
-        "cost": cost,
-    }
+    known = (
+        run.given_id or run.id,
+        run.kind,
+        run.name,
+        run.pipeline,
+        run.conversation,
+        (call.response.model or call.request.model) if call is not None else None,
+        *((span.trace_id, span.span_id) if span is not None else (None, None)),
+        None if is_live else run.ending.outcome,
+        run.ending.error_type,
+        seconds,
+        calls,
+        *((usage.input, usage.output, usage.total, usage.source) if usage is not None else (None,) * 4),
+        cost,
+    )
     return known, run.policy, run.keeper.settings.redact
 
 
-def _made(known: dict[str, Any], policy: Policy, redact: Callable[[str], str] | None) -> RunInfo:
-    found = RunInfo(**known)
+_FIELDS = tuple(each.name for each in fields(RunInfo))
+
+
+def _made(known: tuple[Any, ...], policy: Policy, redact: Callable[[str], str] | None) -> RunInfo:
+    found = RunInfo(**dict(zip(_FIELDS, known, strict=True)))
     object.__setattr__(found, "policy_", policy)  # the class is frozen
     object.__setattr__(found, "redact_", redact)
     return found

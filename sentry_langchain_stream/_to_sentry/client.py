@@ -12,7 +12,6 @@ from sentry_sdk.scope import Scope
 
 from .._runtime.containment import warn_once
 from . import internals
-from .conversations import scope_conversation_id
 from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
 
 Scopes = tuple[Scope, Scope]
@@ -35,7 +34,9 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
     options = client.options
     if not has_tracing(options):
         return _NO_SPANS
-    if (instrumenter := other_instrumenter(options)) is not None:
+    if _streams(options):
+        return _STREAMED_SPANS
+    if options.get("instrumenter") not in _SENTRYS and (instrumenter := other_instrumenter(options)) is not None:
         warn_once(
             "instrumenter",
             "Sentry's client has instrumenter=%r, with which the SDK makes no spans but those of OpenTelemetry, so "
@@ -44,7 +45,7 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
             instrumenter,
         )
         return _NO_SPANS
-    return _STREAMED_SPANS if _streams(options) else _TRANSACTION_SPANS
+    return _TRANSACTION_SPANS
 
 
 def makes_spans(client: Any) -> bool:
@@ -58,13 +59,19 @@ def other_instrumenter(options: Mapping[str, Any]) -> str | None:
 
     With it the SDK returns spans that are never sent (sentry-sdk 2.44 to 2.75). Streamed spans it ignores.
     """
-    instrumenter = options.get("instrumenter") or "sentry"
-    return None if instrumenter == "sentry" or _streams(options) else str(instrumenter)
+    instrumenter = options.get("instrumenter")
+    return None if instrumenter in _SENTRYS or _streams(options) else str(instrumenter)
+
+
+_SENTRYS = (None, "", "sentry")
+"""The values of `instrumenter` with which the SDK makes its own spans."""
 
 
 def _streams(options: Mapping[str, Any]) -> bool:
-    lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
-    return CAN_STREAM and lifecycle == "stream"
+    lifecycle = options.get("trace_lifecycle")
+    if lifecycle is None and (experiments := options.get("_experiments")):
+        lifecycle = experiments.get("trace_lifecycle")
+    return lifecycle == "stream" and CAN_STREAM
 
 
 def has_tracing(options: Mapping[str, Any]) -> bool:
@@ -100,15 +107,14 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
     `send_default_pii` in older versions. `include_prompts=False` of Sentry's LangchainIntegration or
     LanggraphIntegration forbids both.
     """
-    if content_veto(client) is not None:
-        return False, False
     options = client.options
     collection = options.get("data_collection")
     content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
     if isinstance(content, Mapping):
-        return bool(content.get("inputs")), bool(content.get("outputs"))
-    pii = bool(options.get("send_default_pii"))
-    return pii, pii
+        inputs, outputs = bool(content.get("inputs")), bool(content.get("outputs"))
+    else:
+        inputs = outputs = bool(options.get("send_default_pii"))
+    return (False, False) if (inputs or outputs) and content_veto(client) is not None else (inputs, outputs)
 
 
 def has_data_collection(client: Any) -> bool:
@@ -163,9 +169,12 @@ def within_scopes(scopes: Scopes | None) -> AbstractContextManager[None]:
 
     A run may end in another request: that request may evict it, or collect its stream as garbage.
     """
-    if scopes is None or scopes[1] is sentry_sdk.get_isolation_scope():
-        return nullcontext()
-    return _within(*scopes)
+    return nullcontext() if are_current(scopes) or scopes is None else _within(*scopes)
+
+
+def are_current(scopes: Scopes | None) -> bool:
+    """Whether the request of these scopes is the current one."""
+    return scopes is None or scopes[1] is sentry_sdk.get_isolation_scope()
 
 
 @contextmanager
@@ -194,11 +203,6 @@ def has_user() -> bool:
     """Whether the application has said, with `sentry_sdk.set_user`, who the current user is."""
     scopes = (*current_scopes(), sentry_sdk.get_global_scope())
     return any(internals.scope_user(scope) for scope in scopes)
-
-
-def sentry_conversation_id() -> str | None:
-    """Return the id of the conversation set with `sentry_sdk.ai.set_conversation_id` (sentry-sdk >= 2.51)."""
-    return scope_conversation_id(sentry_sdk.get_current_scope())
 
 
 def sentry_pipeline_name() -> str | None:

@@ -65,6 +65,7 @@ class _NotPlain(Exception):
 
 _TEXTS = frozenset({str})
 _UNCHANGED = frozenset({int, bool, type(None)})
+_SCALARS = _UNCHANGED | {str, float}
 _LONGEST_CHARACTER = 4  # bytes of UTF-8; the SDK counts bytes
 
 
@@ -81,6 +82,10 @@ def _plain(payload: Mapping[Any, Any], longest: float, *, nested: bool = True) -
     """
     found = {**payload}  # a copy, because another thread may be writing
     if not _TEXTS.issuperset(map(type, found)):
+        raise _NotPlain
+    if longest == inf and _SCALARS.issuperset(map(type, found.values())):
+        if all(map(isfinite, [value for value in found.values() if type(value) is float])):
+            return found
         raise _NotPlain
     for name, value in found.items():
         kind = type(value)

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .._vocabulary.keys import AttributeValue, Fact, spell
+from .._vocabulary import facts
+from .._vocabulary.facts import FACTS
+from .._vocabulary.keys import AttributeValue, spell
 from .._vocabulary.names import op, span_name
 from ..testing.envelopes import CapturedSpan, model_spans
 from .case import Case
@@ -16,17 +18,17 @@ from .providers import PIECES
 
 EXPECTED: dict[str, AttributeValue] = spell(
     [
-        (Fact.OPERATION, "chat"),
-        (Fact.PIPELINE, PIPELINE),
-        (Fact.REQUEST_MODEL, MODEL),
-        (Fact.RESPONSE_MODEL, MODEL),
-        (Fact.STREAMING, True),
-        (Fact.INPUT_TOKENS, INPUT_TOKENS),
-        (Fact.OUTPUT_TOKENS, OUTPUT_TOKENS),
-        (Fact.TOTAL_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS),
-        (Fact.USAGE_SOURCE, "provider"),
-        (Fact.CHUNKS, len(PIECES)),
-        (Fact.OUTCOME, "completed"),
+        (facts.OPERATION, "chat"),
+        (facts.PIPELINE, PIPELINE),
+        (facts.REQUEST_MODEL, MODEL),
+        (facts.RESPONSE_MODEL, MODEL),
+        (facts.STREAMING, True),
+        (facts.INPUT_TOKENS, INPUT_TOKENS),
+        (facts.OUTPUT_TOKENS, OUTPUT_TOKENS),
+        (facts.TOTAL_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS),
+        (facts.USAGE_SOURCE, "provider"),
+        (facts.CHUNKS, len(PIECES)),
+        (facts.OUTCOME, "completed"),
     ],
     "gen_ai",
 )
@@ -35,7 +37,7 @@ EXPECTED: dict[str, AttributeValue] = spell(
 RECIPE = frozenset({"ai.total_tokens", "pipeline_name"})
 """The keys that the LLM Monitoring recipe asks for and that are not in Sentry's conventions."""
 
-_OURS = frozenset(key for fact in Fact for keys in fact.value for key in keys)
+_OURS = frozenset(key for fact in FACTS.values() for key in (*fact.keys, *fact.added))
 _SENSITIVE = re.compile(r"token|auth|secret|password|passwd|credentials|api_?key|private_?key", re.IGNORECASE)
 
 

@@ -19,7 +19,7 @@ from sentry_langchain_stream import SentryStreamIntegration
 from sentry_langchain_stream._runtime.containment import logger
 from sentry_langchain_stream._to_sentry import other_integrations
 from sentry_langchain_stream._to_sentry.client import makes_spans
-from sentry_langchain_stream._vocabulary.keys import Fact
+from sentry_langchain_stream._vocabulary.facts import FACTS
 from sentry_langchain_stream.doctor import content, environment, probe, received, setup
 from sentry_langchain_stream.doctor.case import Case
 from sentry_langchain_stream.doctor.command import Check
@@ -548,14 +548,14 @@ def test_the_rule_is_that_of_the_real_scrubber() -> None:
     """Without sentry-relay the doctor says the same as with it, for words in any place and for all of our own keys."""
     words = "token auth secret password passwd credentials api_key apikey private_key privatekey key session cookie id"
     keys = [made for word in words.split() for made in (word, f"my.{word}", f"{word.upper()}_1", f"x{word}s")]
-    keys += [key for fact in Fact for spelled in fact.value for key in spelled]
+    keys += [key for fact in FACTS.values() for key in (*fact.keys, *fact.added)]
     by_rule = [key for key in keys if received._SENSITIVE.search(key) and not received._is_conventional(key)]
     assert by_rule == received._scrubbed(keys)
 
 
 def test_our_own_table_knows_what_is_conventional(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the keys that a scrubber would look at, it takes those for conventional that sentry-conventions has."""
-    keys = [key for fact in Fact for spelled in fact.value for key in spelled if received._SENSITIVE.search(key)]
+    keys = [key for fact in FACTS.values() for key in (*fact.keys, *fact.added) if received._SENSITIVE.search(key)]
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "sentry_conventions.attributes", None)
         by_table = [key for key in keys if received._is_conventional(key)]

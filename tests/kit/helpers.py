@@ -12,7 +12,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._runs.call import Call, Cost, Request, Response, TextsCall
-from sentry_langchain_stream._runs.estimates import Prompt
+from sentry_langchain_stream._runs.estimates import Prompt, PromptBy
 from sentry_langchain_stream._runs.live_runs import LiveRuns
 from sentry_langchain_stream._runs.run import (
     Agent,
@@ -43,7 +43,7 @@ def collect() -> None:
 
 def prompt_of(tokens: int | None) -> Prompt:
     """A prompt of so many tokens by the estimate, or of which there is none."""
-    return Prompt(list, lambda: tokens)
+    return PromptBy(list, lambda: tokens)
 
 
 class Clock:

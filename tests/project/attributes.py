@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from sentry_langchain_stream._vocabulary import keys
-from sentry_langchain_stream._vocabulary.keys import Fact
+from sentry_langchain_stream._vocabulary import facts, keys
+from sentry_langchain_stream._vocabulary.facts import FACTS
 from tests.kit import REPOSITORY
 from tests.project.supported import written
 
@@ -28,7 +28,7 @@ OTHERS = {
 
 def meanings() -> dict[str, str]:
     """The docstring below each fact, by the fact's name."""
-    (body,) = (each.body for each in ast.parse(inspect.getsource(Fact)).body if isinstance(each, ast.ClassDef))
+    body = ast.parse(inspect.getsource(facts)).body
     found = {}
     for line, below in pairwise(body):
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name) and isinstance(below, ast.Expr):
@@ -37,19 +37,20 @@ def meanings() -> dict[str, str]:
     return found
 
 
-def groups() -> Iterator[tuple[str, list[Fact]]]:
-    """The facts below each comment that begins with two hyphens."""
-    for block in re.split(r"^    # -- ", inspect.getsource(Fact), flags=re.MULTILINE)[1:]:
+def groups() -> Iterator[tuple[str, list[str]]]:
+    """The names of the facts below each comment that begins with two hyphens."""
+    for block in re.split(r"^# -- ", inspect.getsource(facts), flags=re.MULTILINE)[1:]:
         title, _, lines = block.partition("\n")
-        yield title.strip(), [Fact[name] for name in re.findall(r"^    ([A-Z_]+) = ", lines, re.MULTILINE)]
+        yield title.strip(), re.findall(r"^([A-Z_]+) = Fact", lines, re.MULTILINE)
 
 
 def tables() -> str:
     """A heading and a table for each group."""
     told = meanings()
     lines: list[str] = []
-    for title, facts in groups():
-        rows = [(_quoted(fact.value[0]), _quoted(fact.value[1]), told.get(fact.name, "")) for fact in facts]
+    for title, names in groups():
+        known = [(FACTS[name], told.get(name, "")) for name in names]
+        rows = [(_quoted(fact.keys), _quoted(fact.added), text) for fact, text in known]
         lines += _table(title, rows)
     lines += _table("Yours", [(_quoted((key,)), "", text.removesuffix(".")) for key, text in OTHERS.items()])
     return "\n".join(lines).strip()

@@ -18,6 +18,7 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream._vocabulary import names
+from sentry_langchain_stream._vocabulary.facts import FACTS
 from sentry_langchain_stream._vocabulary.keys import (
     LEFT_OUT,
     METADATA,
@@ -27,7 +28,6 @@ from sentry_langchain_stream._vocabulary.keys import (
     TAGS,
     USER,
     Dialect,
-    Fact,
 )
 from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
@@ -216,25 +216,25 @@ def test_the_badges_are_true() -> None:
     assert f"sentry-sdk>={oldest},<3" in project
 
 
-@pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.name)
-def test_every_fact_says_what_it_means(fact: Fact) -> None:
+@pytest.mark.parametrize("name", FACTS)
+def test_every_fact_says_what_it_means(name: str) -> None:
     """A fact has a docstring below it in the vocabulary, which the page of attributes shows."""
-    assert attributes.meanings().get(fact.name), f"write a docstring below {fact.name} in _vocabulary/keys.py"
-    assert fact in {each for _, facts in attributes.groups() for each in facts}
+    assert attributes.meanings().get(name), f"write a docstring below {name} in _vocabulary/facts.py"
+    assert name in {each for _, facts in attributes.groups() for each in facts}
 
 
 def test_the_tables_of_attributes_are_the_vocabulary() -> None:
     """The page has each key once per fact, in the column of its dialect, with its meaning."""
     page = attributes.PAGE.read_text(encoding="utf-8")
     assert attributes.page() == page, "python -m tests.project.attributes writes it"
-    both = {key for fact in Fact for key in fact.value[0]}
+    both = {key for fact in FACTS.values() for key in fact.keys}
     assert both <= {key for row in rows(page) for key in quoted(row[0])}
 
 
 @pytest.mark.parametrize("page", [README, attributes.PAGE], ids=lambda page: page.name)
 def test_the_tables_name_no_key_that_is_not_set(page: Path) -> None:
     """Every key and op in the tables of these pages exists in the vocabulary."""
-    known = {key for fact in Fact for keys in fact.value for key in keys} | {TAGS, LEFT_OUT, f"{METADATA}<key>"}
+    known = {key for fact in FACTS.values() for key in (*fact.keys, *fact.added)} | {TAGS, LEFT_OUT, f"{METADATA}<key>"}
     known |= {PROMPT_NAME, PROMPT_VERSION, f"{PROMPT_VARIABLE}<name>", USER}
     dialects: tuple[Dialect, ...] = get_args(Dialect)
     kinds: tuple[SpanKind, ...] = get_args(SpanKind)

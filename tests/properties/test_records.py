@@ -20,7 +20,8 @@ from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._runtime import containment
 from sentry_langchain_stream._runtime.containment import contained
 from sentry_langchain_stream._vocabulary import names, providers
-from sentry_langchain_stream._vocabulary.keys import Dialect, Fact, spell
+from sentry_langchain_stream._vocabulary.facts import FACTS, Fact
+from sentry_langchain_stream._vocabulary.keys import Dialect, spell
 from sentry_langchain_stream._vocabulary.names import SpanKind
 from sentry_langchain_stream._vocabulary.providers import Platform
 from tests.kit.helpers import prompt_of, run_of
@@ -211,13 +212,11 @@ def test_the_dialects_agree(run: Run) -> None:
     assert both.items() <= describe(run, "ai").items()
 
 
-@given(st.lists(st.tuples(st.sampled_from(Fact), st.integers()), max_size=10), dialects)
+@given(st.lists(st.tuples(st.sampled_from([*FACTS.values()]), st.integers()), max_size=10), dialects)
 def test_facts_are_spelled_under_their_keys_and_no_other(facts: list[tuple[Fact, int]], dialect: Dialect) -> None:
     """Each key has the value of the last fact that has it, and there is no key of any other."""
     stated = spell(facts, dialect)
-    expected = {
-        key: value for fact, value in facts for key in fact.value[0] + (fact.value[1] if dialect == "ai" else ())
-    }
+    expected = {key: value for fact, value in facts for key in fact.keys + (fact.added if dialect == "ai" else ())}
     assert stated == expected
 
 
@@ -236,7 +235,7 @@ def trees(draw: st.DrawFn) -> list[Run]:
         run = run_of(call, tree=tree, detail=draw(st.sampled_from([None, Agent(str(index))])))
         if made:
             run.parent = draw(st.sampled_from(made))
-            run.parent.children[run.id] = run
+            run.parent.add_child(run)
         made.append(run)
     return made
 

@@ -12,7 +12,7 @@ from sentry_langchain_stream._from_langchain.offered_tools import tool_definitio
 from sentry_langchain_stream._from_langchain.parameters import PARAMETERS, request_parameters
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request
-from sentry_langchain_stream._runs.estimates import Prompt
+from sentry_langchain_stream._runs.estimates import PromptBy
 from sentry_langchain_stream._runs.run import RunKind
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._runtime import containment
@@ -185,7 +185,7 @@ def test_a_prompt_is_estimated_once_and_only_if_it_is_asked_for() -> None:
         asked.append(1)
         return 7
 
-    request = Request(prompt=Prompt(list, estimate))
+    request = Request(prompt=PromptBy(list, estimate))
     assert Call(request, 0.0, reported=Usage.stated(3, 4), finished=True).usage() == Usage.stated(3, 4)
     assert asked == []
     assert request.estimated_input == request.estimated_input == 7

@@ -137,7 +137,7 @@ def test_the_top_is_the_topmost_run() -> None:
 def test_runs_share_nothing() -> None:
     """Each run has children and failed spans of its own."""
     one, other = run_of(), run_of()
-    one.children[other.id] = other
+    one.add_child(other)
     one.ending.remember({one.id: None})
     assert (other.children, other.ending.failed) == ({}, {})
 
@@ -213,6 +213,6 @@ def test_when_something_last_happened(touched: float, chunks: list[float], expec
     top = above = run_of(tree=Tree(touched=touched))
     for at in chunks:
         below = run_of(Call(Request(), 0.0, last_chunk_at=at), parent=above, tree=top.tree)
-        above.children[below.id] = below
+        above.add_child(below)
         above = below
     assert top.active_at() == expected

@@ -11,6 +11,8 @@ from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.run import RunKind
+from sentry_langchain_stream._vocabulary import facts
+from sentry_langchain_stream._vocabulary.facts import FACTS, Fact
 from sentry_langchain_stream._vocabulary.keys import (
     EVALUATION_EXPLANATION,
     EVALUATION_LABEL,
@@ -25,7 +27,6 @@ from sentry_langchain_stream._vocabulary.keys import (
     USER,
     AttributeValue,
     Dialect,
-    Fact,
     spell,
 )
 from tests.kit.helpers import (
@@ -72,7 +73,7 @@ FITS: dict[AttributeType, Callable[[Any], bool]] = {
 
 def keys(dialect: Dialect) -> list[str]:
     """Every key that the vocabulary has in a dialect, as `spell` writes them."""
-    return [key for fact in Fact for key in spell([(fact, "")], dialect)]
+    return [key for fact in FACTS.values() for key in spell([(fact, "")], dialect)]
 
 
 def keys_that_begin(*prefixes: str) -> list[str]:
@@ -111,14 +112,14 @@ def test_our_own_keys_survive_ingestion(key: str) -> None:
     assert key not in ATTRIBUTE_METADATA
 
 
-SHARED = {Fact.AGENT_INPUT_TOKENS, Fact.AGENT_OUTPUT_TOKENS, Fact.AGENT_TOTAL_TOKENS}
+SHARED = {facts.AGENT_INPUT_TOKENS, facts.AGENT_OUTPUT_TOKENS, facts.AGENT_TOTAL_TOKENS}
 """What an agent's models used in all stands under today's keys for it, which on their own spans are theirs."""
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_no_two_facts_share_a_key(dialect: Dialect) -> None:
     """Each key states one fact, but for the tokens of models and those of agents."""
-    told = [key for fact in Fact if fact not in SHARED for key in spell([(fact, "")], dialect)]
+    told = [key for fact in FACTS.values() if fact not in SHARED for key in spell([(fact, "")], dialect)]
     assert len(told) == len(set(told))
     shared = {key for fact in SHARED for key in spell([(fact, "")], dialect)}
     assert shared == {f"gen_ai.usage.{kind}_tokens" for kind in ("input", "output", "total")}
@@ -164,7 +165,7 @@ def test_both_dialects_state_the_keys_that_dashboards_read() -> None:
 )
 def test_a_fact_is_spelled_under_each_of_its_keys(dialect: Dialect, expected: dict[str, AttributeValue]) -> None:
     """`spell` states the one value under every key of the fact in the dialect."""
-    assert spell([(Fact.STREAMING, True)], dialect) == expected
+    assert spell([(facts.STREAMING, True)], dialect) == expected
     assert spell([], dialect) == {}
 
 
@@ -190,7 +191,7 @@ def test_the_filled_record_is_filled(record: Any) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("fact", Fact, ids=lambda fact: fact.name)
+@pytest.mark.parametrize("fact", FACTS.values(), ids=FACTS)
 def test_no_fact_is_dead(fact: Fact, dialect: Dialect) -> None:
     """Of the records of which everything is known one states each fact of the vocabulary, under all its keys."""
     wanted = set(spell([(fact, "")], dialect))
