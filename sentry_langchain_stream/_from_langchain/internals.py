@@ -155,8 +155,8 @@ def has_other_inline_handler(frame: Any, ours: type) -> bool:
     return any(each.run_inline for each in getattr(manager, "handlers", ()) if not isinstance(each, ours))
 
 
-def watch_call(is_over: Callable[[], None]) -> object:
-    """Watch LangChain's call that is starting a run: `is_over` is called when it is over. Keep what is returned.
+def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
+    """Watch LangChain's call that is starting a run: `over(run_id)` is called when it is over. Keep what is returned.
 
     LangChain makes a callback manager for each call, which lives in the frame of the call, or in the stream that the
     call returns. It is gone when they are gone, also after a timeout, a cancellation or an exception that LangChain
@@ -173,29 +173,57 @@ def watch_call(is_over: Callable[[], None]) -> object:
             found.append(frame)
         elif found and frame.f_code.co_name != _COMPREHENSION:
             # The outermost method: there are functions among them. Reading the variables of a frame is expensive.
-            owner = next((own["self"] for each in reversed(found) if "self" in (own := each.f_locals)), None)
+            owner = _owner(found)
             if owner is not None:
                 # Whoever else starts a run may keep its run manager, and need no callback manager any more.
                 is_langchain = str(frame.f_globals.get("__name__")).startswith("langchain_core.")
-                return _watch(owner, id(frame), frame.f_code, is_over) if is_langchain else None
+                return _Watch.of(owner, frame, over, run_id) if is_langchain else None
             found.clear()  # somebody's wrapper around such a function: the manager is further up
         frame = frame.f_back
     return None
 
 
-def _watch(owner: object, frame_id: int, code: CodeType, is_over: Callable[[], None]) -> object:
-    # LangChain signals the end of a generator that is closed. Garbage collection closes it only after it has found that
-    # its manager is gone.
-    is_generator = code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)
+def _owner(found: list[Any]) -> object | None:
+    for each in reversed(found):
+        own = each.f_locals
+        if "self" in own:
+            return own["self"]  # type: ignore[no-any-return]
+    return None
 
-    def gone(_: object) -> None:
-        with contained("watch of a call"):
-            if is_generator:
-                after_collection(is_over)
-            elif not is_on_stack(frame_id, code):
-                is_over()
 
-    return weakref.ref(owner, gone)
+class _Watch(weakref.ref[Any]):
+    """A weak reference to the callback manager of a call, which knows what to do when it is gone."""
+
+    __slots__ = ("_code", "_frame_id", "_over", "_run_id")
+
+    _code: CodeType
+    _frame_id: int
+    _over: Callable[[UUID], None]
+    _run_id: UUID
+
+    @classmethod
+    def of(cls, owner: object, frame: Any, over: Callable[[UUID], None], run_id: UUID) -> _Watch:
+        """Watch the manager of the call whose frame is given."""
+        made = cls(owner, _gone)
+        made._code, made._frame_id, made._over, made._run_id = frame.f_code, id(frame), over, run_id
+        return made
+
+    def gone(self) -> None:
+        """The manager is gone."""
+        # LangChain signals the end of a generator that is closed. Garbage collection closes it only after it has found
+        # that its manager is gone.
+        if self._code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+            after_collection(self._end)
+        elif not is_on_stack(self._frame_id, self._code):
+            self._end()
+
+    def _end(self) -> None:
+        self._over(self._run_id)
+
+
+def _gone(watch: _Watch) -> None:
+    with contained("watch of a call"):
+        watch.gone()
 
 
 _COMPREHENSION = "<listcomp>"

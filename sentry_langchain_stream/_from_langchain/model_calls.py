@@ -99,8 +99,7 @@ class ModelRuns:
             gathered = Gathered(policy) if policy.outputs else None
             return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch_size)
 
-        self._runs.start(start, call)
-        inside.started(self._runs.get(start.id))
+        inside.started(self._runs.start(start, call))
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
         """Count a chunk that has arrived. This runs once per token, so keep it cheap."""
@@ -166,7 +165,7 @@ class ModelRuns:
                 contain("extract.response", failure)
         if error is not None:
             self._runs.end_batch(run.id)
-        self._runs.end(run.id, outcome, error)
+        self._runs.end_run(run, outcome, error)
 
     def fail(self, run_id: UUID, error: BaseException, response: object) -> None:
         """End a model run that got an error event: it failed, was cancelled, or its consumer left."""

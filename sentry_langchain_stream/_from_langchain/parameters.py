@@ -102,6 +102,7 @@ _NESTED = (
     "additional_model_request_fields",
 )
 _NESTING = frozenset(_NESTED)
+_READ = _SPELLINGS | _NESTING
 
 
 def request_parameters(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -114,6 +115,8 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for source in sources:
+        if _READ.isdisjoint(source):
+            continue
         _read(source, found)
         if not _NESTING.isdisjoint(source):
             for name in _NESTED:

@@ -11,7 +11,7 @@ from uuid import UUID
 from langchain_core.globals import get_llm_cache
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from langchain_core.outputs import Generation, LLMResult
 
 from .._content.cutting import cut
 from .._content.messages import input_messages, output_messages, prompt_messages, system_instructions, text_of
@@ -118,7 +118,8 @@ def response(result: LLMResult, policy: Policy) -> Response:
         result: LangChain's result. For an aborted stream it has what had arrived.
         policy: What may be recorded.
     """
-    generations = [generation for prompt in result.generations for generation in prompt]
+    prompts = result.generations
+    generations = prompts[0] if len(prompts) == 1 else [generation for prompt in prompts for generation in prompt]
     first = _metadata(generations[0]) if generations else {}
     whole = result.llm_output if isinstance(result.llm_output, (dict, Mapping)) else {}
     model = named_in(first) or named_in(whole)
@@ -129,7 +130,9 @@ def response(result: LLMResult, policy: Policy) -> Response:
         model and once(model),
         # With several answers to one prompt, LangChain leaves the id in the output of the run.
         as_text(first.get("id")) or (_message_id(generations[0]) if generations else None) or as_text(whole.get("id")),
-        tuple([reason for generation in generations for reason in _finish_reasons(generation)]),
+        _finish_reasons(generations[0], first)
+        if len(generations) == 1
+        else tuple([reason for generation in generations for reason in _finish_reasons(generation)]),
         messages,
     )
 
@@ -318,8 +321,7 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
 
 
 def _metadata(generation: Generation) -> Mapping[str, Any]:
-    message = generation.message if isinstance(generation, ChatGeneration) else None
-    metadata = getattr(message, "response_metadata", None) or generation.generation_info
+    metadata = getattr(getattr(generation, "message", None), "response_metadata", None) or generation.generation_info
     if not isinstance(metadata, (dict, Mapping)):
         return {}
     body = metadata.get("body") if "status_code" in metadata else None
@@ -353,8 +355,14 @@ def _finish_reason(generation: Generation) -> str | None:
     return ",".join(_finish_reasons(generation)) or None
 
 
-def _finish_reasons(generation: Generation) -> tuple[str, ...]:
-    for metadata in (_metadata(generation), generation.generation_info):
+def _finish_reasons(generation: Generation, known: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Return why the model stopped.
+
+    Args:
+        generation: The answer.
+        known: Its metadata, if that has been read.
+    """
+    for metadata in (_metadata(generation) if known is None else known, generation.generation_info):
         if not metadata:
             continue
         for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):

@@ -54,7 +54,7 @@ def starting(given: UUID, runs: LiveRuns) -> UUID:
     live = enclosing.get(given)
     if live is not None and is_free:
         enclosing.claims.pop(given, None)
-    if live is None and is_free and given not in again:
+    if live is None and is_free and not (again and given in again):
         return given
     handlers = internals.event_handlers()
     own = given
@@ -74,7 +74,7 @@ def own(given: UUID, handlers: object = None) -> UUID:
         given: The run's id by LangChain.
         handlers: The handlers of the run's manager. The default is those of the manager that fires this event.
     """
-    if given not in again:
+    if not again or given not in again:  # an empty dict would still ask for the hash, which is slow for a UUID
         return given
     if handlers is None:
         handlers = internals.event_handlers()
@@ -91,7 +91,7 @@ def enclosing_own(given: UUID | None) -> UUID | None: ...
 
 def enclosing_own(given: UUID | None) -> UUID | None:
     """Return our id of the run that encloses this code and has this id by LangChain."""
-    return given if given is None or given not in again else _here.get().get(given, given)
+    return given if given is None or not again or given not in again else _here.get().get(given, given)
 
 
 def _find(given: UUID, handlers: object) -> UUID | None:

@@ -27,7 +27,10 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     except Exception as error:
         contain("attributes.run", error)
     record = run.call or run.detail
-    for group in _OF[type(record)] if record is not None else ():
+    groups = _OF[type(record)] if record is not None else ()
+    if groups is _CALL and run.call is not None and not run.call.streamed and run.call.cost is None:
+        groups = _WHOLE_ANSWER  # which most calls are, and each group has its price
+    for group in groups:
         try:
             spell(group(record), dialect, attributes)
         except Exception as error:
@@ -245,6 +248,7 @@ def texts(call: TextsCall) -> Facts:
 
 
 # The groups of facts of each record.
+_WHOLE_ANSWER = (request, response, usage, content)
 _CALL = (request, response, usage, cost, timing, content)
 _OF: Mapping[type[Call | Detail], tuple[Callable[[Any], Facts], ...]] = {
     Call: _CALL,

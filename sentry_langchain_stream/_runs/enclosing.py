@@ -44,7 +44,8 @@ def add(run: Run) -> None:
 
 def discard(run: Run) -> None:
     """A run has ended."""
-    started_elsewhere.discard(run.id)
+    if started_elsewhere:
+        started_elsewhere.discard(run.id)
     if _runs.get(run.id) is run:
         _runs.pop(run.id, None)
 

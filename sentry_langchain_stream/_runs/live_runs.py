@@ -52,7 +52,11 @@ class LiveRuns:
         self.settings = settings
         self.now = now
         self._watch_call = watch_call
+        self._call_over_soon = self._note_call_over  # one bound method for all runs
+        self._end_with_task = self._task_ended
         self._spans = RunSpans(settings, now)
+        self.open = self._spans.open
+        self.close = self._spans.close
         self._runs: dict[UUID, Run] = {}
         self.get = self._runs.get
         """Returns the live run of an id, or `None`. The dict's own method, because it is called once per token."""
@@ -64,23 +68,26 @@ class LiveRuns:
 
     # -- start ------------------------------------------------------------------------------------------------
 
-    def start(self, start: Start, record: MakeRecord | None = None) -> None:
+    def start(self, start: Start, record: MakeRecord | None = None) -> Run | None:
         """Start a run, unless it is already live or there is no Sentry client.
 
         Args:
             start: The start of the run.
             record: Makes the record of the run's input.
+
+        Returns:
+            The run, if this handler follows it.
         """
         try:
-            self._start(start, record)
+            return self._start(start, record)
         finally:
             enclosing.claims.pop(start.id, None)
 
-    def _start(self, start: Start, record: MakeRecord | None) -> None:
+    def _start(self, start: Start, record: MakeRecord | None) -> Run | None:
         live = enclosing.get(start.id)
         if live is not None:
             self._take_over(live, start, record)
-            return
+            return self.get(start.id)
         if len(self._runs) >= self.settings.max_live_runs:
             self._eviction.make_room()
         parent = enclosing.parent_of(start) if start.parent_id is not None else None
@@ -88,12 +95,12 @@ class LiveRuns:
             self._eviction.sweep()
             parent = self._roots.parent(start, self)
             if parent is None:
-                return
+                return None
             if start.kind in CHAINS or (parent.place.anchor is not None and start.batch_size == 1):
                 # A chain without a parent is the pipeline itself, or an agent. A single call needs no pipeline around
                 # it if there is an active span that can be its parent.
                 self._start_root(parent, start, record)
-                return
+                return parent
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
             parent.keeper.become_graph(parent)
         policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self else self._terms(parent)
@@ -140,6 +147,7 @@ class LiveRuns:
                     parent.fallbacks = {**parent.fallbacks, run.id: run}
             self._open(run, start, detail)
         self._watch(run)
+        return run
 
     def _start_root(self, run: Run, start: Start, record: MakeRecord | None) -> None:
         run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
@@ -197,10 +205,10 @@ class LiveRuns:
     def _watch(self, run: Run) -> None:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
         if run.kind not in CHAINS or run.parent is None:
-            silent_ends.task(run, self._task_ended)
+            silent_ends.task(run, self._end_with_task)
         if run.kind in WATCHED and self._watch_call is not None:
             run.thread = get_ident()
-            run.call_watch = self._watch_call(partial(silent_ends.soon, partial(self._call_over, run.id)))
+            run.call_watch = self._watch_call(self._call_over_soon, run.id)
 
     def _record(self, parent: Run, policy: Policy, record: MakeRecord) -> Call | Detail | None:
         """Make the record of a run. Call it without the lock: it calls the user's `redact` and `token_counter`."""
@@ -223,7 +231,7 @@ class LiveRuns:
         enclosing.add(run)
         if self.settings.nesting:
             try:
-                run.scope = active_span.enter(run.id, is_root=run.parent is None or run.parent.implicit)
+                run.scope = active_span.enter(id(run), is_root=run.parent is None or run.parent.implicit)
             except Exception as error:
                 contain("nesting", error)
 
@@ -233,7 +241,7 @@ class LiveRuns:
         scope, run.scope = run.scope, None
         if scope is not None:
             try:
-                active_span.leave(scope, run.id)
+                active_span.leave(scope, id(run))
             except Exception as error:
                 contain("nesting", error)
         return self._runs.pop(run.id, None) is not None
@@ -278,14 +286,6 @@ class LiveRuns:
                 own = user_labels((), start.configured, self.settings.metadata_keys, parent.policy)
                 parent.labels = {**own, **parent.labels}
 
-    def open(self, run: Run) -> None:
-        """Open the span of a run, or rename it."""
-        self._spans.open(run)
-
-    def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
-        """Close the span of a run that has ended."""
-        self._spans.close(run, outcome, error, evicted)
-
     def complete(self, pipeline: Run) -> None:
         """Record that no further call below this implicit pipeline will start."""
         self._roots.complete(pipeline)
@@ -317,8 +317,13 @@ class LiveRuns:
             evicted: Why this package ends it, if LangChain does not: `"idle"`, `"limit"` or `"exit"`.
         """
         run = self._runs.get(run_id)
-        if run is None:
-            return
+        if run is not None:
+            self.end_run(run, outcome, error, evicted)
+
+    def end_run(
+        self, run: Run, outcome: Outcome, error: BaseException | None = None, evicted: str | None = None
+    ) -> None:
+        """The same, with the run itself."""
         if interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
             return
         if are_current(run.tree.scopes):
@@ -358,6 +363,10 @@ class LiveRuns:
         self._runs.clear()
         self._eviction.forget()
         self._roots.forget()
+
+    def _note_call_over(self, run_id: UUID) -> None:
+        """A call is over, of which LangChain may yet signal the end."""
+        silent_ends.soon(partial(self._call_over, run_id))
 
     def _call_over(self, run_id: UUID) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""

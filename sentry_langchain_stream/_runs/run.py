@@ -323,6 +323,13 @@ class Ending:
             self.failed = dict([*{**self.failed, **failures}.items()][-self._MOST_FAILED :])
 
 
+class TaskWatch(Protocol):
+    """Is called when a task ends."""
+
+    def stop(self) -> None:
+        """Remove the callback."""
+
+
 class Keeper(Protocol):
     """The live runs of one handler. A run is kept by the handler that is nearest to it, whoever keeps its parent."""
 
@@ -334,8 +341,8 @@ class Keeper(Protocol):
     def now(self) -> Callable[[], float]:
         """The monotonic clock, in seconds."""
 
-    def start(self, start: Start, record: MakeRecord | None = ...) -> None:
-        """Start a run."""
+    def start(self, start: Start, record: MakeRecord | None = ...) -> Run | None:
+        """Start a run, and return it if it is followed."""
 
     def open(self, run: Run) -> None:
         """Open the span of a run, or rename it."""
@@ -399,7 +406,7 @@ class Run:
         detail: The record of the tool call, retrieval or agent, if it is one.
         task: The asyncio task that it started in.
         thread: The thread that it started in, if it is a model or a retriever.
-        unwatch: Removes the callback on that task.
+        task_watch: The callback on that task.
         call_watch: Watches LangChain's call that started it, as long as it is kept.
         scope: The scope that knows the active span, if the run holds one in place.
         enclosing_id: The id of the run that LangChain's context named where it started.
@@ -435,7 +442,7 @@ class Run:
     detail: Detail | None = None
     task: ReferenceType[asyncio.Task[Any]] | None = None
     thread: int | None = None
-    unwatch: Callable[[], object] | None = None
+    task_watch: TaskWatch | None = None
     call_watch: object = None
     scope: RunScope | None = None
     enclosing_id: UUID | None = None

@@ -160,9 +160,9 @@ class RunSpans:
     @staticmethod
     def detach(run: Run) -> None:
         """Remove the callback on the run's task, and restore the span that was active before the run."""
-        if run.unwatch is not None:
-            run.unwatch()
-            run.unwatch = None
+        if run.task_watch is not None:
+            run.task_watch.stop()
+            run.task_watch = None
         run.call_watch = None
 
     @staticmethod

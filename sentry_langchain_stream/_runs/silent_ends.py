@@ -18,25 +18,46 @@ from .run import Run
 
 
 def task(run: Run, ended: Callable[[UUID, bool], None]) -> None:
-    """Call `ended(run id, whether the task was cancelled)` when the current task ends. Without a task, do nothing.
-
-    `run.unwatch()` removes the callback, so that callbacks do not accumulate in a task that makes many calls.
-    """
+    """Call `ended(run id, whether the task was cancelled)` when the current task ends. Without a task, do nothing."""
     current = interpreter.current_task()
-    if current is None:
-        return
+    if current is not None:
+        run.task = weakref.ref(current)
+        run.task_watch = TaskWatch(run.task, run.id, ended)
+        current.add_done_callback(run.task_watch)
 
-    def done(task: asyncio.Task[Any], run_id: UUID = run.id) -> None:
+
+class TaskWatch:
+    """Is called when a task ends.
+
+    Args:
+        task: The task.
+        run_id: The run that started in it.
+        ended: Is given the run's id and whether the task was cancelled.
+    """
+
+    __slots__ = ("_ended", "_run_id", "_task")
+
+    def __init__(self, task: weakref.ref[asyncio.Task[Any]], run_id: UUID, ended: Callable[[UUID, bool], None]) -> None:
+        self._task = task
+        self._run_id = run_id
+        self._ended = ended
+
+    def __call__(self, task: asyncio.Task[Any]) -> None:
         # Do not call `task.exception()`: it would silence asyncio's "exception was never retrieved".
-        ended(run_id, task.cancelled())
+        self._ended(self._run_id, task.cancelled())
 
-    current.add_done_callback(done)
-    run.task = weakref.ref(current)
-    run.unwatch = partial(_unwatch, run.task, done)
+    def stop(self) -> None:
+        """Remove the callback, so that callbacks do not accumulate in a task that makes many calls."""
+        found = self._task()
+        if found is not None:
+            found.remove_done_callback(self)
 
 
-WatchCall = Callable[[Callable[[], None]], object]
-"""Watches the call that is starting a run, and calls the function when that call is over. Keep what it returns."""
+WatchCall = Callable[[Callable[[UUID], None], UUID], object]
+"""Watches the call that is starting a run, and calls the function with the run's id when that call is over.
+
+Keep what it returns.
+"""
 
 
 def soon(work: Callable[[], None]) -> None:
@@ -74,12 +95,6 @@ def goes_on(run: Run, parent: Run) -> bool:
         return run.thread != threading.get_ident() and interpreter.current_task() is None
     root = parent.root()
     return not task.done() and task is not (root.task() if root.task is not None else None)
-
-
-def _unwatch(task: Callable[[], asyncio.Task[Any] | None], done: Callable[[asyncio.Task[Any]], None]) -> None:
-    found = task()
-    if found is not None:
-        found.remove_done_callback(done)
 
 
 def run_in_thread(work: Callable[[], object]) -> bool:

@@ -40,15 +40,16 @@ class Usage(NamedTuple):
         """
         if raw is None or not isinstance(raw, (dict, Mapping)) or _WHOLES.isdisjoint(raw):
             return None
+        if raw.keys() == _PLAIN:  # LangChain's, without details
+            return cls._plain(count(raw["input_tokens"]), count(raw["output_tokens"]), count(raw["total_tokens"]))
         found = _fields(raw)
         input, output, total = found.get("input"), found.get("output"), found.get("total")
         if input is None and output is None and total is None:
             return None
         if not _TOOL_PROMPT.isdisjoint(raw):
             found["tool_prompt"] = sum(count(raw.get(key)) or 0 for key in _TOOL_PROMPT)
-        if _PARTS.isdisjoint(found):  # mostly: nothing to reconcile
-            input, output = _missing(input, output, total)
-            return cls(input, output, _total(input, output, total))
+        if _PARTS.isdisjoint(found):
+            return cls._plain(input, output, total)
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
         reasoning = found.get("reasoning", 0)
         # What the reported total has on top of its two parts: the details that the parts do not include.
@@ -72,6 +73,14 @@ class Usage(NamedTuple):
             _within(found.get("audio_input"), input),
             _within(found.get("audio_output"), output),
         )
+
+    @classmethod
+    def _plain(cls, input: int | None, output: int | None, total: int | None) -> Usage | None:
+        """The usage of a report without details: there is nothing to reconcile."""
+        if input is None and output is None and total is None:
+            return None
+        input, output = _missing(input, output, total)
+        return cls(input, output, _total(input, output, total))
 
     def repeats(self, earlier: Usage | None) -> bool:
         """Whether this report and the earlier one of the same stream both count from the start of the stream.
@@ -230,6 +239,7 @@ _PATHS: dict[str, tuple[Path, ...]] = {
 }
 
 _DETAILS = ("cache_read", "cache_creation", "reasoning", "audio_input", "audio_output")
+_PLAIN = frozenset({"input_tokens", "output_tokens", "total_tokens"})
 _PARTS = frozenset({*_DETAILS, "tool_prompt"})
 
 _Place = tuple[str, int]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
-from functools import partial
 from threading import Lock
 from time import monotonic
 from types import TracebackType
@@ -178,7 +177,10 @@ class WatchedRuns(Sequence[RunInfo]):
 
 
 _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_stream_watches", default=())
-_ended: OrderedDict[UUID, Callable[[], RunInfo]] = OrderedDict()
+_Known = tuple[tuple[Any, ...], "Policy", "Callable[[str], str] | None"]
+"""The values of a `RunInfo`, which is seldom asked for, and what else it holds."""
+
+_ended: OrderedDict[UUID, _Known] = OrderedDict()
 
 
 def watch_runs() -> WatchedRuns:
@@ -213,20 +215,20 @@ def ended(run: Run, now: float) -> None:
     """Tell who watches a root run that it has ended, and remember it for `find`."""
     if run.implicit:
         return
-    make = _ended[run.given_id or run.id] = partial(_made, *_known(run, now, is_live=False))
+    known = _ended[run.given_id or run.id] = _known(run, now, is_live=False)
     while len(_ended) > _MOST:
         with suppress(KeyError):  # another thread has emptied it
             _ended.popitem(last=False)
     if run.tree.watches:
-        found = make()
+        found = _made(*known)
         for watch in run.tree.watches:
             watch._add(run, found)
 
 
 def find(run_id: UUID) -> RunInfo | None:
     """Return what is known of one of the latest root runs that have ended, or `None`."""
-    make = _ended.get(run_id)
-    return make() if make is not None else None
+    known = _ended.get(run_id)
+    return _made(*known) if known is not None else None
 
 
 def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
@@ -240,8 +242,7 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
     return _made(*_known(run, now, is_live=is_live))
 
 
-def _known(run: Run, now: float, *, is_live: bool) -> tuple[tuple[Any, ...], Policy, Callable[[str], str] | None]:
-    """Return the values of a run's `RunInfo`, which is seldom asked for, and what else it holds."""
+def _known(run: Run, now: float, *, is_live: bool) -> _Known:
     call, tree = run.call, run.tree
     is_root = run.parent is None or run.parent.implicit
     seconds: float | None = None

@@ -67,13 +67,13 @@ def is_calling() -> bool:
     return inside is not None and inside.is_call
 
 
-def enter(holder: Hashable, *, is_root: bool) -> RunScope | None:
+def enter(holder: int, *, is_root: bool) -> RunScope | None:
     """Put a scope in place that knows the active span, where there is none yet. Call it where a run starts.
 
     It stays in this context and in all that are copied from it. One is enough for any number of runs.
 
     Args:
-        holder: Identifies the run.
+        holder: Identifies the run: its `id()`.
         is_root: Whether a tree of runs starts. Runs of a tree start where its scope is in place, with few exceptions:
             `abatch` signals the start of its chains from a context of its own.
 
@@ -92,7 +92,7 @@ def enter(holder: Hashable, *, is_root: bool) -> RunScope | None:
     return current
 
 
-def leave(scope: RunScope, holder: Hashable) -> None:
+def leave(scope: RunScope, holder: int) -> None:
     """A run that started in this scope has ended.
 
     The scope is taken away if it was the last run and this is the context that it is in. Where it stays, in a context
@@ -110,20 +110,15 @@ class RunScope(Scope):
     without us.
     """
 
+    __slots__ = ("_forked_in", "_seen", "covered", "holders")
+
     covered: Scope
-    holders: set[Hashable]
+    holders: set[int]
     """The runs that hold this scope in place."""
-    _own: dict[Hashable, tuple[Any, Callable[[], bool]]]
-    """The active span of code that has opened one of its own, and whether its run is live, by that run."""
-    _opened: dict[str, Hashable]
-    """The ids of such spans, and their runs: when an inner one ends, it puts back the outer one."""
-    _bases: dict[str, None]
-    """The ids of runs' spans that were active in a run: when the outermost of its own ends, it puts back that one."""
+    _seen: _Seen | None
+    """The spans that code in runs has made active here. Most never does."""
     _forked_in: Inside | None
     """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
-
-    _MANY = 64
-    _MOST_SEEN = 2_000
 
     @classmethod
     def over(cls, covered: Scope, forked_in: Inside | None = None) -> RunScope:
@@ -131,14 +126,14 @@ class RunScope(Scope):
         made = object.__new__(cls)
         made.covered = covered
         made.holders = set()
-        made._own, made._opened, made._bases = {}, {}, {}
+        made._seen = None
         made._forked_in = forked_in
         return made
 
     def __copy__(self) -> Scope:
         """Fork the scope, as `new_scope` and `isolation_scope` do: what is inside a run stays inside."""
         made = RunScope.over(copy(self.covered), self._inside())
-        made._own, made._opened, made._bases = dict(self._own), dict(self._opened), dict(self._bases)
+        made._seen = self._seen.copy() if self._seen is not None else None
         return made
 
     def start_span(self, *args: Any, **kwargs: Any) -> Any:
@@ -177,7 +172,7 @@ class RunScope(Scope):
         inside = self._inside()
         if inside is None:
             return self.covered._span
-        own = self._own.get(inside.key)
+        own = self._seen.own.get(inside.key) if self._seen is not None else None
         if own is None or getattr(own[0], "timestamp", None) is not None:  # it has ended elsewhere
             return inside.span
         return own[0]
@@ -186,41 +181,72 @@ class RunScope(Scope):
     def _span(self, span: Any) -> None:
         inside = self._inside()
         span_id: str | None = getattr(span, "span_id", None)
+        seen = self._seen
         if inside is not None and span is inside.span:
-            self._own.pop(inside.key, None)
-        elif self._is_late(span_id, inside):
-            self._own.pop(self._opened.get(span_id or ""), None)
+            if seen is not None:
+                seen.own.pop(inside.key, None)
+        elif seen is not None and seen.is_late(span_id, inside):
+            seen.own.pop(seen.opened.get(span_id or ""), None)
         elif inside is None:
             self.covered._span = span
         else:
-            self._own[inside.key] = span, inside.is_live
-            if span_id is not None:
-                self._opened.setdefault(span_id, inside.key)
-            if inside.is_ours:
-                self._bases[inside.span.span_id] = None
-            self._trim()
+            if seen is None:
+                seen = self._seen = _Seen()
+            seen.add(span, span_id, inside)
 
-    def _is_late(self, span_id: str | None, inside: Inside | None) -> bool:
+
+class _Seen:
+    """The spans that code in runs has made active in a scope."""
+
+    __slots__ = ("bases", "opened", "own")
+
+    _MANY = 64
+    _MOST = 2_000
+
+    def __init__(self) -> None:
+        self.own: dict[Hashable, tuple[Any, Callable[[], bool]]] = {}
+        """The active span of code that has opened one of its own, and whether its run is live, by that run."""
+        self.opened: dict[str, Hashable] = {}
+        """The ids of such spans, and their runs: when an inner one ends, it puts back the outer one."""
+        self.bases: dict[str, None] = {}
+        """The ids of runs' spans that were active in a run: when the outermost of its own ends, it puts back that."""
+
+    def copy(self) -> _Seen:
+        """Return a copy, for a fork of the scope."""
+        made = _Seen()
+        made.own, made.opened, made.bases = dict(self.own), dict(self.opened), dict(self.bases)
+        return made
+
+    def add(self, span: Any, span_id: str | None, inside: Inside) -> None:
+        """Code in a run has made a span active."""
+        self.own[inside.key] = span, inside.is_live
+        if span_id is not None:
+            self.opened.setdefault(span_id, inside.key)
+        if inside.is_ours:
+            self.bases[inside.span.span_id] = None
+        self._trim()
+
+    def is_late(self, span_id: str | None, inside: Inside | None) -> bool:
         """Whether a span that was opened in another run has ended only now, and puts back what was active there."""
         if span_id is None:
             return False
-        if span_id in self._bases:
+        if span_id in self.bases:
             return True
-        opened_in = self._opened.get(span_id)
+        opened_in = self.opened.get(span_id)
         if opened_in is None or (inside is not None and opened_in == inside.key):
             return False
-        closing = self._own.get(opened_in)
+        closing = self.own.get(opened_in)
         # Else somebody makes a span of that run the active one here, too.
         return closing is None or _has_ended(closing[0])
 
     def _trim(self) -> None:
         """Forget what ended runs have left, and the spans that were seen longest ago."""
         with suppress(RuntimeError, StopIteration):  # threads that share the scope trim it, too
-            if len(self._own) > self._MANY:
-                for key in [key for key, (_, is_live) in list(self._own.items()) if not is_live()]:
-                    self._own.pop(key, None)
-            for kept in (self._opened, self._bases):
-                while len(kept) > self._MOST_SEEN:
+            if len(self.own) > self._MANY:
+                for key in [key for key, (_, is_live) in list(self.own.items()) if not is_live()]:
+                    self.own.pop(key, None)
+            for kept in (self.opened, self.bases):
+                while len(kept) > self._MOST:
                     kept.pop(next(iter(kept)), None)
 
 

@@ -13,7 +13,7 @@ not prepared. The benchmark has both cases (`docs/performance.md`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from math import inf, isfinite
 from typing import Any
 
@@ -59,6 +59,13 @@ class _Prepared(dict[str, Any]):
             return payload
 
 
+def _timestamp(value: datetime) -> str:
+    """Return a time as the SDK writes it."""
+    if value.tzinfo is timezone.utc:  # which the times of spans are; the SDK's own way is ten times slower
+        return f"{value.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return internals.format_timestamp(value)  # type: ignore[misc,no-any-return]
+
+
 class _NotPlain(Exception):
     """The SDK would or might change a value."""
 
@@ -102,7 +109,7 @@ def _plain(payload: Mapping[Any, Any], longest: float, *, nested: bool = True) -
             if not all(type(each) is str and len(each) * _LONGEST_CHARACTER <= longest for each in found[name]):
                 raise _NotPlain
         elif kind is datetime:
-            found[name] = internals.format_timestamp(value)  # type: ignore[misc]
+            found[name] = _timestamp(value)
         elif kind is dict and nested:
             found[name] = _plain(value, longest, nested=False)
         else:
