@@ -64,8 +64,10 @@ def as_id(value: Any) -> str | None:
 
 def as_text(value: object) -> str | None:
     """Return a string, or an `int` as a string. Return `None` for anything else and for the empty string."""
-    if isinstance(value, str):
+    if type(value) is str:  # most often
         return value or None
+    if isinstance(value, str):
+        return str.__str__(value) or None  # a record must not keep the application's object
     is_number = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 128
     return str(value) if is_number else None  # Python refuses to convert very large numbers
 

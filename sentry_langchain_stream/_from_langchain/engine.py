@@ -12,7 +12,7 @@ from .._runs.run import Outcome, RunKind, Start
 from .._runs.settings import Settings
 from .._runtime.containment import contain, contained
 from .._to_sentry import active_span, issues
-from . import failures, inside, internals, marks, same_ids
+from . import failures, followed, inside, internals, marks, same_ids
 from .model_calls import ModelRuns
 from .steps import StepRuns
 
@@ -27,6 +27,7 @@ class Engine:
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         active_span.ask(inside.find)
+        followed.follow_text_models()
         self._configurable = frozenset((*settings.metadata_keys, *CONVERSATION, *filter(None, (settings.user_key,))))
         issues.ask(failures.find)
         self.runs = LiveRuns(settings, now, internals.watch_call)

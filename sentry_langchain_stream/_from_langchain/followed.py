@@ -1,13 +1,19 @@
-"""Which calls a handler of ours follows, for which Sentry's own integrations are to be silent."""
+"""Which calls a handler of ours follows, for which Sentry's own integrations are to be silent.
+
+It is imported with the module of our handler, so it imports no more than it needs: what follows runs comes with the
+first handler.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import FrameType
 from typing import Any
 
-from .._to_sentry import active_span, asking, model_integrations, other_integrations
-from . import executors, inside, internals, text_models
+from .._to_sentry import asking, model_integrations, other_integrations
+from . import executors, internals
 
 _GRAPH_CALLS = frozenset({"new_invoke", "new_ainvoke"})
 """The functions of LanggraphIntegration that call a graph (sentry-sdk 2.44 to 2.75)."""
@@ -23,14 +29,35 @@ def silence_integrations(handler_class: type) -> None:
     """
     global _handler_class
     _handler_class = handler_class
-    model_integrations.silence_during(
-        # A model that the user's `redact` calls is given the text that is not redacted.
-        lambda: active_span.is_calling() or inside.is_handed_over() or asking.is_asking()
-    )
+    model_integrations.silence_during(_is_recorded)
     other_integrations.silence("langgraph", _is_followed_graph)
     other_integrations.silence("langchain", _is_followed_call)
+    other_integrations.install()
+
+
+@cache
+def follow_text_models() -> None:
+    """Follow the calls of embedding models and rerankers, too. Called with the first handler."""
+    from . import text_models
+
     other_integrations.also(text_models.install, text_models.uninstall)
     other_integrations.install()
+
+
+def _is_recorded() -> bool:
+    """Whether an integration of a client library asks inside a model call that we record."""
+    if asking.is_asking():  # a model that the user's `redact` calls is given the text that is not redacted
+        return True
+    if _ACTIVE_SPAN not in sys.modules:
+        return False  # nothing has been followed yet
+    from .._to_sentry import active_span
+    from . import inside
+
+    return active_span.is_calling() or inside.is_handed_over()
+
+
+_ACTIVE_SPAN = "sentry_langchain_stream._to_sentry.active_span"
+_TEXT_MODELS = "sentry_langchain_stream._from_langchain.text_models"
 
 
 def _is_followed_graph(frame: FrameType) -> bool:
@@ -64,12 +91,18 @@ def _is_given_ours(frame: FrameType) -> bool:
     return _has_ours(called.get("local_callbacks")) or _has_ours(called.get("inheritable_callbacks"))
 
 
+def _is_followed_embedding(frame: FrameType) -> bool:
+    """Whether LangchainIntegration asks because an embedding model is called that we follow."""
+    text_models = sys.modules.get(_TEXT_MODELS)
+    return text_models is not None and bool(text_models.is_followed(frame))
+
+
 _CALLS: Mapping[str, Callable[[FrameType], bool]] = {
     "new_configure": _is_given_ours,
     "new_invoke": _is_followed_executor,
     "new_stream": _is_followed_executor,
-    "new_embedding_method": text_models.is_followed,
-    "new_async_embedding_method": text_models.is_followed,
+    "new_embedding_method": _is_followed_embedding,
+    "new_async_embedding_method": _is_followed_embedding,
 }
 """Functions of LangchainIntegration that make a span or add its handler (sentry-sdk 2.44 to 2.75), and whether we
 record the call.
@@ -80,10 +113,8 @@ With an answer of "off" everywhere, it would not add its own handler to calls th
 
 def _is_followed_call(frame: FrameType) -> bool:
     """Whether LangchainIntegration asks because a call is made that is ours, and of which it would make a span."""
-    if asking.is_asking():
-        return True
     rule = _CALLS.get(frame.f_code.co_name)
-    return rule is not None and rule(frame)
+    return (rule is not None and rule(frame)) or asking.is_asking()
 
 
 def follows(runnable: Any, config: Any) -> bool:
@@ -100,6 +131,8 @@ def follows(runnable: Any, config: Any) -> bool:
 
 
 def _has_ours(callbacks: Any) -> bool:
+    if callbacks is None:
+        return False
     handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", None) or (callbacks,)
     for each in handlers:  # noqa: SIM110 -- asked for each run: a generator costs more than the answer
         if isinstance(each, _handler_class):

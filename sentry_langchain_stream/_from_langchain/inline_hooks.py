@@ -9,7 +9,7 @@ from typing import Any, cast
 from langchain_core.callbacks import AsyncCallbackHandler
 
 from .._runtime import containment
-from .internals import has_other_inline_handler, starts_completion_model
+from .internals import COMPLETION_STARTS, has_other_inline_handler
 
 Hook = Coroutine[Any, Any, None]
 """The declared return type of a hook, so that it can override LangChain's `async def` hooks."""
@@ -47,7 +47,8 @@ class InlineHandler(AsyncCallbackHandler):
         tracer, LangGraph's `stream_mode="messages"`. Can go when LangChain starts the model for all handlers.
         """
         asking = sys._getframe(1)
-        return not starts_completion_model(asking) or has_other_inline_handler(asking, InlineHandler)
+        # Asked several times for each event.
+        return id(asking.f_code) not in COMPLETION_STARTS or has_other_inline_handler(asking, InlineHandler)
 
     @property
     def raise_error(self) -> bool:

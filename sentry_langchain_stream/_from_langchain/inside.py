@@ -69,7 +69,8 @@ def started(run: Run | None) -> None:
         return
     if run.call is not None and run.call.request.operation == "text_completion":
         enclosing.started_elsewhere.add(run.id)
-    hints, hint = _hints.get(), _Hint(run.id, get_ident(), id(interpreter.current_task()))
+    # `LiveRuns` has just looked for the task.
+    hints, hint = _hints.get(), _Hint(run.id, get_ident(), id(run.task() if run.task is not None else None))
     if hints:
         live = [each for each in hints if each.id != run.id and enclosing.get(each.id) is not None]
         _hints.set((*live[1 - _MOST_HINTS :], hint))

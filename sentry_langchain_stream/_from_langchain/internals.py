@@ -102,9 +102,13 @@ def configurable(config: Any, names: Collection[str]) -> dict[str, Any]:
     return {name: values[name] for name in names if isinstance(values.get(name), (str, int, float, bool, UUID))}
 
 
+_MANAGERS = vars(manager)
+"""The variables of LangChain's module of callback managers, by which its frames are known."""
+
+
 def starts_fallbacks() -> bool:
     """Whether it is a call with fallbacks that is starting a run. Its name may be any."""
-    managers, frame, is_starting = vars(manager), sys._getframe(1), False
+    managers, frame, is_starting = _MANAGERS, sys._getframe(1), False
     for _ in range(_MOST_FRAMES):
         if frame.f_globals is managers:
             is_starting = True
@@ -138,13 +142,10 @@ def is_traceable(run_id: UUID) -> bool:
     return _enclosing_config is not None and current is not None and getattr(current(), "id", None) == run_id
 
 
-_START_CODES = frozenset(map(id, (_start_code, *_start_code.co_consts))) if _start_code is not None else frozenset()
-"""The identities of that code and of the comprehensions in it: LangChain asks for each token, so this is quick."""
-
-
-def starts_completion_model(frame: Any) -> bool:
-    """Whether it is LangChain's async manager, about to start a completion model, that asks from this frame."""
-    return id(frame.f_code) in _START_CODES
+COMPLETION_STARTS = (
+    frozenset(map(id, (_start_code, *_start_code.co_consts))) if _start_code is not None else frozenset()
+)
+"""The identities of the code where LangChain's async manager starts a completion model, and of comprehensions in it."""
 
 
 def has_other_inline_handler(frame: Any, ours: type) -> bool:
@@ -165,7 +166,7 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
     Returns:
         A weak reference, or `None` if there is no such call on the stack.
     """
-    managers = vars(manager)
+    managers = _MANAGERS
     frame: Any = sys._getframe(1)
     found: list[Any] = []
     while frame is not None:

@@ -59,17 +59,14 @@ def _note(phase: str, _: Mapping[str, Any]) -> None:
 
 
 def current_task() -> asyncio.Task[Any] | None:
-    """Return the current task, or `None` outside of a task."""
-    if _running_loop is not None and _running_loop() is None:
-        return None  # cheaper than the exception, which most threads of sync code would raise
+    """Return the current task, or `None` outside of a task.
+
+    Ask seldom: before Python 3.12, asyncio asks the system for the process's id each time that it looks for its loop.
+    """
     try:
-        return asyncio.current_task()
+        return asyncio.current_task(asyncio.get_running_loop())
     except RuntimeError:  # there is no running event loop
         return None
-
-
-_running_loop = getattr(asyncio, "_get_running_loop", None)
-"""Returns the running event loop or `None`. It is documented, but has an underscore."""
 
 
 def with_subclasses(base: type) -> Iterator[type]:

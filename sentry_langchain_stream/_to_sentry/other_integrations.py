@@ -105,8 +105,8 @@ def _answering(original: Any) -> Any:
         if rule is None:
             return found
         try:
-            for which in _decide:
-                found = which(self, identifier, found)
+            if _decide:
+                found = _decide[0](self, identifier, found)
             return None if found is None or rule(sys._getframe(1)) else found
         except Exception as error:
             contain("other integrations", error)
