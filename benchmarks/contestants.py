@@ -33,6 +33,10 @@ class Contestant:
     only_in: str | None = None
 
 
+IMPORT = "from sentry_langchain_stream import SentryStreamHandler"
+IMPORT_AND_MAKE = f"{IMPORT}; SentryStreamHandler()"
+"""Most modules of this package are imported with the first handler."""
+
 _OWN = ("--editable", ".")
 _LANGCHAIN = "langchain_core.callbacks"
 _SENTRY_TOO = "langchain_core.callbacks, sentry_sdk"
@@ -51,8 +55,9 @@ CONTESTANTS: tuple[Contestant, ...] = (
         ("no content", "content", "streamed", "unsampled", "no client", "repr processor"),
         (
             (_SENTRY_TOO, "import sentry_langchain_stream"),
-            (_SENTRY_TOO, "from sentry_langchain_stream import SentryStreamHandler"),
-            (_AN_APPLICATION, "from sentry_langchain_stream import SentryStreamHandler"),
+            (_SENTRY_TOO, IMPORT),
+            (_AN_APPLICATION, IMPORT),
+            (_AN_APPLICATION, IMPORT_AND_MAKE),
         ),
     ),
     Contestant(

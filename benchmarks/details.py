@@ -29,7 +29,7 @@ WHY = """## Where others add less
   rows.
 - **Unsampled** runs are followed too, because their failures become issues.
 - **The import of the handler** needs LangChain's messages and documents, which an application with a chat model has
-  already imported. The rest is loading this package's own modules.
+  already imported. Most of this package's own modules are loaded with the first handler, which is timed too.
 """
 
 METHOD = """## How it is measured

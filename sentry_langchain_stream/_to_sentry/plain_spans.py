@@ -59,10 +59,13 @@ class _Prepared(dict[str, Any]):
             return payload
 
 
+_TO_MICROSECONDS = len("2026-11-28T01:02:03.000000")
+
+
 def _timestamp(value: datetime) -> str:
     """Return a time as the SDK writes it."""
     if value.tzinfo is timezone.utc:  # which the times of spans are; the SDK's own way is ten times slower
-        return f"{value.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+        return f"{value.isoformat('T', 'microseconds')[:_TO_MICROSECONDS]}Z"
     return internals.format_timestamp(value)  # type: ignore[misc,no-any-return]
 
 
