@@ -13,10 +13,10 @@ STEPS: dict[str, tuple[str, ...]] = {
         "_from_langchain/engine.py:read_start",
         "_from_langchain/marks.py:read_start",
     ),
-    "provider": ("_from_langchain/payloads.py:provider",),
+    "provider": ("_from_langchain/requests.py:provider",),
     "request": (
         "_from_langchain/model_calls.py:call",
-        "_from_langchain/payloads.py:request",
+        "_from_langchain/requests.py:request",
         "_from_langchain/steps.py:tool_call",
         "_from_langchain/steps.py:agent",
     ),
@@ -44,12 +44,12 @@ STEPS: dict[str, tuple[str, ...]] = {
     "chunk": ("_from_langchain/model_calls.py:gather",),
     "response": (
         "_from_langchain/model_calls.py:_answer",
-        "_from_langchain/payloads.py:response",
+        "_from_langchain/answers.py:response",
         "_from_langchain/steps.py:add_result",
         "_from_langchain/steps.py:add_answer",
     ),
     "usage": (
-        "_from_langchain/payloads.py:usage",
+        "_from_langchain/answers.py:usage",
         "_runs/run_spans.py:_settle_usage",
         "_runs/watches.py:count",
     ),

@@ -16,9 +16,10 @@ from .._content.policy import NOTHING, Policy
 from .._from_langchain import marks
 from .._runs import silent_ends, watches
 from .._runs.call import Call, Request
+from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
-from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
+from .._runs.start import Start
 from .._runs.watches import RunInfo
 from .._runtime import interpreter
 from .._runtime.containment import contained

@@ -17,7 +17,10 @@ from uuid import UUID
 from .._content.policy import Policy
 from .._content.reading import as_id, field
 from .._runs import enclosing
-from .._runs.run import CHAINS, Checkpoint, Run, Start
+from .._runs.details import Checkpoint
+from .._runs.kinds import CHAINS
+from .._runs.run import Run
+from .._runs.start import Start
 from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking
 from .._vocabulary.keys import bounded

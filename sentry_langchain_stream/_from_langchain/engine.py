@@ -7,9 +7,10 @@ from typing import Any, cast
 from uuid import UUID
 
 from .._content.labels import CONVERSATION
+from .._runs.kinds import Outcome, RunKind
 from .._runs.live_runs import LiveRuns
-from .._runs.run import Outcome, RunKind, Start
 from .._runs.settings import Settings
+from .._runs.start import Start
 from .._runtime.containment import contain, contained
 from .._to_sentry import active_span, issues
 from . import failures, followed, inside, internals, marks, same_ids

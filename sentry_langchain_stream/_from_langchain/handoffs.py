@@ -16,7 +16,9 @@ from uuid import uuid4
 
 from .._content.reading import field
 from .._runs import enclosing
-from .._runs.run import Agent, Handoff, Run, Start
+from .._runs.details import Agent, Handoff
+from .._runs.run import Run
+from .._runs.start import Start
 from .._vocabulary.keys import bounded
 from .._vocabulary.names import DEFAULT_AGENT, LONGEST
 

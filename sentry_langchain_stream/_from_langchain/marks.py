@@ -11,7 +11,8 @@ from typing import Any, TypeGuard
 from uuid import UUID
 
 from .._content.labels import CONVERSATION, conversation_id
-from .._runs.run import Control, Outcome, RunKind, Start
+from .._runs.kinds import Control, Outcome, RunKind
+from .._runs.start import Start
 from .._vocabulary.names import DEFAULT_AGENT
 
 _CONVERSATION = frozenset(CONVERSATION)

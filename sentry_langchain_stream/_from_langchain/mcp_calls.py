@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from .._content.reading import as_text, field
-from .._runs.run import McpCall, ToolCall
+from .._runs.details import McpCall, ToolCall
 from .._runtime.containment import contained
 from .._to_sentry import outgoing
 from . import inside

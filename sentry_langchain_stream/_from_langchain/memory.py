@@ -21,7 +21,8 @@ from .._content.messages import tool_arguments, tool_result
 from .._content.policy import Policy
 from .._content.reading import field
 from .._runs import enclosing
-from .._runs.run import Memory, Run
+from .._runs.details import Memory
+from .._runs.run import Run
 from .._runtime import interpreter
 from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking

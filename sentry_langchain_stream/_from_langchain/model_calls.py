@@ -14,13 +14,14 @@ from .._content.policy import NOTHING, Policy
 from .._content.reading import count
 from .._runs.call import Call, Operation, Request
 from .._runs.estimates import approximate
+from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
-from .._runs.run import Outcome, Start
 from .._runs.settings import Settings
+from .._runs.start import Start
 from .._runs.usage import Usage
 from .._runtime.containment import contain, contained, warn_once
 from .._to_sentry.asking import is_asking
-from . import inside, marks, payloads, same_ids, stream_events
+from . import answers, inside, marks, requests, same_ids, stream_events
 from .prompts import METADATA_KEYS, of_metadata
 
 
@@ -79,11 +80,11 @@ class ModelRuns:
             request = Request(operation=operation)
             provider = None
             try:
-                provider = payloads.provider(serialized, start.metadata, options)
+                provider = requests.provider(serialized, start.metadata, options)
             except Exception as error:
                 contain("extract.provider", error)
             try:
-                request = payloads.request(
+                request = requests.request(
                     serialized,
                     messages=messages,
                     prompts=prompts,
@@ -107,14 +108,14 @@ class ModelRuns:
         call = self._receiving(run_id)
         if call is None:
             return
-        if not call.by_events and ((token and token.__class__ is str) or payloads.has_content(token, chunk)):
-            text = token if token and token.__class__ is str else text_of(token) or payloads.other_text(chunk)
+        if not call.by_events and ((token and token.__class__ is str) or answers.has_content(token, chunk)):
+            text = token if token and token.__class__ is str else text_of(token) or answers.other_text(chunk)
             call.add_chunk(now, text)
             if call.text is not None or self._token_counter is not None:
                 call.read(text_of(token), self._token_counter)
         message = getattr(chunk, "message", None)
         if call.named is None and (metadata := getattr(message, "response_metadata", None)):
-            call.named = payloads.named_in(metadata)
+            call.named = answers.named_in(metadata)
         reported = getattr(message, "usage_metadata", None)
         if reported is not None and (usage := Usage.reported(reported)) is not None:
             call.add_report(usage)
@@ -176,21 +177,21 @@ class ModelRuns:
 
     def _answer(self, run_id: UUID, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:
         request = call.request
-        answer = payloads.response(response, policy.beside(request.system, request.tools, request.messages))
+        answer = answers.response(response, policy.beside(request.system, request.tools, request.messages))
         call.response = answer.from_model(call.named) if call.streamed else answer
-        if payloads.from_cache(response, run_id, call.streamed):
+        if answers.from_cache(response, run_id, call.streamed):
             call.from_cache()
             return
-        reported = payloads.usage(response)
+        reported = answers.usage(response)
         if reported is not None and not call.repeats:
             call.reported = reported
-        counted_elsewhere = call.batch > 1 and payloads.counted_elsewhere(response)
+        counted_elsewhere = call.batch > 1 and answers.counted_elsewhere(response)
         if counted_elsewhere or call.reported is not None or outcome != "completed":
             return
         if call.chunks:
             self._advise(call)
         else:
-            text = payloads.answer_text(response)
+            text = answers.answer_text(response)
             counter = self._token_counter or approximate
             with contained("token_counter"):
                 call.counted = count(counter(text)) if text else None

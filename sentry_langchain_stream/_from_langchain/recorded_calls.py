@@ -11,8 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 from .._runs import enclosing
-from .._runs.run import Keeper, MakeRecord, Run, RunKind, Start
+from .._runs.details import MakeRecord
+from .._runs.kinds import RunKind
+from .._runs.run import Keeper, Run
 from .._runs.settings import Settings
+from .._runs.start import Start
 from .._runtime.containment import contained
 from . import inside, internals, marks, same_ids
 from .families import Family

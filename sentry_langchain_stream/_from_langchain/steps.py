@@ -17,8 +17,10 @@ from .._content.messages import (
 )
 from .._content.policy import NOTHING, Policy
 from .._content.reading import as_text, field
+from .._runs.details import Agent, Detail, MakeRecord, Retrieval, ToolCall
 from .._runs.live_runs import LiveRuns
-from .._runs.run import Agent, Detail, MakeRecord, Retrieval, Run, Start, ToolCall
+from .._runs.run import Run
+from .._runs.start import Start
 from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking
 from . import executors, handoffs, injected, inside, marks, prompts, same_ids

@@ -11,7 +11,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from .call import Call
-from .run import Detail, Run, Start, ToolCall
+from .details import Detail, ToolCall
+from .run import Run
+from .start import Start
 
 _MOST = 64
 

@@ -10,7 +10,8 @@ from .._vocabulary import facts
 from .._vocabulary.facts import Fact
 from .._vocabulary.keys import AttributeValue, Dialect, spell
 from .call import Call, TextsCall
-from .run import Agent, Checkpoint, Detail, Handoff, Memory, Retrieval, Run, ToolCall
+from .details import Agent, Checkpoint, Detail, Handoff, Memory, Retrieval, ToolCall
+from .run import Run
 
 Facts = Generator[tuple[Fact, AttributeValue | None], None, None]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from .run import Run, Start
+from .run import Run
+from .start import Start
 
 _runs: dict[UUID, Run] = {}
 

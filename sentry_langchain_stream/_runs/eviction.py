@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
-from .run import Outcome, Run
+from .kinds import Outcome
+from .run import Run
 from .settings import Settings
 
 

@@ -16,11 +16,14 @@ from .._to_sentry.client import are_current, current_client, is_sending, within_
 from .._vocabulary import names
 from . import attempts, enclosing, prompts, silent_ends, tree_ends, users
 from .call import Call
+from .details import Agent, Detail, MakeRecord
 from .eviction import Eviction
+from .kinds import CHAINS, WATCHED, Outcome
 from .roots import Others, Roots
-from .run import CHAINS, WATCHED, Agent, Detail, MakeRecord, Outcome, Place, Run, Start
+from .run import Place, Run
 from .run_spans import RunSpans
 from .settings import Settings
+from .start import Start
 
 
 class LiveRuns:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .._content.prompts import FilledPrompt, prompt_attributes
-from .run import Run, Start
+from .run import Run
+from .start import Start
 
 
 def carry(run: Run, start: Start, parent: Run | None) -> None:

@@ -24,8 +24,9 @@ from .._to_sentry.client import (
 from .._to_sentry.conversations import scope_conversation_id
 from .._vocabulary import names
 from . import silent_ends, watches
-from .run import Keeper, Place, Run, Start
+from .run import Keeper, Place, Run
 from .settings import Settings
+from .start import Start
 
 Others = Callable[[Any], "Settings | None"]
 

@@ -12,231 +12,21 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
 from time import monotonic
-from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from uuid import UUID
 from weakref import ReferenceType
 
 from .._content.policy import Policy
-from .._content.prompts import FilledPrompt, Prompt
+from .._content.prompts import FilledPrompt
 from .._to_sentry.active_span import RunScope
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
-from .call import Call, Operation
+from .call import Call
+from .details import Agent, Detail, MakeRecord
+from .kinds import Control, Outcome, RunKind, nothing
 from .settings import Settings
+from .start import Start
 from .usage import Usage
-
-NOTHING: Mapping[Any, Any] = MappingProxyType({})
-"""Nothing by any key. A record starts with it, because most runs never have anything there, and many are live."""
-
-
-def _nothing() -> Mapping[Any, Any]:
-    return NOTHING
-
-
-RunKind = Literal[
-    "model",
-    "embeddings",
-    "rerank",
-    "pipeline",
-    "agent",
-    "chain",
-    "tool",
-    "retriever",
-    "handoff",
-    "memory",
-    "checkpoint",
-]
-"""The kind of a run. LangChain calls pipelines (the root run) and agents (LangGraph graphs) chains too.
-
-It has no runs of embedding models, rerankers, handoffs, memory operations and checkpoints: those are ours.
-"""
-
-LEAVES: frozenset[RunKind] = frozenset({"model", "retriever"})
-"""What LangChain's context does not name."""
-
-WATCHED: frozenset[RunKind] = LEAVES | {"tool"}
-"""What may end without a signal: also because LangChain itself fails, on a chunk or on the result of a tool."""
-
-CHAINS: frozenset[RunKind] = frozenset({"pipeline", "agent", "chain"})
-"""The kinds that LangChain calls a chain."""
-
-Outcome = Literal["completed", "cancelled", "abandoned", "failed"]
-"""How a run ended. `"cancelled"`: its task was cancelled. `"abandoned"`: its consumer left, or no end was signalled."""
-
-Control = Literal["interrupt", "handoff"]
-"""How a run in a graph gave up control: it waits for a human (interrupt), or another agent continues (handoff)."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False, repr=False)
-class Start:
-    """The start event of a run.
-
-    Args:
-        id: The run's id.
-        parent_id: The id of its parent among LangChain's runs, which may be a run that this handler never saw.
-        kind: The kind of the run.
-        name: The run's name.
-        tags: Its tags, including LangChain's own.
-        metadata: Its metadata, including LangChain's own.
-        batch_size: How many model runs start together in one call.
-        shared: An object that those runs share.
-        enclosing_id: The id of the run that encloses this code, from LangChain's context.
-        pipeline_name: The pipeline's name from the metadata.
-        agent_name: The agent's name from the metadata. It may be inherited from the enclosing agent.
-        conversation_id: The id of the conversation, hashed unless it is opaque already.
-        attempt: The number of the attempt, if this is a retry (2 or more).
-        is_node: Whether it is a node of a graph.
-        task: The id of the graph's task that it runs, if it is a node.
-        has_fallbacks: Whether it is a call with fallbacks.
-        configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
-        operation: The operation, if it is a model.
-        model: The model asked for, if it is a model and that is known from its metadata.
-        given_id: LangChain's id of the run, if `id` is another one: see `same_ids`.
-        is_prompt: Whether it is the run of a prompt.
-        prompt: The prompt that it is, or that its metadata names.
-    """
-
-    id: UUID
-    parent_id: UUID | None = None
-    kind: RunKind
-    name: str | None = None
-    tags: tuple[Any, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=_nothing)
-    batch_size: int = 1
-    shared: object = None
-    enclosing_id: UUID | None = None
-    pipeline_name: str | None = None
-    agent_name: str | None = None
-    conversation_id: str | None = None
-    attempt: int | None = None
-    is_node: bool = False
-    task: str | None = None
-    has_fallbacks: bool = False
-    configured: Mapping[str, Any] = field(default_factory=_nothing)
-    operation: Operation | None = None
-    model: str | None = None
-    given_id: UUID | None = None
-    is_prompt: bool = False
-    prompt: Prompt | None = None
-
-
-@dataclass(slots=True, eq=False)
-class ToolCall:
-    """A tool call. Content is present only if it may be recorded."""
-
-    name: str
-    description: str | None = None
-    """The description of the tool."""
-    id: str | None = None
-    """The id of the tool call, from the model."""
-    arguments: str | None = None
-    result: str | None = None
-    size: int | None = None
-    """The size of the whole result in bytes, known also if the result may not be recorded."""
-    run_name: str | None = None
-    """The run's name, if the call was given one."""
-    mcp: McpCall | None = None
-    """The request to an MCP server, if the tool is one of `trace_mcp`."""
-
-
-@dataclass(slots=True, eq=False)
-class McpCall:
-    """The request to an MCP server that a tool makes."""
-
-    tool: str
-    """The server's name of the tool. LangChain's may have the server's name in front."""
-    server: str | None = None
-    """The name that the server declares, else the one that the application gave it."""
-    transport: Literal["stdio", "http", "sse", "websocket"] | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Retrieval:
-    """A retriever call. Content is present only if it may be recorded."""
-
-    name: str
-    query: str | None = None
-    documents: int | None = None
-    """The number of documents found."""
-    found: str | None = None
-    """The documents as JSON."""
-
-
-@dataclass(slots=True, eq=False)
-class Agent:
-    """A run of an agent. Content is present only if it may be recorded."""
-
-    name: str
-    tools: str | None = None
-    """The tools offered in its first model call that has any, as JSON."""
-    messages: str | None = None
-    """The input messages, as JSON."""
-    answer: str | None = None
-    """The output messages, as JSON."""
-    usage: Usage | None = None
-    """The summed usage of its model calls that have ended."""
-
-    def add(self, usage: Usage) -> None:
-        """Add the usage of a model call that has ended."""
-        self.usage = usage if self.usage is None else Usage.together((self.usage, usage))
-
-
-@dataclass(slots=True, eq=False)
-class Handoff:
-    """A handoff from one agent to another."""
-
-    source: str
-    target: str
-
-    @property
-    def name(self) -> str:
-        """What happens, as the end of the span's name."""
-        return f"from {self.source} to {self.target}"
-
-
-@dataclass(slots=True, eq=False)
-class Memory:
-    """A read or write of a LangGraph store. Content is present only if it may be recorded."""
-
-    name: str
-    """The operation, as OpenTelemetry's conventions call it: `"search_memory"`, `"upsert_memory"`, `"delete_memory"`.
-
-    Of a batch that does several things: all of them, separated by commas.
-    """
-    namespace: str | None = None
-    record: str | None = None
-    """The key of the item, if it is one."""
-    query: str | None = None
-    records: str | None = None
-    """The items read or written, as JSON."""
-    count: int | None = None
-    """The number of items found, or of items to write or to delete."""
-
-
-@dataclass(slots=True, eq=False)
-class Checkpoint:
-    """A save or a load by a checkpointer of LangGraph. It has no content."""
-
-    checkpointer: str
-    """The class of the checkpointer."""
-    operation: str
-    """Its method: `"put"`, `"put_writes"`, `"get_tuple"`."""
-    channels: int | None = None
-    """The number of channels of the checkpoint."""
-    writes: int | None = None
-    """The number of channels that have changed (`put`), or of pending writes."""
-
-    @property
-    def name(self) -> str:
-        """The name of the span."""
-        return f"{self.checkpointer}.{self.operation}"
-
-
-Detail = ToolCall | Retrieval | Agent | Handoff | Memory | Checkpoint
-
-MakeRecord = Callable[[Policy], Call | Detail]
-"""Makes the record of a run's input, under the run's policy."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -267,7 +57,7 @@ class Tree:
     usage: Usage | None = None
     cost: float | None = None
     conversation: str | None = None
-    sampling: Mapping[str, Any] = field(default_factory=_nothing)
+    sampling: Mapping[str, Any] = field(default_factory=nothing)
     batch: tuple[int, int] | None = None
     lock: AbstractContextManager[bool] = field(default_factory=RLock)
 
@@ -313,7 +103,7 @@ class Ending:
     evicted: str | None = None
     failures: int = 0
     counted: bool = False
-    failed: Mapping[UUID, AnySpan | None] = field(default_factory=_nothing)
+    failed: Mapping[UUID, AnySpan | None] = field(default_factory=nothing)
 
     _MOST_FAILED = 8
 
@@ -424,20 +214,20 @@ class Run:
     ending: Ending = field(default_factory=Ending)
     tree: Tree = field(default_factory=Tree)
     parent: Run | None = None
-    children: Mapping[UUID, Run] = field(default_factory=_nothing)
+    children: Mapping[UUID, Run] = field(default_factory=nothing)
     name: str | None = None
     implicit: bool = False
     reports: bool = False
     is_node: bool = False
     has_fallbacks: bool = False
-    fallbacks: Mapping[UUID, Run] = field(default_factory=_nothing)
+    fallbacks: Mapping[UUID, Run] = field(default_factory=nothing)
     work: object = None
-    failed_attempts: Mapping[object, tuple[str | None, ...]] = field(default_factory=_nothing)
+    failed_attempts: Mapping[object, tuple[str | None, ...]] = field(default_factory=nothing)
     agent: str | None = None
     attempt: int | None = None
     fallback: int | None = None
     conversation: str | None = None
-    labels: Mapping[str, str | list[str]] = field(default_factory=_nothing)
+    labels: Mapping[str, str | list[str]] = field(default_factory=nothing)
     call: Call | None = None
     detail: Detail | None = None
     task: ReferenceType[asyncio.Task[Any]] | None = None

@@ -19,7 +19,9 @@ from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
 from . import attributes, watches
 from .call import Call, Request, TextsCall
-from .run import Agent, Checkpoint, Handoff, Memory, Outcome, Retrieval, Run, ToolCall
+from .details import Agent, Checkpoint, Handoff, Memory, Retrieval, ToolCall
+from .kinds import Outcome
+from .run import Run
 from .settings import Settings
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import attempts, silent_ends
-from .run import CHAINS, NOTHING, Ending, Outcome, Run
+from .kinds import CHAINS, NOTHING, Outcome
+from .run import Ending, Run
 
 # The outcome of a parent -> the outcome of its children that are still open.
 _INHERITED: dict[Outcome, Outcome] = {

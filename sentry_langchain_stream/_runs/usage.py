@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from .._content.reading import count
+from .usage_shapes import (
+    CACHE_INCLUDED,
+    CACHE_SEPARATE,
+    DETAILS,
+    PARTS,
+    PATHS,
+    PLAIN,
+    TOOL_PROMPT,
+    WHOLES,
+    numbers,
+    reasoning_is_separate,
+)
 
 Source = Literal["provider", "estimate"]
-Path = tuple[str, ...]
 
 
 class Usage(NamedTuple):
@@ -33,34 +44,34 @@ class Usage(NamedTuple):
         """Read the usage that a provider reported.
 
         Args:
-            raw: A mapping in one of the shapes of `_PATHS`. Anything else is not usage.
+            raw: A mapping in one of the shapes of `usage_shapes.PATHS`. Anything else is not usage.
 
         Returns:
             The usage, or `None` if the input, the output and the total are all missing or unusable.
         """
-        if raw is None or not isinstance(raw, (dict, Mapping)) or _WHOLES.isdisjoint(raw):
+        if raw is None or not isinstance(raw, (dict, Mapping)) or WHOLES.isdisjoint(raw):
             return None
-        if raw.keys() == _PLAIN:  # LangChain's, without details
+        if raw.keys() == PLAIN:  # LangChain's, without details
             return cls._plain(count(raw["input_tokens"]), count(raw["output_tokens"]), count(raw["total_tokens"]))
-        found = _fields(raw)
+        found = numbers(raw)
         input, output, total = found.get("input"), found.get("output"), found.get("total")
         if input is None and output is None and total is None:
             return None
-        if not _TOOL_PROMPT.isdisjoint(raw):
-            found["tool_prompt"] = sum(count(raw.get(key)) or 0 for key in _TOOL_PROMPT)
-        if _PARTS.isdisjoint(found):
+        if not TOOL_PROMPT.isdisjoint(raw):
+            found["tool_prompt"] = sum(count(raw.get(key)) or 0 for key in TOOL_PROMPT)
+        if PARTS.isdisjoint(found):
             return cls._plain(input, output, total)
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
         reasoning = found.get("reasoning", 0)
         # What the reported total has on top of its two parts: the details that the parts do not include.
         rest = total - (input or 0) - (output or 0) if total is not None else None
-        if cached and not _CACHE_INCLUDED.isdisjoint(raw):
+        if cached and not CACHE_INCLUDED.isdisjoint(raw):
             input = None if input is None else max(input, cached)
         else:
             is_missing = rest in (cached, cached + reasoning)
             rest = rest - cached if rest is not None and is_missing else rest
-            input = _with(input, cached, is_missing or not _CACHE_SEPARATE.isdisjoint(raw))
-        output = _with(output, reasoning, rest == reasoning or _reasoning_is_separate(raw))
+            input = _with(input, cached, is_missing or not CACHE_SEPARATE.isdisjoint(raw))
+        output = _with(output, reasoning, rest == reasoning or reasoning_is_separate(raw))
         input = _with(input, found.get("tool_prompt", 0), True)
         input, output = _missing(input, output, total)
         return cls(
@@ -114,7 +125,7 @@ class Usage(NamedTuple):
         """
         if other is None or (self.input, self.output) != (other.input, other.output):
             return self
-        unknown = {name: getattr(other, name) for name in _DETAILS if getattr(self, name) is None}
+        unknown = {name: getattr(other, name) for name in DETAILS if getattr(self, name) is None}
         return self._replace(**unknown) if any(value is not None for value in unknown.values()) else self
 
     def cut_short(self, prompt: int | None, arrived: int) -> Usage:
@@ -150,7 +161,7 @@ class Usage(NamedTuple):
         each = list(usages)
         if len(each) < 2:
             return each[0] if each else None
-        sums = {field: _sum(*(getattr(usage, field) for usage in each)) for field in _PATHS}
+        sums = {field: _sum(*(getattr(usage, field) for usage in each)) for field in PATHS}
         return cls(**sums, source="estimate" if any(usage.source == "estimate" for usage in each) else "provider")
 
     @classmethod
@@ -172,122 +183,6 @@ class Usage(NamedTuple):
             output: Tokens of the answer.
         """
         return cls(input=input, output=output, total=_total(input, output, None), source="estimate")
-
-
-# Where each number is found: first LangChain's `usage_metadata`, then the providers' own shapes that LangChain passes
-# on in `llm_output`, `generation_info` and `response_metadata`.
-_PATHS: dict[str, tuple[Path, ...]] = {
-    "input": (
-        ("input_tokens",),
-        ("prompt_tokens",),
-        ("prompt_token_count",),
-        ("input_token_count",),
-        ("prompt_eval_count",),
-        ("inputTokens",),
-        ("inputTokenCount",),
-        ("promptTokenCount",),
-    ),
-    "output": (
-        ("output_tokens",),
-        ("completion_tokens",),
-        ("candidates_token_count",),
-        ("generated_token_count",),
-        ("eval_count",),
-        ("outputTokens",),
-        ("outputTokenCount",),
-        ("candidatesTokenCount",),
-    ),
-    "total": (("total_tokens",), ("total_token_count",), ("totalTokens",), ("totalTokenCount",)),
-    "cache_read": (
-        ("input_token_details", "cache_read"),
-        ("input_token_details", "flex_cache_read"),  # OpenAI's service tiers, as LangChain spells them
-        ("input_token_details", "priority_cache_read"),
-        ("prompt_tokens_details", "cached_tokens"),
-        ("input_tokens_details", "cached_tokens"),
-        ("cache_read_input_tokens",),
-        ("prompt_cache_hit_tokens",),
-        ("cached_tokens",),  # Together, Cohere
-        ("cached_content_token_count",),
-        ("cacheReadInputTokens",),
-        ("cacheReadInputTokenCount",),
-        ("cachedContentTokenCount",),
-    ),
-    "cache_creation": (
-        ("input_token_details", "cache_creation"),
-        ("input_token_details", "flex_cache_creation"),
-        ("input_token_details", "priority_cache_creation"),
-        ("prompt_tokens_details", "cache_write_tokens"),
-        ("input_tokens_details", "cache_write_tokens"),
-        ("cache_creation_input_tokens",),
-        ("cache_write_input_tokens",),
-        ("cacheWriteInputTokens",),
-        ("cacheWriteInputTokenCount",),
-    ),
-    "reasoning": (
-        ("output_token_details", "reasoning"),
-        ("output_token_details", "flex_reasoning"),
-        ("output_token_details", "priority_reasoning"),
-        ("completion_tokens_details", "reasoning_tokens"),
-        ("output_tokens_details", "reasoning_tokens"),
-        ("output_tokens_details", "thinking_tokens"),
-        ("thoughts_token_count",),
-        ("thoughtsTokenCount",),
-        ("reasoning_tokens",),  # Perplexity
-    ),
-    "audio_input": (("input_token_details", "audio"), ("prompt_tokens_details", "audio_tokens")),
-    "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
-}
-
-_DETAILS = ("cache_read", "cache_creation", "reasoning", "audio_input", "audio_output")
-_PLAIN = frozenset({"input_tokens", "output_tokens", "total_tokens"})
-_PARTS = frozenset({*_DETAILS, "tool_prompt"})
-
-_Place = tuple[str, int]
-"""A field of `Usage`, and the rank of the path that leads to it."""
-
-_FLAT: dict[str, _Place] = {
-    path[0]: (field, rank) for field, paths in _PATHS.items() for rank, path in enumerate(paths) if len(path) == 1
-}
-_NESTED: dict[str, dict[str, _Place]] = {}
-for _field, _paths in _PATHS.items():
-    for _rank, _path in enumerate(_paths):
-        if len(_path) == 2:
-            _NESTED.setdefault(_path[0], {})[_path[1]] = (_field, _rank)
-
-_WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in _PATHS[field])
-"""A mapping without any of these keys is not usage. Most of the mappings that are checked have none of them."""
-
-# Tokens written to the cache, reported per time to live. If these are present, LangChain sets the general number to 0.
-_CREATED_FOR = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
-_CREATED_IN = frozenset({"input_token_details", "cache_creation"})
-_NESTING = _CREATED_IN.union(_NESTED)
-
-# Keys of provider shapes in which a detail is not included in its total.
-_CACHE_SEPARATE = frozenset(  # Anthropic, Bedrock
-    {
-        "cache_read_input_tokens",
-        "cache_creation_input_tokens",
-        "cache_write_input_tokens",
-        "cacheReadInputTokens",
-        "cacheWriteInputTokens",
-        "cacheReadInputTokenCount",
-        "cacheWriteInputTokenCount",
-    }
-)
-_REASONING_SEPARATE = frozenset({"thoughts_token_count", "thoughtsTokenCount"})  # Gemini
-
-# LiteLLM repeats Anthropic's keys beside OpenAI's, and includes the cached tokens as OpenAI does.
-_CACHE_INCLUDED = frozenset({"prompt_tokens_details"})
-
-_TOOL_PROMPT = frozenset({"tool_use_prompt_token_count", "toolUsePromptTokenCount"})
-"""The results of Gemini's own tools, which it reads as a prompt and counts apart."""
-
-
-def _reasoning_is_separate(raw: Mapping[str, Any]) -> bool:
-    """Whether the output does not include the reasoning: with Gemini, and Perplexity's Deep Research."""
-    details = raw.get("output_token_details")
-    place = details if isinstance(details, Mapping) else raw
-    return not _REASONING_SEPARATE.isdisjoint(raw) or place.get("citation_tokens") is not None
 
 
 def _with(whole: int | None, part: int, is_missing: bool) -> int | None:
@@ -314,32 +209,6 @@ def _within(part: int | None, whole: int | None) -> int | None:
 def _sum(*numbers: int | None) -> int | None:
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None
-
-
-def _fields(raw: Mapping[str, Any]) -> dict[str, int]:
-    """Return the reported numbers by field of `Usage`. If several paths of a field are present, the first one wins."""
-    found: dict[str, int] = {}
-    ranks: dict[str, int] = {}
-    created = 0
-
-    def take(place: _Place, value: object) -> None:
-        field, rank = place
-        if rank <= ranks.get(field, rank) and (number := count(value)) is not None:
-            found[field], ranks[field] = number, rank
-
-    for key, value in raw.items():
-        if key in _FLAT:
-            take(_FLAT[key], value)
-        elif key in _NESTING and isinstance(value, Mapping):
-            places = _NESTED.get(key, {})
-            for inner, each in value.items():
-                if inner in places:
-                    take(places[inner], each)
-                elif inner in _CREATED_FOR and key in _CREATED_IN:
-                    created += count(each) or 0
-    if created:
-        found["cache_creation"] = created
-    return found
 
 
 def _missing(input: int | None, output: int | None, total: int | None) -> tuple[int | None, int | None]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from .._content.labels import user_id
 from .._to_sentry.client import has_user
 from .._vocabulary.keys import USER
-from .run import Run, Start
+from .run import Run
 from .settings import Settings
+from .start import Start
 
 
 def name(run: Run, start: Start, settings: Settings) -> None:

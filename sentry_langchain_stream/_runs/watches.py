@@ -20,7 +20,8 @@ from .usage import Usage
 if TYPE_CHECKING:
     from .._content.policy import Limits, Policy
     from .call import Call
-    from .run import Outcome, Run, RunKind
+    from .kinds import Outcome, RunKind
+    from .run import Run
 
 _MOST = 200
 """How many runs that have ended are remembered, to be found by their id."""

@@ -11,8 +11,12 @@ handler must not break the tests of its users either.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from inspect import CO_VARARGS
 from types import FrameType, TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 logger = logging.getLogger("sentry_langchain_stream")
 
@@ -101,6 +105,13 @@ def contain(place: str, error: Exception) -> None:
     if _strict or is_from_signal(error):
         raise error
     report(place, error)
+
+
+def attempt(place: str, work: Callable[[], T]) -> T | None:
+    """Call `work`, and return `None` if it fails, which is reported."""
+    with contained(place):
+        return work()
+    return None
 
 
 def pass_on(error: Exception) -> None:

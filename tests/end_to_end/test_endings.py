@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sentry_langchain_stream._runs.run import Outcome
+from sentry_langchain_stream._runs.kinds import Outcome
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import needs_async_context
 from tests.kit.endings import ENDINGS, Ending, Stage, sync_break, sync_interrupt

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._from_langchain import inside, payloads, steps
+from sentry_langchain_stream._from_langchain import answers, inside, requests, steps
 from sentry_langchain_stream._runs import attributes, live_runs, run_spans
 from sentry_langchain_stream._runs.call import Call
 from sentry_langchain_stream._to_sentry import active_span
@@ -46,12 +46,12 @@ async def text_of(way: Way, handler: SentryStreamHandler) -> str:
 
 
 FAULTS: dict[str, tuple[Any, str, set[str]]] = {
-    "the model's name": (payloads, "_model", {"gen_ai.request.model", "ai.model_id", "gen_ai.response.model"}),
-    "the provider": (payloads, "provider", {"gen_ai.provider.name"}),
-    "the input estimate": (payloads, "_estimate", {"gen_ai.usage.input_tokens"}),
-    "the whole request": (payloads, "request", {"gen_ai.request.model", "gen_ai.input.messages"}),
-    "the prompt's text": (payloads, "input_messages", {"gen_ai.input.messages"}),
-    "the answer's text": ((payloads, run_spans), "output_messages", {"gen_ai.output.messages"}),
+    "the model's name": (requests, "_model", {"gen_ai.request.model", "ai.model_id", "gen_ai.response.model"}),
+    "the provider": (requests, "provider", {"gen_ai.provider.name"}),
+    "the input estimate": (requests, "_estimate", {"gen_ai.usage.input_tokens"}),
+    "the whole request": (requests, "request", {"gen_ai.request.model", "gen_ai.input.messages"}),
+    "the prompt's text": (requests, "input_messages", {"gen_ai.input.messages"}),
+    "the answer's text": ((answers, run_spans), "output_messages", {"gen_ai.output.messages"}),
     "all attributes": (attributes, "describe", {"langchain_stream.outcome", "gen_ai.usage.input_tokens"}),
 }
 """What fails, and the attributes that it costs."""

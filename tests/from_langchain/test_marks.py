@@ -10,7 +10,8 @@ import pytest
 
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._from_langchain import marks
-from sentry_langchain_stream._runs.run import Control, Outcome, Start
+from sentry_langchain_stream._runs.kinds import Control, Outcome
+from sentry_langchain_stream._runs.start import Start
 from sentry_langchain_stream._vocabulary import names
 
 OPEN = Policy(inputs=True, outputs=True)

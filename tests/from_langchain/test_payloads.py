@@ -24,7 +24,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import set_config_context
 
 from sentry_langchain_stream._content.policy import NOTHING, Policy
-from sentry_langchain_stream._from_langchain import internals, payloads
+from sentry_langchain_stream._from_langchain import answers, internals, requests
 from sentry_langchain_stream._runs.call import Request
 from sentry_langchain_stream._runs.estimates import approximate, weight
 from sentry_langchain_stream._runs.usage import Usage
@@ -46,7 +46,7 @@ def asked(
     name: str | None = "ChatOpenAI",
 ) -> Request:
     """`extract.request` of a chat call, with what a test varies."""
-    return payloads.request(
+    return requests.request(
         serialized,
         messages=messages,
         prompts=prompts,
@@ -54,7 +54,7 @@ def asked(
         token_counter=token_counter,
         metadata=metadata or {},
         options=options or {},
-        provider=payloads.provider(serialized, metadata or {}, options or {}),
+        provider=requests.provider(serialized, metadata or {}, options or {}),
         name=name,
     )
 
@@ -482,7 +482,7 @@ def test_asking_changes_nothing() -> None:
 )
 def test_the_rival_integration(metadata: dict[str, Any], options: dict[str, Any], integration: str | None) -> None:
     """The Sentry integration of the provider's client library is named, where there is one."""
-    provider = payloads.provider(None, metadata, options)
+    provider = requests.provider(None, metadata, options)
     assert (provider and provider.integration) == integration
 
 
@@ -585,7 +585,7 @@ def test_the_rival_integration(metadata: dict[str, Any], options: dict[str, Any]
 )
 def test_the_response(result: LLMResult, model: str | None, identity: str | None, reasons: tuple[str, ...]) -> None:
     """Model, id and finish reasons are found where each provider puts them; what LangChain makes up does not count."""
-    response = payloads.response(result, OPEN)
+    response = answers.response(result, OPEN)
     assert (response.model, response.id, response.finish_reasons) == (model, identity, reasons)
 
 
@@ -595,7 +595,7 @@ def test_the_answer_is_recorded() -> None:
         AIMessage("Hi", response_metadata={"finish_reason": "stop"}),
         AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {}}]),
     )
-    messages = payloads.response(result, OPEN).messages
+    messages = answers.response(result, OPEN).messages
     assert messages is not None
     assert json.loads(messages) == [
         {"role": "assistant", "parts": [{"type": "text", "content": "Hi"}], "finish_reason": "stop"},
@@ -606,7 +606,7 @@ def test_the_answer_is_recorded() -> None:
 def test_nothing_of_an_answer_is_kept_without_leave() -> None:
     """With outputs off no message is kept, but model and finish reason are."""
     result = chat_result(AIMessage("Hello", response_metadata={"model_name": "m", "finish_reason": "stop"}))
-    response = payloads.response(result, Policy(inputs=True, outputs=False))
+    response = answers.response(result, Policy(inputs=True, outputs=False))
     assert response.messages is None
     assert "Hello" not in repr(response)
     assert (response.model, response.finish_reasons) == ("m", ("stop",))
@@ -617,7 +617,7 @@ def test_nothing_of_an_answer_is_kept_without_leave() -> None:
 )
 def test_without_an_answer_there_are_no_messages(result: LLMResult) -> None:
     """Where nothing was answered there are no messages, rather than an empty list of them."""
-    assert payloads.response(result, OPEN).messages is None
+    assert answers.response(result, OPEN).messages is None
 
 
 def test_an_http_errors_headers_and_body_are_not_recorded() -> None:
@@ -631,7 +631,7 @@ def test_an_http_errors_headers_and_body_are_not_recorded() -> None:
             "request_id": "req",
         },
     )
-    response = payloads.response(chat_result(stand_in), OPEN)
+    response = answers.response(chat_result(stand_in), OPEN)
     for leaked in ("Bearer", "the prompt", "429", "req"):
         assert leaked not in repr(response)
 
@@ -702,7 +702,7 @@ def test_an_http_errors_headers_and_body_are_not_recorded() -> None:
 )
 def test_the_usage_of_a_result(result: LLMResult, expected: Usage | None) -> None:
     """Usage is found where providers put it, is never summed, and zero is not unknown."""
-    assert payloads.usage(result) == expected
+    assert answers.usage(result) == expected
 
 
 @pytest.mark.parametrize(
@@ -712,14 +712,14 @@ def test_the_usage_of_a_result(result: LLMResult, expected: Usage | None) -> Non
 )
 def test_a_prompts_tokens_may_be_counted_with_another_prompt(output: dict[str, Any] | None, expected: bool) -> None:
     """An empty usage is what LangChain leaves with all but the first of several prompts of one request."""
-    assert payloads.counted_elsewhere(text_result("Hi", llm_output=output)) is expected
+    assert answers.counted_elsewhere(text_result("Hi", llm_output=output)) is expected
 
 
 def test_the_answers_text() -> None:
     """The text of a result is that of all its generations."""
-    assert payloads.answer_text(chat_result(AIMessage("Hel"), AIMessage([{"type": "text", "text": "lo"}]))) == "Hello"
-    assert payloads.answer_text(text_result("Hel", "lo")) == "Hello"
-    assert payloads.answer_text(LLMResult(generations=[])) == ""
+    assert answers.answer_text(chat_result(AIMessage("Hel"), AIMessage([{"type": "text", "text": "lo"}]))) == "Hello"
+    assert answers.answer_text(text_result("Hel", "lo")) == "Hello"
+    assert answers.answer_text(LLMResult(generations=[])) == ""
 
 
 # -- chunks ---------------------------------------------------------------------------------------------------
@@ -764,7 +764,7 @@ def test_the_answers_text() -> None:
 )
 def test_which_chunks_have_content(token: object, streamed: object, expected: bool) -> None:
     """Text, reasoning and tool-call data are content; roles, finish reasons, usage and empty blocks are not."""
-    assert payloads.has_content(token, streamed) is expected
+    assert answers.has_content(token, streamed) is expected
 
 
 @pytest.mark.parametrize(
@@ -785,7 +785,7 @@ def test_the_estimate_of_a_prompt_is_langchains_but_for_its_characters(message: 
     """What a message has besides its text counts as LangChain counts it, whichever message it is."""
     text = message.text
     expected = count_tokens_approximately([message, message]) + round(2 * (weight(text) - len(text) / 4))
-    assert payloads._estimate([message, message], None) == expected
+    assert requests._estimate([message, message], None) == expected
 
 
 def test_the_approximation_grows_with_the_text() -> None:

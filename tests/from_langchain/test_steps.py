@@ -10,7 +10,7 @@ import pytest
 
 from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 from sentry_langchain_stream._from_langchain import steps, stream_events
-from sentry_langchain_stream._runs.run import Agent, Retrieval, ToolCall
+from sentry_langchain_stream._runs.details import Agent, Retrieval, ToolCall
 from sentry_langchain_stream._runs.usage import Usage
 
 OPEN = Policy(True, True)

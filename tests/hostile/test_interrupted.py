@@ -15,7 +15,7 @@ from langchain_core.tools import tool
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._content.reading import str_of
-from sentry_langchain_stream._from_langchain import payloads, steps
+from sentry_langchain_stream._from_langchain import answers, steps
 from sentry_langchain_stream._runs import attributes
 from sentry_langchain_stream._runtime.containment import contained
 from sentry_langchain_stream.testing import capture_spans
@@ -114,7 +114,7 @@ def test_contained_lets_a_signal_through(kind: str) -> None:
 
 
 ON_THE_WAY_OUT: dict[str, tuple[Any, str]] = {
-    "reading the answer": (payloads, "response"),
+    "reading the answer": (answers, "response"),
     "describing": (attributes, "describe"),
     "reading a tool's result": (steps, "add_result"),
 }

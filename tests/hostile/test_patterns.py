@@ -12,7 +12,7 @@ import pytest
 
 import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._from_langchain import payloads
+from sentry_langchain_stream._from_langchain import answers
 from sentry_langchain_stream.testing import capture_spans
 from tests.hostile.steps import Matcher
 from tests.kit.wire import ScriptedModel
@@ -100,13 +100,13 @@ def test_a_long_finish_reason(reason: str, recorded: str) -> None:
 def test_a_finish_reason_is_bounded_before_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison with itself gets a thousand characters at most."""
     seen: list[int] = []
-    once = payloads.once
+    once = answers.once
 
     def counted(reason: str) -> str:
         seen.append(len(reason))
         return once(reason)
 
-    monkeypatch.setattr(payloads, "once", counted)
+    monkeypatch.setattr(answers, "once", counted)
     with capture_spans():
         model = ScriptedModel(response_metadata={"finish_reason": "ab" * 500_000})
         model.invoke("Hi", {"callbacks": [SentryStreamHandler()]})

@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.runnables import Runnable
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._runs.run import Outcome
+from sentry_langchain_stream._runs.kinds import Outcome
 from tests.kit.helpers import collect
 from tests.kit.subjects import Subject
 from tests.kit.wire import ScriptedModel

@@ -12,21 +12,11 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
 from sentry_langchain_stream._runs.call import Call, Cost, Request, Response, TextsCall
+from sentry_langchain_stream._runs.details import Agent, Checkpoint, Handoff, McpCall, Memory, Retrieval, ToolCall
 from sentry_langchain_stream._runs.estimates import Prompt, PromptBy
+from sentry_langchain_stream._runs.kinds import RunKind
 from sentry_langchain_stream._runs.live_runs import LiveRuns
-from sentry_langchain_stream._runs.run import (
-    Agent,
-    Checkpoint,
-    Ending,
-    Handoff,
-    McpCall,
-    Memory,
-    Place,
-    Retrieval,
-    Run,
-    RunKind,
-    ToolCall,
-)
+from sentry_langchain_stream._runs.run import Ending, Place, Run
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans

@@ -17,7 +17,8 @@ from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request, Response
 from sentry_langchain_stream._runs.estimates import of_stream, weight
 from sentry_langchain_stream._runs.pricing import Prices
-from sentry_langchain_stream._runs.usage import _PATHS, Usage
+from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._runs.usage_shapes import PATHS
 from tests.kit.absent import needs
 from tests.kit.helpers import Clock, prompt_of, run_of
 from tests.kit.strategies import in_production, payloads, scalars, values
@@ -25,7 +26,7 @@ from tests.kit.strategies import in_production, payloads, scalars, values
 NUMBERS = [name for name in Usage._fields if name != "source"]
 
 token_counts = st.one_of(st.none(), st.integers(0, 10**6))
-names = st.sampled_from(sorted({step for paths in _PATHS.values() for path in paths for step in path}))
+names = st.sampled_from(sorted({step for paths in PATHS.values() for path in paths for step in path}))
 reports = st.dictionaries(names, st.one_of(token_counts, st.dictionaries(names, token_counts, max_size=4)), max_size=6)
 usages = st.one_of(
     st.builds(Usage.stated, token_counts, token_counts),

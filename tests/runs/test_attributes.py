@@ -10,7 +10,7 @@ import pytest
 from sentry_langchain_stream._runs import attributes
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request, Response
-from sentry_langchain_stream._runs.run import Outcome
+from sentry_langchain_stream._runs.kinds import Outcome
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._vocabulary.keys import AttributeValue, Dialect
 from tests.kit.helpers import Clock, filled_call, filled_run, prompt_of, run_of

@@ -13,7 +13,7 @@ from sentry_langchain_stream._from_langchain.parameters import PARAMETERS, reque
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request
 from sentry_langchain_stream._runs.estimates import PromptBy
-from sentry_langchain_stream._runs.run import RunKind
+from sentry_langchain_stream._runs.kinds import RunKind
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._runtime import containment
 from sentry_langchain_stream._vocabulary import names, providers

@@ -10,7 +10,7 @@ import pytest
 from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 
 from sentry_langchain_stream._runs.attributes import describe
-from sentry_langchain_stream._runs.run import RunKind
+from sentry_langchain_stream._runs.kinds import RunKind
 from sentry_langchain_stream._vocabulary import facts
 from sentry_langchain_stream._vocabulary.facts import FACTS, Fact
 from sentry_langchain_stream._vocabulary.keys import (

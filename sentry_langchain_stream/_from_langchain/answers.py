@@ -1,114 +1,24 @@
-"""Converts the arguments of LangChain's callbacks to plain values. LangChain's objects are not changed."""
+"""Reads the answer of a model, chunk by chunk and as a whole. LangChain's objects are not changed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any
 from uuid import UUID
 
 from langchain_core.globals import get_llm_cache
-from langchain_core.messages import BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import Generation, LLMResult
 
-from .._content.cutting import cut
-from .._content.messages import input_messages, output_messages, prompt_messages, system_instructions, text_of
+from .._content.messages import output_messages
 from .._content.parts import has_answer
 from .._content.policy import Policy
-from .._content.reading import as_text, count, field
-from .._runs.call import Request, Response
-from .._runs.estimates import Prompt, beyond_quarters
+from .._content.reading import as_text, field
+from .._runs.call import Response
 from .._runs.reports import is_same_report, reported_in
 from .._runs.usage import Usage
-from .._runtime.containment import contain, contained
-from .._vocabulary import providers
-from .._vocabulary.providers import Provider
-from .offered_tools import tool_definitions
-from .parameters import request_parameters
-
-T = TypeVar("T")
-
-
-def request(
-    serialized: object,
-    *,
-    messages: Sequence[BaseMessage] | None = None,
-    prompts: Sequence[str] | None = None,
-    policy: Policy,
-    token_counter: Callable[[str], int] | None,
-    metadata: Mapping[str, Any],
-    options: Mapping[str, Any],
-    provider: Provider | None,
-    name: str | None,
-) -> Request:
-    """Read the request to a model.
-
-    Args:
-        serialized: LangChain's description of the model, if there is one.
-        messages: The prompt of a chat model.
-        prompts: The prompts of any other model.
-        policy: What may be recorded.
-        token_counter: The user's token counter, to estimate the prompt's tokens.
-        metadata: The metadata of the run, including LangChain's `ls_*` entries.
-        options: The invocation parameters and call options, merged.
-        provider: The model's provider, if it is known.
-        name: The run's name.
-    """
-    arguments = _arguments(serialized)
-    system = tools = recorded = None
-    if policy.inputs:
-        # Each attribute gets what the attributes before it left over, minus a reserve for those that follow.
-        share = policy.beside(ahead=3)
-        system = _safely("system instructions", lambda: _system(messages, options, share))
-        share = policy.beside(system, ahead=2)
-        tools = _safely("tool definitions", lambda: tool_definitions(options, share))
-        share = policy.beside(system, tools, ahead=1)
-        recorded = _safely("input messages", lambda: _input(messages, prompts, share))
-    model = None
-    try:
-        model = _model(arguments, metadata, options)
-    except Exception as error:
-        contain("extract.model", error)
-    return Request(
-        operation="chat" if messages is not None else "text_completion",
-        model=model,
-        provider=provider.name if provider else None,
-        platform=providers.platform_of(provider),
-        function=name or None,
-        parameters=_parameters((options, metadata, arguments), policy),
-        tools=tools,
-        messages=recorded,
-        system=system,
-        prompt=_prompt(messages if messages is not None else prompts or (), token_counter),
-    )
-
-
-def _parameters(sources: Sequence[Mapping[str, Any]], policy: Policy) -> dict[str, Any]:
-    """Return the request parameters. Stop sequences are texts for the model, so they count as input."""
-    found = request_parameters(sources)
-    stop = found.pop("stop", None) if "stop" in found else None
-    if stop and policy.inputs:
-        with contained("stop sequences"):
-            kept = [text for each in stop[:_MOST_STOPS] if (text := policy.text(each))]
-            if kept:
-                found["stop"] = [cut(text, _LONGEST_STOP) for text in kept]
-    return found
-
-
-_MOST_STOPS = 16
-_LONGEST_STOP = 200
-
-
-def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:
-    """Return the provider of a model, if it is known. The arguments are those of `request`."""
-    path = _described(serialized).get("id")
-    return providers.find(
-        metadata.get("ls_provider"),
-        ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None,
-        options.get("_type"),
-    )
+from .._runtime.containment import attempt
 
 
 def response(result: LLMResult, policy: Policy) -> Response:
@@ -125,7 +35,7 @@ def response(result: LLMResult, policy: Policy) -> Response:
     model = named_in(first) or named_in(whole)
     messages = None
     if policy.outputs:
-        messages = _safely("output messages", lambda: _output(generations, policy))
+        messages = attempt("extract.output messages", lambda: _output(generations, policy))
     return Response(
         model and once(model),
         # With several answers to one prompt, LangChain leaves the id in the output of the run.
@@ -218,49 +128,6 @@ def other_text(chunk: Any) -> str:
     return as_text(extra.get("reasoning_content")) or "" if isinstance(extra, (dict, Mapping)) else ""
 
 
-def _described(serialized: object) -> Mapping[str, Any]:
-    return serialized if isinstance(serialized, (dict, Mapping)) else {}
-
-
-def _arguments(serialized: object) -> Mapping[str, Any]:
-    """Return the model's constructor arguments, without secrets. Some classes put parameters only there."""
-    arguments = _described(serialized).get("kwargs")
-    return arguments if isinstance(arguments, (dict, Mapping)) else {}
-
-
-def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
-    for source, names in ((options, _IN_OPTIONS), (metadata, _IN_METADATA), (arguments, _IN_ARGUMENTS)):
-        for name in names:
-            named = source.get(name)
-            if named is not None and (found := as_text(named)):
-                # langchain-google-genai and -vertexai name a resource of the API: "models/gemini-2.5-flash".
-                return (_RESOURCE.sub("", found) or found) if "models/" in found else found
-    return None
-
-
-_IN_OPTIONS = ("model", "model_name", "model_id", "deployment_name", "azure_deployment")
-_IN_METADATA = ("ls_model_name",)
-_IN_ARGUMENTS = ("model", "model_name", "model_id")
-
-_RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/)?models/")
-
-
-def _system(messages: Sequence[BaseMessage] | None, options: Mapping[str, Any], policy: Policy) -> str | None:
-    """Return the system instructions: those that the call has beside its messages, and the system messages."""
-    beside = [{"role": "system", "content": options[name]} for name in _INSTRUCTIONS if options.get(name)]
-    return system_instructions([*beside, *(messages or ())], policy)
-
-
-_INSTRUCTIONS = ("instructions", "system", "system_instruction")
-"""Call options of OpenAI's Responses API, of Bedrock's Converse API and of Gemini."""
-
-
-def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None, policy: Policy) -> str | None:
-    if messages is not None:
-        return input_messages(messages, policy)
-    return prompt_messages(prompts or (), policy)
-
-
 def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
     answers: list[tuple[Any, str | None]] = [
         (getattr(generation, "message", None) or generation.text, _finish_reason(generation))
@@ -283,41 +150,6 @@ def _has_answer(generation: Generation) -> bool:
 
 # The keys of `additional_kwargs` under which a message may have an answer outside of its content.
 _OTHER_ANSWERS = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
-
-
-def _prompt(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> Prompt | None:
-    return _Prompt(prompt, token_counter) if prompt else None
-
-
-class _Prompt(Prompt):
-    """The messages of a chat model, or the prompts of any other model."""
-
-    __slots__ = ("_asked", "_token_counter")
-
-    def __init__(
-        self, prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None
-    ) -> None:
-        super().__init__()
-        self._asked = [*prompt]  # an agent may add its answer to the list that it has passed
-        self._token_counter = token_counter
-
-    def _texts(self) -> list[str]:
-        return _texts(self._asked)
-
-    def _estimate(self) -> int | None:
-        return _estimate(self._asked, self._token_counter)
-
-
-def _texts(prompt: Sequence[BaseMessage] | Sequence[str]) -> list[str]:
-    return [each if isinstance(each, str) else text_of(each.content) for each in prompt]
-
-
-def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
-    texts = _texts(prompt)
-    if token_counter is None:
-        # LangChain counts four characters a token, of every kind, and what a message has besides its text.
-        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + beyond_quarters(texts)
-    return count(sum(token_counter(text) for text in texts))
 
 
 def _metadata(generation: Generation) -> Mapping[str, Any]:
@@ -403,7 +235,9 @@ def _apart(reasons: str) -> tuple[str, ...]:
 
 
 _UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
+
 _REASONS = re.compile("stop|length|tool_calls|content_filter|function_call")  # OpenAI's
+
 _RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 
@@ -424,10 +258,3 @@ def _message_id(generation: Generation) -> str | None:
     found = as_text(getattr(message, "id", None))
     # Ids that start with "lc_" or "run-" are made by LangChain, not by the provider.
     return None if found is None or found.startswith(("lc_", "run-")) else found
-
-
-def _safely(what: str, work: Callable[[], T]) -> T | None:
-    """Call `work`, and return `None` if it fails."""
-    with contained(f"extract.{what}"):
-        return work()
-    return None

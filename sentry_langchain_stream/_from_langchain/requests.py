@@ -1,0 +1,183 @@
+"""Reads the request to a model from LangChain's start event. LangChain's objects are not changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.messages import BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+
+from .._content.cutting import cut
+from .._content.messages import input_messages, prompt_messages, system_instructions, text_of
+from .._content.policy import Policy
+from .._content.reading import as_text, count
+from .._runs.call import Request
+from .._runs.estimates import Prompt, beyond_quarters
+from .._runtime.containment import attempt, contain, contained
+from .._vocabulary import providers
+from .._vocabulary.providers import Provider
+from .offered_tools import tool_definitions
+from .parameters import request_parameters
+
+
+def request(
+    serialized: object,
+    *,
+    messages: Sequence[BaseMessage] | None = None,
+    prompts: Sequence[str] | None = None,
+    policy: Policy,
+    token_counter: Callable[[str], int] | None,
+    metadata: Mapping[str, Any],
+    options: Mapping[str, Any],
+    provider: Provider | None,
+    name: str | None,
+) -> Request:
+    """Read the request to a model.
+
+    Args:
+        serialized: LangChain's description of the model, if there is one.
+        messages: The prompt of a chat model.
+        prompts: The prompts of any other model.
+        policy: What may be recorded.
+        token_counter: The user's token counter, to estimate the prompt's tokens.
+        metadata: The metadata of the run, including LangChain's `ls_*` entries.
+        options: The invocation parameters and call options, merged.
+        provider: The model's provider, if it is known.
+        name: The run's name.
+    """
+    arguments = _arguments(serialized)
+    system = tools = recorded = None
+    if policy.inputs:
+        # Each attribute gets what the attributes before it left over, minus a reserve for those that follow.
+        share = policy.beside(ahead=3)
+        system = attempt("extract.system instructions", lambda: _system(messages, options, share))
+        share = policy.beside(system, ahead=2)
+        tools = attempt("extract.tool definitions", lambda: tool_definitions(options, share))
+        share = policy.beside(system, tools, ahead=1)
+        recorded = attempt("extract.input messages", lambda: _input(messages, prompts, share))
+    model = None
+    try:
+        model = _model(arguments, metadata, options)
+    except Exception as error:
+        contain("extract.model", error)
+    return Request(
+        operation="chat" if messages is not None else "text_completion",
+        model=model,
+        provider=provider.name if provider else None,
+        platform=providers.platform_of(provider),
+        function=name or None,
+        parameters=_parameters((options, metadata, arguments), policy),
+        tools=tools,
+        messages=recorded,
+        system=system,
+        prompt=_prompt(messages if messages is not None else prompts or (), token_counter),
+    )
+
+
+def _parameters(sources: Sequence[Mapping[str, Any]], policy: Policy) -> dict[str, Any]:
+    """Return the request parameters. Stop sequences are texts for the model, so they count as input."""
+    found = request_parameters(sources)
+    stop = found.pop("stop", None) if "stop" in found else None
+    if stop and policy.inputs:
+        with contained("stop sequences"):
+            kept = [text for each in stop[:_MOST_STOPS] if (text := policy.text(each))]
+            if kept:
+                found["stop"] = [cut(text, _LONGEST_STOP) for text in kept]
+    return found
+
+
+_MOST_STOPS = 16
+
+_LONGEST_STOP = 200
+
+
+def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:
+    """Return the provider of a model, if it is known. The arguments are those of `request`."""
+    path = _described(serialized).get("id")
+    return providers.find(
+        metadata.get("ls_provider"),
+        ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None,
+        options.get("_type"),
+    )
+
+
+def _described(serialized: object) -> Mapping[str, Any]:
+    return serialized if isinstance(serialized, (dict, Mapping)) else {}
+
+
+def _arguments(serialized: object) -> Mapping[str, Any]:
+    """Return the model's constructor arguments, without secrets. Some classes put parameters only there."""
+    arguments = _described(serialized).get("kwargs")
+    return arguments if isinstance(arguments, (dict, Mapping)) else {}
+
+
+def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    for source, names in ((options, _IN_OPTIONS), (metadata, _IN_METADATA), (arguments, _IN_ARGUMENTS)):
+        for name in names:
+            named = source.get(name)
+            if named is not None and (found := as_text(named)):
+                # langchain-google-genai and -vertexai name a resource of the API: "models/gemini-2.5-flash".
+                return (_RESOURCE.sub("", found) or found) if "models/" in found else found
+    return None
+
+
+_IN_OPTIONS = ("model", "model_name", "model_id", "deployment_name", "azure_deployment")
+
+_IN_METADATA = ("ls_model_name",)
+
+_IN_ARGUMENTS = ("model", "model_name", "model_id")
+
+_RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/)?models/")
+
+
+def _system(messages: Sequence[BaseMessage] | None, options: Mapping[str, Any], policy: Policy) -> str | None:
+    """Return the system instructions: those that the call has beside its messages, and the system messages."""
+    beside = [{"role": "system", "content": options[name]} for name in _INSTRUCTIONS if options.get(name)]
+    return system_instructions([*beside, *(messages or ())], policy)
+
+
+_INSTRUCTIONS = ("instructions", "system", "system_instruction")
+"""Call options of OpenAI's Responses API, of Bedrock's Converse API and of Gemini."""
+
+
+def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None, policy: Policy) -> str | None:
+    if messages is not None:
+        return input_messages(messages, policy)
+    return prompt_messages(prompts or (), policy)
+
+
+def _prompt(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> Prompt | None:
+    return _Prompt(prompt, token_counter) if prompt else None
+
+
+class _Prompt(Prompt):
+    """The messages of a chat model, or the prompts of any other model."""
+
+    __slots__ = ("_asked", "_token_counter")
+
+    def __init__(
+        self, prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None
+    ) -> None:
+        super().__init__()
+        self._asked = [*prompt]  # an agent may add its answer to the list that it has passed
+        self._token_counter = token_counter
+
+    def _texts(self) -> list[str]:
+        return _texts(self._asked)
+
+    def _estimate(self) -> int | None:
+        return _estimate(self._asked, self._token_counter)
+
+
+def _texts(prompt: Sequence[BaseMessage] | Sequence[str]) -> list[str]:
+    return [each if isinstance(each, str) else text_of(each.content) for each in prompt]
+
+
+def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
+    texts = _texts(prompt)
+    if token_counter is None:
+        # LangChain counts four characters a token, of every kind, and what a message has besides its text.
+        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + beyond_quarters(texts)
+    return count(sum(token_counter(text) for text in texts))

@@ -1,0 +1,65 @@
+"""What the start event of a run says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from .._content.prompts import Prompt
+from .call import Operation
+from .kinds import RunKind, nothing
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class Start:
+    """The start event of a run.
+
+    Args:
+        id: The run's id.
+        parent_id: The id of its parent among LangChain's runs, which may be a run that this handler never saw.
+        kind: The kind of the run.
+        name: The run's name.
+        tags: Its tags, including LangChain's own.
+        metadata: Its metadata, including LangChain's own.
+        batch_size: How many model runs start together in one call.
+        shared: An object that those runs share.
+        enclosing_id: The id of the run that encloses this code, from LangChain's context.
+        pipeline_name: The pipeline's name from the metadata.
+        agent_name: The agent's name from the metadata. It may be inherited from the enclosing agent.
+        conversation_id: The id of the conversation, hashed unless it is opaque already.
+        attempt: The number of the attempt, if this is a retry (2 or more).
+        is_node: Whether it is a node of a graph.
+        task: The id of the graph's task that it runs, if it is a node.
+        has_fallbacks: Whether it is a call with fallbacks.
+        configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
+        operation: The operation, if it is a model.
+        model: The model asked for, if it is a model and that is known from its metadata.
+        given_id: LangChain's id of the run, if `id` is another one: see `same_ids`.
+        is_prompt: Whether it is the run of a prompt.
+        prompt: The prompt that it is, or that its metadata names.
+    """
+
+    id: UUID
+    parent_id: UUID | None = None
+    kind: RunKind
+    name: str | None = None
+    tags: tuple[Any, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=nothing)
+    batch_size: int = 1
+    shared: object = None
+    enclosing_id: UUID | None = None
+    pipeline_name: str | None = None
+    agent_name: str | None = None
+    conversation_id: str | None = None
+    attempt: int | None = None
+    is_node: bool = False
+    task: str | None = None
+    has_fallbacks: bool = False
+    configured: Mapping[str, Any] = field(default_factory=nothing)
+    operation: Operation | None = None
+    model: str | None = None
+    given_id: UUID | None = None
+    is_prompt: bool = False
+    prompt: Prompt | None = None

@@ -1,0 +1,155 @@
+"""The shapes in which providers report usage, and the numbers in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._content.reading import count
+
+Path = tuple[str, ...]
+
+# Where each number is found: first LangChain's `usage_metadata`, then the providers' own shapes that LangChain passes
+# on in `llm_output`, `generation_info` and `response_metadata`.
+PATHS: dict[str, tuple[Path, ...]] = {
+    "input": (
+        ("input_tokens",),
+        ("prompt_tokens",),
+        ("prompt_token_count",),
+        ("input_token_count",),
+        ("prompt_eval_count",),
+        ("inputTokens",),
+        ("inputTokenCount",),
+        ("promptTokenCount",),
+    ),
+    "output": (
+        ("output_tokens",),
+        ("completion_tokens",),
+        ("candidates_token_count",),
+        ("generated_token_count",),
+        ("eval_count",),
+        ("outputTokens",),
+        ("outputTokenCount",),
+        ("candidatesTokenCount",),
+    ),
+    "total": (("total_tokens",), ("total_token_count",), ("totalTokens",), ("totalTokenCount",)),
+    "cache_read": (
+        ("input_token_details", "cache_read"),
+        ("input_token_details", "flex_cache_read"),  # OpenAI's service tiers, as LangChain spells them
+        ("input_token_details", "priority_cache_read"),
+        ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+        ("cache_read_input_tokens",),
+        ("prompt_cache_hit_tokens",),
+        ("cached_tokens",),  # Together, Cohere
+        ("cached_content_token_count",),
+        ("cacheReadInputTokens",),
+        ("cacheReadInputTokenCount",),
+        ("cachedContentTokenCount",),
+    ),
+    "cache_creation": (
+        ("input_token_details", "cache_creation"),
+        ("input_token_details", "flex_cache_creation"),
+        ("input_token_details", "priority_cache_creation"),
+        ("prompt_tokens_details", "cache_write_tokens"),
+        ("input_tokens_details", "cache_write_tokens"),
+        ("cache_creation_input_tokens",),
+        ("cache_write_input_tokens",),
+        ("cacheWriteInputTokens",),
+        ("cacheWriteInputTokenCount",),
+    ),
+    "reasoning": (
+        ("output_token_details", "reasoning"),
+        ("output_token_details", "flex_reasoning"),
+        ("output_token_details", "priority_reasoning"),
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "thinking_tokens"),
+        ("thoughts_token_count",),
+        ("thoughtsTokenCount",),
+        ("reasoning_tokens",),  # Perplexity
+    ),
+    "audio_input": (("input_token_details", "audio"), ("prompt_tokens_details", "audio_tokens")),
+    "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
+}
+
+DETAILS = ("cache_read", "cache_creation", "reasoning", "audio_input", "audio_output")
+
+PLAIN = frozenset({"input_tokens", "output_tokens", "total_tokens"})
+
+PARTS = frozenset({*DETAILS, "tool_prompt"})
+
+_Place = tuple[str, int]
+"""A field of `Usage`, and the rank of the path that leads to it."""
+
+_FLAT: dict[str, _Place] = {
+    path[0]: (field, rank) for field, paths in PATHS.items() for rank, path in enumerate(paths) if len(path) == 1
+}
+
+_NESTED: dict[str, dict[str, _Place]] = {}
+for _field, _paths in PATHS.items():
+    for _rank, _path in enumerate(_paths):
+        if len(_path) == 2:
+            _NESTED.setdefault(_path[0], {})[_path[1]] = (_field, _rank)
+
+WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in PATHS[field])
+"""A mapping without any of these keys is not usage. Most of the mappings that are checked have none of them."""
+
+# Tokens written to the cache, reported per time to live. If these are present, LangChain sets the general number to 0.
+_CREATED_FOR = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
+_CREATED_IN = frozenset({"input_token_details", "cache_creation"})
+_NESTING = _CREATED_IN.union(_NESTED)
+
+# Keys of provider shapes in which a detail is not included in its total.
+CACHE_SEPARATE = frozenset(  # Anthropic, Bedrock
+    {
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "cache_write_input_tokens",
+        "cacheReadInputTokens",
+        "cacheWriteInputTokens",
+        "cacheReadInputTokenCount",
+        "cacheWriteInputTokenCount",
+    }
+)
+
+_REASONING_SEPARATE = frozenset({"thoughts_token_count", "thoughtsTokenCount"})  # Gemini
+
+# LiteLLM repeats Anthropic's keys beside OpenAI's, and includes the cached tokens as OpenAI does.
+CACHE_INCLUDED = frozenset({"prompt_tokens_details"})
+
+TOOL_PROMPT = frozenset({"tool_use_prompt_token_count", "toolUsePromptTokenCount"})
+"""The results of Gemini's own tools, which it reads as a prompt and counts apart."""
+
+
+def reasoning_is_separate(raw: Mapping[str, Any]) -> bool:
+    """Whether the output does not include the reasoning: with Gemini, and Perplexity's Deep Research."""
+    details = raw.get("output_token_details")
+    place = details if isinstance(details, Mapping) else raw
+    return not _REASONING_SEPARATE.isdisjoint(raw) or place.get("citation_tokens") is not None
+
+
+def numbers(raw: Mapping[str, Any]) -> dict[str, int]:
+    """Return the reported numbers by field of `Usage`. If several paths of a field are present, the first one wins."""
+    found: dict[str, int] = {}
+    ranks: dict[str, int] = {}
+    created = 0
+
+    def take(place: _Place, value: object) -> None:
+        field, rank = place
+        if rank <= ranks.get(field, rank) and (number := count(value)) is not None:
+            found[field], ranks[field] = number, rank
+
+    for key, value in raw.items():
+        if key in _FLAT:
+            take(_FLAT[key], value)
+        elif key in _NESTING and isinstance(value, Mapping):
+            places = _NESTED.get(key, {})
+            for inner, each in value.items():
+                if inner in places:
+                    take(places[inner], each)
+                elif inner in _CREATED_FOR and key in _CREATED_IN:
+                    created += count(each) or 0
+    if created:
+        found["cache_creation"] = created
+    return found
