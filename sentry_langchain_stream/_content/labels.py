@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +32,7 @@ def conversation_id(metadata: Mapping[str, Any]) -> str | None:
 def user_labels(
     tags: Sequence[str], metadata: Mapping[str, Any], keys: Collection[str], policy: Policy
 ) -> dict[str, str | list[str]]:
-    """Return the user's tags and selected metadata as attributes, if inputs may be recorded.
+    """Return the user's tags and selected metadata as attributes, if inputs may be recorded: at most 64 keys.
 
     Args:
         tags: The run's tags, including LangChain's own.
@@ -45,8 +46,8 @@ def user_labels(
     kept = [text for text in (short(tag, policy) for tag in own_tags(tags)) if text]
     if kept:
         found[TAGS] = kept
-    for key in keys:
-        if key in metadata and (text := short(str_of(metadata[key]) or "", policy)):
+    for key in islice((each for each in keys if each in metadata), _MOST_KEYS):
+        if text := short(str_of(metadata[key]) or "", policy):
             found[METADATA + key] = text
     return found
 
@@ -89,6 +90,9 @@ _OPAQUE = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
 
 
 _MOST_TAGS = 20
+
+
+_MOST_KEYS = 64
 
 
 _LONGEST_LABEL = 200

@@ -106,3 +106,11 @@ def test_labels_are_few_and_short() -> None:
     assert found["langchain_stream.metadata.note"] == "n" * 197 + "..."
     assert found["langchain_stream.metadata.whole"] == "w" * 200
     assert found["langchain_stream.metadata.number"] == "7"
+
+
+def test_of_many_chosen_keys_the_first_64_are_recorded() -> None:
+    """However many keys a handler is given, the labels of a span keep to a size; a key that is missing does not count."""
+    names = [f"key {number}" for number in range(1_000)]
+    found = user_labels((), dict.fromkeys(names, "x" * 500), ["missing", *names], OPEN)
+    assert list(found) == [f"langchain_stream.metadata.{name}" for name in names[:64]]
+    assert {len(str(text)) for text in found.values()} == {200}
