@@ -77,8 +77,11 @@ def with_environment(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: A variable cannot be read. The message names it, and what is allowed.
     """
-    for each in os.environ:
-        if each.startswith(PREFIX) and each[len(PREFIX) :].lower() not in READERS:
+    present = [each for each in os.environ if each.startswith(PREFIX)]
+    if not present:
+        return {**given}
+    for each in present:
+        if each[len(PREFIX) :].lower() not in READERS:
             known = ", ".join(PREFIX + name.upper() for name in READERS)
             warn_once(each, "The variable %s is no setting, so it changes nothing. There are %s.", each, known)
     found: dict[str, Any] = {}

@@ -109,7 +109,7 @@ def test_labels_are_few_and_short() -> None:
 
 
 def test_of_many_chosen_keys_the_first_64_are_recorded() -> None:
-    """However many keys a handler is given, the labels of a span keep to a size; a key that is missing does not count."""
+    """However many keys are chosen, a span's labels keep to a size. A key that the run does not have does not count."""
     names = [f"key {number}" for number in range(1_000)]
     found = user_labels((), dict.fromkeys(names, "x" * 500), ["missing", *names], OPEN)
     assert list(found) == [f"langchain_stream.metadata.{name}" for name in names[:64]]
