@@ -2,9 +2,9 @@
 
 Every call and return of a function is seen with `sys.setprofile`. The time between two of them belongs to the step that
 the function is in. What the profile costs is left out: the time inside the callback is not counted, and what the
-interpreter takes to call it is taken off, the same for each event and so much that all steps together are as long as a
-run without the profile. The numbers of function calls are the same on every machine. The clock is the thread's
-processor time, so what else the machine does hardly matters.
+interpreter takes to call it, which is measured before, is taken off per event. What remains is scaled so that all
+steps together are as long as a run without the profile. The numbers of function calls are not scaled: they are the
+same on every machine. The clock is the thread's processor time, so what else the machine does hardly matters.
 """
 
 from __future__ import annotations
@@ -34,25 +34,28 @@ _AROUND = tuple(
 
 
 class Profile:
-    """Attributes the time and the function calls of a piece of work to steps, and what the profile costs with it."""
+    """Attributes the time and the function calls of a piece of work to steps.
 
-    def __init__(self) -> None:
+    Args:
+        overhead: Seconds that the interpreter takes to call the callback, per event.
+    """
+
+    def __init__(self, overhead: float = 0.0) -> None:
         self.seconds: dict[Step, float] = {}
         self.calls: dict[Step, int] = {}
-        self.events: dict[Step, int] = {}
+        self._overhead = overhead
         self._entries = entries()
         self._kinds: dict[CodeType, tuple[str, str] | None] = {}
 
     def of(self, work: Callable[[], object]) -> None:
         """Do some work, and add its time and calls."""
         stack: list[Step] = []
-        step, last, clock = _OUTSIDE, 0.0, thread_time
-        seconds, calls, events, enter = self.seconds, self.calls, self.events, self._enter
+        step, last, clock, overhead = _OUTSIDE, 0.0, thread_time, self._overhead
+        seconds, calls, enter = self.seconds, self.calls, self._enter
 
         def seen(frame: FrameType, event: str, _: Any) -> None:
             nonlocal step, last
-            seconds[step] = seconds.get(step, 0.0) + clock() - last
-            events[step] = events.get(step, 0) + 1
+            seconds[step] = seconds.get(step, 0.0) + clock() - last - overhead
             if event == "call":
                 stack.append(step)
                 step = enter(frame.f_code, step)
@@ -68,17 +71,6 @@ class Profile:
             work()
         finally:
             sys.setprofile(before)
-
-    def without_overhead(self, whole: float) -> dict[Step, float]:
-        """Return the seconds of each step without what the profile costs.
-
-        Outside of its callback it costs about the same for each event: the interpreter calls the callback.
-
-        Args:
-            whole: What the work takes without a profile, in seconds.
-        """
-        overhead = (sum(self.seconds.values()) - whole) / sum(self.events.values())
-        return {step: seconds - overhead * self.events[step] for step, seconds in self.seconds.items()}
 
     def _enter(self, code: CodeType, step: Step) -> Step:
         """The step of a function that is called in a step."""
@@ -114,6 +106,7 @@ def profiled(work: Callable[[], object], rounds: int) -> dict[str, Any]:
         `seconds` that the work takes, the median of the runs without a profile, and `steps`: phase, name, seconds and
         function calls of each. Their seconds add up to those of the work.
     """
+    overhead = _overhead()  # anew each time: it rises and falls with the machine's speed
     plain: list[float] = []
     found: list[Profile] = []
     work()
@@ -124,7 +117,7 @@ def profiled(work: Callable[[], object], rounds: int) -> dict[str, Any]:
         plain.append(thread_time() - begun)
         gc.collect()
         gc.disable()  # its time is spread over all steps by the scale, instead of falling on the one where it is due
-        profile = Profile()
+        profile = Profile(overhead)
         try:
             profile.of(work)
         finally:
@@ -132,8 +125,7 @@ def profiled(work: Callable[[], object], rounds: int) -> dict[str, Any]:
         found.append(profile)
     whole = statistics.median(plain)
     steps = list(dict.fromkeys(step for profile in found for step in profile.seconds))
-    taken = [each.without_overhead(whole) for each in found]
-    times = {step: max(statistics.median(each.get(step, 0.0) for each in taken), 0.0) for step in steps}
+    times = {step: max(statistics.median(each.seconds.get(step, 0.0) for each in found), 0.0) for step in steps}
     scale = whole / sum(times.values())
     return {
         "seconds": whole,
@@ -142,3 +134,27 @@ def profiled(work: Callable[[], object], rounds: int) -> dict[str, Any]:
             for step, seconds in times.items()
         ],
     }
+
+
+def _overhead(number: int = 1_000) -> float:
+    """Seconds per event that a profile takes outside of its callback's two readings of the clock, and of reading it."""
+
+    def nothing() -> None:
+        return None
+
+    def work() -> None:
+        for _ in range(number):
+            nothing()
+
+    def plain() -> float:
+        begun = thread_time()
+        work()
+        return thread_time() - begun
+
+    def seen() -> float:
+        profile = Profile()
+        profile.of(work)
+        return sum(profile.seconds.values())
+
+    without, with_profile = min(plain() for _ in range(20)), min(seen() for _ in range(20))
+    return max(with_profile - without, 0.0) / (2 * number)

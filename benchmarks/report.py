@@ -35,8 +35,8 @@ named *request* when the request ends.
 """
 
 ABOUT_PROFILE = """Every call and return of a function is watched. The time between two of them belongs to the step of
-the function: `benchmarks/steps.py` says which. The cost of watching is taken off, the same for each call and return,
-so that the steps add up to an unwatched call. Times are those of the processor; numbers of function calls are exact.
+the function: `benchmarks/steps.py` says which. The cost of watching is taken off, and all steps are scaled to the time
+of an unwatched call, so they add up to it. Times are those of the processor; the numbers of function calls are exact.
 `make bench ARGS="--profile invoke"` prints this table; `ainvoke`, `chain`, `agent` and `stream` are
 [in the details](benchmarks.md#where-the-microseconds-go).
 """
