@@ -77,7 +77,7 @@ class StepRuns:
                 add_answer(run.detail, executors.answer(outputs), run.policy)
         if run.is_node and marks.hands_over(outputs):
             run.ending.control = "handoff"
-        self._runs.end(run.id)
+        self._runs.end_run(run)
 
     def start_tool(self, start: Start, serialized: object, kwargs: Mapping[str, Any], input_str: str) -> None:
         """Start a tool.
@@ -112,7 +112,7 @@ class StepRuns:
             failed = is_failed(output)
         if failed:
             run.ending.error_type = "tool_error"
-        self._runs.end(run.id, "failed" if failed else "completed")
+        self._runs.end_run(run, "failed" if failed else "completed")
 
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
         """Start a retriever."""
@@ -128,7 +128,7 @@ class StepRuns:
         if isinstance(run.detail, Retrieval):
             with contained("documents of a retriever"):
                 add_documents(run.detail, documents, run.policy)
-        self._runs.end(run.id)
+        self._runs.end_run(run)
 
     def interrupt(self, run_id: UUID | None) -> None:
         """Record that a graph waits for a human. LangGraph says so also of `interrupt_before` and `interrupt_after`."""
@@ -155,7 +155,7 @@ class StepRuns:
             # needs no such thing: the agent that hands off gets the error event itself, and the parent graph continues.
             self._interrupt(run)
         parent = run.parent  # an ended run knows its parent no more
-        self._runs.end(run.id, marks.outcome(error), error)
+        self._runs.end_run(run, marks.outcome(error), error)
         if run.kind == "agent" and run.ending.control == "handoff":
             with contained("handoff"):
                 handoffs.record(run, parent, error)

@@ -232,7 +232,8 @@ class LiveRuns:
     def _add(self, run: Run) -> None:
         self._runs[run.id] = run
         enclosing.add(run)
-        if self.settings.nesting:
+        # In a request that is not sampled there is no span of ours to be the active one.
+        if self.settings.nesting and (run.place.recording or run.place.is_ours):
             try:
                 run.scope = active_span.enter(id(run), is_root=run.parent is None or run.parent.implicit)
             except Exception as error:
@@ -324,7 +325,11 @@ class LiveRuns:
             self.end_run(run, outcome, error, evicted)
 
     def end_run(
-        self, run: Run, outcome: Outcome, error: BaseException | None = None, evicted: str | None = None
+        self,
+        run: Run,
+        outcome: Outcome = "completed",
+        error: BaseException | None = None,
+        evicted: str | None = None,
     ) -> None:
         """The same, with the run itself."""
         if interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
