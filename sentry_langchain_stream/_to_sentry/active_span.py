@@ -88,7 +88,7 @@ def enter(holder: int, *, is_root: bool) -> RunScope | None:
         internals.set_current_scope(current)
     elif not is_root:
         return None
-    current.holders.add(holder)
+    current.holders.append(holder)
     return current
 
 
@@ -98,7 +98,8 @@ def leave(scope: RunScope, holder: int) -> None:
     The scope is taken away if it was the last run and this is the context that it is in. Where it stays, in a context
     that was copied or that LangChain does not come back to, it behaves like the scope that it covers.
     """
-    scope.holders.discard(holder)
+    with suppress(ValueError):
+        scope.holders.remove(holder)
     if not scope.holders and not interpreter.is_collecting() and sentry_sdk.get_current_scope() is scope:
         internals.set_current_scope(scope.covered)
 
@@ -113,8 +114,8 @@ class RunScope(Scope):
     __slots__ = ("_forked_in", "_seen", "covered", "holders")
 
     covered: Scope
-    holders: set[int]
-    """The runs that hold this scope in place."""
+    holders: list[int]
+    """The runs that hold this scope in place. Mostly one, and the smallest set takes more memory than a short list."""
     _seen: _Seen | None
     """The spans that code in runs has made active here. Most never does."""
     _forked_in: Inside | None
@@ -125,7 +126,7 @@ class RunScope(Scope):
         """A scope that covers this one."""
         made = object.__new__(cls)
         made.covered = covered
-        made.holders = set()
+        made.holders = []
         made._seen = None
         made._forked_in = forked_in
         return made

@@ -53,9 +53,11 @@ FINER: dict[str, list[set[str]]] = {
         {"messages"},
     ],
     "_runs": [
-        {"usage", "settings", "environment", "estimates"},
+        {"usage_shapes", "settings", "environment", "estimates", "kinds"},
+        {"usage"},
         {"call", "reports"},
-        {"run", "pricing"},
+        {"details", "start", "pricing"},
+        {"run"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches", "prompts", "users"},
         {"run_spans", "roots", "tree_ends"},
         {"live_runs"},

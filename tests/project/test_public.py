@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from typing import Any, get_type_hints
 
 import pytest
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runs.settings import HandlerOptions
-from tests.kit import REPOSITORY
+from tests.kit import HANG, REPOSITORY
 from tests.project import public
 
 NAMES = [(module, name) for module in public.MODULES for name in module.__all__ if not name.startswith("__")]
@@ -60,3 +62,17 @@ def test_the_file_of_typed_usage_uses_every_public_name() -> None:
     usage = (REPOSITORY / "tests" / "project" / "api.py").read_text(encoding="utf-8")
     assert [name for _, name in NAMES if not re.search(rf"\b{name}\b", usage)] == []
     assert "sentry_langchain_stream.__version__" in usage
+
+
+def test_importing_the_handler_loads_nothing_that_follows_runs() -> None:
+    """A program may import its chains and call none, so what follows runs comes with the first handler."""
+    code = """
+import sys
+from sentry_langchain_stream import SentryStreamHandler
+def loaded(): return {name.split(".")[1] for name in sys.modules if name.startswith("sentry_langchain_stream.")}
+before = loaded()
+SentryStreamHandler()
+print(*sorted(loaded() - before))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG)
+    assert run.stdout.split() == ["_content", "_runs", "_vocabulary"]
