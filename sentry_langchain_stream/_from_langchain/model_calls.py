@@ -103,11 +103,13 @@ class ModelRuns:
         inside.started(self._runs.start(start, call))
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
-        """Count a chunk that has arrived. This runs once per token, so keep it cheap."""
+        """Count a chunk that has arrived. This runs once per token, so it calls as few functions as it can."""
         now = self._now()
-        call = self._receiving(run_id)
-        if call is None:
+        run = self._live(same_ids.own(run_id) if same_ids.again else run_id)
+        call = run.call if run is not None else None
+        if call is None or (call.echoes and self._is_repetition(call)):
             return
+        call.streamed = True
         if not call.by_events and ((token and token.__class__ is str) or answers.has_content(token, chunk)):
             text = token if token and token.__class__ is str else text_of(token) or answers.other_text(chunk)
             call.add_chunk(now, text)
@@ -123,9 +125,11 @@ class ModelRuns:
     def gather_event(self, run_id: UUID, event: object) -> None:
         """Count a v3 stream event, see `Call.follow_events`. This also runs once per token."""
         now = self._now()
-        call = self._receiving(run_id)
-        if call is None:
+        run = self._live(same_ids.own(run_id) if same_ids.again else run_id)
+        call = run.call if run is not None else None
+        if call is None or (call.echoes and self._is_repetition(call)):
             return
+        call.streamed = True
         if not call.by_events:
             call.follow_events()
         if call.named is None:
@@ -140,18 +144,11 @@ class ModelRuns:
         if stream_events.failed(event):
             self.end(run_id, "failed", None)
 
-    def _receiving(self, run_id: UUID) -> Call | None:
-        """Return the call of a chunk or event, or `None` if the event is a repetition."""
-        run = self._live(same_ids.own(run_id) if same_ids.again else run_id)
-        if run is None or (call := run.call) is None:
-            return None
-        if not call.streamed:
-            call.streamed = True
-        if call.echoes:
-            call.events += 1
-            if call.events % (call.echoes + 1) != 1:
-                return None
-        return call
+    @staticmethod
+    def _is_repetition(call: Call) -> bool:
+        """Whether an event of a call that fires each event several times has fired before."""
+        call.events += 1
+        return call.events % (call.echoes + 1) != 1
 
     def end(self, run_id: UUID, outcome: Outcome, response: Any, error: BaseException | None = None) -> None:
         """End a model run, with its whole or partial answer."""
