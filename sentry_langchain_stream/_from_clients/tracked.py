@@ -153,8 +153,7 @@ class Tracked(Generic[T]):
         with contained("track_stream"):
             if self._id is None and not is_asking():  # the text is not redacted yet
                 self._id = uuid4()
-                self._runs.start(self._start(self._id), self._record)
-                run = self._runs.get(self._id)
+                run = self._runs.start(self._start(self._id), self._record)
                 self._call = run.call if run is not None else None
                 if run is not None and run.place.anchor is not None:
                     self._pulling = Pull(run.place.anchor)

@@ -1,4 +1,8 @@
-"""Reads the answer of a model, chunk by chunk and as a whole. LangChain's objects are not changed."""
+"""Reads the answer of a model, chunk by chunk and as a whole. LangChain's objects are not changed.
+
+What is asked of every answer is whether something is a `(dict, Mapping)`: for a dict that is answered at once, while
+`Mapping` asks an abstract class.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +74,7 @@ def counted_elsewhere(result: LLMResult) -> bool:
 
     LangChain puts the whole usage on the first prompt, and an empty one on the others.
     """
-    return isinstance(result.llm_output, (dict, Mapping)) and result.llm_output.get("token_usage") == {}
+    return isinstance(result.llm_output, Mapping) and result.llm_output.get("token_usage") == {}
 
 
 def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
@@ -125,7 +129,7 @@ def other_text(chunk: Any) -> str:
         found = (field(each, "args") for each in calls)
         return "".join(each for each in found if isinstance(each, str))
     extra = getattr(message, "additional_kwargs", None)
-    return as_text(extra.get("reasoning_content")) or "" if isinstance(extra, (dict, Mapping)) else ""
+    return as_text(extra.get("reasoning_content")) or "" if isinstance(extra, Mapping) else ""
 
 
 def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
@@ -144,7 +148,7 @@ def _has_answer(generation: Generation) -> bool:
     return (
         bool(generation.text)
         or any(getattr(message, name, None) for name in ("content", "tool_calls", "invalid_tool_calls"))
-        or (isinstance(extra, (dict, Mapping)) and any(extra.get(name) for name in _OTHER_ANSWERS))
+        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _OTHER_ANSWERS))
     )
 
 
@@ -157,18 +161,14 @@ def _metadata(generation: Generation) -> Mapping[str, Any]:
     if not isinstance(metadata, (dict, Mapping)):
         return {}
     body = metadata.get("body") if "status_code" in metadata else None
-    return (
-        _answer_in(body)
-        if isinstance(body, (dict, Mapping)) and isinstance(body.get("usage"), (dict, Mapping))
-        else metadata
-    )
+    return _answer_in(body) if isinstance(body, Mapping) and isinstance(body.get("usage"), Mapping) else metadata
 
 
 def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the metadata in an HTTP answer of OpenAI's. LangChain hands it over if the answer fails a schema."""
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    reason = first.get("finish_reason") if isinstance(first, (dict, Mapping)) else None
+    reason = first.get("finish_reason") if isinstance(first, Mapping) else None
     names = ("id", "model", "usage", "object", "status", "incomplete_details")
     return {**{name: body.get(name) for name in names}, "finish_reason": reason}
 
@@ -203,7 +203,7 @@ def _finish_reasons(generation: Generation, known: Mapping[str, Any] | None = No
                 return apart
         if metadata.get("object") == "response" and metadata.get("status") in _RESPONSE_ENDED:  # OpenAI Responses API
             details = metadata.get("incomplete_details")
-            reason = as_text(details.get("reason") if isinstance(details, (dict, Mapping)) else None)
+            reason = as_text(details.get("reason") if isinstance(details, Mapping) else None)
             return ((reason or str(metadata["status"]))[:_LONGEST_REASON],)
     return ()
 

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 from uuid import UUID
 
-from .._content.labels import CONVERSATION, conversation_id
+from .._content.labels import conversation_id
 from .._runs.kinds import Control, Outcome, RunKind
 from .._runs.start import Start
 from .._vocabulary.names import DEFAULT_AGENT
 
-_CONVERSATION = frozenset(CONVERSATION)
 _NODE = "graph:step:"
 _ATTEMPT = "retry:attempt:"
 _DIGITS = 10
@@ -65,7 +64,7 @@ def read_start(
         enclosing_id=enclosing_id,
         pipeline_name=_text(metadata["pipeline_name"]) if "pipeline_name" in metadata else None,
         agent_name=_text(metadata["lc_agent_name"]) if "lc_agent_name" in metadata else None,
-        conversation_id=None if _CONVERSATION.isdisjoint(metadata) else conversation_id(metadata),
+        conversation_id=conversation_id(metadata) if metadata else None,
         attempt=attempt(tags) if tags else None,
         is_node=node,
         task=_text(metadata.get("langgraph_checkpoint_ns")) if node else None,

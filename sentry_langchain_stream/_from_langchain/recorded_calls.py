@@ -10,7 +10,6 @@ from inspect import iscoroutinefunction
 from typing import Any
 from uuid import uuid4
 
-from .._runs import enclosing
 from .._runs.details import MakeRecord
 from .._runs.kinds import RunKind
 from .._runs.run import Keeper, Run
@@ -40,8 +39,7 @@ class Recording:
         self.run_id = uuid4()
         start = Start(id=self.run_id, kind=kind, parent_id=parent.id if parent is not None else None, name=name)
         start.enclosing_id = same_ids.enclosing_own(internals.enclosing_run_id())
-        keeper.start(start, record)
-        self.run = enclosing.get(self.run_id)
+        self.run = keeper.start(start, record)
         if self.run is not None:
             self.run.reports = False  # the application gets the exception, and what encloses the call may recover
             self._token = inside.enter(self.run)

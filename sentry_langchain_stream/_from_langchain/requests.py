@@ -48,6 +48,7 @@ def request(
         name: The run's name.
     """
     arguments = _arguments(serialized)
+    asked = messages if messages is not None else prompts
     system = tools = recorded = None
     if policy.inputs:
         # Each attribute gets what the attributes before it left over, minus a reserve for those that follow.
@@ -72,7 +73,7 @@ def request(
         tools=tools,
         messages=recorded,
         system=system,
-        prompt=_prompt(messages if messages is not None else prompts or (), token_counter),
+        prompt=_Prompt(asked, token_counter) if asked else None,
     )
 
 
@@ -146,10 +147,6 @@ def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None
     if messages is not None:
         return input_messages(messages, policy)
     return prompt_messages(prompts or (), policy)
-
-
-def _prompt(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> Prompt | None:
-    return _Prompt(prompt, token_counter) if prompt else None
 
 
 class _Prompt(Prompt):

@@ -38,9 +38,8 @@ class StepRuns:
     def __init__(self, runs: LiveRuns) -> None:
         self._runs = runs
 
-    def _start(self, start: Start, record: MakeRecord | None = None) -> None:
-        if not is_asking():
-            self._runs.start(start, record)
+    def _start(self, start: Start, record: MakeRecord | None = None) -> Run | None:
+        return None if is_asking() else self._runs.start(start, record)
 
     def start_chain(self, start: Start, inputs: object) -> None:
         """Start a chain or an agent."""
@@ -117,8 +116,7 @@ class StepRuns:
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
         """Start a retriever."""
         read = _read("query of a retriever", lambda policy: retrieval(start.name, serialized, query, policy))
-        self._start(start, read)
-        inside.started(self._runs.get(start.id))
+        inside.started(self._start(start, read))
 
     def end_retriever(self, run_id: UUID, documents: object) -> None:
         """End a retriever that has completed."""

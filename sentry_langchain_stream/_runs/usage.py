@@ -51,16 +51,19 @@ class Usage(NamedTuple):
         """
         if raw is None or not isinstance(raw, (dict, Mapping)) or WHOLES.isdisjoint(raw):
             return None
+        found: dict[str, int] = {}
         if raw.keys() == PLAIN:  # LangChain's, without details
-            return cls._plain(count(raw["input_tokens"]), count(raw["output_tokens"]), count(raw["total_tokens"]))
-        found = numbers(raw)
-        input, output, total = found.get("input"), found.get("output"), found.get("total")
+            input, output, total = count(raw["input_tokens"]), count(raw["output_tokens"]), count(raw["total_tokens"])
+        else:
+            found = numbers(raw)
+            input, output, total = found.get("input"), found.get("output"), found.get("total")
         if input is None and output is None and total is None:
             return None
         if not TOOL_PROMPT.isdisjoint(raw):
             found["tool_prompt"] = sum(count(raw.get(key)) or 0 for key in TOOL_PROMPT)
-        if PARTS.isdisjoint(found):
-            return cls._plain(input, output, total)
+        if PARTS.isdisjoint(found):  # there is nothing to reconcile
+            input, output = _missing(input, output, total)
+            return cls(input, output, _total(input, output, total))
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
         reasoning = found.get("reasoning", 0)
         # What the reported total has on top of its two parts: the details that the parts do not include.
@@ -84,14 +87,6 @@ class Usage(NamedTuple):
             _within(found.get("audio_input"), input),
             _within(found.get("audio_output"), output),
         )
-
-    @classmethod
-    def _plain(cls, input: int | None, output: int | None, total: int | None) -> Usage | None:
-        """The usage of a report without details: there is nothing to reconcile."""
-        if input is None and output is None and total is None:
-            return None
-        input, output = _missing(input, output, total)
-        return cls(input, output, _total(input, output, total))
 
     def repeats(self, earlier: Usage | None) -> bool:
         """Whether this report and the earlier one of the same stream both count from the start of the stream.

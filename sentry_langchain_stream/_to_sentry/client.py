@@ -36,7 +36,7 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
         return _NO_SPANS
     if _streams(options):
         return _STREAMED_SPANS
-    if options.get("instrumenter") not in _SENTRYS and (instrumenter := other_instrumenter(options)) is not None:
+    if (instrumenter := other_instrumenter(options)) is not None:
         warn_once(
             "instrumenter",
             "Sentry's client has instrumenter=%r, with which the SDK makes no spans but those of OpenTelemetry, so "
@@ -169,7 +169,7 @@ def within_scopes(scopes: Scopes | None) -> AbstractContextManager[None]:
 
     A run may end in another request: that request may evict it, or collect its stream as garbage.
     """
-    return nullcontext() if are_current(scopes) or scopes is None else _within(*scopes)
+    return nullcontext() if scopes is None or are_current(scopes) else _within(*scopes)
 
 
 def are_current(scopes: Scopes | None) -> bool:
