@@ -61,7 +61,12 @@ class Engine:
         """Read the start event of a run, see `marks.read_start`."""
         config = internals.enclosing_config()
         enclosing_id = internals.run_id_of(config) if config else None
-        if parent_id is not None and parent_id != enclosing_id and internals.is_traceable(parent_id):
+        if (
+            parent_id is not None
+            and parent_id is not enclosing_id  # as most often; whether two ids are equal takes longer to say
+            and parent_id != enclosing_id
+            and internals.is_traceable(parent_id)
+        ):
             parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
         if same_ids.again:
             parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
@@ -73,7 +78,9 @@ class Engine:
             metadata,
             kwargs,
             enclosing_id=enclosing_id,
-            configured=internals.configurable(config, self._configurable) if config else None,
+            configured=internals.configurable(config, self._configurable)
+            if config and config.get("configurable")
+            else None,
             has_fallbacks=kind == "chain" and internals.starts_fallbacks(),
         )
         if own is not id:

@@ -116,11 +116,13 @@ def innermost(*, handed_over: bool = False) -> Run | None:
         handed_over: Whether a retriever counts that has handed the calling code to another thread, with its context but
             not its stack, as async vector stores do. After a retriever that was given up that is wrong for a while.
     """
-    run_id = same_ids.enclosing_own(internals.enclosing_run_id())
+    run_id = internals.enclosing_run_id()
+    if same_ids.again:
+        run_id = same_ids.enclosing_own(run_id)
     run = enclosing.get(run_id) if run_id is not None else None
     hints = _hints.get()
     leaf: Run | None = None
-    if enclosing.started_elsewhere or any(enclosing.get(each.id) is not None for each in hints):
+    if enclosing.started_elsewhere or _is_any_live(hints):
         leaf = _leaf()
         if leaf is None and handed_over:
             leaf = _handed_over_retriever(hints)
@@ -133,6 +135,13 @@ def innermost(*, handed_over: bool = False) -> Run | None:
     # A leaf that has started since is inside the wrapped call.
     started_since = leaf is not None and run is leaf and all(each.id != leaf.id for each in wrapped.hints)
     return run if started_since else wrapped.run
+
+
+def _is_any_live(hints: tuple[_Hint, ...]) -> bool:
+    for each in hints:  # noqa: SIM110 -- asked for each span that anybody starts: a generator costs more
+        if enclosing.get(each.id) is not None:
+            return True
+    return False
 
 
 def _handed_over_retriever(hints: tuple[_Hint, ...]) -> Run | None:

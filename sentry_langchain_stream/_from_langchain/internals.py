@@ -60,7 +60,8 @@ def enclosing_config() -> Any | None:
 
 def enclosing_run_id() -> UUID | None:
     """The id of the run that encloses this code, see `run_id_of`."""
-    return run_id_of(enclosing_config())
+    config = _enclosing_config.get() if _enclosing_config is not None else None
+    return run_id_of(config) if config is not None else None
 
 
 def run_id_of(config: Any | None) -> UUID | None:

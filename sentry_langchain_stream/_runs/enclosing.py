@@ -27,7 +27,9 @@ def parent_of(start: Start) -> Run | None:
     gives tools a config of their own.
     """
     named = get(start.parent_id) if start.parent_id is not None else None
-    inside = get(start.enclosing_id) if start.enclosing_id is not None else None
+    if start.enclosing_id is None or start.enclosing_id is start.parent_id:
+        return named
+    inside = get(start.enclosing_id)
     if inside is not None and inside.kind == "tool" and inside.parent is named:
         return inside
     return named
@@ -47,8 +49,9 @@ def discard(run: Run) -> None:
     """A run has ended."""
     if started_elsewhere:
         started_elsewhere.discard(run.id)
-    if _runs.get(run.id) is run:
-        _runs.pop(run.id, None)
+    found = _runs.pop(run.id, None)
+    if found is not None and found is not run:
+        _runs[run.id] = found
 
 
 def forget(runs: dict[UUID, Run]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from weakref import ref
 
 from .._content.labels import own_tags
-from .._content.policy import Policy
+from .._content.policy import NOTHING, Policy
 from .._runtime.containment import contained
 from .._to_sentry import held_issues, issues, transaction_size
 from .._to_sentry.client import (
@@ -64,6 +64,8 @@ class Roots:
     @staticmethod
     def _decide(client: Any, settings: Settings) -> Policy:
         inputs, outputs = allowed_content(client)
+        if not (inputs or outputs):
+            return NOTHING
         return Policy.decide(
             client_inputs=inputs,
             client_outputs=outputs,
@@ -94,7 +96,8 @@ class Roots:
         if backend is None:
             return None
         self.prepare(client, runs)
-        active = backend.current()
+        scopes = current_scopes()
+        active = backend.current(scopes[0])
         pipeline = names.pipeline(
             configured=self._settings.pipeline_name,
             metadata=start.pipeline_name,
@@ -116,7 +119,7 @@ class Roots:
             implicit=True,
         )
         tree = root.tree
-        tree.scopes = scopes = current_scopes()
+        tree.scopes = scopes
         tree.outside = backend.outside()
         tree.watches = watches.current()
         tree.conversation = root.conversation = scope_conversation_id(scopes[0])
@@ -129,11 +132,11 @@ class Roots:
         return root
 
     def prepare(self, client: object, runs: Kept) -> None:
-        """Look at the events of exceptions, and prepare for a client if it differs from the last one."""
-        if self._settings.capture_errors:
-            issues.watch(held_issues.reported)
+        """Prepare for a client if it differs from the last one, and look at what it sends."""
         if self._last_client() is client:
             return
+        if self._settings.capture_errors:
+            issues.watch(held_issues.reported)
         silent_ends.process(runs)
         transaction_size.watch()
         with contained("start of the senders"):

@@ -177,7 +177,7 @@ class Run:
         ending: How it ended.
         tree: What it shares with the other runs of its tree.
         parent: Its parent, if that is known.
-        children: Its live children.
+        children: Its live children, by their `id()`.
         name: The run's name, if LangChain gave one.
         implicit: Whether it is not a run of LangChain but the pipeline around a call without a parent run. Such a
             pipeline ends with the last of its calls.
@@ -214,7 +214,7 @@ class Run:
     ending: Ending = field(default_factory=Ending)
     tree: Tree = field(default_factory=Tree)
     parent: Run | None = None
-    children: Mapping[UUID, Run] = field(default_factory=nothing)
+    children: Mapping[int, Run] = field(default_factory=nothing)
     name: str | None = None
     implicit: bool = False
     reports: bool = False
@@ -241,14 +241,14 @@ class Run:
     def add_child(self, child: Run) -> None:
         """Make a run one of the children."""
         if isinstance(self.children, dict):
-            self.children[child.id] = child
+            self.children[id(child)] = child
         else:
-            self.children = {child.id: child}
+            self.children = {id(child): child}
 
     def remove_child(self, child: Run) -> None:
         """Take a run from the children, if it is one."""
         if isinstance(self.children, dict):
-            self.children.pop(child.id, None)
+            self.children.pop(id(child), None)
 
     def agents(self) -> Iterator[Agent]:
         """Yield the agents that this run belongs to, the nearest first. If the run is an agent, it is the first one."""

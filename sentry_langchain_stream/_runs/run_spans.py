@@ -123,7 +123,8 @@ class RunSpans:
                 first = self._note_failure(run, failure)
             if run.call is not None:
                 self._complete_call(run, run.call)
-                self._name_model(run, run.call)
+                if run.call.request.model is None:
+                    self._name_model(run, run.call)
                 self._settle_usage(run, run.call)
                 if self._prices is not None and run.place.span is not None:
                     self._price(run.call, self._prices)
@@ -192,7 +193,7 @@ class RunSpans:
 
     def _name_model(self, run: Run, call: Call) -> None:
         """If the request names no model, take the one that answered, and name the span after it."""
-        if call.request.model is None and call.response.model is not None:
+        if call.response.model is not None:
             call.request = call.request.with_model(call.response.model)
             if run.place.span is not None:
                 self.open(run)  # which renames the span
@@ -207,7 +208,7 @@ class RunSpans:
         """Add the usage of a call to every agent that the call belongs to. Embedded texts are no part of it."""
         try:
             call.settled = call.usage()
-            if call.settled is None or isinstance(call, TextsCall):
+            if call.settled is None or run.parent is None or isinstance(call, TextsCall):
                 return
             for agent in run.agents():
                 agent.add(call.settled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from .._content.reading import count
+from .._content.reading import MOST, count
 from .usage_shapes import (
     CACHE_INCLUDED,
     CACHE_SEPARATE,
@@ -53,7 +53,11 @@ class Usage(NamedTuple):
             return None
         found: dict[str, int] = {}
         if raw.keys() == PLAIN:  # LangChain's, without details
-            input, output, total = count(raw["input_tokens"]), count(raw["output_tokens"]), count(raw["total_tokens"])
+            input, output, total = raw["input_tokens"], raw["output_tokens"], raw["total_tokens"]
+            are_numbers = input.__class__ is output.__class__ is total.__class__ is int
+            if are_numbers and input >= 0 and output >= 0 and input + output == total <= MOST:
+                return cls(input, output, total)  # as most reports are
+            input, output, total = count(input), count(output), count(total)
         else:
             found = numbers(raw)
             input, output, total = found.get("input"), found.get("output"), found.get("total")

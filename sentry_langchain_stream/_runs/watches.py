@@ -207,7 +207,7 @@ def count(run: Run, call: Call) -> None:
     tree.calls += 1
     if call.cost is not None:
         tree.cost = (tree.cost or 0.0) + call.cost.total
-    used = None if isinstance(call, TextsCall) else call.usage()
+    used = None if isinstance(call, TextsCall) else call.settled
     if used is not None:
         tree.usage = used if tree.usage is None else Usage.together((tree.usage, used))
 

@@ -13,7 +13,6 @@ from contextvars import ContextVar, Token
 from copy import copy
 from typing import Any, NamedTuple
 
-import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._runtime import interpreter
@@ -82,8 +81,8 @@ def enter(holder: int, *, is_root: bool) -> RunScope | None:
     """
     if not internals.can_nest:
         return None
-    current = sentry_sdk.get_current_scope()
-    if not isinstance(current, RunScope):
+    current = Scope.get_current_scope()
+    if type(current) is not RunScope:
         current = RunScope.over(current)
         internals.set_current_scope(current)
     elif not is_root:
@@ -98,9 +97,9 @@ def leave(scope: RunScope, holder: int) -> None:
     The scope is taken away if it was the last run and this is the context that it is in. Where it stays, in a context
     that was copied or that LangChain does not come back to, it behaves like the scope that it covers.
     """
-    with suppress(ValueError):
+    if holder in scope.holders:
         scope.holders.remove(holder)
-    if not scope.holders and not interpreter.is_collecting() and sentry_sdk.get_current_scope() is scope:
+    if not scope.holders and not interpreter.is_collecting() and Scope.get_current_scope() is scope:
         internals.set_current_scope(scope.covered)
 
 

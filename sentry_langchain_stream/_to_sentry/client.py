@@ -161,7 +161,7 @@ def content_veto(client: Any) -> str | None:
 
 def current_scopes() -> Scopes:
     """Return the current scope and the isolation scope. They identify the request."""
-    return sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()
+    return Scope.get_current_scope(), Scope.get_isolation_scope()
 
 
 def within_scopes(scopes: Scopes | None) -> AbstractContextManager[None]:
@@ -174,7 +174,7 @@ def within_scopes(scopes: Scopes | None) -> AbstractContextManager[None]:
 
 def are_current(scopes: Scopes | None) -> bool:
     """Whether the request of these scopes is the current one."""
-    return scopes is None or scopes[1] is sentry_sdk.get_isolation_scope()
+    return scopes is None or scopes[1] is Scope.get_isolation_scope()
 
 
 @contextmanager

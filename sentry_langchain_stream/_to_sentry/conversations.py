@@ -41,8 +41,11 @@ def keep_conversation(span: Any, attributes: dict[str, AttributeValue]) -> None:
 
 def _other_conversation(scope: Scope, attributes: dict[str, AttributeValue]) -> Scope | None:
     """Return a copy of a scope with the conversation in these attributes, or `None` if the scope may stay."""
-    present, wanted = scope_conversation_id(scope), attributes.get(CONVERSATION)
-    if present is None or present == wanted:
+    present = scope_conversation_id(scope)
+    if present is None:
+        return None
+    wanted = attributes.get(CONVERSATION)
+    if present == wanted:
         return None
     other = copy(scope)
     if isinstance(wanted, str):

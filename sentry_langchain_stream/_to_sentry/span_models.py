@@ -52,8 +52,12 @@ class SpanBackend(Protocol[S]):
     queues: bool
     """Whether finished spans are queued for sending, rather than collected in their transaction."""
 
-    def current(self) -> S | None:
-        """Return the active span as a parent for a run, or `None` if there is none or it would not be sent."""
+    def current(self, scope: Scope) -> S | None:
+        """Return the active span as a parent for a run, or `None` if there is none or it would not be sent.
+
+        Args:
+            scope: The current scope.
+        """
 
     def start(
         self,
@@ -98,8 +102,8 @@ class TransactionSpans:
 
     queues = False
 
-    def current(self) -> Span | None:
-        span = sentry_sdk.get_current_span()
+    def current(self, scope: Scope) -> Span | None:
+        span = scope.span
         transaction = span.containing_transaction if span is not None else None
         # A span without a transaction, or in a finished one, is never sent. Neither are its children.
         return None if transaction is None or transaction.timestamp is not None else span
@@ -115,7 +119,9 @@ class TransactionSpans:
         trace: joining.Joined | None = None,
     ) -> Span | NoOpSpan:
         if parent is not None:
-            return _with_ids(prepared(parent.start_child(op=op, name=name, origin=ORIGIN)))
+            child = prepared(parent.start_child(op=op, name=name, origin=ORIGIN))
+            _ = child.span_id  # see `_with_ids`; the trace's id it has from its parent
+            return child
         scope = sentry_sdk.get_current_scope()
         joins = self._trace(scope) if trace is None else trace._asdict()
         transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **joins)
@@ -210,8 +216,8 @@ class StreamedSpans:
 
     queues = True
 
-    def current(self) -> Any | None:
-        return traces.get_current_span()
+    def current(self, scope: Scope) -> Any | None:
+        return traces.get_current_span(scope)
 
     def start(
         self,
@@ -259,7 +265,7 @@ class NoSpans:
 
     queues = False
 
-    def current(self) -> None:
+    def current(self, scope: Scope) -> None:
         return None
 
     def start(

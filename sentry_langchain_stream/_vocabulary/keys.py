@@ -91,8 +91,12 @@ KEYS: dict[Dialect, dict[Fact, tuple[str, ...]]] = {
 """The keys of each fact, by dialect."""
 
 
+Facts = Iterable[tuple[Fact, AttributeValue | None]]
+"""Facts and their values. Tuples of them, because a generator would be asked for each fact, at every call."""
+
+
 def spell(
-    known: Iterable[tuple[Fact, AttributeValue | None]],
+    known: Facts,
     dialect: Dialect,
     into: dict[str, AttributeValue] | None = None,
 ) -> dict[str, AttributeValue]:

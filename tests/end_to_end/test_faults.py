@@ -15,6 +15,7 @@ from sentry_langchain_stream._runs.call import Call
 from sentry_langchain_stream._to_sentry import active_span
 from sentry_langchain_stream._to_sentry.client import choose_backend, current_client
 from sentry_langchain_stream._vocabulary import facts
+from sentry_langchain_stream._vocabulary.keys import Facts
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.subjects import SUBJECTS
@@ -179,8 +180,8 @@ async def test_what_cannot_be_made_active_is_recorded_all_the_same(
 def test_a_failing_group_of_attributes_leaves_the_others(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each group of attributes stands for itself: the span keeps what the other groups state."""
 
-    def fails(call: Call) -> attributes.Facts:
-        yield facts.PIPELINE, broken()
+    def fails(call: Call) -> Facts:
+        return ((facts.PIPELINE, broken()),)
 
     parts = tuple(fails if part.__name__ == where else part for part in attributes._CALL)
     monkeypatch.setitem(attributes._OF, Call, parts)

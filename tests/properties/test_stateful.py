@@ -169,7 +169,7 @@ class FakeSpans:
         self.stray: list[FakeSpan] = []
         """Spans that were started below a span that had been finished."""
 
-    def current(self) -> FakeSpan | None:
+    def current(self, scope: object) -> FakeSpan | None:
         self.check("current")
         return self.active
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from sentry_langchain_stream._runs import attributes
+from sentry_langchain_stream._runs import call_facts
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request, Response
 from sentry_langchain_stream._runs.kinds import Outcome
@@ -260,4 +260,4 @@ def test_every_request_parameter_has_a_fact() -> None:
     """What is extracted of the request parameters can all be stated."""
     from sentry_langchain_stream._from_langchain.parameters import PARAMETERS
 
-    assert set(attributes._PARAMETERS) == set(PARAMETERS)
+    assert set(call_facts._PARAMETERS) == set(PARAMETERS)
