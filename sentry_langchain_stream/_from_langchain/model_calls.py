@@ -22,6 +22,7 @@ from .._runs.usage import Usage
 from .._runtime.containment import contain, contained, warn_once
 from .._to_sentry.asking import is_asking
 from . import answers, inside, marks, requests, same_ids, stream_events
+from .described import Descriptions
 from .prompts import METADATA_KEYS, of_metadata
 
 
@@ -39,6 +40,7 @@ class ModelRuns:
         self._live = runs.get
         self._token_counter = settings.token_counter
         self._now = now
+        self._descriptions = Descriptions()
 
     def start(
         self,
@@ -78,21 +80,14 @@ class ModelRuns:
         def call(policy: Policy) -> Call:
             options = _options(kwargs)
             request = Request(operation=operation)
-            provider = None
-            try:
-                provider = requests.provider(serialized, start.metadata, options)
-            except Exception as error:
-                contain("extract.provider", error)
             try:
                 request = requests.request(
-                    serialized,
+                    self._descriptions.of(serialized, start.metadata, options),
                     messages=messages,
                     prompts=prompts,
                     policy=policy,
                     token_counter=self._token_counter,
-                    metadata=start.metadata,
                     options=options,
-                    provider=provider,
                     name=start.name,
                 )
             except Exception as error:

@@ -102,7 +102,8 @@ _NESTED = (
     "additional_model_request_fields",
 )
 _NESTING = frozenset(_NESTED)
-_READ = _SPELLINGS | _NESTING
+READ = _SPELLINGS | _NESTING
+"""The keys that are read."""
 
 
 def request_parameters(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for source in sources:
-        if _READ.isdisjoint(source):
+        if READ.isdisjoint(source):
             continue
         _read(source, found)
         if not _NESTING.isdisjoint(source):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
@@ -15,39 +15,36 @@ from .._content.policy import Policy
 from .._content.reading import as_text, count
 from .._runs.call import Request
 from .._runs.estimates import Prompt, beyond_quarters
-from .._runtime.containment import attempt, contain, contained
+from .._runtime.containment import attempt, contained
 from .._vocabulary import providers
 from .._vocabulary.providers import Provider
 from .offered_tools import tool_definitions
-from .parameters import request_parameters
+
+if TYPE_CHECKING:
+    from .described import Described
 
 
 def request(
-    serialized: object,
+    described: Described,
     *,
     messages: Sequence[BaseMessage] | None = None,
     prompts: Sequence[str] | None = None,
     policy: Policy,
     token_counter: Callable[[str], int] | None,
-    metadata: Mapping[str, Any],
     options: Mapping[str, Any],
-    provider: Provider | None,
     name: str | None,
 ) -> Request:
     """Read the request to a model.
 
     Args:
-        serialized: LangChain's description of the model, if there is one.
+        described: What LangChain says of the model.
         messages: The prompt of a chat model.
         prompts: The prompts of any other model.
         policy: What may be recorded.
         token_counter: The user's token counter, to estimate the prompt's tokens.
-        metadata: The metadata of the run, including LangChain's `ls_*` entries.
         options: The invocation parameters and call options, merged.
-        provider: The model's provider, if it is known.
         name: The run's name.
     """
-    arguments = _arguments(serialized)
     asked = messages if messages is not None else prompts
     system = tools = recorded = None
     if policy.inputs:
@@ -58,18 +55,14 @@ def request(
         tools = attempt("extract.tool definitions", lambda: tool_definitions(options, share))
         share = policy.beside(system, tools, ahead=1)
         recorded = attempt("extract.input messages", lambda: _input(messages, prompts, share))
-    model = None
-    try:
-        model = _model(arguments, metadata, options)
-    except Exception as error:
-        contain("extract.model", error)
+    provider = described.provider
     return Request(
         operation="chat" if messages is not None else "text_completion",
-        model=model,
+        model=described.model,
         provider=provider.name if provider else None,
         platform=providers.platform_of(provider),
         function=name or None,
-        parameters=_parameters((options, metadata, arguments), policy),
+        parameters=_allowed(described.parameters, policy),
         tools=tools,
         messages=recorded,
         system=system,
@@ -77,10 +70,12 @@ def request(
     )
 
 
-def _parameters(sources: Sequence[Mapping[str, Any]], policy: Policy) -> dict[str, Any]:
-    """Return the request parameters. Stop sequences are texts for the model, so they count as input."""
-    found = request_parameters(sources)
-    stop = found.pop("stop", None) if "stop" in found else None
+def _allowed(parameters: Mapping[str, Any], policy: Policy) -> Mapping[str, Any]:
+    """Return the request parameters that may be recorded. Stop sequences are texts for the model, so they are input."""
+    if "stop" not in parameters:
+        return parameters
+    found = {**parameters}
+    stop = found.pop("stop")
     if stop and policy.inputs:
         with contained("stop sequences"):
             kept = [text for each in stop[:_MOST_STOPS] if (text := policy.text(each))]
@@ -95,8 +90,8 @@ _LONGEST_STOP = 200
 
 
 def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:
-    """Return the provider of a model, if it is known. The arguments are those of `request`."""
-    path = _described(serialized).get("id")
+    """Return the provider of a model, if it is known. The arguments are those of `Descriptions.of`."""
+    path = _mapping(serialized).get("id")
     return providers.find(
         metadata.get("ls_provider"),
         ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None,
@@ -104,18 +99,19 @@ def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[s
     )
 
 
-def _described(serialized: object) -> Mapping[str, Any]:
+def _mapping(serialized: object) -> Mapping[str, Any]:
     return serialized if isinstance(serialized, (dict, Mapping)) else {}
 
 
-def _arguments(serialized: object) -> Mapping[str, Any]:
+def arguments(serialized: object) -> Mapping[str, Any]:
     """Return the model's constructor arguments, without secrets. Some classes put parameters only there."""
-    arguments = _described(serialized).get("kwargs")
-    return arguments if isinstance(arguments, (dict, Mapping)) else {}
+    found = _mapping(serialized).get("kwargs")
+    return found if isinstance(found, (dict, Mapping)) else {}
 
 
-def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
-    for source, names in ((options, _IN_OPTIONS), (metadata, _IN_METADATA), (arguments, _IN_ARGUMENTS)):
+def model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    """Return the model that is asked, if it is known. `arguments` are those of its constructor."""
+    for source, names in ((options, IN_OPTIONS), (metadata, IN_METADATA), (arguments, _IN_ARGUMENTS)):
         for name in names:
             named = source.get(name)
             if named is not None and (found := as_text(named)):
@@ -124,9 +120,9 @@ def _model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: M
     return None
 
 
-_IN_OPTIONS = ("model", "model_name", "model_id", "deployment_name", "azure_deployment")
+IN_OPTIONS = ("model", "model_name", "model_id", "deployment_name", "azure_deployment")
 
-_IN_METADATA = ("ls_model_name",)
+IN_METADATA = ("ls_model_name",)
 
 _IN_ARGUMENTS = ("model", "model_name", "model_id")
 

@@ -47,7 +47,7 @@ async def text_of(way: Way, handler: SentryStreamHandler) -> str:
 
 
 FAULTS: dict[str, tuple[Any, str, set[str]]] = {
-    "the model's name": (requests, "_model", {"gen_ai.request.model", "ai.model_id", "gen_ai.response.model"}),
+    "the model's name": (requests, "model", {"gen_ai.request.model", "ai.model_id", "gen_ai.response.model"}),
     "the provider": (requests, "provider", {"gen_ai.provider.name"}),
     "the input estimate": (requests, "_estimate", {"gen_ai.usage.input_tokens"}),
     "the whole request": (requests, "request", {"gen_ai.request.model", "gen_ai.input.messages"}),

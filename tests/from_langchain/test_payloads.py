@@ -25,6 +25,7 @@ from langchain_core.runnables.config import set_config_context
 
 from sentry_langchain_stream._content.policy import NOTHING, Policy
 from sentry_langchain_stream._from_langchain import answers, internals, requests
+from sentry_langchain_stream._from_langchain.described import Descriptions
 from sentry_langchain_stream._runs.call import Request
 from sentry_langchain_stream._runs.estimates import approximate, weight
 from sentry_langchain_stream._runs.usage import Usage
@@ -47,14 +48,12 @@ def asked(
 ) -> Request:
     """`extract.request` of a chat call, with what a test varies."""
     return requests.request(
-        serialized,
+        Descriptions().of(serialized, metadata or {}, options or {}),
         messages=messages,
         prompts=prompts,
         policy=policy,
         token_counter=token_counter,
-        metadata=metadata or {},
         options=options or {},
-        provider=requests.provider(serialized, metadata or {}, options or {}),
         name=name,
     )
 

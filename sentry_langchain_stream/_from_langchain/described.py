@@ -1,0 +1,101 @@
+"""What LangChain says of a model at each call: provider, model and parameters. It is read once for calls that agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .._runtime.containment import contain
+from .._vocabulary.providers import Provider
+from . import parameters, requests
+
+
+class Described(NamedTuple):
+    """A model, as its calls describe it."""
+
+    provider: Provider | None
+    model: str | None
+    parameters: Mapping[str, Any]
+    """Request parameters by the names in `parameters.PARAMETERS`. Stop sequences are among them, which are content."""
+
+
+class _Kept(NamedTuple):
+    serialized: object
+    """Kept alive, so that no other object gets its `id()`."""
+    described: Described
+
+
+_MOST = 64
+"""So many descriptions are kept."""
+
+_IN_OPTIONS = parameters.READ.union(requests.IN_OPTIONS, ("_type",))
+_IN_METADATA = parameters.READ.union(requests.IN_METADATA, ("ls_provider",))
+"""What is read of the options and of the metadata of a call."""
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""The types that can be compared without the application's code being called."""
+
+
+class Descriptions:
+    """Reads descriptions of models, and keeps them for the next call that says the same."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], _Kept] = {}
+
+    def of(self, serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Described:
+        """Return the description of a model.
+
+        Args:
+            serialized: LangChain's description of the model, if there is one. It is the same object for all calls of
+                one instance.
+            metadata: The metadata of the run, including LangChain's `ls_*` entries.
+            options: The invocation parameters and call options, merged.
+        """
+        try:
+            key = _key(serialized, metadata, options)
+            kept = self._kept.get(key) if key is not None else None
+        except Exception as error:
+            contain("extract.description", error)
+            key = kept = None
+        if kept is not None:
+            return kept.described
+        found, is_whole = _read(serialized, metadata, options)
+        if key is not None and is_whole:
+            if len(self._kept) >= _MOST:
+                self._kept.clear()
+            self._kept[key] = _Kept(serialized, found)
+        return found
+
+
+def _key(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """What a description is made of, or `None` if that cannot be compared."""
+    asked, told = tuple(_IN_OPTIONS.intersection(options)), tuple(_IN_METADATA.intersection(metadata))
+    values = *map(options.__getitem__, asked), *map(metadata.__getitem__, told)
+    kinds = tuple(map(type, values))  # 1, 1.0 and True are equal
+    return (id(serialized), asked, told, kinds, values) if _PLAIN.issuperset(kinds) else None
+
+
+def _read(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Described, bool]:
+    """Read a description, and whether that succeeded: what cannot be read is left out."""
+    provider: Provider | None = None
+    model: str | None = None
+    arguments: Mapping[str, Any] = {}
+    found: Mapping[str, Any] = {}
+    is_whole = False
+    try:
+        provider = requests.provider(serialized, metadata, options)
+        is_whole = True
+    except Exception as error:
+        contain("extract.provider", error)
+    try:
+        arguments = requests.arguments(serialized)
+        model = requests.model(arguments, metadata, options)
+    except Exception as error:
+        contain("extract.model", error)
+        is_whole = False
+    try:
+        found = parameters.request_parameters((options, metadata, arguments))
+    except Exception as error:
+        contain("extract.parameters", error)
+        is_whole = False
+    return Described(provider, model, found), is_whole
