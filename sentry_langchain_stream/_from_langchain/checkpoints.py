@@ -114,7 +114,7 @@ def _root(config: Mapping[str, Any]) -> Run | None:
 
 def _only_graph(above: Run) -> Run | None:
     """The graph among the live children of a run, if it is clear which one that is."""
-    chains = [each for each in list(above.children.values()) if each.kind in CHAINS and not each.is_node]
+    chains = [each for each in above.children if each.kind in CHAINS and not each.is_node]
     return chains[0] if len(chains) == 1 else None
 
 

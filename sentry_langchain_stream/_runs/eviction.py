@@ -48,7 +48,7 @@ class Eviction:
             except (StopIteration, RuntimeError):  # another thread changed it first
                 return
             root = oldest.root()
-            for run_id in [each.id for each in list(root.children.values())] if root.implicit else [root.id]:
+            for run_id in [each.id for each in root.children] if root.implicit else [root.id]:
                 self._end(run_id, "abandoned", evicted="limit")
             self._end(oldest.id, "abandoned", evicted="limit")
 

@@ -224,7 +224,7 @@ class LiveRuns:
             return record(policy if parent.place.recording else NOTHING)  # the metrics hold no content
         except BaseException:
             # Ctrl-C while the record is made: LangChain does not end a run whose start has failed.
-            if parent.implicit and not parent.children:
+            if parent.implicit and not parent.below:
                 parent.keeper.complete(parent)
                 parent.keeper.close(parent, "cancelled", None, None)
             raise

@@ -7,7 +7,7 @@ generator that raised it alive, and everything that the stream refers to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
@@ -177,7 +177,7 @@ class Run:
         ending: How it ended.
         tree: What it shares with the other runs of its tree.
         parent: Its parent, if that is known.
-        children: Its live children, by their `id()`.
+        below: Its live children: none, one, or several by their `id()`. Most have one, and a dict takes 232 bytes.
         name: The run's name, if LangChain gave one.
         implicit: Whether it is not a run of LangChain but the pipeline around a call without a parent run. Such a
             pipeline ends with the last of its calls.
@@ -214,7 +214,7 @@ class Run:
     ending: Ending = field(default_factory=Ending)
     tree: Tree = field(default_factory=Tree)
     parent: Run | None = None
-    children: Mapping[int, Run] = field(default_factory=nothing)
+    below: Run | dict[int, Run] | None = None
     name: str | None = None
     implicit: bool = False
     reports: bool = False
@@ -238,17 +238,31 @@ class Run:
     enclosing_id: UUID | None = None
     prompt: FilledPrompt | None = None
 
+    @property
+    def children(self) -> Sequence[Run]:
+        """The live children."""
+        below = self.below
+        if below is None:
+            return ()
+        return list(below.values()) if isinstance(below, dict) else (below,)
+
     def add_child(self, child: Run) -> None:
         """Make a run one of the children."""
-        if isinstance(self.children, dict):
-            self.children[id(child)] = child
-        else:
-            self.children = {id(child): child}
+        below = self.below
+        if below is None:
+            self.below = child
+        elif isinstance(below, dict):
+            below[id(child)] = child
+        elif below is not child:
+            self.below = {id(below): below, id(child): child}
 
     def remove_child(self, child: Run) -> None:
         """Take a run from the children, if it is one."""
-        if isinstance(self.children, dict):
-            self.children.pop(id(child), None)
+        below = self.below
+        if below is child:
+            self.below = None
+        elif isinstance(below, dict):
+            below.pop(id(child), None)
 
     def agents(self) -> Iterator[Agent]:
         """Yield the agents that this run belongs to, the nearest first. If the run is an agent, it is the first one."""
@@ -268,11 +282,11 @@ class Run:
     def descendants(self) -> list[Run]:
         """Return every live descendant of this run, each after its own children."""
         found: list[Run] = []
-        pending = list(self.children.values())
+        pending = [*self.children]
         while pending:
             run = pending.pop()
             found.append(run)
-            pending.extend(list(run.children.values()))
+            pending += run.children
         found.reverse()
         return found
 

@@ -25,12 +25,12 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
         if not run.keeper.take(run):
             return
         try:
-            if outcome == "completed" and run.children:
+            if outcome == "completed" and run.below:
                 if _was_left(run, run.descendants()):
                     outcome = "abandoned"
                 else:
                     _release(run)
-            if run.children:
+            if run.below:
                 _close(run.descendants(), _INHERITED[outcome], evicted)
         finally:
             try:
@@ -55,7 +55,7 @@ def _release(run: Run) -> None:
 
     A node may start a model call in a task or a thread and not wait for it.
     """
-    for child in list(run.children.values()):
+    for child in run.children:
         if not any(silent_ends.goes_on(each, run) for each in (child, *child.descendants())):
             continue
         run.remove_child(child)
@@ -69,7 +69,7 @@ def _release(run: Run) -> None:
 def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
     """Remove an ended run from its tree, and end the runs that end with it."""
     parent, run.parent = run.parent, None
-    run.children = run.fallbacks = NOTHING
+    run.below, run.fallbacks = None, NOTHING
     run.tree.touched = run.keeper.now()
     if parent is None:
         return
@@ -95,7 +95,7 @@ def _leave_pipeline(pipeline: Run, ending: Ending, evicted: str | None) -> None:
     """Give the pipeline around calls without a parent the worst of their outcomes, and end it with the last one."""
     if _SEVERITY.index(ending.outcome) >= _SEVERITY.index(pipeline.ending.outcome):
         pipeline.ending.outcome, pipeline.ending.error_type = ending.outcome, ending.error_type
-    if not pipeline.children:
+    if not pipeline.below:
         pipeline.keeper.complete(pipeline)
         pipeline.keeper.close(pipeline, pipeline.ending.outcome, None, evicted)
 
@@ -106,7 +106,7 @@ def end_batch(run: Run) -> None:
     The sync `generate` with several prompts stops at the first one that fails and never ends the others.
     """
     if run.parent is not None and run.parent.implicit and silent_ends.is_current(run):
-        for sibling in list(run.parent.children.values()):
+        for sibling in run.parent.children:
             if sibling is not run:
                 sibling.keeper.end(sibling.id, "cancelled")
 

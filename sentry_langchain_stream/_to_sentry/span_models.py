@@ -123,6 +123,7 @@ class TransactionSpans:
             _ = child.span_id  # see `_with_ids`; the trace's id it has from its parent
             return child
         scope = sentry_sdk.get_current_scope()
+        scope = getattr(scope, "covered", scope)  # that of a run only knows its active span besides
         joins = self._trace(scope) if trace is None else trace._asdict()
         transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **joins)
         transaction.update_data({**attributes})

@@ -140,7 +140,7 @@ def test_runs_share_nothing() -> None:
     one, other = run_of(), run_of()
     one.add_child(other)
     one.ending.remember({one.id: None})
-    assert (other.children, other.ending.failed) == ({}, {})
+    assert (other.children, other.ending.failed) == ((), {})
 
 
 def test_two_records_of_one_run_id_are_two() -> None:
