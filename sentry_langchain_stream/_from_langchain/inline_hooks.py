@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Coroutine, Generator
+from functools import wraps
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackHandler
 
 from .._runtime import containment
-from .internals import COMPLETION_STARTS, has_other_inline_handler
+from . import internals
 
 Hook = Coroutine[Any, Any, None]
 """The declared return type of a hook, so that it can override LangChain's `async def` hooks."""
@@ -36,19 +37,9 @@ class InlineHandler(AsyncCallbackHandler):
     event loop per token. A hook that is not overridden has the same cost, so the unused hooks are overridden here.
     """
 
-    @property
-    def run_inline(self) -> bool:  # type: ignore[override]
-        """Whether LangChain calls the hooks directly rather than in a separate task or thread. Normally `True`.
-
-        Workaround for how LangChain's async manager starts a completion model (langchain-core 1.0 to 1.8): if any
-        handler is inline, it starts the model for the inline handlers alone. So there this handler is inline exactly if
-        a handler of somebody else is. If it always were, the others would lose the run, among them LangChain's own
-        handler for `astream_events`. If it never were, it would lose the run itself beside an inline one: LangSmith's
-        tracer, LangGraph's `stream_mode="messages"`. Can go when LangChain starts the model for all handlers.
-        """
-        asking = sys._getframe(1)
-        # Asked several times for each event.
-        return id(asking.f_code) not in COMPLETION_STARTS or has_other_inline_handler(asking, InlineHandler)
+    run_inline = True
+    """LangChain calls the hooks directly rather than in a separate task or thread. See `_Starting` for the exception.
+    """
 
     @property
     def raise_error(self) -> bool:
@@ -84,3 +75,59 @@ class InlineHandler(AsyncCallbackHandler):
     def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> Hook:
         """Nothing to do."""
         return DONE
+
+
+class _Starting:
+    """Stands for one of our handlers while LangChain's async manager starts a completion model.
+
+    Workaround for how it does that (langchain-core 1.0 to 1.8): if any handler is inline, it starts the model for the
+    inline handlers alone. So there our handlers are inline exactly if a handler of somebody else is. If they always
+    were, the others would lose the run, among them LangChain's own handler for `astream_events`. If they never were,
+    they would lose the run themselves beside an inline one: LangSmith's tracer, LangGraph's `stream_mode="messages"`.
+    Can go when LangChain starts the model for all handlers.
+
+    Args:
+        handler: The handler.
+    """
+
+    def __init__(self, handler: InlineHandler) -> None:
+        self.handler = handler
+
+    @property
+    def run_inline(self) -> bool:
+        """Whether it is inline: everywhere but in the method that starts the model, which asks first."""
+        return id(sys._getframe(1).f_code) not in internals.COMPLETION_STARTS
+
+    @property
+    def __class__(self) -> type:
+        return type(self.handler)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.handler, name)
+
+
+def _started_for_all(start: Any) -> Any:
+    """Return a method that starts a completion model, for all handlers."""
+
+    @wraps(start)
+    async def on_llm_start(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # It is the call's own list, which the managers of its runs get too. So what stands in leaves it again.
+        handlers: list[Any] = self.handlers
+        others = [each for each in handlers if not isinstance(each, InlineHandler)]
+        if not isinstance(handlers, list) or len(others) == len(handlers) or any(each.run_inline for each in others):
+            return await start(self, *args, **kwargs)
+        # Another call with the same manager may be starting, too: one with several prompts is several calls.
+        handlers[:] = [
+            _Starting(each) if isinstance(each, InlineHandler) and type(each) is not _Starting else each
+            for each in handlers
+        ]
+        try:
+            return await start(self, *args, **kwargs)
+        finally:
+            handlers[:] = [each.handler if type(each) is _Starting else each for each in handlers]
+
+    return on_llm_start
+
+
+with containment.contained("completion models"):
+    internals.replace_completion_start(_started_for_all)

@@ -28,7 +28,7 @@ def _nothing() -> None:
 
 
 _enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_config", None)
-_start_code: CodeType | None = getattr(AsyncCallbackManager.on_llm_start, "__code__", None)
+_start_code: CodeType | None = getattr(inspect.unwrap(AsyncCallbackManager.on_llm_start), "__code__", None)
 configure: Any | None = getattr(manager, "_configure", None)
 """Makes every callback manager. `SentryStreamIntegration` adds its handler there, and is off without it."""
 
@@ -149,12 +149,11 @@ COMPLETION_STARTS = (
 """The identities of the code where LangChain's async manager starts a completion model, and of comprehensions in it."""
 
 
-def has_other_inline_handler(frame: Any, ours: type) -> bool:
-    """Whether a handler that is not of class `ours` is inline in the manager that asks from such a frame."""
-    if frame.f_code is not _start_code:
-        frame = frame.f_back  # a comprehension has a frame of its own before Python 3.12
-    manager = frame.f_locals.get("self")
-    return any(each.run_inline for each in getattr(manager, "handlers", ()) if not isinstance(each, ours))
+def replace_completion_start(replacement: Callable[[Any], Any]) -> None:
+    """Replace the method where LangChain's async manager starts a completion model, by what is made of it. Once."""
+    start: Any = AsyncCallbackManager.on_llm_start
+    if _start_code is not None:
+        AsyncCallbackManager.on_llm_start = replacement(start)  # type: ignore[method-assign]
 
 
 def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:

@@ -56,7 +56,7 @@ FINER: dict[str, list[set[str]]] = {
         {"usage_shapes", "settings", "environment", "estimates", "kinds"},
         {"usage"},
         {"call", "reports"},
-        {"details", "start", "pricing"},
+        {"details", "start", "pricing", "call_facts"},
         {"run"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches", "prompts", "users"},
         {"run_spans", "roots", "tree_ends"},
