@@ -98,7 +98,7 @@ class _Starting:
         """Whether it is inline: everywhere but in the method that starts the model, which asks first."""
         return id(sys._getframe(1).f_code) not in internals.COMPLETION_STARTS
 
-    @property
+    @property  # type: ignore[misc]  # that of `object` can be set
     def __class__(self) -> type:
         return type(self.handler)
 
@@ -118,7 +118,7 @@ def _started_for_all(start: Any) -> Any:
             return await start(self, *args, **kwargs)
         # Another call with the same manager may be starting, too: one with several prompts is several calls.
         handlers[:] = [
-            _Starting(each) if isinstance(each, InlineHandler) and type(each) is not _Starting else each
+            _Starting(each) if type(each) is not _Starting and isinstance(each, InlineHandler) else each
             for each in handlers
         ]
         try:
