@@ -19,18 +19,13 @@ class Described(NamedTuple):
     """Request parameters by the names in `parameters.PARAMETERS`. Stop sequences are among them, which are content."""
 
 
-class _Kept(NamedTuple):
-    serialized: object
-    """Kept alive, so that no other object gets its `id()`."""
-    described: Described
-
-
 _MOST = 64
 """So many descriptions are kept."""
 
 _IN_OPTIONS = parameters.READ.union(requests.IN_OPTIONS, ("_type",))
 _IN_METADATA = parameters.READ.union(requests.IN_METADATA, ("ls_provider",))
-"""What is read of the options and of the metadata of a call."""
+_IN_ARGUMENTS = parameters.READ.union(requests.IN_ARGUMENTS)
+"""What is read of the options and of the metadata of a call, and of the arguments of the model's constructor."""
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 """The types that can be compared without the application's code being called."""
@@ -40,14 +35,13 @@ class Descriptions:
     """Reads descriptions of models, and keeps them for the next call that says the same."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Any, ...], _Kept] = {}
+        self._kept: dict[tuple[Any, ...], Described] = {}
 
     def of(self, serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Described:
         """Return the description of a model.
 
         Args:
-            serialized: LangChain's description of the model, if there is one. It is the same object for all calls of
-                one instance.
+            serialized: LangChain's description of the model, if there is one.
             metadata: The metadata of the run, including LangChain's `ls_*` entries.
             options: The invocation parameters and call options, merged.
         """
@@ -58,21 +52,28 @@ class Descriptions:
             contain("extract.description", error)
             key = kept = None
         if kept is not None:
-            return kept.described
+            return kept
         found, is_whole = _read(serialized, metadata, options)
         if key is not None and is_whole:
             if len(self._kept) >= _MOST:
                 self._kept.clear()
-            self._kept[key] = _Kept(serialized, found)
+            self._kept[key] = found
         return found
 
 
 def _key(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Any, ...] | None:
     """What a description is made of, or `None` if that cannot be compared."""
+    path, arguments = requests.path(serialized), requests.arguments(serialized)
     asked, told = tuple(_IN_OPTIONS.intersection(options)), tuple(_IN_METADATA.intersection(metadata))
-    values = *map(options.__getitem__, asked), *map(metadata.__getitem__, told)
+    given = tuple(_IN_ARGUMENTS.intersection(arguments))
+    values = (
+        *map(options.__getitem__, asked),
+        *map(metadata.__getitem__, told),
+        *map(arguments.__getitem__, given),
+        *path,
+    )
     kinds = tuple(map(type, values))  # 1, 1.0 and True are equal
-    return (id(serialized), asked, told, kinds, values) if _PLAIN.issuperset(kinds) else None
+    return (asked, told, given, kinds, values) if _PLAIN.issuperset(kinds) else None
 
 
 def _read(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Described, bool]:

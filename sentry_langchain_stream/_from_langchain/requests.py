@@ -91,12 +91,14 @@ _LONGEST_STOP = 200
 
 def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:
     """Return the provider of a model, if it is known. The arguments are those of `Descriptions.of`."""
-    path = _mapping(serialized).get("id")
-    return providers.find(
-        metadata.get("ls_provider"),
-        ".".join(map(str, path)) if isinstance(path, (list, tuple)) else None,
-        options.get("_type"),
-    )
+    named = ".".join(map(str, path(serialized)))
+    return providers.find(metadata.get("ls_provider"), named or None, options.get("_type"))
+
+
+def path(serialized: object) -> Sequence[Any]:
+    """Return the import path of the model's class in parts, if LangChain describes it."""
+    found = _mapping(serialized).get("id")
+    return found if isinstance(found, (list, tuple)) else ()
 
 
 def _mapping(serialized: object) -> Mapping[str, Any]:
@@ -111,7 +113,7 @@ def arguments(serialized: object) -> Mapping[str, Any]:
 
 def model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
     """Return the model that is asked, if it is known. `arguments` are those of its constructor."""
-    for source, names in ((options, IN_OPTIONS), (metadata, IN_METADATA), (arguments, _IN_ARGUMENTS)):
+    for source, names in ((options, IN_OPTIONS), (metadata, IN_METADATA), (arguments, IN_ARGUMENTS)):
         for name in names:
             named = source.get(name)
             if named is not None and (found := as_text(named)):
@@ -124,7 +126,7 @@ IN_OPTIONS = ("model", "model_name", "model_id", "deployment_name", "azure_deplo
 
 IN_METADATA = ("ls_model_name",)
 
-_IN_ARGUMENTS = ("model", "model_name", "model_id")
+IN_ARGUMENTS = ("model", "model_name", "model_id")
 
 _RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/)?models/")
 

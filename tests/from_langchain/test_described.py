@@ -90,3 +90,18 @@ def test_what_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -
     model = ScriptedModel()
     spans = told(*[lambda config: model.invoke("Hi", config, temperature=0.3)] * 2)
     assert [span.get("gen_ai.request.temperature") for span in spans] == [None, 0.3]
+
+
+def test_models_of_one_kind_share_their_description(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is made anew for each request, with the same arguments, is read once."""
+    read: list[object] = []
+    original = parameters.request_parameters
+
+    def noted(sources: Any) -> dict[str, Any]:
+        read.append(sources)
+        return original(sources)
+
+    monkeypatch.setattr(parameters, "request_parameters", noted)
+    spans = told(*[lambda config: ScriptedModel().invoke("Hi", config, temperature=0.3)] * 3)
+    assert [span["gen_ai.request.temperature"] for span in spans] == [0.3] * 3
+    assert len(read) == 1
