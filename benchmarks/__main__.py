@@ -13,7 +13,7 @@ from typing import Any
 
 from . import details, report
 from .breakdown import PROFILES, profile, show
-from .contestants import BY_NAME
+from .contestants import BASELINES, BY_NAME
 from .crowds import crowds, history, imports
 from .earlier import after
 from .environments import ROOT, prepare, told_versions
@@ -23,7 +23,7 @@ from .production import QUICK, Load, production
 from .sections import CROWD_SECTIONS, NAMES, SECTIONS
 from .summary import Results
 
-_ALWAYS = frozenset({"none", "empty", "bare", "full", "own", "unprepared"})
+_ALWAYS = BASELINES | {"own", "unprepared"}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Who is measured: this package, four baselines, and the peers."""
+"""Who is measured: this package, five baselines, and the peers."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("empty", "empty inline handler", "own", _OWN, ("no content",)),
     Contestant("bare", "bare Sentry span", "own", _OWN, ("no content", "streamed", "unsampled")),
     Contestant("full", "bare Sentry spans, same attributes", "own", _OWN, ("no content", "unsampled")),
+    Contestant("least", "least handler that reads", "own", _OWN, ("no content",)),
     Contestant(
         "own",
         "sentry-langchain-stream",
@@ -130,6 +131,9 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("ddtrace_llmobs", "ddtrace LLM Observability", "ddtrace", ("ddtrace",), ("content",)),
 )
 
-BASELINES = frozenset({"none", "empty", "bare", "full"})
+SAME_SPANS = ("full", "least")
+"""Baselines that make the spans of this package, with its attributes."""
+
+BASELINES = frozenset({"none", "empty", "bare", *SAME_SPANS})
 
 BY_NAME = {each.name: each for each in CONTESTANTS}

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .contestants import CONTESTANTS, Contestant
+from .contestants import CONTESTANTS, SAME_SPANS, Contestant
 from .measuring import Failed, Pool, problem
 
 
@@ -45,8 +45,9 @@ def history(pool: Pool, chosen: frozenset[str], calls: int) -> list[dict[str, An
 
 
 def _in_crowd(chosen: frozenset[str]) -> list[tuple[Contestant, str]]:
-    # "full" makes its spans the active ones in the scope that it finds, which streams at a time share.
-    found = [each for each in CONTESTANTS if each.only_in is None and each.name in chosen and each.name != "full"]
+    # They make their spans the active ones in the scope that they find, which streams at a time share.
+    names = chosen.difference(SAME_SPANS)
+    found = [each for each in CONTESTANTS if each.only_in is None and each.name in names]
     both = [(each, variant) for each in found if each.name == "own" for variant in ("no content", "content")]
     return [*((each, each.variants[0]) for each in found if each.name != "own"), *both]
 

@@ -56,6 +56,9 @@ METHOD = """## How it is measured
   models, with as many attributes of the same types. Each is active while its run lasts. The values are constants.
   Before they are timed, the numbers of spans and attributes are compared with this package's. If these differ, they
   are not timed.
+- The *least handler that reads* makes the same spans too, and reads the values from LangChain's events, as long as
+  nothing is out of the ordinary: one shape of each event, no content, no failure, no run without an end. What this
+  package adds to it is what its promises cost. It is compared with this package's spans likewise.
 - The SDK prepares every attribute before it sends it, in the thread that ends the request. Most peers do that in a
   separate thread.
 - *Many streams at a time*, *what finished runs leave* and imports run in a fresh process per sample.

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .contestants import SAME_SPANS
 from .environments import QUIET, ROOT
 from .sections import Case, Section
 
@@ -125,9 +126,10 @@ def measure(pool: Pool, section: Section, chosen: frozenset[str], rounds: int, f
                     workers[key], of_case[key] = worker, row
             except Failed as failed:
                 row["problem"] = str(failed)
-        if (wrong := unlike(of_case)) is not None:
-            of_case["full", "no content"]["problem"] = wrong
-            del workers["full", "no content"]
+        for name in SAME_SPANS:
+            if (wrong := unlike(of_case, name)) is not None:
+                of_case[name, "no content"]["problem"] = wrong
+                del workers[name, "no content"]
         _sample(case, workers, of_case, rounds, order)
         print(f"{section.name}: {case.title}, {len(workers)} contestants", file=sys.stderr)
     return rows
@@ -157,15 +159,15 @@ def _shuffled(keys: Iterable[Key], order: random.Random) -> list[Key]:
     return found
 
 
-def unlike(rows: dict[Key, dict[str, Any]]) -> str | None:
-    """What is wrong with the spans of "bare Sentry spans, same attributes", or `None`.
+def unlike(rows: dict[Key, dict[str, Any]], name: str = "full") -> str | None:
+    """What is wrong with the spans of one of `SAME_SPANS`, or `None`.
 
     They have to be as many as this package's, with as many attributes each.
     """
-    own, full = (rows.get((name, "no content")) for name in ("own", "full"))
-    if own is None or full is None or own["check"]["shape"] == full["check"]["shape"]:
+    own, same = (rows.get((each, "no content")) for each in ("own", name))
+    if own is None or same is None or own["check"]["shape"] == same["check"]["shape"]:
         return None
-    return f"not the same spans: {_told(full['check']['shape'])}; the handler's: {_told(own['check']['shape'])}"
+    return f"not the same spans: {_told(same['check']['shape'])}; the handler's: {_told(own['check']['shape'])}"
 
 
 def _told(shape: list[list[Any]]) -> str:

@@ -26,6 +26,7 @@ class _Run:
     __slots__ = (
         "agent",
         "before",
+        "by_events",
         "chunks",
         "first",
         "gap",
@@ -48,12 +49,25 @@ class _Run:
         self.request: dict[str, Any] = {}
         self.tokens: list[int] = [0, 0, 0] if above is None else above.tokens
         """Input, output and total of the model calls of the tree."""
+        self.by_events = False
         self.chunks = 0
         self.first = self.last = self.gap = self.gap_at = 0.0
         self.scope = scope = sentry_sdk.get_current_scope()
         self.before = scope.span
         scope.span = span
         self.started = perf_counter()
+
+    def count(self) -> None:
+        """Count a chunk that has arrived, and note the longest gap."""
+        now = perf_counter()
+        if self.chunks:
+            gap = now - self.last
+            if gap > self.gap:
+                self.gap, self.gap_at = gap, self.last
+        else:
+            self.first = self.gap_at = now
+        self.chunks += 1
+        self.last = now
 
     def end(self, attributes: dict[str, Any]) -> None:
         """End its span, and the root that was made for it."""
@@ -157,17 +171,18 @@ class LeastHandler(EmptyHandler):
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: Any, **more: Any) -> Any:
         """Count a chunk, and how long it took."""
-        now = perf_counter()
         run = self.runs[run_id]
-        if token:
-            if run.chunks:
-                gap = now - run.last
-                if gap > run.gap:
-                    run.gap, run.gap_at = gap, run.last
-            else:
-                run.first = run.gap_at = now
-            run.chunks += 1
-            run.last = now
+        if token and not run.by_events:
+            run.count()
+        return DONE
+
+    def on_stream_event(self, event: Any, *, run_id: Any, **more: Any) -> Any:
+        """The same of v3 events. The first one comes after the token that it is about."""
+        run = self.runs[run_id]
+        if event["event"] == "content-block-delta":
+            if not run.by_events:
+                run.by_events, run.chunks = True, 0
+            run.count()
         return DONE
 
     def on_llm_end(self, response: Any, *, run_id: Any, **more: Any) -> Any:
