@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .._runtime.containment import contain
+from .._runtime.containment import contain, contained
 from .._vocabulary.providers import Provider
 from . import parameters, requests
 
@@ -21,6 +21,8 @@ class Described(NamedTuple):
 
 _MOST = 64
 """So many descriptions are kept."""
+_LONGEST = 2_000
+"""The most characters of one that is kept: a text from the application may have any length."""
 
 _IN_OPTIONS = parameters.READ.union(requests.IN_OPTIONS, ("_type",))
 _IN_METADATA = parameters.READ.union(requests.IN_METADATA, ("ls_provider",))
@@ -54,7 +56,7 @@ class Descriptions:
         if kept is not None:
             return kept
         found, is_whole = _read(serialized, metadata, options)
-        if key is not None and is_whole:
+        if key is not None and is_whole and _length(key) <= _LONGEST:
             if len(self._kept) >= _MOST:
                 self._kept.clear()
             self._kept[key] = found
@@ -76,27 +78,25 @@ def _key(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, 
     return (asked, told, given, kinds, values) if _PLAIN.issuperset(kinds) else None
 
 
+def _length(key: tuple[Any, ...]) -> int:
+    return sum(len(each) for each in key[-1] if type(each) is str)
+
+
 def _read(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Described, bool]:
     """Read a description, and whether that succeeded: what cannot be read is left out."""
     provider: Provider | None = None
     model: str | None = None
     arguments: Mapping[str, Any] = {}
     found: Mapping[str, Any] = {}
-    is_whole = False
-    try:
+    read = 0
+    with contained("extract.provider"):
         provider = requests.provider(serialized, metadata, options)
-        is_whole = True
-    except Exception as error:
-        contain("extract.provider", error)
-    try:
+        read += 1
+    with contained("extract.model"):
         arguments = requests.arguments(serialized)
         model = requests.model(arguments, metadata, options)
-    except Exception as error:
-        contain("extract.model", error)
-        is_whole = False
-    try:
+        read += 1
+    with contained("extract.parameters"):
         found = parameters.request_parameters((options, metadata, arguments))
-    except Exception as error:
-        contain("extract.parameters", error)
-        is_whole = False
-    return Described(provider, model, found), is_whole
+        read += 1
+    return Described(provider, model, found), read == 3

@@ -24,8 +24,9 @@ def told(*calls: Callable[[Any], object]) -> list[Mapping[str, Any]]:
         return [span.attributes for span in captured.find_all(op="gen_ai.chat")]
 
 
-def test_a_call_that_says_the_same_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parameters of one model's calls are read at the first of them, and are on the spans of all."""
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the parameters of a call have been read from, for each time that they have been."""
     read: list[object] = []
     original = parameters.request_parameters
 
@@ -34,6 +35,11 @@ def test_a_call_that_says_the_same_is_not_read_again(monkeypatch: pytest.MonkeyP
         return original(sources)
 
     monkeypatch.setattr(parameters, "request_parameters", noted)
+    return read
+
+
+def test_a_call_that_says_the_same_is_not_read_again(read: list[object]) -> None:
+    """The parameters of one model's calls are read at the first of them, and are on the spans of all."""
     model = ScriptedModel()
     spans = told(*[lambda config: model.invoke("Hi", config, temperature=0.3)] * 3)
     assert [span["gen_ai.request.temperature"] for span in spans] == [0.3] * 3
@@ -92,16 +98,16 @@ def test_what_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -
     assert [span.get("gen_ai.request.temperature") for span in spans] == [None, 0.3]
 
 
-def test_models_of_one_kind_share_their_description(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_of_one_kind_share_their_description(read: list[object]) -> None:
     """A model that is made anew for each request, with the same arguments, is read once."""
-    read: list[object] = []
-    original = parameters.request_parameters
-
-    def noted(sources: Any) -> dict[str, Any]:
-        read.append(sources)
-        return original(sources)
-
-    monkeypatch.setattr(parameters, "request_parameters", noted)
     spans = told(*[lambda config: ScriptedModel().invoke("Hi", config, temperature=0.3)] * 3)
     assert [span["gen_ai.request.temperature"] for span in spans] == [0.3] * 3
     assert len(read) == 1
+
+
+def test_a_long_text_is_not_kept(read: list[object]) -> None:
+    """What the application says at length is read at each call, so that no more than a little of it stays in memory."""
+    model = ScriptedModel()
+    spans = told(*[lambda config: model.invoke("Hi", config, model="x" * 3_000, temperature=0.3)] * 2)
+    assert [span["gen_ai.request.temperature"] for span in spans] == [0.3] * 2
+    assert len(read) == 2
