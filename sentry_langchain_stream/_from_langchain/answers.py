@@ -43,9 +43,7 @@ def response(result: LLMResult, policy: Policy) -> Response:
     return Response(
         model and once(model),
         # With several answers to one prompt, LangChain leaves the id in the output of the run.
-        (as_text(first["id"]) if "id" in first else None)
-        or (_message_id(generations[0]) if generations else None)
-        or (as_text(whole["id"]) if "id" in whole else None),
+        as_text(first.get("id")) or (_message_id(generations[0]) if generations else None) or as_text(whole.get("id")),
         _finish_reasons(generations[0], first)
         if len(generations) == 1
         else tuple([reason for generation in generations for reason in _finish_reasons(generation)]),
@@ -58,11 +56,8 @@ def usage(result: LLMResult) -> Usage | None:
 
     Several answers to one prompt all have the same usage. Several prompts have a usage each, which are added up.
     """
-    prompts, whole = result.generations, result.llm_output
-    if len(prompts) == 1:
-        found = _usage_of(prompts[0])
-    else:
-        found = Usage.together([each for prompt in prompts if (each := _usage_of(prompt)) is not None])
+    prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
+    found, whole = Usage.together(prompts), result.llm_output
     if not isinstance(whole, (dict, Mapping)) or (found is not None and _repeats(whole, result.generations)):
         return found
     raw = reported_in(whole)

@@ -78,9 +78,7 @@ class Engine:
             metadata,
             kwargs,
             enclosing_id=enclosing_id,
-            configured=internals.configurable(config, self._configurable)
-            if config and config.get("configurable")
-            else None,
+            configured=internals.configurable(config, self._configurable) if config else None,
             has_fallbacks=kind == "chain" and internals.starts_fallbacks(),
         )
         if own is not id:

@@ -88,8 +88,7 @@ def _is_followed_executor(frame: FrameType) -> bool:
 def _is_given_ours(frame: FrameType) -> bool:
     """Whether LangchainIntegration asks because it would add its own handler to callbacks that have one of ours."""
     called = frame.f_locals
-    local, inherited = called.get("local_callbacks"), called.get("inheritable_callbacks")
-    return (local is not None and _has_ours(local)) or (inherited is not None and _has_ours(inherited))
+    return _has_ours(called.get("local_callbacks")) or _has_ours(called.get("inheritable_callbacks"))
 
 
 def _is_followed_embedding(frame: FrameType) -> bool:
@@ -132,6 +131,8 @@ def follows(runnable: Any, config: Any) -> bool:
 
 
 def _has_ours(callbacks: Any) -> bool:
+    if callbacks is None:
+        return False
     handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", None) or (callbacks,)
     for each in handlers:  # noqa: SIM110 -- asked for each run: a generator costs more than the answer
         if isinstance(each, _handler_class):

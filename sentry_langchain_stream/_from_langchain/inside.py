@@ -116,9 +116,7 @@ def innermost(*, handed_over: bool = False) -> Run | None:
         handed_over: Whether a retriever counts that has handed the calling code to another thread, with its context but
             not its stack, as async vector stores do. After a retriever that was given up that is wrong for a while.
     """
-    run_id = internals.enclosing_run_id()
-    if same_ids.again:
-        run_id = same_ids.enclosing_own(run_id)
+    run_id = same_ids.enclosing_own(internals.enclosing_run_id())
     run = enclosing.get(run_id) if run_id is not None else None
     hints = _hints.get()
     leaf: Run | None = None

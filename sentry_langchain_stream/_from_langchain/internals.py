@@ -60,8 +60,7 @@ def enclosing_config() -> Any | None:
 
 def enclosing_run_id() -> UUID | None:
     """The id of the run that encloses this code, see `run_id_of`."""
-    config = _enclosing_config.get() if _enclosing_config is not None else None
-    return run_id_of(config) if config is not None else None
+    return run_id_of(enclosing_config())
 
 
 def run_id_of(config: Any | None) -> UUID | None:
@@ -150,7 +149,7 @@ COMPLETION_STARTS = (
 
 
 def replace_completion_start(replacement: Callable[[Any], Any]) -> None:
-    """Replace the method where LangChain's async manager starts a completion model, by what is made of it. Once."""
+    """Replace the method where LangChain's async manager starts a completion model, by what is made of it."""
     start: Any = AsyncCallbackManager.on_llm_start
     if _start_code is not None:
         AsyncCallbackManager.on_llm_start = replacement(start)  # type: ignore[method-assign]

@@ -160,7 +160,7 @@ class StepRuns:
 
     def _live(self, run_id: UUID) -> Run | None:
         """Return the live run that LangChain's event with this id is about."""
-        return self._runs.get(same_ids.own(run_id) if same_ids.again else run_id)
+        return self._runs.get(same_ids.own(run_id))
 
 
 def _read(what: str, make: Callable[[Policy], D]) -> Callable[[Policy], D]:

@@ -14,7 +14,6 @@ from .call_facts import content, cost, request, response, texts, timing, usage
 from .details import Agent, Checkpoint, Detail, Handoff, McpCall, Memory, Retrieval, ToolCall
 from .kinds import RunKind
 from .run import Run
-from .usage import Usage
 
 
 def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
@@ -113,19 +112,21 @@ def agent(of: Agent) -> Facts:
 
     There is no model attribute: with one, Sentry would compute a cost for the agent on top of its model calls' costs.
     """
-    used = of.usage or _NO_USAGE
-    return (
+    content = (
         (facts.TOOL_DEFINITIONS, of.tools),
         (facts.INPUT_MESSAGES, of.messages),
         (facts.OUTPUT_MESSAGES, of.answer),
+    )
+    used = of.usage
+    if used is None:
+        return content
+    return (
+        *content,
         (facts.AGENT_INPUT_TOKENS, used.input),
         (facts.AGENT_OUTPUT_TOKENS, used.output),
         (facts.AGENT_TOTAL_TOKENS, used.total),
-        (facts.USAGE_SOURCE, None if of.usage is None else used.source),
+        (facts.USAGE_SOURCE, used.source),
     )
-
-
-_NO_USAGE = Usage()
 
 
 def tool(of: ToolCall) -> Facts:

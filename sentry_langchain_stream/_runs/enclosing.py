@@ -49,9 +49,8 @@ def discard(run: Run) -> None:
     """A run has ended."""
     if started_elsewhere:
         started_elsewhere.discard(run.id)
-    found = _runs.pop(run.id, None)
-    if found is not None and found is not run:
-        _runs[run.id] = found
+    if _runs.get(run.id) is run:
+        _runs.pop(run.id, None)
 
 
 def forget(runs: dict[UUID, Run]) -> None:

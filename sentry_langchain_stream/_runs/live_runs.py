@@ -332,7 +332,7 @@ class LiveRuns:
         evicted: str | None = None,
     ) -> None:
         """The same, with the run itself."""
-        if interpreter.collecting and interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
+        if interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
             return
         if are_current(run.tree.scopes):
             self._end(run, outcome, error, evicted)

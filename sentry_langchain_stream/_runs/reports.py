@@ -7,7 +7,6 @@ from typing import Any
 
 from .._content.reading import as_mapping
 from .usage import Usage
-from .usage_shapes import WHOLES
 
 _NAMES = (
     *("token_usage", "usage", "usage_metadata", "usageMetadata", "tokenUsage", "token_count"),
@@ -24,7 +23,7 @@ def reported_in(answer: Mapping[str, Any]) -> Usage | None:
             part = answer.get(name)
             if part is not None and (found := Usage.reported(as_mapping(part))) is not None:
                 return found
-    return None if WHOLES.isdisjoint(answer) else Usage.reported(answer)
+    return Usage.reported(answer)
 
 
 def is_same_report(answer: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from weakref import ref
 
 from .._content.labels import own_tags
-from .._content.policy import NOTHING, Policy
+from .._content.policy import Policy
 from .._runtime.containment import contained
 from .._to_sentry import held_issues, issues, transaction_size
 from .._to_sentry.client import (
@@ -64,8 +64,6 @@ class Roots:
     @staticmethod
     def _decide(client: Any, settings: Settings) -> Policy:
         inputs, outputs = allowed_content(client)
-        if not (inputs or outputs):
-            return NOTHING
         return Policy.decide(
             client_inputs=inputs,
             client_outputs=outputs,

@@ -208,7 +208,7 @@ class RunSpans:
         """Add the usage of a call to every agent that the call belongs to. Embedded texts are no part of it."""
         try:
             call.settled = call.usage()
-            if call.settled is None or run.parent is None or isinstance(call, TextsCall):
+            if call.settled is None or isinstance(call, TextsCall):
                 return
             for agent in run.agents():
                 agent.add(call.settled)

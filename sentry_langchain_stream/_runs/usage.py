@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from .._content.reading import MOST, count
+from .._content.reading import count
 from .usage_shapes import (
     CACHE_INCLUDED,
     CACHE_SEPARATE,
@@ -55,7 +55,7 @@ class Usage(NamedTuple):
         if raw.keys() == PLAIN:  # LangChain's, without details
             input, output, total = raw["input_tokens"], raw["output_tokens"], raw["total_tokens"]
             are_numbers = input.__class__ is output.__class__ is total.__class__ is int
-            if are_numbers and input >= 0 and output >= 0 and input + output == total <= MOST:
+            if are_numbers and input >= 0 and output >= 0 and input + output == count(total):
                 return cls(input, output, total)  # as most reports are
             input, output, total = count(input), count(output), count(total)
         else:

@@ -119,9 +119,7 @@ class TransactionSpans:
         trace: joining.Joined | None = None,
     ) -> Span | NoOpSpan:
         if parent is not None:
-            child = prepared(parent.start_child(op=op, name=name, origin=ORIGIN))
-            _ = child.span_id  # see `_with_ids`; the trace's id it has from its parent
-            return child
+            return _with_ids(prepared(parent.start_child(op=op, name=name, origin=ORIGIN)))
         scope = sentry_sdk.get_current_scope()
         scope = getattr(scope, "covered", scope)  # that of a run only knows its active span besides
         joins = self._trace(scope) if trace is None else trace._asdict()

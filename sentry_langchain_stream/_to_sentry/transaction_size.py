@@ -60,29 +60,26 @@ def _process(event: Event, hint: Hint) -> Event:
 
 
 def _bound(event: Event) -> None:
-    if _is_small(event.get("spans"), _trace(event)):
-        return  # as nearly all are
     staying, moved = _spans(event)
+    if _ours_at_most([_trace(event), *staying, *moved]) < _SUSPICIOUS:
+        return  # as nearly always
     _keep_below(MOST, [_trace(event), *staying], lambda: _size({**event, "spans": staying}))
     _keep_below(MOST_MOVED, moved, lambda: _size(moved) + _ADDED * len(moved))
 
 
-def _is_small(spans: Any, root: Any) -> bool:
-    """Whether so little of a transaction is ours that no part of it can be too large because of it."""
+def _ours_at_most(spans: list[Any]) -> int:
+    """The largest size that what is ours of these spans usually has, in bytes."""
     found = 0
-    for span, data in _with_data([root, *spans] if isinstance(spans, list) else [root]):
-        if span.get("origin") == ORIGIN:
-            found += _SPAN
-            for key in CONTENT.intersection(data):
-                found += _at_most(data[key]) if isinstance(data[key], str) else 0
-    return found < _SUSPICIOUS
+    for span, data in _ours(spans):
+        found += _SPAN + sum([_at_most(each.text) for each in _contents(span, data)])
+    return found
 
 
 def _keep_below(most: int, spans: list[Any], size: Callable[[], int]) -> None:
-    ours = [(span, data) for span, data in _with_data(spans) if span.get("origin") == ORIGIN]
-    contents = [each for span, data in ours for each in _contents(span, data)]
-    if sum(_at_most(each.text) for each in contents) + _SPAN * len(ours) < _SUSPICIOUS * most // MOST:
+    if _ours_at_most(spans) < _SUSPICIOUS * most // MOST:
         return
+    ours = [*_ours(spans)]
+    contents = [each for span, data in ours for each in _contents(span, data)]
     excess = size() - most
     for each in sorted(contents, key=lambda each: (each.is_call, -len(each.text))):
         if excess <= 0:
@@ -126,11 +123,11 @@ def _trace(event: Event) -> Any:
     return (event.get("contexts") or {}).get("trace") or {}
 
 
-def _with_data(spans: list[Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the spans that have attributes, each with its attributes."""
+def _ours(spans: list[Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the spans of ours that have attributes, each with its attributes."""
     for span in spans:
-        data = span.get("data") if isinstance(span, dict) else None
-        if isinstance(data, dict):
+        data = span.get("data")
+        if isinstance(data, dict) and span.get("origin") == ORIGIN:
             yield span, data
 
 
