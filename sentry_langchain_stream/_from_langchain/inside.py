@@ -21,6 +21,7 @@ from langchain_core.language_models import BaseLanguageModel
 
 from .._runs import enclosing
 from .._runs.attributes import membership
+from .._runs.kinds import LEAVES
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry.active_span import Inside
@@ -46,7 +47,24 @@ _CALLERS = frozenset({"_generate_with_cache", "_agenerate_with_cache", "_iter_v2
 _STREAMS = frozenset({"stream", "astream"})
 """The same. They are methods of much else, which has no such variable."""
 
-_METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS
+_HAS_ASYNC_CONTEXT = sys.version_info >= (3, 11)
+"""Whether a task can be given a context. Else LangChain's context names no async step (langchain-core 1.0 to 1.8), so
+those are looked for, too. Can go when Python 3.10 is no longer supported."""
+
+_ASYNC_STEPS = frozenset(
+    {
+        "_abatch_with_config",
+        "_acall_with_config",
+        "_ainvoke",
+        "_atransform",
+        "_atransform_stream_with_config",
+        "ainvoke",
+        "arun",
+    }
+)
+"""The methods of chains, tools and nodes of LangGraph that have the run's manager while an async step is at work."""
+
+_METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS | (frozenset() if _HAS_ASYNC_CONTEXT else _ASYNC_STEPS)
 _MANAGER = "run_manager"
 _MOST_HINTS = 8
 
@@ -120,7 +138,7 @@ def innermost(*, handed_over: bool = False) -> Run | None:
     run = enclosing.get(run_id) if run_id is not None else None
     hints = _hints.get()
     leaf: Run | None = None
-    if enclosing.started_elsewhere or _is_any_live(hints):
+    if enclosing.started_elsewhere or _is_any_live(hints) or _may_be_in_an_async_step():
         leaf = _leaf()
         if leaf is None and handed_over:
             leaf = _handed_over_retriever(hints)
@@ -130,9 +148,10 @@ def innermost(*, handed_over: bool = False) -> Run | None:
     wrapped = _wrapped.get()
     if wrapped is None or wrapped.run.enclosing_id != run_id or not _is_live(wrapped.run):
         return run
-    # A leaf that has started since is inside the wrapped call.
-    started_since = leaf is not None and run is leaf and all(each.id != leaf.id for each in wrapped.hints)
-    return run if started_since else wrapped.run
+    # A leaf that has started since is inside the wrapped call. An async step that is found like a leaf is around it.
+    if leaf is not None and run is leaf and leaf.kind in LEAVES and all(each.id != leaf.id for each in wrapped.hints):
+        return leaf
+    return wrapped.run
 
 
 def _is_any_live(hints: tuple[_Hint, ...]) -> bool:
@@ -140,6 +159,11 @@ def _is_any_live(hints: tuple[_Hint, ...]) -> bool:
         if enclosing.get(each.id) is not None:
             return True
     return False
+
+
+def _may_be_in_an_async_step() -> bool:
+    """Whether the calling code may be in a step that LangChain's context does not name."""
+    return not _HAS_ASYNC_CONTEXT and interpreter.current_task() is not None
 
 
 def _handed_over_retriever(hints: tuple[_Hint, ...]) -> Run | None:
@@ -172,7 +196,7 @@ def _is_live(run: Run) -> bool:
 
 
 def _leaf() -> Run | None:
-    """The innermost model or retriever of ours that is on the stack."""
+    """The innermost model or retriever of ours that is on the stack; on Python 3.10 also any async step."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code

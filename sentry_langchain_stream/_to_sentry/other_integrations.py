@@ -35,13 +35,17 @@ _more: list[tuple[Callable[[], None], Callable[[], None]]] = []
 
 def has_integration() -> bool:
     """Whether the client has `SentryStreamIntegration`, which follows every run."""
-    return INTEGRATION in sentry_sdk.get_client().integrations
+    return own_integration(sentry_sdk.get_client()) is not None
+
+
+def own_integration(client: Any) -> Any | None:
+    """Return this client's `SentryStreamIntegration`, or `None`. What stands for no client may have no integrations."""
+    return (getattr(client, "integrations", None) or {}).get(INTEGRATION)
 
 
 def own_handler(client: Any) -> Any | None:
     """Return the handler of this client's `SentryStreamIntegration`, or `None`."""
-    integrations = getattr(client, "integrations", None) or {}
-    return getattr(integrations.get(INTEGRATION), "handler", None)
+    return getattr(own_integration(client), "handler", None)
 
 
 def silence(identifier: str, rule: Rule) -> None:

@@ -17,11 +17,13 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, run_in_executor
 from langchain_core.tools import tool
 from pydantic import BaseModel
+from sentry_sdk.client import NonRecordingClient
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream._runs.estimates import approximate
 from sentry_langchain_stream._to_sentry import other_integrations
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.embedding import SECRET, Letters, retrieving
 from tests.kit.wire import BOTH_MODELS, WAYS, WIRE_SHAPES, Way, active_span, child_span, content_allowed
 
@@ -318,8 +320,20 @@ def test_without_the_integration_a_call_outside_of_runs_is_none_of_ours() -> Non
     assert captured.find_all(op="gen_ai.embeddings") == []
 
 
-def test_without_a_client_nothing_changes() -> None:
+class WithoutIntegrations(NonRecordingClient):
+    """What stands for no client in sentry-sdk 2.44."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "integrations":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("client", [NonRecordingClient, WithoutIntegrations])
+def test_without_a_client_nothing_changes(client: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a Sentry client the vectors are what they are."""
+    monkeypatch.setattr("sentry_sdk.scope.NonRecordingClient", client)
+    assert Letters().embed_query("Hi") == [2.0, 1.0, 0.5]
     assert embed(Letters()).invoke("Hi", {"callbacks": [SentryStreamHandler()]}) == [[2.0, 1.0, 0.5], [3.0, 1.0, 0.5]]
 
 
@@ -384,6 +398,7 @@ class Asking(Letters):
 
 @pytest.mark.parametrize("way", CALLS, ids=str)
 @pytest.mark.parametrize("shape", BOTH_MODELS)
+@needs_async_context(lambda way: is_async(way))
 async def test_what_an_embedding_model_does_is_below_its_span(shape: str, way: Way) -> None:
     """The span is the active one inside the call, also in the thread of an async call, and no more after it."""
 
@@ -399,6 +414,7 @@ async def test_what_an_embedding_model_does_is_below_its_span(shape: str, way: W
     assert spans["work after"].parent_id == captured.spans[0].span_id
 
 
+@needs_async_context()
 async def test_calls_side_by_side_are_not_mixed_up() -> None:
     """Each call's span is its own, and has its own number of texts."""
     models = [Letters(f"letters-{number}") for number in range(8)]

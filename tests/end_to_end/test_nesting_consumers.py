@@ -19,6 +19,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.async_context import needs_async_context
 from tests.kit.inside import SURROUNDINGS, World, world
 from tests.kit.pairwise import pairwise, parameters
 from tests.kit.wire import (
@@ -223,6 +224,7 @@ def test_interleaved_streams_do_not_nest_in_each_other(shape: str, name: str) ->
 
 @pytest.mark.parametrize("name", STREAMED)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda name: name == "graph")
 async def test_interleaved_async_streams_do_not_nest_in_each_other(shape: str, name: str) -> None:
     """Two async generators pulled in turn by one task, and two more by tasks of their own."""
     handler: Any = SentryStreamHandler()

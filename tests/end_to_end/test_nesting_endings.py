@@ -22,7 +22,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry.active_span import RunScope
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
-from tests.kit.async_context import needs_async_context
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.inside import World, around, assert_worked_below, name_above, world
 from tests.kit.pairwise import in_pairs
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, active_span, child_span, current_span_id, fake_model
@@ -156,7 +156,7 @@ async def test_a_stream_that_was_left_is_left(shape: str, kind: str, how: str) -
 
 
 @in_pairs(shape=WIRE_SHAPES, kind=("model", "tool", "step"), way=WAYS)
-@needs_async_context(lambda kind, way: kind == "step" and str(way) == "astream")
+@needs_async_context(lambda kind, way: kind == "step" and is_async(way))
 async def test_a_run_that_failed_is_left(outside: World, shape: str, kind: str, way: Way) -> None:
     """An exception, also out of a span that the user has opened inside."""
     handler: Any = SentryStreamHandler(capture_errors=False)
@@ -250,6 +250,7 @@ async def test_a_span_opened_while_a_chain_streams_outlives_it(shape: str) -> No
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context()
 async def test_a_task_that_outlives_its_tool_leaves_nothing_behind(shape: str) -> None:
     """It has a span open as the tool ends, and closes it later: that does not change what is active for others."""
     handler: Any = SentryStreamHandler()

@@ -14,6 +14,7 @@ from sentry_sdk.integrations.langgraph import LanggraphIntegration
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, track_stream
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 PROMPT, ANSWER, TAG = "canary-prompt", "canary-answer", "canary-tag"
@@ -47,6 +48,7 @@ def found_in(captured: Captured) -> list[bool]:
 @pytest.mark.parametrize("veto", VETOES)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.parametrize("way", WAYS[::3], ids=str)
+@needs_async_context(lambda way: is_async(way))
 async def test_one_veto_is_enough(way: Way, shape: str, veto: str) -> None:
     """Content leaves if the client allows it and neither the handler nor an integration of Sentry's forbids it."""
     integrations, options = VETOES[veto]
