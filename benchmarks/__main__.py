@@ -18,6 +18,7 @@ from .crowds import crowds, history, imports
 from .earlier import after
 from .environments import ROOT, prepare, told_versions
 from .measuring import Pool, measure
+from .pairs import pairs
 from .plot import draw, draw_runs
 from .production import QUICK, Load, production
 from .sections import CROWD_SECTIONS, NAMES, SECTIONS
@@ -109,6 +110,8 @@ def _measured(asked: argparse.Namespace) -> dict[str, Any]:
             if section.name in asked.sections:
                 rounds = max(2, asked.rounds // 2) if section.name == "growth" else asked.rounds
                 results["samples"] += measure(pool, section, chosen, rounds, asked.quick)
+        if "pairs" in asked.sections:
+            results["pairs"] = pairs(pool, Pool(pythons), asked.quick)
         if "profile" in asked.sections:
             results["profile"] = profile(pool, PROFILES, 1 if asked.quick else 4)
     fresh, quick = Pool(pythons), asked.quick

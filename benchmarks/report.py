@@ -25,7 +25,8 @@ attributes. The last column is the peer that adds least, of those whose spans ha
 
 GOALS = """## Goals
 
-Ratios compare whole times, LangChain's own work included, which is what an application sees.
+Ratios compare whole times, LangChain's own work included, which is what an application sees. The two that are compared
+take turns in one process, and the time is the processor's: so little depends on the machine and on what it does beside.
 """
 
 PROFILE = """## Where the microseconds go

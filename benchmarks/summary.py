@@ -26,6 +26,10 @@ class Figure:
         low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(middle, low, high)
 
+    def inverse(self) -> Figure:
+        """The same of the values' reciprocals: of seconds per chunk, chunks per second."""
+        return Figure(1 / self.median, 1 / self.high, 1 / self.low)
+
 
 def added(values: Sequence[float], baseline: Sequence[float]) -> Figure | None:
     """What is added to the baseline: the differences of each round."""

@@ -40,6 +40,10 @@ class Process:
             return self._loop.run_until_complete(
                 CROWDS[asked["workload"]](self._adapter, asked["size"], asked["times"])
             )
+        if asked["do"] == "pair":
+            from .pairs import alternated
+
+            return {"seconds": alternated(self._loop, self._adapter, asked)}
         if asked["do"] == "profile":
             from .profiling import profiled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from benchmarks.__main__ import merged
 from benchmarks.contestants import BY_NAME
 from benchmarks.earlier import LONGEST, after, summary
 from benchmarks.environments import ROOT
-from benchmarks.measuring import problem, unlike
+from benchmarks.measuring import Worker, problem, unlike
+from benchmarks.pairs import PAIRS
 from benchmarks.profiling import Profile, profiled
 from benchmarks.sections import SECTIONS
 from benchmarks.summary import Figure, Results, added, ratio
@@ -154,6 +156,45 @@ def call(contestant: str, microseconds: float, case: str = "call_invoke/8", **mo
 def test_a_goal_per_call(what: str, rows: list[dict[str, Any]], met: bool | None) -> None:
     """Goals per call compare with the same bare spans, with Sentry's integration, and with content switched off."""
     assert goal(what, Results(rows)).met is met
+
+
+def test_a_goal_takes_what_ran_in_pairs() -> None:
+    """Two that took turns in one process are compared round by round, whatever the sections' processes took."""
+    sections = Results([call("own", 200), call("full", 100)])
+    ran = [
+        {"case": case, "variant": "no content", "other": other, "of": "no content", "seconds": seconds}
+        for case, other, seconds in (
+            ("call_invoke/8", "full", [[1.1, 1.0], [220.0, 200.0], [9.0, 1.0]]),
+            ("throughput/1000", "bare", [[1.25, 1.0]]),
+        )
+    ]
+    assert goal("`invoke`: at most 1.15", sections).measured == "2.00 times"
+    assert goal("`invoke`: at most 1.15", sections, pairs=ran).measured == "1.10 times"
+    assert goal("1,000 streams", sections, pairs=ran).measured == "0.80 times"
+    broken = [{**each, "problem": "no span"} for each in ran]
+    assert goal("`invoke`: at most 1.15", Results([]), pairs=broken).met is None
+
+
+def test_every_goal_against_a_baseline_has_a_pair() -> None:
+    """What the goals look up among the pairs is there, but for the tables of the details."""
+    asked: list[tuple[str, ...]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(goals, "in_pairs", lambda ran, *key: asked.append(key))
+        list(goals.goals(Results([]), {}))
+    assert sorted(asked) == sorted((each.case, each.variant, each.other, each.of) for each in PAIRS)
+
+
+@pytest.mark.parametrize("other", ["full", "empty"])
+def test_two_contestants_take_turns_in_one_process(other: str) -> None:
+    """In each round there is a sample of each."""
+    worker = Worker(Path(sys.executable), ("own", "no content"))
+    try:
+        asked: dict[str, Any] = {"workload": "call_invoke", "size": 8, "times": 2, "other": other, "of": "no content"}
+        found = worker.ask(do="pair", rounds=3, **asked)["seconds"]
+    finally:
+        worker.close()
+    assert [len(both) for both in found] == [2, 2, 2]
+    assert all(seconds > 0 for both in found for seconds in both)
 
 
 @pytest.mark.parametrize(("own", "met"), [((90, 84), True), ((80, 83), False)])

@@ -1,0 +1,182 @@
+"""Two contestants that take turns in one process, for the goals that compare this package with a baseline.
+
+Processes of one and the same contestant differ by several percent, however long they are measured: by where their
+memory lies. And what a machine does beside it lasts longer than a sample. So the two share a process, each with a
+client of Sentry's of its own, and take turns. A few processes, as where memory lies matters to their ratio a little.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from asyncio import AbstractEventLoop
+from collections.abc import Mapping, Sequence
+from time import process_time
+from typing import Any, NamedTuple
+
+from .adapters import Adapter, Sink
+from .contestants import BASELINES, SAME_SPANS
+from .crowd import CROWDS
+from .measuring import Failed, Pool, problem, unlike
+from .summary import Figure, ratio
+from .workloads import WORKLOADS
+
+PROCESSES = 3
+ROUNDS = 20
+
+
+class Pair(NamedTuple):
+    """This package in one variant, and what it is compared with.
+
+    Args:
+        workload: One of `workloads.WORKLOADS`, or the throughput of a crowd.
+        size: Its size.
+        times: How many calls make one sample, or the tokens of a stream of a crowd.
+        variant: The variant of this package.
+        other: The other contestant, from the same environment.
+        of: Its variant.
+        share: How many of the rounds there are, for what takes long: one of so many.
+    """
+
+    workload: str
+    size: int
+    times: int
+    variant: str
+    other: str
+    of: str
+    share: int = 1
+
+    @property
+    def case(self) -> str:
+        """Names the case, as that of a section."""
+        return f"{self.workload}/{self.size}"
+
+
+_NONE = "no content"
+
+PAIRS: tuple[Pair, ...] = (
+    *(
+        Pair(workload, 1_000, 1, variant, "empty", _NONE)
+        for workload in ("token_astream", "token_stream")
+        for variant in (_NONE, "content")
+    ),
+    *(Pair(workload, 8, 30, _NONE, "full", _NONE) for workload in ("call_invoke", "call_ainvoke", "call_alone")),
+    *(Pair(workload, 8, 30, "content", "own", _NONE) for workload in ("call_invoke", "call_ainvoke")),
+    Pair("agent", 1, 10, _NONE, "full", _NONE),
+    Pair("throughput", 1_000, 10, _NONE, "bare", _NONE, share=6),
+    Pair("call_ainvoke", 8, 30, "unsampled", "bare", "unsampled"),
+    Pair("chain", 5, 10, "unsampled", "bare", "unsampled"),
+)
+"""What the goals compare within this package's environment."""
+
+
+def pairs(pool: Pool, fresh: Pool, quick: bool) -> list[dict[str, Any]]:
+    """A row per pair: the seconds of both, sample by sample.
+
+    Args:
+        pool: The processes in which the spans are checked.
+        fresh: Makes the processes in which is timed.
+        quick: Whether a few samples of one process do.
+    """
+    rows: list[dict[str, Any]] = []
+    for pair in PAIRS:
+        row: dict[str, Any] = {"case": pair.case, "variant": pair.variant, "other": pair.other, "of": pair.of}
+        rows.append(row)
+        try:
+            _check(pool, pair)
+            row["seconds"] = []
+            for _ in range(1 if quick else PROCESSES):
+                row["seconds"] += _timed(fresh, pair, 4 if quick else ROUNDS)
+        except Failed as failed:
+            row["problem"] = str(failed)
+        print(f"pairs: {pair.case}, {pair.variant}", file=sys.stderr)
+    return rows
+
+
+def _check(pool: Pool, pair: Pair) -> None:
+    workload, size = (pair.workload, min(pair.size, 8)) if pair.workload in WORKLOADS else ("token_astream", 8)
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for key in (("own", pair.variant), (pair.other, pair.of)):
+        found[key] = {"check": pool.worker("own", key).ask(do="check", workload=workload, size=size)}
+        wrong = problem(found[key]["check"], *key)
+        if wrong is not None:
+            raise Failed(f"{key[0]}: {wrong}")
+    if pair.other in SAME_SPANS and (wrong := unlike(found, pair.other)) is not None:
+        raise Failed(wrong)
+
+
+def _timed(fresh: Pool, pair: Pair, rounds: int) -> list[list[float]]:
+    worker = fresh.fresh("own", ("own", pair.variant))
+    try:
+        asked = {"workload": pair.workload, "size": pair.size, "times": pair.times, "other": pair.other, "of": pair.of}
+        found = worker.ask(do="pair", rounds=max(2, rounds // pair.share), timeout=600.0, **asked)
+    finally:
+        worker.close()
+    seconds: list[list[float]] = found["seconds"]
+    return seconds
+
+
+def figure(rows: Sequence[Mapping[str, Any]], case: str, variant: str, other: str, of: str) -> Figure | None:
+    """How many times as long this package takes as the other contestant, or `None` if that was not measured."""
+    for row in rows:
+        if (row["case"], row["variant"], row["other"], row["of"]) == (
+            case,
+            variant,
+            other,
+            of,
+        ) and "problem" not in row:
+            both = row["seconds"]
+            return ratio([own for own, _ in both], [theirs for _, theirs in both])
+    return None
+
+
+# -- In the process of the two -----------------------------------------------------------------------------------------
+
+
+def alternated(loop: AbstractEventLoop, own: Adapter, asked: Mapping[str, Any]) -> list[list[float]]:
+    """The processor's seconds of both contestants, in each round one sample of each.
+
+    Args:
+        loop: Runs what is async.
+        own: This package, which has been set up.
+        asked: The pair and the number of rounds.
+    """
+    import sentry_sdk
+    from sentry_sdk.client import NonRecordingClient
+
+    scope = sentry_sdk.get_global_scope()
+    clients: list[Any] = [scope.client]
+    scope.set_client(NonRecordingClient())
+    other: Adapter = importlib.import_module(f"benchmarks.adapters.{asked['other']}").setup(Sink(), asked["of"])
+    clients.append(scope.client)
+    if asked["other"] in BASELINES:
+        # Once an integration is set up, the SDK gives it to every client, though the baselines' have it disabled.
+        for name in ("langchain", "langgraph"):
+            getattr(scope.client, "integrations", {}).pop(name, None)
+
+    def sample(place: int) -> float:
+        scope.set_client(clients[place])
+        gc.collect()
+        begun = process_time()
+        _run(loop, (own, other)[place], asked["workload"], asked["size"], asked["times"])
+        return process_time() - begun
+
+    for place in (0, 1, 0, 1):  # to warm up
+        sample(place)
+    found = []
+    for number in range(asked["rounds"]):
+        first = number % 2
+        taken = {place: sample(place) for place in (first, 1 - first)}
+        found.append([float(f"{taken[place]:.5g}") for place in (0, 1)])
+    return found
+
+
+def _run(loop: AbstractEventLoop, adapter: Adapter, workload: str, size: int, times: int) -> None:
+    if workload in CROWDS:
+        loop.run_until_complete(CROWDS[workload](adapter, size, times))
+        return
+    asked = WORKLOADS[workload]
+    done = asked.run(adapter, size, times)
+    if asked.is_async:
+        loop.run_until_complete(done)
