@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,11 @@ def _pointed(value: Any, url: str) -> Any:
     return value.replace("{url}", url) if isinstance(value, str) else value
 
 
+def reads_incomplete() -> bool:
+    """Whether langchain-openai reads the event `response.incomplete`, which has the usage. Version 1.0 does not."""
+    return "response.incomplete" in inspect.getsource(importlib.import_module("langchain_openai.chat_models.base"))
+
+
 async def ask(model: Any, payload: Payload, way: str) -> None:
     """Ask the model as its payload is to be asked for."""
     config: Any = {"callbacks": [SentryStreamHandler()]}
@@ -113,6 +119,8 @@ async def test_the_span_says_what_the_payload_says(
 ) -> None:
     """Tokens with their parts, where they are from, model, id and finish reason are what the provider sent."""
     model = model_of(page, payload, server, models)
+    if "response.incomplete" in str(payload.sent) and payload.streams and not reads_incomplete():
+        pytest.skip("this version of langchain-openai does not read the end of an incomplete answer")
     server.send(payload, page.transport)
     with capture_spans(auto_enabling_integrations=False, **WIRE_SHAPES[SHAPES[way]]) as captured:
         await ask(model, payload, way)
