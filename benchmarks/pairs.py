@@ -2,7 +2,8 @@
 
 Processes of one and the same contestant differ by several percent, however long they are measured: by where their
 memory lies. And what a machine does beside it lasts longer than a sample. So the two share a process, each with a
-client of Sentry's of its own, and take turns. A few processes, as where memory lies matters to their ratio a little.
+client of Sentry's of its own, and take turns. There are several such processes: where memory lies matters to their
+ratio a little, too.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from .measuring import Failed, Pool, problem, unlike
 from .summary import Figure, ratio
 from .workloads import WORKLOADS
 
-PROCESSES = 3
-ROUNDS = 20
+PROCESSES = 4
+ROUNDS = 40
 
 
 class Pair(NamedTuple):
@@ -64,7 +65,7 @@ PAIRS: tuple[Pair, ...] = (
     *(Pair(workload, 8, 30, _NONE, "full", _NONE) for workload in ("call_invoke", "call_ainvoke", "call_alone")),
     *(Pair(workload, 8, 30, "content", "own", _NONE) for workload in ("call_invoke", "call_ainvoke")),
     Pair("agent", 1, 10, _NONE, "full", _NONE),
-    Pair("throughput", 1_000, 10, _NONE, "bare", _NONE, share=6),
+    Pair("throughput", 1_000, 10, _NONE, "bare", _NONE, share=20),
     Pair("call_ainvoke", 8, 30, "unsampled", "bare", "unsampled"),
     Pair("chain", 5, 10, "unsampled", "bare", "unsampled"),
 )
@@ -164,6 +165,8 @@ def alternated(loop: AbstractEventLoop, own: Adapter, asked: Mapping[str, Any]) 
 
     for place in (0, 1, 0, 1):  # to warm up
         sample(place)
+    gc.collect()
+    gc.freeze()  # else collecting all that is loaded takes longer than most samples
     found = []
     for number in range(asked["rounds"]):
         first = number % 2
