@@ -11,15 +11,14 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
-from asyncio import AbstractEventLoop
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import process_time
 from typing import Any, NamedTuple
 
 from .adapters import Adapter, Sink
 from .contestants import BASELINES, SAME_SPANS
-from .crowd import CROWDS
 from .measuring import Failed, Pool, problem, unlike
+from .sections import SECTIONS, Case
 from .summary import Figure, ratio
 from .workloads import WORKLOADS
 
@@ -31,43 +30,39 @@ class Pair(NamedTuple):
     """This package in one variant, and what it is compared with.
 
     Args:
-        workload: One of `workloads.WORKLOADS`, or the throughput of a crowd.
-        size: Its size.
-        times: How many calls make one sample, or the tokens of a stream of a crowd.
+        case: What both do.
         variant: The variant of this package.
         other: The other contestant, from the same environment.
         of: Its variant.
-        share: How many of the rounds there are, for what takes long: one of so many.
+        share: The rounds are divided by this: fewer for what takes long.
     """
 
-    workload: str
-    size: int
-    times: int
+    case: Case
     variant: str
     other: str
     of: str
     share: int = 1
 
-    @property
-    def case(self) -> str:
-        """Names the case, as that of a section."""
-        return f"{self.workload}/{self.size}"
+
+def _cases(section: str, *keys: str) -> list[Case]:
+    """These cases of a section."""
+    (found,) = [each for each in SECTIONS if each.name == section]
+    return [case for case in found.cases if case.key in keys]
 
 
 _NONE = "no content"
 
 PAIRS: tuple[Pair, ...] = (
     *(
-        Pair(workload, 1_000, 1, variant, "empty", _NONE)
-        for workload in ("token_astream", "token_stream")
+        Pair(case, variant, "empty", _NONE)
+        for case in _cases("token", "token_astream/1000", "token_stream/1000")
         for variant in (_NONE, "content")
     ),
-    *(Pair(workload, 8, 30, _NONE, "full", _NONE) for workload in ("call_invoke", "call_ainvoke", "call_alone")),
-    *(Pair(workload, 8, 30, "content", "own", _NONE) for workload in ("call_invoke", "call_ainvoke")),
-    Pair("agent", 1, 10, _NONE, "full", _NONE),
-    Pair("throughput", 1_000, 10, _NONE, "bare", _NONE, share=20),
-    Pair("call_ainvoke", 8, 30, "unsampled", "bare", "unsampled"),
-    Pair("chain", 5, 10, "unsampled", "bare", "unsampled"),
+    *(Pair(case, _NONE, "full", _NONE) for case in _cases("call", "call_invoke/8", "call_ainvoke/8", "call_alone/8")),
+    *(Pair(case, "content", "own", _NONE) for case in _cases("call", "call_invoke/8", "call_ainvoke/8")),
+    *(Pair(case, _NONE, "full", _NONE) for case in _cases("tree", "agent/1")),
+    Pair(Case("throughput", 1_000, 10, "1,000 streams at once"), _NONE, "bare", _NONE, share=20),
+    *(Pair(case, "unsampled", "bare", "unsampled") for case in _cases("unsampled", "call_ainvoke/8", "chain/5")),
 )
 """What the goals compare within this package's environment."""
 
@@ -82,7 +77,13 @@ def pairs(pool: Pool, fresh: Pool, quick: bool) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for pair in PAIRS:
-        row: dict[str, Any] = {"case": pair.case, "variant": pair.variant, "other": pair.other, "of": pair.of}
+        row: dict[str, Any] = {
+            "contestant": "own",
+            "case": pair.case.key,
+            "variant": pair.variant,
+            "other": pair.other,
+            "of": pair.of,
+        }
         rows.append(row)
         try:
             _check(pool, pair)
@@ -91,15 +92,15 @@ def pairs(pool: Pool, fresh: Pool, quick: bool) -> list[dict[str, Any]]:
                 row["seconds"] += _timed(fresh, pair, 4 if quick else ROUNDS)
         except Failed as failed:
             row["problem"] = str(failed)
-        print(f"pairs: {pair.case}, {pair.variant}", file=sys.stderr)
+        print(f"pairs: {pair.case.title}, {pair.variant}", file=sys.stderr)
     return rows
 
 
 def _check(pool: Pool, pair: Pair) -> None:
-    workload, size = (pair.workload, min(pair.size, 8)) if pair.workload in WORKLOADS else ("token_astream", 8)
+    workload = pair.case.workload if pair.case.workload in WORKLOADS else "token_astream"
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for key in (("own", pair.variant), (pair.other, pair.of)):
-        found[key] = {"check": pool.worker("own", key).ask(do="check", workload=workload, size=size)}
+        found[key] = {"check": pool.worker("own", key).ask(do="check", workload=workload, size=pair.case.check)}
         wrong = problem(found[key]["check"], *key)
         if wrong is not None:
             raise Failed(f"{key[0]}: {wrong}")
@@ -108,9 +109,9 @@ def _check(pool: Pool, pair: Pair) -> None:
 
 
 def _timed(fresh: Pool, pair: Pair, rounds: int) -> list[list[float]]:
-    worker = fresh.fresh("own", ("own", pair.variant))
+    worker, case = fresh.fresh("own", ("own", pair.variant)), pair.case
     try:
-        asked = {"workload": pair.workload, "size": pair.size, "times": pair.times, "other": pair.other, "of": pair.of}
+        asked = {"workload": case.workload, "size": case.size, "times": case.times, "other": pair.other, "of": pair.of}
         found = worker.ask(do="pair", rounds=max(2, rounds // pair.share), timeout=600.0, **asked)
     finally:
         worker.close()
@@ -120,13 +121,9 @@ def _timed(fresh: Pool, pair: Pair, rounds: int) -> list[list[float]]:
 
 def figure(rows: Sequence[Mapping[str, Any]], case: str, variant: str, other: str, of: str) -> Figure | None:
     """How many times as long this package takes as the other contestant, or `None` if that was not measured."""
+    wanted = case, variant, other, of
     for row in rows:
-        if (row["case"], row["variant"], row["other"], row["of"]) == (
-            case,
-            variant,
-            other,
-            of,
-        ) and "problem" not in row:
+        if (row["case"], row["variant"], row["other"], row["of"]) == wanted and "problem" not in row:
             both = row["seconds"]
             return ratio([own for own, _ in both], [theirs for _, theirs in both])
     return None
@@ -135,11 +132,11 @@ def figure(rows: Sequence[Mapping[str, Any]], case: str, variant: str, other: st
 # -- In the process of the two -----------------------------------------------------------------------------------------
 
 
-def alternated(loop: AbstractEventLoop, own: Adapter, asked: Mapping[str, Any]) -> list[list[float]]:
+def alternated(run: Callable[[Adapter], object], own: Adapter, asked: Mapping[str, Any]) -> list[list[float]]:
     """The processor's seconds of both contestants, in each round one sample of each.
 
     Args:
-        loop: Runs what is async.
+        run: Does what is asked, with one of the two.
         own: This package, which has been set up.
         asked: The pair and the number of rounds.
     """
@@ -160,7 +157,7 @@ def alternated(loop: AbstractEventLoop, own: Adapter, asked: Mapping[str, Any]) 
         scope.set_client(clients[place])
         gc.collect()
         begun = process_time()
-        _run(loop, (own, other)[place], asked["workload"], asked["size"], asked["times"])
+        run((own, other)[place])
         return process_time() - begun
 
     for place in (0, 1, 0, 1):  # to warm up
@@ -173,13 +170,3 @@ def alternated(loop: AbstractEventLoop, own: Adapter, asked: Mapping[str, Any]) 
         taken = {place: sample(place) for place in (first, 1 - first)}
         found.append([float(f"{taken[place]:.5g}") for place in (0, 1)])
     return found
-
-
-def _run(loop: AbstractEventLoop, adapter: Adapter, workload: str, size: int, times: int) -> None:
-    if workload in CROWDS:
-        loop.run_until_complete(CROWDS[workload](adapter, size, times))
-        return
-    asked = WORKLOADS[workload]
-    done = asked.run(adapter, size, times)
-    if asked.is_async:
-        loop.run_until_complete(done)

@@ -16,6 +16,7 @@ import os
 import sys
 import time
 import warnings
+from inspect import isawaitable
 from typing import Any
 
 from .adapters import Adapter, Sink
@@ -36,19 +37,18 @@ class Process:
         """Do what was asked for."""
         if asked["do"] == "check":
             return self._check(asked["workload"], asked["size"])
+        what = asked["workload"], asked["size"], asked["times"]
         if asked["do"] == "crowd":
-            return self._loop.run_until_complete(
-                CROWDS[asked["workload"]](self._adapter, asked["size"], asked["times"])
-            )
+            return self._run(*what)
         if asked["do"] == "pair":
             from .pairs import alternated
 
-            return {"seconds": alternated(self._loop, self._adapter, asked)}
+            return {"seconds": alternated(lambda adapter: self._run(*what, adapter), self._adapter, asked)}
         if asked["do"] == "profile":
             from .profiling import profiled
 
-            return profiled(lambda: self._run(asked["workload"], asked["size"], asked["times"]), asked["rounds"])
-        return self._sample(asked["workload"], asked["size"], asked["times"])
+            return profiled(lambda: self._run(*what), asked["rounds"])
+        return self._sample(*what)
 
     def _sample(self, workload: str, size: int, times: int) -> dict[str, Any]:
         self._settle(0.001)
@@ -86,10 +86,10 @@ class Process:
         """Let what was begun end: some end their spans in threads, or some turns of the loop later."""
         self._loop.run_until_complete(asyncio.sleep(seconds))
 
-    def _run(self, workload: str, size: int, times: int) -> dict[str, float]:
-        asked = WORKLOADS[workload]
-        done = asked.run(self._adapter, size, times)
-        return self._loop.run_until_complete(done) if asked.is_async else done
+    def _run(self, workload: str, size: int, times: int, adapter: Adapter | None = None) -> dict[str, Any]:
+        run = CROWDS[workload] if workload in CROWDS else WORKLOADS[workload].run
+        done = run(adapter or self._adapter, size, times)
+        return self._loop.run_until_complete(done) if isawaitable(done) else done
 
 
 def main() -> None:

@@ -25,12 +25,10 @@ class Workload:
     Args:
         run: Does it, `size` large and `times` times, in an event loop if it is async.
         models: How many model spans one time should make.
-        is_async: Whether to call it in an event loop.
     """
 
     run: Callable[[Adapter, int, int], Any]
     models: int = 1
-    is_async: bool = True
 
 
 def config_of(adapter: Adapter) -> Any:
@@ -178,11 +176,11 @@ def _per_call(seconds: float, times: int) -> Sample:
 
 WORKLOADS: dict[str, Workload] = {
     "token_astream": Workload(token_astream),
-    "token_stream": Workload(token_stream, is_async=False),
+    "token_stream": Workload(token_stream),
     "token_stream_in_loop": Workload(token_stream_in_loop),
     "token_v3": Workload(token_v3),
     "call_ainvoke": Workload(call_ainvoke),
-    "call_invoke": Workload(call_invoke, is_async=False),
+    "call_invoke": Workload(call_invoke),
     "call_alone": Workload(call_alone),
     "chain": Workload(chain),
     "agent": Workload(agent, models=2),

@@ -74,7 +74,7 @@ class SentryStreamIntegration(Integration):
 
 def _decide(client: Any, identifier: str, found: Any) -> Any:
     """Which integration of a client library a client is to have, see `other_integrations.decide`."""
-    ours = client.integrations.get(INTEGRATION)
+    ours = other_integrations.own_integration(client)
     own = ours.providers if isinstance(ours, SentryStreamIntegration) else {}
     if own and ours.vetoes and sentry_client.has_data_collection(client):
         own = {}  # their `include_prompts=False` is no veto then

@@ -38,7 +38,7 @@ def has_integration() -> bool:
     return own_integration(sentry_sdk.get_client()) is not None
 
 
-def own_integration(client: Any) -> Any | None:
+def own_integration(client: Any) -> Any:
     """Return this client's `SentryStreamIntegration`, or `None`. What stands for no client may have no integrations."""
     return (getattr(client, "integrations", None) or {}).get(INTEGRATION)
 

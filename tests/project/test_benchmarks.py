@@ -114,6 +114,13 @@ def test_wrong_spans_are_not_timed() -> None:
     )
 
 
+def test_a_pair_that_failed_is_told() -> None:
+    """Its spans were wrong, or its process ended: the page of the details says so."""
+    failed = {"contestant": "own", "case": "chain/5", "variant": "content", "other": "bare", "of": "content"}
+    page = details.render(results(pairs=[{**failed, "problem": "no answer"}]))
+    assert "| sentry-langchain-stream, content | pairs | no answer |" in page
+
+
 def test_the_page_tells_how_it_came_about() -> None:
     """Date, command, versions and what could not be installed are on it."""
     measured = results(row("none", [1, 1]), missing={"mlflow": "no such | version"})
@@ -176,12 +183,12 @@ def test_a_goal_takes_what_ran_in_pairs() -> None:
 
 
 def test_every_goal_against_a_baseline_has_a_pair() -> None:
-    """What the goals look up among the pairs is there, but for the tables of the details."""
+    """The pairs are exactly what the goals look up among them."""
     asked: list[tuple[str, ...]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(goals, "in_pairs", lambda ran, *key: asked.append(key))
         list(goals.goals(Results([]), {}))
-    assert sorted(asked) == sorted((each.case, each.variant, each.other, each.of) for each in PAIRS)
+    assert sorted(asked) == sorted((each.case.key, each.variant, each.other, each.of) for each in PAIRS)
 
 
 @pytest.mark.parametrize("other", ["full", "empty"])
