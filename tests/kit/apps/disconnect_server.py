@@ -74,8 +74,13 @@ def service(captured: Captured) -> FastAPI:
     @app.get("/report")
     async def report() -> dict[str, Any]:
         """What was sent since the last report, once all runs and their requests ended; it is then forgotten."""
-        # A span leaves with its request's transaction, which ends after the run.
-        await _until(lambda: not handler.live_runs and len(_told(captured)["models"]) >= len(asked))
+
+        # A request ends after the run. A transaction brings both spans; as a stream, the run's span leaves alone.
+        def has_everything() -> bool:
+            requests = [model["request"] for model in _told(captured)["models"]]
+            return not handler.live_runs and len(requests) >= len(asked) and None not in requests
+
+        await _until(has_everything)
         told = _told(captured)
         captured.envelopes.clear()
         asked.clear()
