@@ -38,11 +38,18 @@ class Gathered:
         self.most = self.MOST if self.policy.redact is not None else 2 * self.policy.limits.part
 
     def add(self, text: str) -> None:
-        """Add a piece. This runs once per token, so keep it cheap."""
+        """Add a piece."""
         self.pieces.append(text)
         self.held += len(text)
         if self.held > self.most:
             self._shorten()
+
+    def limit(self) -> int:
+        """Limit what is held, with pieces that have been put there directly. Return how many characters have room."""
+        self.held = sum(map(len, self.pieces))
+        if self.held > self.most:
+            self._shorten()
+        return self.most - self.held
 
     def text(self) -> str:
         """Return the text that has arrived, cut if it was too long."""
@@ -66,4 +73,5 @@ class Gathered:
                 self.beginning, arrived = arrived[:limit], arrived[limit:]
             kept = arrived[-limit:]
         self.missing += len(arrived) - len(kept)
-        self.pieces, self.held = [kept], len(kept)
+        self.pieces[:] = [kept]  # in place: `Call.keep` is a method of this list
+        self.held = len(kept)

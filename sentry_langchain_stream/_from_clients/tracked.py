@@ -162,15 +162,10 @@ class Tracked(Generic[T]):
 
     def _start(self, id: UUID) -> Start:
         options = self._options
-        return Start(
-            id=id,
-            kind="model",
-            name=options.name,
-            metadata=options.metadata,
-            conversation_id=options.conversation_id,
-            operation=options.request.operation,
-            model=options.request.model,
-        )
+        start = Start(id, None, "model", options.name, metadata=options.metadata)
+        start.conversation_id = options.conversation_id
+        start.operation, start.model = options.request.operation, options.request.model
+        return start
 
     @property
     def run_info(self) -> RunInfo | None:

@@ -25,16 +25,24 @@ from .._runs.usage import Usage
 from .._runtime.containment import attempt
 
 
-def response(result: LLMResult, policy: Policy) -> Response:
+def metadata(result: LLMResult) -> Mapping[str, Any]:
+    """Return the metadata of the first answer, or nothing if there is none."""
+    for prompt in result.generations:
+        for generation in prompt:
+            return _metadata(generation)
+    return {}
+
+
+def response(result: LLMResult, policy: Policy, known: Mapping[str, Any] | None = None) -> Response:
     """Read the response of a model.
 
     Args:
         result: LangChain's result. For an aborted stream it has what had arrived.
         policy: What may be recorded.
+        known: The metadata of the first answer, if that has been read.
     """
-    prompts = result.generations
+    prompts, first = result.generations, metadata(result) if known is None else known
     generations = prompts[0] if len(prompts) == 1 else [generation for prompt in prompts for generation in prompt]
-    first = _metadata(generations[0]) if generations else {}
     whole = result.llm_output if isinstance(result.llm_output, (dict, Mapping)) else {}
     model = named_in(first) or named_in(whole)
     messages = None
@@ -51,22 +59,27 @@ def response(result: LLMResult, policy: Policy) -> Response:
     )
 
 
-def usage(result: LLMResult) -> Usage | None:
+def usage(result: LLMResult, known: Mapping[str, Any] | None = None) -> Usage | None:
     """Return the usage in a result: from the messages, else the response metadata, else the run's `llm_output`.
 
     Several answers to one prompt all have the same usage. Several prompts have a usage each, which are added up.
+
+    Args:
+        result: LangChain's result.
+        known: The metadata of the first answer, if that has been read.
     """
-    prompts = [found for prompt in result.generations if (found := _usage_of(prompt)) is not None]
-    found, whole = Usage.together(prompts), result.llm_output
-    if not isinstance(whole, (dict, Mapping)) or (found is not None and _repeats(whole, result.generations)):
+    prompts, whole = result.generations, result.llm_output
+    first = metadata(result) if known is None else known
+    found = _usage_of(prompts[0], first) if len(prompts) == 1 else Usage.together(filter(None, map(_usage_of, prompts)))
+    if not isinstance(whole, (dict, Mapping)) or (found is not None and _repeats(whole, prompts, first)):
         return found
     raw = reported_in(whole)
     return raw if found is None else found.detailed_by(raw)
 
 
-def _repeats(whole: Mapping[str, Any], generations: Sequence[Sequence[Generation]]) -> bool:
+def _repeats(whole: Mapping[str, Any], generations: Sequence[Sequence[Generation]], first: Mapping[str, Any]) -> bool:
     """Whether the output of the run has the report of the single answer, which LangChain copies to its metadata."""
-    return len(generations) == 1 and len(generations[0]) == 1 and is_same_report(whole, _metadata(generations[0][0]))
+    return len(generations) == 1 and len(generations[0]) == 1 and is_same_report(whole, first)
 
 
 def counted_elsewhere(result: LLMResult) -> bool:
@@ -241,13 +254,18 @@ _REASONS = re.compile("stop|length|tool_calls|content_filter|function_call")  # 
 _RESPONSE_ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 
-def _usage_of(generations: Sequence[Generation]) -> Usage | None:
-    """Return the usage of a prompt, from its first answer that has one. All its answers have the same."""
-    for generation in generations:
+def _usage_of(generations: Sequence[Generation], first: Mapping[str, Any] | None = None) -> Usage | None:
+    """Return the usage of a prompt, from its first answer that has one. All its answers have the same.
+
+    Args:
+        generations: The answers.
+        first: The metadata of the first one, if that has been read.
+    """
+    for place, generation in enumerate(generations):
         message = getattr(generation, "message", None)
         found = Usage.reported(getattr(message, "usage_metadata", None))
         # Some packages (langchain-mistralai, -nvidia-ai-endpoints, -sambanova) leave the details in the metadata.
-        raw = reported_in(_metadata(generation))
+        raw = reported_in(first if first is not None and place == 0 else _metadata(generation))
         if found is not None or raw is not None:
             return raw if found is None else found.detailed_by(raw)
     return None

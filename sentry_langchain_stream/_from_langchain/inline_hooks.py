@@ -77,6 +77,12 @@ class InlineHandler(AsyncCallbackHandler):
         return DONE
 
 
+# LangChain asks for one of these properties before each event. To be asked takes as long as much of what we do for a
+# token, so they are plain values here. To type checkers they stay properties, which a subclass may override as such.
+for _name in ("agent", "chain", "chat_model", "custom_event", "llm", "retriever", "retry"):
+    setattr(InlineHandler, f"ignore_{_name}", False)
+
+
 class _Starting:
     """Stands for one of our handlers while LangChain's async manager starts a completion model.
 

@@ -89,7 +89,7 @@ def started(run: Run | None) -> None:
         enclosing.started_elsewhere.add(run.id)
     # `LiveRuns` has just looked for the task.
     hints, hint = _hints.get(), _Hint(run.id, get_ident(), id(run.task() if run.task is not None else None))
-    if hints:
+    if _is_any_live(hints):
         live = [each for each in hints if each.id != run.id and enclosing.get(each.id) is not None]
         _hints.set((*live[1 - _MOST_HINTS :], hint))
     else:

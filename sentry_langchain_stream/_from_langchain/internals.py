@@ -108,7 +108,7 @@ _MANAGERS = vars(manager)
 
 def starts_fallbacks() -> bool:
     """Whether it is a call with fallbacks that is starting a run. Its name may be any."""
-    managers, frame, is_starting = _MANAGERS, sys._getframe(1), False
+    managers, frame, is_starting = _MANAGERS, sys._getframe(_OWN_FRAMES), False
     for _ in range(_MOST_FRAMES):
         if frame.f_globals is managers:
             is_starting = True
@@ -119,6 +119,9 @@ def starts_fallbacks() -> bool:
         frame = frame.f_back
     return False
 
+
+_OWN_FRAMES = 2
+"""The frames of this function and of its caller, which is called by a hook."""
 
 _MOST_FRAMES = 12
 """From the method that starts a run down to here: LangChain's callback manager, its dispatch of the event, our hook."""

@@ -52,26 +52,28 @@ def read_start(
     node = bool(tags) and is_node(tags)
     if kind == "chain" and not node and is_graph(name, metadata):
         kind = "agent"
-    return Start(
-        id=id,
-        parent_id=parent_id or enclosing_id,
-        kind=kind,
-        name=name,
-        tags=tags,
-        metadata=metadata,
-        batch_size=kwargs.get("batch_size") or 1,
-        shared=kwargs.get("invocation_params"),
-        enclosing_id=enclosing_id,
-        pipeline_name=_text(metadata["pipeline_name"]) if "pipeline_name" in metadata else None,
-        agent_name=_text(metadata["lc_agent_name"]) if "lc_agent_name" in metadata else None,
-        conversation_id=conversation_id(metadata) if metadata else None,
-        attempt=attempt(tags) if tags else None,
-        is_node=node,
-        task=_text(metadata.get("langgraph_checkpoint_ns")) if node else None,
-        has_fallbacks=has_fallbacks or (name is not None and name.startswith(_WITH_FALLBACKS)),
-        configured=configured or {},
-        model=_text(metadata.get("ls_model_name")) if kind == "model" else None,
-    )
+    start = Start(id, parent_id or enclosing_id, kind, name, tags, metadata, enclosing_id)
+    start.batch_size, start.shared = kwargs.get("batch_size") or 1, kwargs.get("invocation_params")
+    start.has_fallbacks = has_fallbacks or (name is not None and name.startswith(_WITH_FALLBACKS))
+    if tags:
+        start.attempt, start.is_node = attempt(tags), node
+    if metadata:
+        _read_metadata(start, metadata)
+    if configured:
+        start.configured = configured
+    return start
+
+
+def _read_metadata(start: Start, metadata: Mapping[str, Any]) -> None:
+    if "pipeline_name" in metadata:
+        start.pipeline_name = _text(metadata["pipeline_name"])
+    if "lc_agent_name" in metadata:
+        start.agent_name = _text(metadata["lc_agent_name"])
+    start.conversation_id = conversation_id(metadata)
+    if start.is_node:
+        start.task = _text(metadata.get("langgraph_checkpoint_ns"))
+    if start.kind == "model":
+        start.model = _text(metadata.get("ls_model_name"))
 
 
 def is_node(tags: Sequence[Any]) -> bool:

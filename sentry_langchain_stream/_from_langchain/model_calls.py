@@ -12,8 +12,8 @@ from .._content.gathered import Gathered
 from .._content.messages import text_of
 from .._content.policy import NOTHING, Policy
 from .._content.reading import count
-from .._runs.call import Call, Operation, Request
-from .._runs.estimates import approximate
+from .._runs.call import TOKEN, Call, Operation, Request
+from .._runs.estimates import approximate, weight
 from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
 from .._runs.settings import Settings
@@ -38,6 +38,7 @@ class ModelRuns:
     def __init__(self, runs: LiveRuns, settings: Settings, now: Callable[[], float]) -> None:
         self._runs = runs
         self._live = runs.get
+        self._model = runs.models.get
         self._token_counter = settings.token_counter
         self._now = now
         self._descriptions = Descriptions()
@@ -69,6 +70,7 @@ class ModelRuns:
             # The handler is in the callback list twice, so every event of this run will fire twice.
             if live.call is not None and live.call.payload == id(payload):
                 live.call.echoes += 1
+                live.call.is_plain = False
             return
 
         operation: Operation = "chat" if messages is not None else "text_completion"
@@ -79,7 +81,6 @@ class ModelRuns:
 
         def call(policy: Policy) -> Call:
             options = _options(kwargs)
-            request = Request(operation=operation)
             try:
                 request = requests.request(
                     self._descriptions.of(serialized, start.metadata, options),
@@ -92,30 +93,59 @@ class ModelRuns:
                 )
             except Exception as error:
                 contain("extract.request", error)
+                request = Request(operation)
             gathered = Gathered(policy) if policy.outputs else None
-            return Call(request, self._now(), gathered, payload=id(payload), batch=start.batch_size)
+            return Call(request, self._now(), gathered, start.batch_size, id(payload))
 
         inside.started(self._runs.start(start, call))
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
-        """Count a chunk that has arrived. This runs once per token, so it calls as few functions as it can."""
+        """Count a chunk that has arrived. This runs once per token, so it does little and calls few functions."""
         now = self._now()
-        run = self._live(same_ids.own(run_id) if same_ids.again else run_id)
-        call = run.call if run is not None else None
-        if call is None or (call.echoes and self._is_repetition(call)):
+        run = self._live(same_ids.own(run_id)) if same_ids.again else self._model(run_id.int)
+        if run is None or (call := run.call) is None:
             return
-        call.streamed = True
-        if not call.by_events and ((token and token.__class__ is str) or answers.has_content(token, chunk)):
-            text = token if token and token.__class__ is str else text_of(token) or answers.other_text(chunk)
-            call.add_chunk(now, text)
-            if call.text is not None or self._token_counter is not None:
-                call.read(text_of(token), self._token_counter)
-        message = getattr(chunk, "message", None)
-        if call.named is None and (metadata := getattr(message, "response_metadata", None)):
+        if call.is_plain and token.__class__ is str and token:
+            # What `_gather` does, without the call of a function.
+            last = call.last_chunk_at
+            if (gap := now - last) > call.longest_gap:
+                call.longest_gap, call.longest_gap_at = gap, last
+            call.last_chunk_at = now
+            call.chunks += 1
+            if (size := len(token)) <= TOKEN and token.isascii():
+                call.short += size
+                if call.keep is not None:
+                    call.keep(token)
+                    if call.short > call.room:
+                        call.make_room()
+            else:
+                call.weight += weight(token)
+                if call.text is not None:
+                    call.text.add(token)
+        elif not self._gather(call, now, token, chunk):
+            return
+        try:
+            message = chunk.message
+            metadata, reported = message.response_metadata, message.usage_metadata
+        except AttributeError:  # a chunk of a completion model, or a message that is no model's
+            message = getattr(chunk, "message", None)
+            metadata, reported = getattr(message, "response_metadata", None), None
+        if metadata and call.named is None:
             call.named = answers.named_in(metadata)
-        reported = getattr(message, "usage_metadata", None)
         if reported is not None and (usage := Usage.reported(reported)) is not None:
             call.add_report(usage)
+
+    def _gather(self, call: Call, now: float, token: object, chunk: Any) -> bool:
+        """Count a chunk that may be anything. Return whether it is one: some events fire several times."""
+        if call.echoes and self._is_repetition(call):
+            return False
+        call.streamed = True
+        if not call.by_events and answers.has_content(token, chunk):
+            text = text_of(token)
+            call.add_chunk(now, text or answers.other_text(chunk))
+            call.read(text, self._token_counter)
+            call.is_plain = not call.echoes and self._token_counter is None
+        return True
 
     def gather_event(self, run_id: UUID, event: object) -> None:
         """Count a v3 stream event, see `Call.follow_events`. This also runs once per token."""
@@ -169,12 +199,13 @@ class ModelRuns:
 
     def _answer(self, run_id: UUID, call: Call, policy: Policy, response: Any, outcome: Outcome) -> None:
         request = call.request
-        answer = answers.response(response, policy.beside(request.system, request.tools, request.messages))
+        known = answers.metadata(response)
+        answer = answers.response(response, policy.beside(request.system, request.tools, request.messages), known)
         call.response = answer.from_model(call.named) if call.streamed else answer
         if answers.from_cache(response, run_id, call.streamed):
             call.from_cache()
             return
-        reported = answers.usage(response)
+        reported = answers.usage(response, known)
         if reported is not None and not call.repeats:
             call.reported = reported
         counted_elsewhere = call.batch > 1 and answers.counted_elsewhere(response)
@@ -201,5 +232,8 @@ class ModelRuns:
 
 def _options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the invocation parameters of the model and the options of the call, which win where they have a value."""
-    options = {name: value for name, value in (kwargs.get("options") or {}).items() if value is not None}
-    return {**(kwargs.get("invocation_params") or {}), **options}
+    merged: dict[str, Any] = {**(kwargs.get("invocation_params") or {})}
+    for name, value in (kwargs.get("options") or {}).items():
+        if value is not None:
+            merged[name] = value
+    return merged

@@ -57,16 +57,16 @@ def request(
         recorded = attempt("extract.input messages", lambda: _input(messages, prompts, share))
     provider = described.provider
     return Request(
-        operation="chat" if messages is not None else "text_completion",
-        model=described.model,
-        provider=provider.name if provider else None,
-        platform=providers.platform_of(provider),
-        function=name or None,
-        parameters=_allowed(described.parameters, policy),
-        tools=tools,
-        messages=recorded,
-        system=system,
-        prompt=_Prompt(asked, token_counter) if asked else None,
+        "chat" if messages is not None else "text_completion",
+        described.model,
+        provider.name if provider else None,
+        providers.platform_of(provider),
+        name or None,
+        _allowed(described.parameters, policy),
+        recorded,
+        system,
+        tools,
+        _Prompt(asked, token_counter) if asked else None,
     )
 
 

@@ -86,8 +86,9 @@ class Cost(NamedTuple):
     """What the provider charges for the request itself, whatever its tokens: Perplexity's searches."""
 
 
-_TOKEN = 12
-"""The length in characters up to which a text is about a token."""
+TOKEN = 12
+"""The length in characters up to which a text of ASCII is about a token. It needs no weighing: a quarter of a token per
+character is near enough to tell a chunk that is one token from one that is several."""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,10 +122,18 @@ class Call:
     longest_gap: float = 0.0
     longest_gap_at: float = 0.0
     """When the longest gap began."""
-    texts: int = 0
-    """How many of the chunks have a text."""
+    wordless: int = 0
+    """How many of the chunks have no text."""
+    short: int = 0
+    """The characters of the texts that are about a token, see `TOKEN`."""
+    is_plain: bool = False
+    """Whether the next chunk with a text is counted, and kept if that is allowed, and that is all: as is most often."""
+    keep: Callable[[str], object] | None = None
+    """Keeps such a text, if it may be kept: a method of a list, for speed. What it keeps is within `room`."""
+    room: int = 0
+    """At how many `short` characters `make_room` is to be called."""
     weight: float = 0.0
-    """The estimated tokens of these texts, not rounded."""
+    """The estimated tokens of the other texts, not rounded."""
     counted: int | None = None
     """Output tokens, counted by the user's `token_counter` chunk by chunk, or from the text of a whole answer."""
     reported: Usage | None = None
@@ -146,7 +155,10 @@ class Call:
     """What `usage` returns from the call's end on, worked out once."""
 
     def add_chunk(self, now: float, text: str = "") -> None:
-        """Count a chunk that has content, and weigh its text. This runs once per token, so keep it cheap."""
+        """Count a chunk that has content, and weigh its text.
+
+        `ModelRuns.gather` has the same written out for all but the first chunk, because it runs once per token.
+        """
         if self.chunks:
             gap = now - self.last_chunk_at
             if gap > self.longest_gap:
@@ -155,16 +167,24 @@ class Call:
         else:
             self.first_chunk_at = self.longest_gap_at = now
         self.chunks += 1
-        if text:
-            self.texts += 1
-            # A chunk that is about a token needs no weighing: it is counted as one.
-            self.weight += len(text) * 0.25 if len(text) <= _TOKEN and text.isascii() else weight(text)
+        if not text:
+            self.wordless += 1
+        elif len(text) <= TOKEN and text.isascii():
+            self.short += len(text)
+        else:
+            self.weight += weight(text)
         self.last_chunk_at = now
+
+    def make_room(self) -> None:
+        """Limit what has been kept."""
+        if self.text is not None:
+            self.room = self.short + self.text.limit()
 
     def read(self, text: str, token_counter: Callable[[str], int] | None) -> None:
         """Keep the text of a chunk if that is allowed, and count its tokens if there is a `token_counter`."""
         if self.text is not None:
             self.text.add(text)
+            self.keep = self.text.pieces.append
         if token_counter is not None and text:
             with contained("token_counter"):
                 self.counted = (self.counted or 0) + (count(token_counter(text)) or 0)
@@ -181,8 +201,8 @@ class Call:
         Such a model fires the token event while it makes a chunk, and the stream event is made from that chunk
         afterwards. So one token event comes before the first stream event, and both are the same chunk.
         """
-        self.by_events = True
-        self.chunks = self.texts = 0
+        self.by_events, self.is_plain = True, False
+        self.chunks = self.wordless = self.short = 0
         self.weight = 0.0
         self.longest_gap = 0.0
         self.counted = None
@@ -198,7 +218,9 @@ class Call:
 
     def arrived(self) -> int:
         """Return the output tokens that have arrived: what the user's `token_counter` counted, else an estimate."""
-        return of_stream(self.chunks, self.texts, self.weight) if self.counted is None else self.counted
+        if self.counted is not None:
+            return self.counted
+        return of_stream(self.chunks, self.chunks - self.wordless, self.weight + self.short / 4)
 
     def usage(self) -> Usage | None:
         """Return the usage that the provider reported, else an estimate, else (if nothing arrived) `None`.

@@ -62,7 +62,9 @@ class LiveRuns:
         self.close = self._spans.close
         self._runs: dict[UUID, Run] = {}
         self.get = self._runs.get
-        """Returns the live run of an id, or `None`. The dict's own method, because it is called once per token."""
+        """Returns the live run of an id, or `None`."""
+        self.models: dict[int, Run] = {}
+        """The live models by the number that their id is. To hash an id, Python calls a function, for each token."""
         self._roots = Roots(settings, now, others)
         self._eviction = Eviction(settings, now, self._runs, self.end)
 
@@ -113,11 +115,9 @@ class LiveRuns:
             ended = not parent.implicit and enclosing.get(parent.id) is not parent
             run = Run(
                 id=start.id,
-                given_id=start.given_id,
                 kind=start.kind,
                 pipeline=pipeline,
                 policy=policy,
-                keeper=self,
                 place=Place(
                     backend=parent.place.backend,
                     anchor=parent.place.anchor,
@@ -125,16 +125,14 @@ class LiveRuns:
                     recording=parent.place.recording,
                     nests=self.settings.nesting,
                 ),
+                keeper=self,
                 tree=parent.tree,
-                parent=None if ended else parent,
-                name=start.name,
-                reports=parent.implicit and start.parent_id is None,
-                is_node=start.is_node,
-                has_fallbacks=start.has_fallbacks,
-                enclosing_id=start.enclosing_id,
-                agent=parent.agent,
-                attempt=start.attempt or parent.attempt,
             )
+            run.name, run.given_id, run.enclosing_id = start.name, start.given_id, start.enclosing_id
+            run.parent = None if ended else parent
+            run.reports = parent.implicit and start.parent_id is None
+            run.is_node, run.has_fallbacks = start.is_node, start.has_fallbacks
+            run.agent, run.attempt = parent.agent, start.attempt or parent.attempt
             if parent.has_fallbacks or parent.fallbacks:
                 run.fallback = attempts.fallback_of(parent, start.enclosing_id)
             else:
@@ -192,7 +190,7 @@ class LiveRuns:
                 if each is not None:
                     each.keeper, each.policy, each.pipeline = self, policy, pipeline
                     each.place.nests = self.settings.nesting
-            self._runs[run.id] = run
+            self._keep(run)
             if run.parent is None or run.parent.implicit:
                 self._eviction.add(run)
             if alone is not None and alone.place.span is not None:
@@ -203,6 +201,16 @@ class LiveRuns:
     def hand_over(self, run: Run) -> bool:
         """Give a run up to another handler, unless it has ended."""
         self._spans.detach(run)
+        return self._drop(run)
+
+    def _keep(self, run: Run) -> None:
+        self._runs[run.id] = run
+        if run.kind == "model":
+            self.models[run.id.int] = run
+
+    def _drop(self, run: Run) -> bool:
+        if run.kind == "model":
+            self.models.pop(run.id.int, None)
         return self._runs.pop(run.id, None) is not None
 
     def _watch(self, run: Run) -> None:
@@ -230,7 +238,7 @@ class LiveRuns:
             raise
 
     def _add(self, run: Run) -> None:
-        self._runs[run.id] = run
+        self._keep(run)
         enclosing.add(run)
         # In a request that is not sampled there is no span of ours to be the active one.
         if self.settings.nesting and (run.place.recording or run.place.is_ours):
@@ -248,7 +256,7 @@ class LiveRuns:
                 active_span.leave(scope, id(run))
             except Exception as error:
                 contain("nesting", error)
-        return self._runs.pop(run.id, None) is not None
+        return self._drop(run)
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
         """Set what is known from the start of a run, and open its span. The run is already in the map."""
@@ -369,6 +377,7 @@ class LiveRuns:
         """Forget every live run without ending it. In a forked process, the parent process ends these runs."""
         enclosing.forget(self._runs)
         self._runs.clear()
+        self.models.clear()
         self._eviction.forget()
         self._roots.forget()
 

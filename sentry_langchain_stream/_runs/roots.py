@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from weakref import ref
 
 from .._content.labels import own_tags
-from .._content.policy import Policy
+from .._content.policy import NOTHING, Policy
 from .._runtime.containment import contained
 from .._to_sentry import held_issues, issues, transaction_size
 from .._to_sentry.client import (
@@ -24,7 +24,7 @@ from .._to_sentry.client import (
 from .._to_sentry.conversations import scope_conversation_id
 from .._vocabulary import names
 from . import silent_ends, watches
-from .run import Keeper, Place, Run
+from .run import Keeper, Place, Run, Tree
 from .settings import Settings
 from .start import Start
 
@@ -64,6 +64,8 @@ class Roots:
     @staticmethod
     def _decide(client: Any, settings: Settings) -> Policy:
         inputs, outputs = allowed_content(client)
+        if not (inputs or outputs):
+            return NOTHING
         return Policy.decide(
             client_inputs=inputs,
             client_outputs=outputs,
@@ -102,21 +104,22 @@ class Roots:
             sentry=sentry_pipeline_name(),
             run=start.name,
         )
+        tree = Tree()
         root = Run(
             id=start.id,  # this placeholder is never registered, so it may borrow its child's id
             kind="pipeline",
             pipeline=pipeline,
             policy=self.policy(client),
-            keeper=runs,
             place=Place(
                 backend=backend,
                 anchor=active,
                 recording=active is None or backend.recording(active),
                 nests=self._settings.nesting,
             ),
-            implicit=True,
+            keeper=runs,
+            tree=tree,
         )
-        tree = root.tree
+        root.implicit = True
         tree.scopes = scopes
         tree.outside = backend.outside()
         tree.watches = watches.current()

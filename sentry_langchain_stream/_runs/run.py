@@ -173,9 +173,9 @@ class Run:
         policy: What may be recorded.
         place: Its position in Sentry's trace.
         keeper: The live runs that it is one of.
+        tree: What it shares with the other runs of its tree.
         seen_by: All that have seen its start, if they are several.
         ending: How it ended.
-        tree: What it shares with the other runs of its tree.
         parent: Its parent, if that is known.
         below: Its live children: none, one, or several by their `id()`. Most have one, and a dict takes 232 bytes.
         name: The run's name, if LangChain gave one.
@@ -209,34 +209,35 @@ class Run:
     policy: Policy
     place: Place
     keeper: Keeper
-    given_id: UUID | None = None
-    seen_by: tuple[Keeper, ...] = ()
-    ending: Ending = field(default_factory=Ending)
-    tree: Tree = field(default_factory=Tree)
-    parent: Run | None = None
-    below: Run | dict[int, Run] | None = None
-    name: str | None = None
-    implicit: bool = False
-    reports: bool = False
-    is_node: bool = False
-    has_fallbacks: bool = False
-    fallbacks: Mapping[UUID, Run] = field(default_factory=nothing)
-    work: object = None
-    failed_attempts: Mapping[object, tuple[str | None, ...]] = field(default_factory=nothing)
-    agent: str | None = None
-    attempt: int | None = None
-    fallback: int | None = None
-    conversation: str | None = None
-    labels: Mapping[str, str | list[str]] = field(default_factory=nothing)
-    call: Call | None = None
-    detail: Detail | None = None
-    task: ReferenceType[asyncio.Task[Any]] | None = None
-    thread: int | None = None
-    task_watch: TaskWatch | None = None
-    call_watch: object = None
-    scope: RunScope | None = None
-    enclosing_id: UUID | None = None
-    prompt: FilledPrompt | None = None
+    tree: Tree
+    # What follows is set after the run is made: a call with thirty arguments takes as long as much else here.
+    given_id: UUID | None = field(init=False, default=None)
+    seen_by: tuple[Keeper, ...] = field(init=False, default=())
+    ending: Ending = field(init=False, default_factory=Ending)
+    parent: Run | None = field(init=False, default=None)
+    below: Run | dict[int, Run] | None = field(init=False, default=None)
+    name: str | None = field(init=False, default=None)
+    implicit: bool = field(init=False, default=False)
+    reports: bool = field(init=False, default=False)
+    is_node: bool = field(init=False, default=False)
+    has_fallbacks: bool = field(init=False, default=False)
+    fallbacks: Mapping[UUID, Run] = field(init=False, default_factory=nothing)
+    work: object = field(init=False, default=None)
+    failed_attempts: Mapping[object, tuple[str | None, ...]] = field(init=False, default_factory=nothing)
+    agent: str | None = field(init=False, default=None)
+    attempt: int | None = field(init=False, default=None)
+    fallback: int | None = field(init=False, default=None)
+    conversation: str | None = field(init=False, default=None)
+    labels: Mapping[str, str | list[str]] = field(init=False, default_factory=nothing)
+    call: Call | None = field(init=False, default=None)
+    detail: Detail | None = field(init=False, default=None)
+    task: ReferenceType[asyncio.Task[Any]] | None = field(init=False, default=None)
+    thread: int | None = field(init=False, default=None)
+    task_watch: TaskWatch | None = field(init=False, default=None)
+    call_watch: object = field(init=False, default=None)
+    scope: RunScope | None = field(init=False, default=None)
+    enclosing_id: UUID | None = field(init=False, default=None)
+    prompt: FilledPrompt | None = field(init=False, default=None)
 
     @property
     def children(self) -> Sequence[Run]:

@@ -56,7 +56,10 @@ class RunSpans:
 
     def open(self, run: Run) -> None:
         """Open the span of a run. Prompts, parsers and other chains get one only with `chains=True`."""
-        if run.call is not None:
+        if run.kind == "chain":
+            if self._settings.chains:
+                self._open(run, "chain", run.name or "chain")
+        elif run.call is not None:
             request = run.call.request
             self._open(run, request.operation, request.model, request.platform)
         elif isinstance(run.detail, Agent):
@@ -71,8 +74,6 @@ class RunSpans:
             self._open(run, "memory" if run.kind == "memory" else "checkpoint", run.detail.name)
         elif run.kind == "pipeline":
             self._open(run, "pipeline", None)
-        elif run.kind == "chain" and self._settings.chains:
-            self._open(run, "chain", run.name or "chain")
 
     def _open(self, run: Run, kind: SpanKind, subject: str | None, platform: Platform = "langchain") -> None:
         place = run.place
@@ -116,6 +117,11 @@ class RunSpans:
         """
         self.detach(run)
         failure = error if outcome == "failed" else None
+        is_inner = run.parent is not None and not run.parent.implicit
+        if is_inner and failure is None and run.call is None and run.place.span is None:
+            # As most chains: nothing is sent of it, and nothing of it is counted.
+            run.ending.outcome, run.ending.evicted = outcome, evicted
+            return
         first = run.id
         try:
             run.ending.outcome, run.ending.evicted = outcome, evicted
@@ -139,7 +145,7 @@ class RunSpans:
         try:
             if run.call is not None:
                 watches.count(run, run.call)
-            if run.parent is None or run.parent.implicit:
+            if not is_inner:
                 watches.ended(run, self._now())
         except Exception as raised:
             contain("watches", raised)

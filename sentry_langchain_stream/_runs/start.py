@@ -12,7 +12,7 @@ from .call import Operation
 from .kinds import RunKind, nothing
 
 
-@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Start:
     """The start event of a run.
 
@@ -23,9 +23,9 @@ class Start:
         name: The run's name.
         tags: Its tags, including LangChain's own.
         metadata: Its metadata, including LangChain's own.
+        enclosing_id: The id of the run that encloses this code, from LangChain's context.
         batch_size: How many model runs start together in one call.
         shared: An object that those runs share.
-        enclosing_id: The id of the run that encloses this code, from LangChain's context.
         pipeline_name: The pipeline's name from the metadata.
         agent_name: The agent's name from the metadata. It may be inherited from the enclosing agent.
         conversation_id: The id of the conversation, hashed unless it is opaque already.
@@ -42,24 +42,25 @@ class Start:
     """
 
     id: UUID
-    parent_id: UUID | None = None
+    parent_id: UUID | None
     kind: RunKind
     name: str | None = None
     tags: tuple[Any, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=nothing)
-    batch_size: int = 1
-    shared: object = None
     enclosing_id: UUID | None = None
-    pipeline_name: str | None = None
-    agent_name: str | None = None
-    conversation_id: str | None = None
-    attempt: int | None = None
-    is_node: bool = False
-    task: str | None = None
-    has_fallbacks: bool = False
-    configured: Mapping[str, Any] = field(default_factory=nothing)
-    operation: Operation | None = None
-    model: str | None = None
-    given_id: UUID | None = None
-    is_prompt: bool = False
-    prompt: Prompt | None = None
+    # What follows is set where it is known: most starts say little of it.
+    batch_size: int = field(init=False, default=1)
+    shared: object = field(init=False, default=None)
+    pipeline_name: str | None = field(init=False, default=None)
+    agent_name: str | None = field(init=False, default=None)
+    conversation_id: str | None = field(init=False, default=None)
+    attempt: int | None = field(init=False, default=None)
+    is_node: bool = field(init=False, default=False)
+    task: str | None = field(init=False, default=None)
+    has_fallbacks: bool = field(init=False, default=False)
+    configured: Mapping[str, Any] = field(init=False, default_factory=nothing)
+    operation: Operation | None = field(init=False, default=None)
+    model: str | None = field(init=False, default=None)
+    given_id: UUID | None = field(init=False, default=None)
+    is_prompt: bool = field(init=False, default=False)
+    prompt: Prompt | None = field(init=False, default=None)

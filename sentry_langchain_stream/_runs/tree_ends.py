@@ -74,7 +74,8 @@ def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
     if parent is None:
         return
     parent.remove_child(run)
-    parent.ending.remember(run.ending.failed)
+    if run.ending.failed:
+        parent.ending.remember(run.ending.failed)
     if parent.fallbacks and run.id in parent.fallbacks:
         parent.fallbacks = {id: each for id, each in parent.fallbacks.items() if each is not run}
     if outcome == "failed":

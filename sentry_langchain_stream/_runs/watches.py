@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from threading import Lock
@@ -217,9 +216,11 @@ def ended(run: Run, now: float) -> None:
     if run.implicit:
         return
     known = _ended[run.given_id or run.id] = _known(run, now, is_live=False)
-    while len(_ended) > _MOST:
-        with suppress(KeyError):  # another thread has emptied it
+    try:
+        while len(_ended) > _MOST:
             _ended.popitem(last=False)
+    except KeyError:  # another thread has emptied it
+        pass
     if run.tree.watches:
         found = _made(*known)
         for watch in run.tree.watches:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
-import sentry_sdk
 from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import Span
 
@@ -25,9 +24,15 @@ def scope_conversation_id(scope: Any) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def ending_scope(span: Span, attributes: dict[str, AttributeValue]) -> Scope | None:
-    """Return the scope to end a span of a transaction with, or `None` if the SDK's choice is right."""
-    scope: Scope = (span.scope if span.containing_transaction is span else None) or sentry_sdk.get_current_scope()
+def ending_scope(span: Span, attributes: dict[str, AttributeValue], *, is_root: bool) -> Scope | None:
+    """Return the scope to end a span of a transaction with, or `None` if the SDK's choice is right.
+
+    Args:
+        span: The span.
+        attributes: Its attributes.
+        is_root: Whether it is the transaction.
+    """
+    scope: Scope = (span.scope if is_root else None) or Scope.get_current_scope()
     return _other_conversation(scope, attributes)
 
 

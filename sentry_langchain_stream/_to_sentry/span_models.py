@@ -157,12 +157,12 @@ class TransactionSpans:
 
     def finish(self, span: Span, attributes: dict[str, AttributeValue], status: Status) -> None:
         scope: Scope | None = None
+        transaction = span.containing_transaction
         try:
             span.update_data(attributes)
             span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
-            scope = ending_scope(span, attributes)
+            scope = ending_scope(span, attributes, is_root=transaction is span)
         finally:
-            transaction = span.containing_transaction
             if transaction is span:
                 internals.stop_profiles(span)
             if transaction is None or transaction is span or transaction.timestamp is None:
@@ -207,7 +207,7 @@ class TransactionSpans:
         late.update_data(data)
         # What `start_transaction` does, but for a sampling decision and profilers: they were of the sent transaction.
         late.init_span_recorder(maxlen=1)
-        late.finish(ending_scope(late, data), end_timestamp=datetime.now(timezone.utc))
+        late.finish(ending_scope(late, data, is_root=True), end_timestamp=datetime.now(timezone.utc))
 
 
 class StreamedSpans:

@@ -16,7 +16,7 @@ from sentry_langchain_stream._runs.details import Agent, Checkpoint, Handoff, Mc
 from sentry_langchain_stream._runs.estimates import Prompt, PromptBy
 from sentry_langchain_stream._runs.kinds import RunKind
 from sentry_langchain_stream._runs.live_runs import LiveRuns
-from sentry_langchain_stream._runs.run import Ending, Place, Run
+from sentry_langchain_stream._runs.run import Place, Run, Tree
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans
@@ -204,18 +204,19 @@ def run_of(call: Call | None = None, kind: RunKind | None = None, **fields: Any)
         kind: What runs.
         **fields: Fields of `Run` and of its `Ending`.
     """
-    ending = Ending(**{name: fields.pop(name) for name in ENDINGS & fields.keys()})
-    return Run(
+    run = Run(
         id=uuid4(),
         kind=kind or ("chain" if call is None else "model"),
         pipeline="support-bot",
         policy=Policy(inputs=True, outputs=True),
         place=Place(backend=NoSpans()),
         keeper=LiveRuns(Settings(), float),
-        ending=ending,
-        call=call,
-        **fields,
+        tree=Tree(),
     )
+    run.call = call
+    for name, value in fields.items():
+        setattr(run.ending if name in ENDINGS else run, name, value)
+    return run
 
 
 def filled_run(kind: RunKind = "model") -> Run:
