@@ -12,6 +12,7 @@ from ._from_langchain import followed
 from ._from_langchain import internals as langchain_internals
 from ._from_langchain.graphs import graph_handlers, joined
 from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
+from ._runs.estimates import TOKEN, weight
 from ._runtime.containment import contain, contained
 from ._to_sentry import internals as sentry_internals
 
@@ -161,6 +162,9 @@ class SentryStreamHandler(InlineHandler):
         self._models = engine.models
         self._steps = engine.steps
         self._gather = engine.models.gather
+        self._now = type(self).clock
+        self._plain = engine.runs.plain.get
+        self._again = engine.again
         self._own = frozenset({*vars(self), "_own"} - before)
 
     def __copy__(self) -> SentryStreamHandler:
@@ -273,8 +277,36 @@ class SentryStreamHandler(InlineHandler):
         **kwargs: Any,
     ) -> Hook:
         """A chunk has arrived: count it, and keep its text if it may be recorded."""
+        # This runs once per token. So what most chunks need is written out here, without the call of a function.
         try:
-            self._gather(run_id, token, chunk)
+            try:
+                call = self._plain(run_id.int)  # to hash an id, Python would call a function
+            except AttributeError:  # LangChain lets any id pass
+                call = None
+            if call is None or token.__class__ is not str or not token or (self._again and run_id in self._again):
+                self._gather(run_id, token, chunk)
+                return DONE
+            last, now = call.last_chunk_at, self._now()
+            if (gap := now - last) > call.longest_gap:
+                call.longest_gap, call.longest_gap_at = gap, last
+            call.last_chunk_at = now
+            call.chunks += 1
+            if (size := len(token)) <= TOKEN and token.isascii():
+                call.short += size
+                if call.keep is not None:
+                    call.keep(token)
+                    if call.short > call.room:
+                        call.make_room()
+            else:
+                call.weight += weight(token)
+                if call.text is not None:
+                    call.text.add(token)
+            try:
+                message: Any = chunk.message  # type: ignore[union-attr]
+                if message.usage_metadata is not None or (message.response_metadata and call.named is None):
+                    self._models.gather_facts(call, message)
+            except AttributeError:  # a chunk of a completion model, or a message that is no model's
+                self._models.gather_facts(call, getattr(chunk, "message", None))
         except Exception as error:
             contain("on_llm_new_token", error)
         return DONE

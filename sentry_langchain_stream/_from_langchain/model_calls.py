@@ -12,8 +12,8 @@ from .._content.gathered import Gathered
 from .._content.messages import text_of
 from .._content.policy import NOTHING, Policy
 from .._content.reading import count
-from .._runs.call import TOKEN, Call, Operation, Request
-from .._runs.estimates import approximate, weight
+from .._runs.call import Call, Operation, Request
+from .._runs.estimates import approximate
 from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
 from .._runs.settings import Settings
@@ -38,7 +38,6 @@ class ModelRuns:
     def __init__(self, runs: LiveRuns, settings: Settings, now: Callable[[], float]) -> None:
         self._runs = runs
         self._live = runs.get
-        self._model = runs.models.get
         self._token_counter = settings.token_counter
         self._now = now
         self._descriptions = Descriptions()
@@ -70,7 +69,7 @@ class ModelRuns:
             # The handler is in the callback list twice, so every event of this run will fire twice.
             if live.call is not None and live.call.payload == id(payload):
                 live.call.echoes += 1
-                live.call.is_plain = False
+                self._runs.make_plain(live, None)
             return
 
         operation: Operation = "chat" if messages is not None else "text_completion"
@@ -100,63 +99,39 @@ class ModelRuns:
         inside.started(self._runs.start(start, call))
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
-        """Count a chunk that has arrived. This runs once per token, so it does little and calls few functions."""
+        """Count a chunk that has arrived, whatever it is. Most are counted by the handler itself: `LiveRuns.plain`."""
         now = self._now()
-        run = self._live(same_ids.own(run_id)) if same_ids.again else self._model(run_id.int)
-        if run is None or (call := run.call) is None:
+        run = self._live(same_ids.own(run_id))
+        if run is None or (call := run.call) is None or (call.echoes and self._is_repetition(call)):
             return
-        if call.is_plain and token.__class__ is str and token:
-            # What `_gather` does, without the call of a function.
-            last = call.last_chunk_at
-            if (gap := now - last) > call.longest_gap:
-                call.longest_gap, call.longest_gap_at = gap, last
-            call.last_chunk_at = now
-            call.chunks += 1
-            if (size := len(token)) <= TOKEN and token.isascii():
-                call.short += size
-                if call.keep is not None:
-                    call.keep(token)
-                    if call.short > call.room:
-                        call.make_room()
-            else:
-                call.weight += weight(token)
-                if call.text is not None:
-                    call.text.add(token)
-        elif not self._gather(call, now, token, chunk):
-            return
-        try:
-            message = chunk.message
-            metadata, reported = message.response_metadata, message.usage_metadata
-        except AttributeError:  # a chunk of a completion model, or a message that is no model's
-            message = getattr(chunk, "message", None)
-            metadata, reported = getattr(message, "response_metadata", None), None
-        if metadata and call.named is None:
-            call.named = answers.named_in(metadata)
-        if reported is not None and (usage := Usage.reported(reported)) is not None:
-            call.add_report(usage)
-
-    def _gather(self, call: Call, now: float, token: object, chunk: Any) -> bool:
-        """Count a chunk that may be anything. Return whether it is one: some events fire several times."""
-        if call.echoes and self._is_repetition(call):
-            return False
         call.streamed = True
         if not call.by_events and answers.has_content(token, chunk):
             text = text_of(token)
             call.add_chunk(now, text or answers.other_text(chunk))
             call.read(text, self._token_counter)
-            call.is_plain = not call.echoes and self._token_counter is None
-        return True
+            if not call.echoes and self._token_counter is None:
+                self._runs.make_plain(run, call)
+        self.gather_facts(call, getattr(chunk, "message", None))
+
+    @staticmethod
+    def gather_facts(call: Call, message: object) -> None:
+        """Read what a chunk says besides its text: the model, and the usage."""
+        if call.named is None and (metadata := getattr(message, "response_metadata", None)):
+            call.named = answers.named_in(metadata)
+        reported = getattr(message, "usage_metadata", None)
+        if reported is not None and (usage := Usage.reported(reported)) is not None:
+            call.add_report(usage)
 
     def gather_event(self, run_id: UUID, event: object) -> None:
         """Count a v3 stream event, see `Call.follow_events`. This also runs once per token."""
         now = self._now()
         run = self._live(same_ids.own(run_id) if same_ids.again else run_id)
-        call = run.call if run is not None else None
-        if call is None or (call.echoes and self._is_repetition(call)):
+        if run is None or (call := run.call) is None or (call.echoes and self._is_repetition(call)):
             return
         call.streamed = True
         if not call.by_events:
             call.follow_events()
+            self._runs.make_plain(run, None)
         if call.named is None:
             call.named = stream_events.model(event)
         text, has_content, usage = stream_events.read(event)

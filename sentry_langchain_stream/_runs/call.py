@@ -11,7 +11,7 @@ from .._content.gathered import Gathered
 from .._content.reading import count
 from .._runtime.containment import contained
 from .._vocabulary.providers import Platform
-from .estimates import Prompt, of_stream, weight
+from .estimates import TOKEN, Prompt, of_stream, weight
 from .usage import Usage
 
 Operation = Literal["chat", "text_completion", "embeddings", "rerank"]
@@ -86,11 +86,6 @@ class Cost(NamedTuple):
     """What the provider charges for the request itself, whatever its tokens: Perplexity's searches."""
 
 
-TOKEN = 12
-"""The length in characters up to which a text of ASCII is about a token. It needs no weighing: a quarter of a token per
-character is near enough to tell a chunk that is one token from one that is several."""
-
-
 @dataclass(slots=True, eq=False)
 class Call:
     """One model call while it streams. Times are seconds on a monotonic clock.
@@ -126,8 +121,6 @@ class Call:
     """How many of the chunks have no text."""
     short: int = 0
     """The characters of the texts that are about a token, see `TOKEN`."""
-    is_plain: bool = False
-    """Whether the next chunk with a text is counted, and kept if that is allowed, and that is all: as is most often."""
     keep: Callable[[str], object] | None = None
     """Keeps such a text, if it may be kept: a method of a list, for speed. What it keeps is within `room`."""
     room: int = 0
@@ -157,7 +150,7 @@ class Call:
     def add_chunk(self, now: float, text: str = "") -> None:
         """Count a chunk that has content, and weigh its text.
 
-        `ModelRuns.gather` has the same written out for all but the first chunk, because it runs once per token.
+        `SentryStreamHandler.on_llm_new_token` has the same written out for all but the first chunk.
         """
         if self.chunks:
             gap = now - self.last_chunk_at
@@ -201,7 +194,7 @@ class Call:
         Such a model fires the token event while it makes a chunk, and the stream event is made from that chunk
         afterwards. So one token event comes before the first stream event, and both are the same chunk.
         """
-        self.by_events, self.is_plain = True, False
+        self.by_events = True
         self.chunks = self.wordless = self.short = 0
         self.weight = 0.0
         self.longest_gap = 0.0

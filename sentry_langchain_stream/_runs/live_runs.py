@@ -63,8 +63,9 @@ class LiveRuns:
         self._runs: dict[UUID, Run] = {}
         self.get = self._runs.get
         """Returns the live run of an id, or `None`."""
-        self.models: dict[int, Run] = {}
-        """The live models by the number that their id is. To hash an id, Python calls a function, for each token."""
+        self.plain: dict[int | None, Call] = {}
+        """The calls whose next chunk is counted if it has a text, and kept if that is allowed, and that is all: as is
+        most often. By the number that is their run's id."""
         self._roots = Roots(settings, now, others)
         self._eviction = Eviction(settings, now, self._runs, self.end)
 
@@ -190,7 +191,7 @@ class LiveRuns:
                 if each is not None:
                     each.keeper, each.policy, each.pipeline = self, policy, pipeline
                     each.place.nests = self.settings.nesting
-            self._keep(run)
+            self._runs[run.id] = run
             if run.parent is None or run.parent.implicit:
                 self._eviction.add(run)
             if alone is not None and alone.place.span is not None:
@@ -201,17 +202,17 @@ class LiveRuns:
     def hand_over(self, run: Run) -> bool:
         """Give a run up to another handler, unless it has ended."""
         self._spans.detach(run)
-        return self._drop(run)
-
-    def _keep(self, run: Run) -> None:
-        self._runs[run.id] = run
-        if run.kind == "model":
-            self.models[run.id.int] = run
-
-    def _drop(self, run: Run) -> bool:
-        if run.kind == "model":
-            self.models.pop(run.id.int, None)
+        if run.call is not None and run.call.streamed:
+            self.make_plain(run, None)
         return self._runs.pop(run.id, None) is not None
+
+    def make_plain(self, run: Run, call: Call | None) -> None:
+        """Make a call one of the plain ones. With `None` it is no longer one."""
+        number = getattr(run.id, "int", None)  # LangChain lets any id pass
+        if call is not None and number is not None:
+            self.plain[number] = call
+        if call is None or self._runs.get(run.id) is not run:  # another thread has ended it
+            self.plain.pop(number, None)
 
     def _watch(self, run: Run) -> None:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
@@ -238,7 +239,7 @@ class LiveRuns:
             raise
 
     def _add(self, run: Run) -> None:
-        self._keep(run)
+        self._runs[run.id] = run
         enclosing.add(run)
         # In a request that is not sampled there is no span of ours to be the active one.
         if self.settings.nesting and (run.place.recording or run.place.is_ours):
@@ -256,7 +257,9 @@ class LiveRuns:
                 active_span.leave(scope, id(run))
             except Exception as error:
                 contain("nesting", error)
-        return self._drop(run)
+        if run.call is not None and run.call.streamed:
+            self.make_plain(run, None)
+        return self._runs.pop(run.id, None) is not None
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
         """Set what is known from the start of a run, and open its span. The run is already in the map."""
@@ -377,7 +380,7 @@ class LiveRuns:
         """Forget every live run without ending it. In a forked process, the parent process ends these runs."""
         enclosing.forget(self._runs)
         self._runs.clear()
-        self.models.clear()
+        self.plain.clear()
         self._eviction.forget()
         self._roots.forget()
 

@@ -147,9 +147,11 @@ def filled_call() -> Call:
         finished=True,
         ended=20.0,
         settled=filled_usage(),
+        keep=str,
+        room=20,
     )
-    for moment in (12.0, 13.0, 16.0, 17.0):
-        call.add_chunk(moment, "word")
+    for moment, text in ((12.0, "word"), (13.0, ""), (16.0, "a text that is more than a word"), (17.0, "word")):
+        call.add_chunk(moment, text)
     return call
 
 
