@@ -117,7 +117,7 @@ def _measured(asked: argparse.Namespace) -> dict[str, Any]:
     fresh, quick = Pool(pythons), asked.quick
     few = chosen & _ALWAYS if quick and asked.peers is None else chosen
     if "crowd" in asked.sections:
-        results["crowd"] = crowds(fresh, few, (100,) if quick else asked.crowds, 1 if quick else 5)
+        results["crowd"] = crowds(fresh, few, (100,) if quick else asked.crowds, 1 if quick else 2)
     if "history" in asked.sections:
         results["history"] = history(fresh, few, 200 if quick else 2_000)
     if "import" in asked.sections:

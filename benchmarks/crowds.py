@@ -28,8 +28,6 @@ def crowds(pool: Pool, chosen: frozenset[str], sizes: tuple[int, ...], rounds: i
                     {**_asked(pool, each, variant, workload, streams, length), "round": done}
                     for each, variant in _in_crowd(chosen)
                     if pool.has(each.environment) and (not few or each.environment == "own")
-                    # A process per sample takes its time: the goal needs many samples, the table two.
-                    if done < 2 or each.environment == "own"
                 ]
             print(f"crowd: {workload}, {streams} streams of {length} tokens", file=sys.stderr)
     return rows

@@ -61,7 +61,7 @@ PAIRS: tuple[Pair, ...] = (
     *(Pair(case, _NONE, "full", _NONE) for case in _cases("call", "call_invoke/8", "call_ainvoke/8", "call_alone/8")),
     *(Pair(case, "content", "own", _NONE) for case in _cases("call", "call_invoke/8", "call_ainvoke/8")),
     *(Pair(case, _NONE, "full", _NONE) for case in _cases("tree", "agent/1")),
-    Pair(Case("throughput", 1_000, 10, "1,000 streams at once"), _NONE, "bare", _NONE, share=20),
+    Pair(Case("throughput", 1_000, 10, "1,000 streams at once"), _NONE, "bare", _NONE, share=8),
     *(Pair(case, "unsampled", "bare", "unsampled") for case in _cases("unsampled", "call_ainvoke/8", "chain/5")),
 )
 """What the goals compare within this package's environment."""
