@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from math import ceil, isfinite
 from typing import Any
 
@@ -19,9 +20,11 @@ from sentry_langchain_stream._runs.estimates import of_stream, weight
 from sentry_langchain_stream._runs.pricing import Prices
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._runs.usage_shapes import PATHS
+from sentry_langchain_stream.testing import capture_spans
 from tests.kit.absent import needs
-from tests.kit.helpers import Clock, prompt_of, run_of
+from tests.kit.helpers import Clock, handler_on, prompt_of, run_of
 from tests.kit.strategies import in_production, payloads, scalars, values
+from tests.kit.wire import ScriptedModel, content_allowed
 
 NUMBERS = [name for name in Usage._fields if name != "source"]
 
@@ -234,6 +237,42 @@ def test_a_counter_may_say_anything(said: list[tuple[str, Any]]) -> None:
         for text, _ in said:
             call.read(text, counter)
     assert call.counted is None or (type(call.counted) is int and call.counted >= 0)
+
+
+timed = st.lists(
+    st.tuples(st.text("ab 1.é中", min_size=1, max_size=30), st.sampled_from([0.0, 0.25, 0.5, 2.0])), min_size=1
+)
+
+
+@given(timed)
+def test_the_handler_counts_a_chunk_as_a_call_does(said: list[tuple[str, float]]) -> None:
+    """What the handler counts by itself, because it is quicker, is what `Call.add_chunk` and `Call.read` count."""
+    clock = Clock()
+    texts = tuple(text for text, _ in said)
+    call = Call(Request(), clock(), text=Gathered(Policy(True, True)))
+    moment = clock()
+    for text, pause in said:
+        moment += pause
+        call.add_chunk(moment, text)
+        call.read(text, None)
+    model = ScriptedModel(pieces=texts, before=lambda number: clock.advance(said[number][1]) and None)
+    with capture_spans(**content_allowed(True)) as captured:
+        config: Any = {"callbacks": [handler_on(clock, max_live_runs=1)]}
+        stream: Any = model.stream("Hi", config)
+        for _ in texts:
+            next(stream)
+        ScriptedModel().invoke("Hi", config)  # takes its place: else LangChain would tell the whole text
+        stream.close()
+    (span,) = [each for each in captured.find_all(op="gen_ai.chat") if "langchain_stream.chunks" in each.attributes]
+    assert span.attributes["langchain_stream.chunks"] == call.chunks
+    assert span.attributes["gen_ai.usage.output_tokens"] == call.arrived()
+    assert span.attributes["gen_ai.response.time_to_first_chunk"] == call.first_chunk_at - call.started
+    if call.chunks > 1:
+        assert span.attributes["langchain_stream.longest_gap"] == call.longest_gap
+        assert span.attributes["langchain_stream.longest_gap_at"] == call.longest_gap_at - call.started
+    assert call.text is not None
+    (answer,) = json.loads(span.attributes["gen_ai.output.messages"])
+    assert "".join(part["content"] for part in answer["parts"]) == call.text.text()
 
 
 @given(pieces, pieces)
