@@ -301,12 +301,14 @@ class SentryStreamHandler(InlineHandler):
                 call.weight += weight(token)
                 if call.text is not None:
                     call.text.add(token)
+            message: Any = None
             try:
-                message: Any = chunk.message  # type: ignore[union-attr]
+                message = chunk.message  # type: ignore[union-attr]
                 if message.usage_metadata is not None or (message.response_metadata and call.named is None):
                     self._models.gather_facts(call, message)
-            except AttributeError:  # a chunk of a completion model, or a message that is no model's
-                self._models.gather_facts(call, getattr(chunk, "message", None))
+            except AttributeError:  # a completion model's chunk has no message; a message may have no usage
+                if message is not None:
+                    self._models.gather_facts(call, message)
         except Exception as error:
             contain("on_llm_new_token", error)
         return DONE

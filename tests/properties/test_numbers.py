@@ -8,7 +8,7 @@ from math import ceil, isfinite
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentry_langchain_stream._content.gathered import Gathered
@@ -244,6 +244,7 @@ timed = st.lists(
 )
 
 
+@settings(max_examples=30)  # each is a stream
 @given(timed)
 def test_the_handler_counts_a_chunk_as_a_call_does(said: list[tuple[str, float]]) -> None:
     """What the handler counts by itself, because it is quicker, is what `Call.add_chunk` and `Call.read` count."""
