@@ -30,7 +30,7 @@ class Gathered:
     """The number of characters dropped after the beginning."""
     pieces: list[str] = field(default_factory=list)
     held: int = 0
-    """The number of characters in the pieces."""
+    """The number of characters in the pieces, but for those that were put there directly: see `limit`."""
     most: int = field(init=False)
     """The maximum of `held`."""
 
