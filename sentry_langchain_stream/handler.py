@@ -12,7 +12,6 @@ from ._from_langchain import followed
 from ._from_langchain import internals as langchain_internals
 from ._from_langchain.graphs import graph_handlers, joined
 from ._from_langchain.inline_hooks import DONE, Hook, InlineHandler
-from ._runs.estimates import TOKEN, weight
 from ._runtime.containment import contain, contained
 from ._to_sentry import internals as sentry_internals
 
@@ -121,6 +120,7 @@ class SentryStreamHandler(InlineHandler):
     ) -> None:
         # Most modules of this package are imported here, with the first handler: see "Import" in docs/performance.md.
         from ._from_langchain.engine import Engine
+        from ._runs.estimates import TOKEN, weight
         from ._runs.settings import Settings
 
         before = frozenset(vars(self)) - {"_made_from"}  # a subclass may set attributes first
@@ -165,6 +165,7 @@ class SentryStreamHandler(InlineHandler):
         self._now = type(self).clock
         self._plain = engine.runs.plain.get
         self._again = engine.again
+        self._token_size, self._weight = TOKEN, weight
         self._own = frozenset({*vars(self), "_own"} - before)
 
     def __copy__(self) -> SentryStreamHandler:
@@ -291,14 +292,14 @@ class SentryStreamHandler(InlineHandler):
                 call.longest_gap, call.longest_gap_at = gap, last
             call.last_chunk_at = now
             call.chunks += 1
-            if (size := len(token)) <= TOKEN and token.isascii():
+            if (size := len(token)) <= self._token_size and token.isascii():
                 call.short += size
                 if call.keep is not None:
                     call.keep(token)
                     if call.short > call.room:
                         call.make_room()
             else:
-                call.weight += weight(token)
+                call.weight += self._weight(token)
                 if call.text is not None:
                     call.text.add(token)
             message: Any = None
