@@ -72,8 +72,14 @@ async def test_an_ending_is_told(ending: Ending, subject: Subject, shape: str) -
         assert models
         assert not given_up or subject.calls > 1
     if late:
-        assert all(span.attributes["langchain_stream.outcome"] == ending.outcome for span in models)
-        models = [span for span in models if "langchain_stream.chunks" in span.attributes]
+        # Nobody waits for that branch: on a busy machine its thread may bring the model to its end.
+        told = [span.attributes["langchain_stream.outcome"] for span in models]
+        assert {ending.outcome} <= set(told) <= {ending.outcome, "completed"}
+        models = [
+            span
+            for span, outcome in zip(models, told, strict=True)
+            if outcome == ending.outcome and "langchain_stream.chunks" in span.attributes
+        ]
         assert models
     for span in models:
         assert span.attributes["langchain_stream.outcome"] == ending.outcome
