@@ -61,7 +61,7 @@ METHOD = """## How it is measured
   package adds to it is what its promises cost. It is compared with this package's spans likewise.
 - The SDK prepares every attribute before it sends it, in the thread that ends the request. Most peers do that in a
   separate thread.
-- The ratios of the goals are those of pairs: 40 samples of each of the two, in turns, in each of four processes (2 of
+- The ratios of the goals are those of pairs: 40 samples of each of the two, in turns, in each of four processes (5 of
   1,000 streams). There they share the process, with a client of Sentry's for each. What this package has put into the
   SDK is there for the baseline, too, and costs it a little. Apart, two processes of the same contestant differ by a few
   percent. Ratios in the tables of the sections are from processes of their own.
