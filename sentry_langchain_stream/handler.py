@@ -119,6 +119,7 @@ class SentryStreamHandler(InlineHandler):
         limits: Limits | None = None,
     ) -> None:
         # Most modules of this package are imported here, with the first handler: see "Import" in docs/performance.md.
+        from ._from_langchain import same_ids
         from ._from_langchain.engine import Engine
         from ._runs.estimates import TOKEN, weight
         from ._runs.settings import Settings
@@ -164,7 +165,7 @@ class SentryStreamHandler(InlineHandler):
         self._gather = engine.models.gather
         self._now = type(self).clock
         self._plain = engine.runs.plain.get
-        self._again = engine.again
+        self._same_ids = same_ids
         self._token_size, self._weight = TOKEN, weight
         self._own = frozenset({*vars(self), "_own"} - before)
 
@@ -284,7 +285,8 @@ class SentryStreamHandler(InlineHandler):
                 call = self._plain(run_id.int)  # to hash an id, Python would call a function
             except AttributeError:  # LangChain lets any id pass
                 call = None
-            if call is None or token.__class__ is not str or not token or (self._again and run_id in self._again):
+            again = self._same_ids.again
+            if call is None or token.__class__ is not str or not token or (again and run_id in again):
                 self._gather(run_id, token, chunk)
                 return DONE
             last, now = call.last_chunk_at, self._now()

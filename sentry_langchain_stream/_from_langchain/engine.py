@@ -34,7 +34,6 @@ class Engine:
         self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
-        self.again = same_ids.again
 
     def end_anyway(self, place: str, error: BaseException, run_id: UUID, outcome: Outcome = "completed") -> None:
         """End a run whose end event could not be read: a payload raised, or a signal such as Ctrl-C arrived.
