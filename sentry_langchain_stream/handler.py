@@ -162,6 +162,7 @@ class SentryStreamHandler(InlineHandler):
         self._runs = engine.runs
         self._models = engine.models
         self._steps = engine.steps
+        self._start_inner = engine.steps.start_inner
         self._gather = engine.models.gather
         self._now = type(self).clock
         self._plain = engine.runs.plain.get
@@ -354,6 +355,8 @@ class SentryStreamHandler(InlineHandler):
     ) -> Hook:
         """A chain starts. A root chain is the pipeline. Any other chain links its children to its parent."""
         try:
+            if self._start_inner(run_id, parent_run_id, metadata, kwargs):
+                return DONE
             start = self._read_start("chain", run_id, parent_run_id, metadata, kwargs)
             if kwargs.get("run_type") == "prompt":
                 self._steps.start_prompt(start, serialized, inputs)

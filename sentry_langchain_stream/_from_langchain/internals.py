@@ -108,23 +108,19 @@ _MANAGERS = vars(manager)
 
 def starts_fallbacks() -> bool:
     """Whether it is a call with fallbacks that is starting a run. Its name may be any."""
-    managers, frame, is_starting = _MANAGERS, sys._getframe(_OWN_FRAMES), False
-    for _ in range(_MOST_FRAMES):
-        if frame.f_globals is managers:
-            is_starting = True
-        elif is_starting:  # the first frame outside: the method that starts the run
-            return id(frame.f_code) in _FALLBACK_CODES
-        if frame.f_back is None:
-            return False
+    managers, frame, left = _MANAGERS, sys._getframe(_OWN_FRAMES).f_back, _MOST_FRAMES
+    while frame is not None and frame.f_globals is not managers:  # a method that overrides the hook
+        frame, left = frame.f_back if left else None, left - 1
+    while frame is not None and frame.f_globals is managers:
         frame = frame.f_back
-    return False
+    return frame is not None and id(frame.f_code) in _FALLBACK_CODES  # the method that starts the run
 
 
 _OWN_FRAMES = 2
 """The frames of this function and of its caller, which is called by a hook."""
 
 _MOST_FRAMES = 12
-"""From the method that starts a run down to here: LangChain's callback manager, its dispatch of the event, our hook."""
+"""From LangChain's dispatch of the event down to our hook, or from its callback manager: there are few in between."""
 
 _FALLBACK_CODES = frozenset(
     id(method.__code__)
@@ -169,7 +165,7 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
         A weak reference, or `None` if there is no such call on the stack.
     """
     managers = _MANAGERS
-    frame: Any = sys._getframe(1)
+    frame: Any = sys._getframe(_FRAMES_OF_A_START)
     found: list[Any] = []
     while frame is not None:
         if frame.f_globals is managers:
@@ -184,6 +180,10 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
             found.clear()  # somebody's wrapper around such a function: the manager is further up
         frame = frame.f_back
     return None
+
+
+_FRAMES_OF_A_START = 5
+"""At least so many frames of ours are between LangChain and `watch_call`."""
 
 
 def _owner(found: list[Any]) -> object | None:

@@ -21,6 +21,10 @@ _DIGITS = 10
 _WITH_FALLBACKS = "RunnableWithFallbacks"
 _GRAPHS = ("langgraph", "langchain_create_agent", "deepagents")
 """How `ls_integration` begins for a graph."""
+OF_GRAPHS = ("ls_integration", "lc_agent_name")
+"""The keys of metadata that graphs are known by."""
+_STEP = ("seq:step:", "map:key:")
+"""How the tag of a chain begins that is a step of a sequence, or a branch of a parallel."""
 
 
 def read_start(
@@ -74,6 +78,15 @@ def _read_metadata(start: Start, metadata: Mapping[str, Any]) -> None:
         start.task = _text(metadata.get("langgraph_checkpoint_ns"))
     if start.kind == "model":
         start.model = _text(metadata.get("ls_model_name"))
+
+
+def is_step(name: object, tags: object) -> bool:
+    """Whether the name and the tags of a chain, as LangChain gives them, say no more than that it is a step."""
+    if type(name) is not str or name in ("", DEFAULT_AGENT) or name.startswith(_WITH_FALLBACKS):
+        return False
+    if not tags:
+        return True
+    return type(tags) is list and len(tags) == 1 and type(tags[0]) is str and tags[0].startswith(_STEP)
 
 
 def is_node(tags: Sequence[Any]) -> bool:

@@ -24,6 +24,7 @@ from .._runs.start import Start
 from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking
 from . import executors, handoffs, injected, inside, marks, prompts, same_ids
+from .inner_chains import InnerChains
 
 D = TypeVar("D", bound=Detail)
 
@@ -37,6 +38,9 @@ class StepRuns:
 
     def __init__(self, runs: LiveRuns) -> None:
         self._runs = runs
+        self._inner = InnerChains(runs)
+        self.start_inner = self._inner.start
+        """Starts a chain below a chain, if nothing is sent of it, and returns whether it has."""
 
     def _start(self, start: Start, record: MakeRecord | None = None) -> Run | None:
         return None if is_asking() else self._runs.start(start, record)
@@ -69,7 +73,7 @@ class StepRuns:
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """End a chain or an agent that has completed."""
         run = self._live(run_id)
-        if run is None:
+        if run is None or self._inner.end(run):
             return
         if isinstance(run.detail, Agent):
             with contained("answer of an agent"):

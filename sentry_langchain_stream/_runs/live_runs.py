@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from threading import get_ident
 from uuid import UUID
@@ -63,6 +64,8 @@ class LiveRuns:
         self._runs: dict[UUID, Run] = {}
         self.get = self._runs.get
         """Returns the live run of an id, or `None`."""
+        self.count = self._runs.__len__
+        """Returns how many runs are live."""
         self.plain: dict[int | None, Call] = {}
         """The calls whose next chunk is counted if it has a text, and kept if that is allowed, and that is all: as is
         most often. By the number that is their run's id."""
@@ -140,7 +143,7 @@ class LiveRuns:
                 run.fallback = parent.fallback
             if detail is not None or start.is_node:
                 run.work = attempts.work_of(start, parent, detail)
-            self._add(run)
+            self.add(run)
             if parent.implicit or ended:
                 self._eviction.add(run)
             if not ended:
@@ -159,7 +162,7 @@ class LiveRuns:
             run.kind = start.kind
         detail = self._record(run, run.policy, record) if record is not None else None
         with run.tree.lock:
-            self._add(run)
+            self.add(run)
             self._eviction.add(run)
             self._open(run, start, detail)
         self._watch(run)
@@ -189,6 +192,7 @@ class LiveRuns:
             alone = run.parent if run.parent is not None and run.parent.implicit and not run.tree.batch else None
             for each in (alone, run):
                 if each is not None:
+                    each.place = replace(each.place)  # chains without a span share one
                     each.keeper, each.policy, each.pipeline = self, policy, pipeline
                     each.place.nests = self.settings.nesting
             self._runs[run.id] = run
@@ -218,7 +222,7 @@ class LiveRuns:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
         if run.kind not in CHAINS or run.parent is None:
             silent_ends.task(run, self._end_with_task)
-        if run.kind in WATCHED and self._watch_call is not None:
+        if (run.kind in WATCHED or run.has_fallbacks) and self._watch_call is not None:
             run.thread = get_ident()
             run.call_watch = self._watch_call(self._call_over_soon, run.id)
 
@@ -238,7 +242,8 @@ class LiveRuns:
                 parent.keeper.close(parent, "cancelled", None, None)
             raise
 
-    def _add(self, run: Run) -> None:
+    def add(self, run: Run) -> None:
+        """Put a run that has started into the map. Inside of it, its span is the active one."""
         self._runs[run.id] = run
         enclosing.add(run)
         # In a request that is not sampled there is no span of ours to be the active one.
@@ -273,17 +278,10 @@ class LiveRuns:
             run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
         inherited = parent.conversation if parent else None
         run.conversation = run.tree.conversation or start.conversation_id or inherited
-        if run.place.recording and run.policy.inputs:
-            with contained("labels"):
-                run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)
+        if run.place.recording:
+            self._label(run, start, parent)
         if start.configured and parent is not None and parent.id == start.enclosing_id:
             self._complete_labels(parent, start)
-        if self.settings.user_key is not None:
-            with contained("user"):
-                users.name(run, start, self.settings)
-        if start.is_prompt or start.prompt is not None or (parent is not None and parent.prompt is not None):
-            with contained("prompt"):
-                prompts.carry(run, start, parent)
         if isinstance(detail, Agent):
             inherited = parent.agent if parent is not None else None
             run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
@@ -292,6 +290,18 @@ class LiveRuns:
                 agent.tools = agent.tools or run.call.request.tools
         self._spans.open(run)
         run.tree.touched = self.now()
+
+    def _label(self, run: Run, start: Start, parent: Run | None) -> None:
+        """Set what the user says of a run that is recorded: tags and metadata, the user, the prompt."""
+        if run.policy.inputs:
+            with contained("labels"):
+                run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)
+        if self.settings.user_key is not None:
+            with contained("user"):
+                users.name(run, start, self.settings)
+        if start.is_prompt or start.prompt is not None or (parent is not None and parent.prompt is not None):
+            with contained("prompt"):
+                prompts.carry(run, start, parent)
 
     def _complete_labels(self, parent: Run, start: Start) -> None:
         """Add to a run what the config says that its first child has been started with: its own start came before."""
@@ -308,7 +318,7 @@ class LiveRuns:
     def become_graph(self, run: Run) -> None:
         """Turn a chain into an agent: a node has started in it, so it is a graph."""
         with run.tree.lock, contained("graph"):
-            run.kind = "agent"
+            run.kind, run.place = "agent", replace(run.place)  # chains without a span share one
             run.agent = names.agent(own=None, parent=None, run=run.name)
             run.detail = Agent(run.agent)
             self._spans.open(run)
@@ -393,7 +403,7 @@ class LiveRuns:
         run = self._runs.get(run_id)
         if run is None:
             return
-        was_left = run.kind == "tool" or (run.call is not None and run.call.streamed)
+        was_left = run.kind == "tool" or run.has_fallbacks or (run.call is not None and run.call.streamed)
         with contained("end of a call"):
             self.end(run_id, "abandoned" if was_left else "cancelled")
 

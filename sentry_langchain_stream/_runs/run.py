@@ -95,6 +95,7 @@ class Ending:
         failures: For a call with fallbacks, the number of failed attempts.
         failed: The latest failures in the run and its descendants: id of the run that failed first -> its span.
         counted: Whether the span of a descendant stands for the failure already.
+        left: Whether the consumer has left a run in it.
     """
 
     outcome: Outcome = "completed"
@@ -103,6 +104,7 @@ class Ending:
     evicted: str | None = None
     failures: int = 0
     counted: bool = False
+    left: bool = False
     failed: Mapping[UUID, AnySpan | None] = field(default_factory=nothing)
 
     _MOST_FAILED = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from . import attempts, silent_ends
@@ -25,7 +26,7 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
         if not run.keeper.take(run):
             return
         try:
-            if outcome == "completed" and run.below:
+            if outcome == "completed" and (run.below or run.ending.left):
                 if _was_left(run, run.descendants()):
                     outcome = "abandoned"
                 else:
@@ -76,6 +77,8 @@ def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
     parent.remove_child(run)
     if run.ending.failed:
         parent.ending.remember(run.ending.failed)
+    if outcome == "abandoned":
+        parent.ending.left = True
     if parent.fallbacks and run.id in parent.fallbacks:
         parent.fallbacks = {id: each for id, each in parent.fallbacks.items() if each is not run}
     if outcome == "failed":
@@ -114,8 +117,11 @@ def end_batch(run: Run) -> None:
 def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
     """Whether the consumer left a run that LangChain reports as completed.
 
-    Workaround: if the consumer of a sync chain leaves, LangChain reports the chain as completed while its model is
-    still streaming (langchain-core 1.0 to 1.8). Can go when LangChain reports such a chain as closed early.
+    Workaround: if the consumer of a chain leaves, LangChain reports the chain as completed (langchain-core 1.0 to 1.8).
+    It does so while the chain is being closed, after its model or, in a sync chain, while that is still streaming. Can
+    go when LangChain reports such a chain as closed early.
     """
+    if run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
+        return True
     is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
     return is_streaming and run.kind in CHAINS and silent_ends.is_current(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import textwrap
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -22,7 +24,7 @@ from tests.kit.fresh import Fresh
 from tests.kit.helpers import Clock
 from tests.kit.pairwise import in_pairs
 from tests.kit.subjects import SUBJECTS
-from tests.kit.wire import WIRE_SHAPES, ScriptedModel, fake_model, needs_v3
+from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, fake_model, needs_v3
 
 CLOCK = Clock()
 
@@ -74,6 +76,25 @@ async def test_fallbacks_left_at_their_first_chunk(shape: str) -> None:
         await settle(handler)
     assert told(captured) == told(captured, "function") == ["abandoned"]
     assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_fallback_that_is_left_ends_in_its_request(shape: str) -> None:
+    """Of a fallback's stream that is left, LangChain ends the model and the chain, in any order, and nothing else."""
+    app = RunnableLambda(_fail).with_fallbacks([RunnableLambda(str) | ScriptedModel()])
+    for _ in range(4):  # the order changes from one to the next
+        handler = SentryStreamHandler()
+        with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape):
+            stream: Any = app.stream("Hi", {"callbacks": [handler]})
+            next(stream)
+            stream.close()
+            gc.collect()
+        assert told(captured) == told(captured, "function") == ["abandoned"]
+        assert handler.live_runs == 0
+
+
+def _fail(_: Any) -> Any:
+    raise ValueError("failed")
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)

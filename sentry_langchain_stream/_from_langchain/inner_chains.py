@@ -1,0 +1,145 @@
+"""The short way for a chain below a chain, of which nothing is sent: most chains are the steps of another one.
+
+Such a chain has a record like every run, so that what happens inside it is found and ends with it. But its start says
+nothing that is not known of its parent, there is no span to open, and no end to report. `StepRuns` treats a chain that
+is in any way another one, and the two give the same record: tests/properties/test_inner_chains.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import get_ident
+from typing import Any
+from uuid import UUID
+
+from .._content.labels import CONVERSATION
+from .._runs import enclosing
+from .._runs.live_runs import LiveRuns
+from .._runs.run import Place, Run
+from .._runtime import interpreter
+from .._to_sentry.asking import is_asking
+from . import executors, internals, marks, same_ids
+
+
+class InnerChains:
+    """Starts and ends chains that have a parent and no span.
+
+    Args:
+        runs: The live runs.
+    """
+
+    def __init__(self, runs: LiveRuns) -> None:
+        settings = runs.settings
+        self._runs = runs
+        self._telling = frozenset((*settings.metadata_keys, *CONVERSATION, *marks.OF_GRAPHS))
+        # With these settings a chain has a span, or its metadata say whose it is.
+        self._are_any = not settings.chains and settings.user_key is None
+
+    def start(
+        self, id: UUID, parent_id: UUID | None, metadata: Mapping[str, Any] | None, kwargs: Mapping[str, Any]
+    ) -> bool:
+        """Start a run, if it is such a chain. Call it from the hook itself: it looks at what has called the hook.
+
+        Returns:
+            Whether it is one. Else nothing has been done.
+        """
+        if parent_id is None or not self._are_any or same_ids.again or (metadata and not self._says_nothing(metadata)):
+            return False
+        parent, config, name = enclosing.get(parent_id), internals.enclosing_config(), kwargs.get("name")
+        if parent is None or not self._may_be_below(parent):
+            return False
+        if not config or internals.run_id_of(config) is not parent_id:
+            return False  # somebody else's run is around this one, or LangChain does not say
+        if (configurable := config.get("configurable")) and not self._says_nothing(configurable):
+            return False
+        if not marks.is_step(name, kwargs.get("tags")) or kwargs.get("run_type") == "prompt":
+            return False
+        if internals.starts_fallbacks() or executors.starting() is not None or is_asking():
+            return False
+        return self._add(id, name, parent)
+
+    def _may_be_below(self, parent: Run) -> bool:
+        return (
+            parent.keeper is self._runs
+            and not (parent.implicit or parent.has_fallbacks or parent.fallbacks)
+            and self._runs.count() < self._runs.settings.max_live_runs
+        )
+
+    def _says_nothing(self, metadata: object) -> bool:
+        return type(metadata) is dict and self._telling.isdisjoint(metadata)
+
+    def _add(self, id: UUID, name: str | None, parent: Run) -> bool:
+        here, claims = get_ident(), enclosing.claims  # see `same_ids.starting`
+        if claims.setdefault(id, here) != here:
+            return False
+        try:
+            if enclosing.get(id) is not None:
+                return False
+            tree = parent.tree
+            with tree.lock:
+                if enclosing.get(parent.id) is not parent:
+                    return False  # another thread has just ended it
+                run = Run(
+                    id=id,
+                    kind="chain",
+                    pipeline=parent.pipeline,
+                    policy=parent.policy,
+                    place=_place_below(parent),
+                    keeper=self._runs,
+                    tree=tree,
+                )
+                run.name, run.parent = name, parent
+                run.agent, run.attempt, run.fallback = parent.agent, parent.attempt, parent.fallback
+                run.conversation = tree.conversation or parent.conversation
+                run.prompt = parent.prompt
+                run.enclosing_id = parent.id
+                self._runs.add(run)
+                parent.add_child(run)
+                tree.touched = self._runs.now()
+        finally:
+            claims.pop(id, None)
+        return True
+
+    def end(self, run: Run) -> bool:
+        """End a run that has completed, if it is such a chain and nothing inside it is open.
+
+        Returns:
+            Whether it is one. Else nothing has been done.
+        """
+        parent = run.parent
+        if (
+            parent is None
+            or parent.implicit
+            or run.kind != "chain"
+            or run.place.span is not None
+            or run.is_node
+            or run.has_fallbacks
+            or run.scope is not None
+            or run.ending.left
+            or interpreter.is_collecting()
+        ):
+            return False
+        with run.tree.lock:
+            if run.below is not None or run.parent is not parent or run.keeper is not self._runs:
+                return False
+            if self._runs.take(run):
+                run.parent = None
+                parent.remove_child(run)
+                if run.ending.failed:
+                    parent.ending.remember(run.ending.failed)
+                run.tree.touched = self._runs.now()
+        return True
+
+
+def _place_below(parent: Run) -> Place:
+    """The place of a chain without a span. Several such chains share one."""
+    place = parent.place
+    if place.span is None and parent.kind == "chain":
+        return place
+    return Place(
+        backend=place.backend,
+        anchor=place.anchor,
+        is_ours=place.is_ours,
+        recording=place.recording,
+        nests=place.nests,
+    )
