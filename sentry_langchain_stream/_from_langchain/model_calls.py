@@ -69,7 +69,7 @@ class ModelRuns:
             # The handler is in the callback list twice, so every event of this run will fire twice.
             if live.call is not None and live.call.payload == id(payload):
                 live.call.echoes += 1
-                self._runs.make_plain(live, None)
+                self._runs.no_longer_plain(live)
             return
 
         operation: Operation = "chat" if messages is not None else "text_completion"
@@ -131,7 +131,7 @@ class ModelRuns:
         call.streamed = True
         if not call.by_events:
             call.follow_events()
-            self._runs.make_plain(run, None)
+            self._runs.no_longer_plain(run)
         if call.named is None:
             call.named = stream_events.model(event)
         text, has_content, usage = stream_events.read(event)

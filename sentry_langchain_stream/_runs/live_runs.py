@@ -207,16 +207,20 @@ class LiveRuns:
         """Give a run up to another handler, unless it has ended."""
         self._spans.detach(run)
         if run.call is not None and run.call.streamed:
-            self.make_plain(run, None)
+            self.no_longer_plain(run)
         return self._runs.pop(run.id, None) is not None
 
-    def make_plain(self, run: Run, call: Call | None) -> None:
-        """Make a call one of the plain ones. With `None` it is no longer one."""
+    def make_plain(self, run: Run, call: Call) -> None:
+        """Make a call one of the plain ones."""
         number = getattr(run.id, "int", None)  # LangChain lets any id pass
-        if call is not None and number is not None:
+        if number is not None:
             self.plain[number] = call
-        if call is None or self._runs.get(run.id) is not run:  # another thread has ended it
-            self.plain.pop(number, None)
+            if self._runs.get(run.id) is not run:  # another thread has ended it
+                self.plain.pop(number, None)
+
+    def no_longer_plain(self, run: Run) -> None:
+        """Have the call's chunks read in full from now on."""
+        self.plain.pop(getattr(run.id, "int", None), None)
 
     def _watch(self, run: Run) -> None:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
@@ -263,7 +267,7 @@ class LiveRuns:
             except Exception as error:
                 contain("nesting", error)
         if run.call is not None and run.call.streamed:
-            self.make_plain(run, None)
+            self.no_longer_plain(run)
         return self._runs.pop(run.id, None) is not None
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:

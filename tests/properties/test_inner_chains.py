@@ -217,8 +217,8 @@ def _rethrow(step: Built) -> Built:
             caught.append(error)
 
     def throw(_: Any) -> None:
-        for error in caught:
-            raise error
+        if caught:
+            raise caught.pop()
 
     return RunnableLambda(catch) | RunnableLambda(throw)
 
