@@ -20,13 +20,14 @@ from sentry_langchain_stream.testing import capture_spans
 from tests.kit.counting import OURS, calls
 from tests.kit.wire import ScriptedModel
 
-BOUNDS = {"token": 1, "invoke": 172, "chain": 34}
+BOUNDS = {"token": 1, "invoke": 172, "chain": 44}
 """Function calls of ours: per token of a stream; per `invoke` of a model in a request, sending apart; per chain below a
 chain. Whoever needs more raises the bound in the commit that says what it buys."""
 
-ALLOCATED = {"token": 130, "invoke": 48_000, "chain": 10_100}
+ALLOCATED = {"token": 130, "invoke": 48_000, "chain": 12_400}
 """Bytes that are allocated inside of our hooks for the same, see `allocated`, with Python 3.11. The frames of functions
-are part of them. They differ by 2 % from process to process, so the bounds are 15 % above what was measured."""
+are part of them. They differ by 2 % from process to process, so the bounds are 15 % above what was measured. Of a chain
+that is beside the other tests: 30 calls and 8,770 bytes alone, 39 and 10,810 there."""
 
 HELD = 2_300
 """Bytes that a live stream holds because of the handler, its span included."""
