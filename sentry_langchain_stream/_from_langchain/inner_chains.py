@@ -43,7 +43,9 @@ class InnerChains:
         Returns:
             Whether it is one. Else nothing has been done.
         """
-        if parent_id is None or not self._are_any or same_ids.again or (metadata and not self._says_nothing(metadata)):
+        if parent_id is None or not self._are_any or (metadata and not self._says_nothing(metadata)):
+            return False
+        if (again := same_ids.again) and (id in again or parent_id in again):
             return False
         parent, config, name = enclosing.get(parent_id), internals.enclosing_config(), kwargs.get("name")
         if parent is None or not self._may_be_below(parent):

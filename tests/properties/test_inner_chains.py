@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from functools import reduce
 from typing import Any
 from unittest.mock import patch
+from uuid import uuid4
 
+import pytest
 import sentry_sdk
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langchain_core.tools import BaseTool, tool
 
 from sentry_langchain_stream import SentryStreamHandler, watch_runs
+from sentry_langchain_stream._from_langchain import same_ids
 from sentry_langchain_stream._from_langchain.inner_chains import InnerChains
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.wire import ScriptedModel, content_allowed
@@ -249,8 +252,10 @@ def test_the_short_way_records_what_the_long_way_does(
     assert short == long
 
 
-def test_a_step_of_a_chain_goes_the_short_way() -> None:
-    """Else the test above would compare the long way with itself."""
+@pytest.mark.parametrize("again", [{}, {uuid4(): ()}], ids=["no", "an"])
+def test_a_step_of_a_chain_goes_the_short_way(again: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after two runs have shared an id. Else the test above would compare the long way with itself."""
+    monkeypatch.setattr(same_ids, "again", again)
     began: list[bool] = []
     original = InnerChains.start
 
