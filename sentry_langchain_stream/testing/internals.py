@@ -25,12 +25,24 @@ def open_runs() -> dict[Any, str]:
 def steady(client: Any) -> None:
     """Make the SDK's queue of streamed spans complete when it is flushed, and safe for several threads.
 
-    Workaround for two problems (sentry-sdk 2.55 to 2.75). While the first thread starts the sender thread, the queue
-    drops the spans of other threads, so the sender is started here. And `flush` does not wait for spans that the sender
-    has taken out but not sent yet, so a lock makes flushes wait for each other. Can go when the SDK does both.
+    Workaround: while the first thread starts the sender thread, the queue drops the spans of other threads (sentry-sdk
+    2.55 to 2.75), so the sender is started here. Can go when the SDK starts it in `init`.
+    """
+    complete_flushes(client)
+    queue: Any = getattr(client, "span_batcher", None)
+    if hasattr(queue, "_ensure_thread"):
+        queue._ensure_thread()
+
+
+def complete_flushes(client: Any) -> None:
+    """Have `flush` return only when every streamed span that has ended was handed to the transport.
+
+    Workaround: `flush` does not wait for spans that the sender thread has taken out of the queue and not handed on yet
+    (sentry-sdk 2.55 to 2.75). A process that then ends at once loses them. So a lock makes flushes wait for each other.
+    Can go when the SDK does that.
     """
     queue: Any = getattr(client, "span_batcher", None)
-    if not (hasattr(queue, "_ensure_thread") and hasattr(queue, "_flush")):
+    if not hasattr(queue, "_flush"):
         return
     flush, turn = queue._flush, threading.RLock()
 
@@ -39,4 +51,3 @@ def steady(client: Any) -> None:
             return flush(*args, **kwargs)
 
     queue._flush = flush_in_turn
-    queue._ensure_thread()

@@ -20,6 +20,7 @@ from sentry_sdk.transport import Transport
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured
+from sentry_langchain_stream.testing.internals import complete_flushes
 from tests.kit import HANG
 from tests.kit.wire import WIRE_SHAPES, fake_model
 
@@ -39,6 +40,7 @@ def send_to(path: Path, shape: str) -> None:
     """Set up Sentry so that its envelopes go to a file."""
     options: dict[str, Any] = WIRE_SHAPES[shape]
     sentry_sdk.init(dsn="http://captured@127.0.0.1:9/1", traces_sample_rate=1.0, transport=sending_to(path), **options)
+    complete_flushes(sentry_sdk.get_client())  # else what such a process has sent last may be lost: by the SDK
 
 
 def received(path: Path) -> Captured:

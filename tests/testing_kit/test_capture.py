@@ -282,6 +282,33 @@ def test_threads_that_begin_at_once_are_captured_whole(shape: str) -> None:
             assert sorted(span.name for span in captured.spans) == [f"thread {number}" for number in range(6)]
 
 
+@pytest.mark.skipif("stream" not in WIRE_SHAPES, reason="needs streamed spans")
+def test_a_flush_waits_for_spans_that_the_sender_has_in_hand() -> None:
+    """A flush ends only when the spans that the sender thread has taken from the queue were handed on."""
+    taken, may_go_on = Event(), Event()
+    with capture_spans(**WIRE_SHAPES["stream"]) as captured:
+        queue: Any = captured.client.span_batcher
+        hand_on = queue._capture_func
+
+        def slowly(envelope: Any) -> None:
+            taken.set()
+            assert may_go_on.wait(HANG)
+            hand_on(envelope)
+
+        queue._capture_func = slowly
+        with active_span("stream", "root"):
+            pass
+        assert taken.wait(HANG)
+        flush = Thread(target=captured.client.flush)
+        flush.start()
+        flush.join(0.2)  # if it does not wait, it is over long before
+        waits = flush.is_alive()
+        may_go_on.set()
+        flush.join(HANG)
+        assert waits
+        assert [span.name for span in captured.spans] == ["root"]
+
+
 @shapes
 async def test_tasks_are_captured(shape: str) -> None:
     """Spans of tasks are there, each a root of its own, in a block that awaits them."""

@@ -16,6 +16,7 @@ from sentry_sdk.integrations.mcp import MCPIntegration
 from sentry_sdk.integrations.starlette import StarletteIntegration
 
 import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
+from sentry_langchain_stream.testing.internals import complete_flushes
 from tests.kit import HANG
 from tests.kit.processes import sending_to, serve_until_closed
 from tests.kit.wire import WIRE_SHAPES
@@ -48,6 +49,7 @@ def main(transport: str, shape: str, file: Path) -> None:
         integrations=[MCPIntegration(), StarletteIntegration()],
         **WIRE_SHAPES[shape],
     )
+    complete_flushes(sentry_sdk.get_client())
     server = FastMCP("adder", log_level="WARNING")
 
     @server.tool()

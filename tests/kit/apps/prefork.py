@@ -16,6 +16,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing.internals import complete_flushes
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, fake_model
 
 SHAPE, SENT = "PREFORK_SHAPE", "PREFORK_SENT"
@@ -37,6 +38,7 @@ def init() -> None:
         auto_enabling_integrations=False,
         **WIRE_SHAPES[os.environ[SHAPE]],
     )
+    complete_flushes(sentry_sdk.get_client())  # else what a worker has sent last may be lost: by the SDK
 
 
 if SENT in os.environ:  # in a server's process, not in that of the tests
