@@ -105,7 +105,8 @@ def record_evaluation(
             label = about[EVALUATION_LABEL] = bounded(label, names.LONGEST)
         attributes: dict[str, AttributeValue] = {"gen_ai.operation.name": "evaluate", **about}
         if run is not None:
-            spell([(facts.PIPELINE, run.pipeline), (facts.CONVERSATION, run.conversation_id)], "gen_ai", attributes)
+            about_run = ((facts.PIPELINE, run.pipeline), (facts.CONVERSATION, run.conversation_id))
+            attributes.update(spell(about_run, "gen_ai"))
             about["gen_ai.pipeline.name"] = bounded(run.pipeline, names.LONGEST)
         if score is not None:
             attributes[EVALUATION_SCORE] = float(score)

@@ -7,10 +7,9 @@ from typing import Any
 
 from .._runtime.containment import contain
 from .._vocabulary import facts
-from .._vocabulary.facts import Fact
-from .._vocabulary.keys import AttributeValue, Dialect, Facts, spell
+from .._vocabulary.keys import AttributeValue, Dialect, Group, Values
+from . import call_facts
 from .call import Call, TextsCall
-from .call_facts import content, cost, request, response, texts, timing, usage
 from .details import Agent, Checkpoint, Detail, Handoff, McpCall, Memory, Retrieval, ToolCall
 from .kinds import RunKind
 from .run import Run
@@ -21,187 +20,225 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
 
     Each group of facts is contained separately. If one fails, only the attributes of that group are missing.
     """
-    attributes: dict[str, AttributeValue] = {**run.labels}
-    known: list[tuple[Fact, AttributeValue | None]] = []
+    values: list[AttributeValue | None] = []
     try:
-        known += identity(run, dialect)
-        known += ending(run)
+        values += (*identity(run, dialect), *ending(run))
     except Exception as error:
         contain("attributes.run", error)
+        values[:] = _RUN.unknown
+    content: dict[str, AttributeValue] = {}
     record = run.call or run.detail
-    for group in _OF[type(record)] if record is not None else ():
+    statement = _OF[type(record)]
+    for group, tell in statement.groups:
         try:
-            known += group(record)
+            told = tell(record)
         except Exception as error:
-            contain(f"attributes.{group.__name__}", error)
-    return spell(known, dialect, attributes)
+            contain(f"attributes.{tell.__name__}", error)
+            told = None
+        if not group.is_content:
+            values += told or group.unknown
+        elif told is not None and told != group.unknown:
+            content.update(group.spell(told, dialect))
+    return {**run.labels, **statement.whole.spell(values, dialect), **content}
 
 
 def at_start(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
     """Return the attributes of a run's span that are known when it starts, without content."""
     attributes: dict[str, AttributeValue] = {**run.labels}
     try:
-        spell((*identity(run, dialect), *subject(run)), dialect, attributes)
+        attributes.update(_AT_START.spell((*identity(run, dialect), *subject(run)), dialect))
     except Exception as error:
         contain("attributes.run", error)
     return attributes
 
 
-def subject(run: Run) -> Facts:
+def subject(run: Run) -> Values:
     """The model that is asked, the tool or the retriever."""
     if run.call is not None:
         sent = run.call.request
-        return (
-            (facts.OPERATION, sent.operation),
-            (facts.REQUEST_MODEL, sent.model),
-            (facts.PROVIDER, sent.provider),
-        )
-    if isinstance(run.detail, ToolCall):
-        return ((facts.TOOL_NAME, run.detail.name),)
-    return ((facts.RETRIEVER, run.detail.name),) if isinstance(run.detail, Retrieval) else ()
+        return sent.operation, sent.model, sent.provider, None, None
+    detail = run.detail
+    if isinstance(detail, ToolCall):
+        return None, None, None, detail.name, None
+    return None, None, None, None, detail.name if isinstance(detail, Retrieval) else None
 
 
-def identity(run: Run, dialect: Dialect) -> Facts:
+def identity(run: Run, dialect: Dialect) -> Values:
     """Which pipeline, agent and attempt a run belongs to, and the operation of agents, tools and handoffs.
 
-    Retrievers, memory, checkpoints and chains have no operation, because Sentry would count them as model calls.
+    Retrievers, memory, checkpoints and chains have no operation, because Sentry would count them as model calls. Other
+    facts have that of a model call.
     """
     operation = _OPERATIONS.get(run.kind)
     if run.kind == "pipeline" and dialect == "ai":
         # In dialect "ai" the op of a pipeline starts with "ai.". This makes current Sentry treat the span as an agent.
         operation = "invoke_agent"
-    known = (
-        (facts.PIPELINE, run.pipeline),
-        (facts.AGENT, run.agent),
-        (facts.ATTEMPT, run.attempt),
-        (facts.FALLBACK, run.fallback),
-    )
-    # Other facts have the operation of a model call.
-    return known if operation is None else (*known, (facts.OPERATION, operation))
+    return run.pipeline, run.agent, run.attempt, run.fallback, operation
 
 
 _OPERATIONS: Mapping[RunKind, str] = {"agent": "invoke_agent", "tool": "execute_tool", "handoff": "handoff"}
 
+_MEMBERSHIP = Group(facts.PIPELINE, facts.AGENT, facts.CONVERSATION)
+
 
 def membership(run: Run) -> dict[str, AttributeValue]:
     """Return what the span of a raw client's call in a run gets: the run's pipeline, agent and conversation."""
-    attributes: dict[str, AttributeValue] = {}
-    known = ((facts.PIPELINE, run.pipeline), (facts.AGENT, run.agent), (facts.CONVERSATION, run.conversation))
-    spell(known, "gen_ai", attributes)
-    return attributes
+    return _MEMBERSHIP.spell((run.pipeline, run.agent, run.conversation), "gen_ai")
 
 
-def ending(run: Run) -> Facts:
+def ending(run: Run) -> Values:
     """How the run ended, and the conversation that it belongs to.
 
     Sentry counts a conversation's errors over every span with its id. What fails in a model also fails the agent and
     the chains around it. So of those only the span where the failure began has the id.
     """
     ending = run.ending
-    return (
-        (facts.CONVERSATION, None if ending.counted else run.conversation),
-        (facts.OUTCOME, ending.outcome),
-        (facts.CONTROL, ending.control),
-        (facts.ERROR_TYPE, ending.error_type),
-        (facts.EVICTED, ending.evicted),
-    )
+    conversation = None if ending.counted else run.conversation
+    return conversation, ending.outcome, ending.control, ending.error_type, ending.evicted
 
 
-def agent(of: Agent) -> Facts:
-    """An agent's input, tools, answer and token totals.
+_AGENT_CONTENT = Group(facts.TOOL_DEFINITIONS, facts.INPUT_MESSAGES, facts.OUTPUT_MESSAGES)
+
+
+def agent_content(of: Agent) -> Values:
+    """An agent's tools, input and answer."""
+    return of.tools, of.messages, of.answer
+
+
+_AGENT = Group(facts.AGENT_INPUT_TOKENS, facts.AGENT_OUTPUT_TOKENS, facts.AGENT_TOTAL_TOKENS, facts.USAGE_SOURCE)
+
+
+def agent(of: Agent) -> Values | None:
+    """An agent's token totals.
 
     There is no model attribute: with one, Sentry would compute a cost for the agent on top of its model calls' costs.
     """
-    content = (
-        (facts.TOOL_DEFINITIONS, of.tools),
-        (facts.INPUT_MESSAGES, of.messages),
-        (facts.OUTPUT_MESSAGES, of.answer),
-    )
     used = of.usage
-    if used is None:
-        return content
-    return (
-        *content,
-        (facts.AGENT_INPUT_TOKENS, used.input),
-        (facts.AGENT_OUTPUT_TOKENS, used.output),
-        (facts.AGENT_TOTAL_TOKENS, used.total),
-        (facts.USAGE_SOURCE, used.source),
-    )
+    return None if used is None else (used.input, used.output, used.total, used.source)
 
 
-def tool(of: ToolCall) -> Facts:
-    """A tool's name, description, arguments and result, and the size of the result in bytes."""
-    known = (
-        (facts.TOOL_NAME, of.name),
-        (facts.TOOL_DESCRIPTION, of.description),
-        (facts.TOOL_CALL_ID, of.id),
-        (facts.TOOL_ARGUMENTS, of.arguments),
-        (facts.TOOL_RESULT, of.result),
-        (facts.TOOL_RESULT_SIZE, of.size),
-        (facts.RUN_NAME, of.run_name),
-    )
-    return known if of.mcp is None else (*known, *mcp(of.mcp))
+_TOOL = Group(facts.TOOL_NAME, facts.TOOL_CALL_ID, facts.TOOL_RESULT_SIZE, facts.RUN_NAME)
 
 
-def mcp(of: McpCall) -> Facts:
+def tool(of: ToolCall) -> Values:
+    """A tool's name, and the size of its result in bytes."""
+    return of.name, of.id, of.size, of.run_name
+
+
+_TOOL_CONTENT = Group(facts.TOOL_DESCRIPTION, facts.TOOL_ARGUMENTS, facts.TOOL_RESULT)
+
+
+def tool_content(of: ToolCall) -> Values:
+    """A tool's description, arguments and result."""
+    return of.description, of.arguments, of.result
+
+
+_MCP = Group(facts.MCP_METHOD, facts.MCP_TOOL, facts.MCP_SERVER, facts.MCP_TRANSPORT, facts.NETWORK_TRANSPORT)
+
+
+def mcp(of: ToolCall) -> Values | None:
     """The request to an MCP server."""
-    network = None if of.transport is None else "pipe" if of.transport == "stdio" else "tcp"
-    return (
-        # `mcp.tool.name` is deprecated, but what Sentry's MCP pages and its SDK's MCPIntegration use.
-        (facts.MCP_METHOD, "tools/call"),
-        (facts.MCP_TOOL, of.tool),
-        (facts.MCP_SERVER, of.server),
-        (facts.MCP_TRANSPORT, of.transport),
-        (facts.NETWORK_TRANSPORT, network),
-    )
+    call: McpCall | None = of.mcp
+    if call is None:
+        return None
+    network = None if call.transport is None else "pipe" if call.transport == "stdio" else "tcp"
+    # `mcp.tool.name` is deprecated, but what Sentry's MCP pages and its SDK's MCPIntegration use.
+    return "tools/call", call.tool, call.server, call.transport, network
 
 
-def retrieval(of: Retrieval) -> Facts:
+_RETRIEVAL = Group(facts.RETRIEVER, facts.DOCUMENTS)
+
+
+def retrieval(of: Retrieval) -> Values:
+    """A retriever, and how many documents it found."""
+    return of.name, of.documents
+
+
+_RETRIEVAL_CONTENT = Group(facts.QUERY, facts.FOUND)
+
+
+def retrieval_content(of: Retrieval) -> Values:
     """A retriever's query and the documents that it found."""
-    return (
-        (facts.RETRIEVER, of.name),
-        (facts.QUERY, of.query),
-        (facts.DOCUMENTS, of.documents),
-        (facts.FOUND, of.found),
-    )
+    return of.query, of.found
 
 
-def handoff(of: Handoff) -> Facts:
+_HANDOFF = Group(facts.HANDOFF_FROM, facts.HANDOFF_TO)
+
+
+def handoff(of: Handoff) -> Values:
     """The agent that hands off, and the one that continues."""
-    return (facts.HANDOFF_FROM, of.source), (facts.HANDOFF_TO, of.target)
+    return of.source, of.target
 
 
-def memory(of: Memory) -> Facts:
-    """A memory operation: what it does, where, and how many items."""
-    return (
-        (facts.MEMORY_OPERATION, of.name),
-        (facts.MEMORY_NAMESPACE, of.namespace),
-        (facts.MEMORY_RECORD, of.record),
-        (facts.MEMORY_QUERY, of.query),
-        (facts.MEMORY_COUNT, of.count),
-        (facts.MEMORY_RECORDS, of.records),
-    )
+_MEMORY = Group(facts.MEMORY_OPERATION, facts.MEMORY_COUNT)
 
 
-def checkpoint(of: Checkpoint) -> Facts:
+def memory(of: Memory) -> Values:
+    """A memory operation: what it does, and how many items."""
+    return of.name, of.count
+
+
+_MEMORY_CONTENT = Group(facts.MEMORY_NAMESPACE, facts.MEMORY_RECORD, facts.MEMORY_QUERY, facts.MEMORY_RECORDS)
+
+
+def memory_content(of: Memory) -> Values:
+    """Where it does that, and with what."""
+    return of.namespace, of.record, of.query, of.records
+
+
+_CHECKPOINT = Group(facts.CHECKPOINTER, facts.CHECKPOINT_OPERATION, facts.CHECKPOINT_CHANNELS, facts.CHECKPOINT_WRITES)
+
+
+def checkpoint(of: Checkpoint) -> Values:
     """A save or a load of a checkpoint: by which checkpointer, and how much."""
-    return (
-        (facts.CHECKPOINTER, of.checkpointer),
-        (facts.CHECKPOINT_OPERATION, of.operation),
-        (facts.CHECKPOINT_CHANNELS, of.channels),
-        (facts.CHECKPOINT_WRITES, of.writes),
-    )
+    return of.checkpointer, of.operation, of.channels, of.writes
 
 
-# The groups of facts of each record.
-_CALL = (request, response, usage, cost, timing, content)
-_OF: Mapping[type[Call | Detail], tuple[Callable[[Any], Facts], ...]] = {
-    Call: _CALL,
-    TextsCall: (*_CALL, texts),
-    Agent: (agent,),
-    ToolCall: (tool,),
-    Retrieval: (retrieval,),
-    Handoff: (handoff,),
-    Memory: (memory,),
-    Checkpoint: (checkpoint,),
+# What is stated of each record: groups of facts, and what tells their values, or `None` if there are none.
+
+_IDENTITY = (facts.PIPELINE, facts.AGENT, facts.ATTEMPT, facts.FALLBACK, facts.OPERATION)
+_ENDING = (facts.CONVERSATION, facts.OUTCOME, facts.CONTROL, facts.ERROR_TYPE, facts.EVICTED)
+_SUBJECT = (facts.OPERATION, facts.REQUEST_MODEL, facts.PROVIDER, facts.TOOL_NAME, facts.RETRIEVER)
+_RUN = Group(*_IDENTITY, *_ENDING)
+_AT_START = Group(*_IDENTITY, *_SUBJECT)
+
+
+class _Statement:
+    """All that is stated of a run with a record of one type.
+
+    Args:
+        groups: The groups of facts of the record.
+    """
+
+    __slots__ = ("groups", "whole")
+
+    def __init__(self, *groups: tuple[Group, Callable[[Any], Values | None]]) -> None:
+        self.groups = groups
+        # Content apart, all of a span is spelled at once.
+        self.whole = Group(*_RUN.facts, *(fact for group, _ in groups if not group.is_content for fact in group.facts))
+
+
+_CALL = (
+    (call_facts.REQUEST, call_facts.request),
+    (call_facts.PARAMETERS, call_facts.parameters),
+    (call_facts.RESPONSE, call_facts.response),
+    (call_facts.USAGE, call_facts.usage),
+    (call_facts.COST, call_facts.cost),
+    (call_facts.TIMING, call_facts.timing),
+    (call_facts.CONTENT, call_facts.content),
+)
+_TEXTS = (
+    (call_facts.TEXTS, call_facts.texts),
+    (call_facts.TEXTS_CONTENT, call_facts.texts_content),
+)
+_OF: Mapping[type[Call | Detail | None], _Statement] = {
+    type(None): _Statement(),
+    Call: _Statement(*_CALL),
+    TextsCall: _Statement(*_CALL, *_TEXTS),
+    Agent: _Statement((_AGENT, agent), (_AGENT_CONTENT, agent_content)),
+    ToolCall: _Statement((_TOOL, tool), (_MCP, mcp), (_TOOL_CONTENT, tool_content)),
+    Retrieval: _Statement((_RETRIEVAL, retrieval), (_RETRIEVAL_CONTENT, retrieval_content)),
+    Handoff: _Statement((_HANDOFF, handoff)),
+    Memory: _Statement((_MEMORY, memory), (_MEMORY_CONTENT, memory_content)),
+    Checkpoint: _Statement((_CHECKPOINT, checkpoint)),
 }

@@ -14,8 +14,6 @@ from sentry_langchain_stream._runs import attributes, live_runs, run_spans
 from sentry_langchain_stream._runs.call import Call
 from sentry_langchain_stream._to_sentry import active_span
 from sentry_langchain_stream._to_sentry.client import choose_backend, current_client
-from sentry_langchain_stream._vocabulary import facts
-from sentry_langchain_stream._vocabulary.keys import Facts
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.subjects import SUBJECTS
@@ -176,21 +174,18 @@ async def test_what_cannot_be_made_active_is_recorded_all_the_same(
     assert handler.live_runs == 0
 
 
-@pytest.mark.parametrize("where", ["request", "response", "usage", "timing", "content"])
+@pytest.mark.parametrize("where", ["request", "parameters", "response", "usage", "timing", "content"])
 def test_a_failing_group_of_attributes_leaves_the_others(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each group of attributes stands for itself: the span keeps what the other groups state."""
-
-    def fails(call: Call) -> Facts:
-        return ((facts.PIPELINE, broken()),)
-
-    parts = tuple(fails if part.__name__ == where else part for part in attributes._CALL)
-    monkeypatch.setitem(attributes._OF, Call, parts)
+    groups = [(group, broken if tell.__name__ == where else tell) for group, tell in attributes._CALL]
+    monkeypatch.setitem(attributes._OF, Call, attributes._Statement(*groups))
     with capture_spans(**content_allowed(True)) as captured:
-        for _ in ScriptedModel().stream("Hi", config={"callbacks": [SentryStreamHandler()]}):
+        for _ in ScriptedModel().stream("Hi", {"callbacks": [SentryStreamHandler()]}, temperature=0.5):
             pass
     told = captured.find(op="gen_ai.chat").attributes
     present = {
         "request": "gen_ai.request.model" in told,
+        "parameters": "gen_ai.request.temperature" in told,
         "response": "gen_ai.response.streaming" in told,
         "usage": "gen_ai.usage.output_tokens" in told,
         "timing": "langchain_stream.chunks" in told,

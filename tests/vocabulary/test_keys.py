@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import pytest
@@ -27,6 +27,7 @@ from sentry_langchain_stream._vocabulary.keys import (
     USER,
     AttributeValue,
     Dialect,
+    Group,
     spell,
 )
 from tests.kit.helpers import (
@@ -132,16 +133,30 @@ def test_no_span_states_two_facts_under_one_key(
 ) -> None:
     """On the span of any one kind of run each key states one fact."""
     told: list[str] = []
+    spell_group = Group.spell
 
-    class Listening(dict[Fact, tuple[str, ...]]):
-        def __getitem__(self, fact: Fact) -> tuple[str, ...]:
-            told.extend(super().__getitem__(fact))
-            return super().__getitem__(fact)
+    def listening(self: Group, values: Sequence[Any], dialect: Dialect) -> dict[str, AttributeValue]:
+        stated = [fact for fact, value in zip(self.facts, values, strict=True) if value is not None]
+        told.extend(key for fact in stated for key in KEYS[dialect][fact])
+        return spell_group(self, values, dialect)
 
-    monkeypatch.setitem(KEYS, dialect, Listening(KEYS[dialect]))
+    monkeypatch.setattr(Group, "spell", listening)
     describe(filled_run(kind), dialect)
     assert told
     assert len(told) == len(set(told))
+
+
+def test_a_group_is_content_or_it_is_not() -> None:
+    """Content has limits of its own, so a group of facts that is partly content is refused."""
+    with pytest.raises(ValueError, match="content"):
+        Group(facts.TOOL_NAME, facts.TOOL_RESULT)
+
+
+def test_a_group_needs_a_value_for_each_fact() -> None:
+    """With a value too few nothing is stated, rather than each value under the key of another fact."""
+    group = Group(facts.TOOL_NAME, facts.TOOL_CALL_ID)
+    with pytest.raises(IndexError):
+        group.spell(("adder",), "gen_ai")
 
 
 def test_dialect_ai_only_adds() -> None:
