@@ -65,7 +65,12 @@ class Descriptions:
 
 def _key(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Any, ...] | None:
     """What a description is made of, or `None` if that cannot be compared."""
-    path, arguments = requests.path(serialized), requests.arguments(serialized)
+    described = {} if serialized is None else serialized
+    if type(described) is not dict:
+        return None
+    path, arguments = described.get("id", []), described.get("kwargs", {})
+    if type(path) is not list or type(arguments) is not dict:
+        return None
     asked, told = tuple(_IN_OPTIONS.intersection(options)), tuple(_IN_METADATA.intersection(metadata))
     given = tuple(_IN_ARGUMENTS.intersection(arguments))
     values = (

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 from uuid import UUID
 
-from .._content.labels import conversation_id
+from .._content.labels import CONVERSATION, conversation_id
 from .._runs.kinds import Control, Outcome, RunKind
 from .._runs.start import Start
 from .._vocabulary.names import DEFAULT_AGENT
@@ -69,15 +69,18 @@ def read_start(
 
 
 def _read_metadata(start: Start, metadata: Mapping[str, Any]) -> None:
-    if "pipeline_name" in metadata:
-        start.pipeline_name = _text(metadata["pipeline_name"])
-    if "lc_agent_name" in metadata:
-        start.agent_name = _text(metadata["lc_agent_name"])
-    start.conversation_id = conversation_id(metadata)
+    if not _TELLING.isdisjoint(metadata):
+        start.pipeline_name = _text(metadata.get("pipeline_name"))
+        start.agent_name = _text(metadata.get("lc_agent_name"))
+        start.conversation_id = conversation_id(metadata)
     if start.is_node:
         start.task = _text(metadata.get("langgraph_checkpoint_ns"))
     if start.kind == "model":
         start.model = _text(metadata.get("ls_model_name"))
+
+
+_TELLING = frozenset(("pipeline_name", "lc_agent_name", *CONVERSATION))
+"""The keys of metadata that say whose a run is."""
 
 
 def is_step(name: object, tags: object) -> bool:

@@ -20,7 +20,6 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runs.usage import Usage
 from .._runtime.containment import contain, contained, warn_once
-from .._to_sentry.asking import is_asking
 from . import answers, inside, marks, requests, same_ids, stream_events
 from .described import Descriptions
 from .prompts import METADATA_KEYS, of_metadata
@@ -62,23 +61,16 @@ class ModelRuns:
             messages: The messages of a chat model.
             prompts: The prompts of any other model.
         """
-        if is_asking():
-            return
-        live = self._runs.get(start.id)
-        if live is not None:
-            # The handler is in the callback list twice, so every event of this run will fire twice.
-            if live.call is not None and live.call.payload == id(payload):
-                live.call.echoes += 1
-                self._runs.no_longer_plain(live)
-            return
-
         operation: Operation = "chat" if messages is not None else "text_completion"
         start.operation = operation
         if not METADATA_KEYS.isdisjoint(start.metadata):
             with contained("prompt"):
                 start.prompt = of_metadata(start.metadata)
 
+        made: Call | None = None
+
         def call(policy: Policy) -> Call:
+            nonlocal made
             options = _options(kwargs)
             try:
                 request = requests.request(
@@ -94,9 +86,18 @@ class ModelRuns:
                 contain("extract.request", error)
                 request = Request(operation)
             gathered = Gathered(policy) if policy.outputs else None
-            return Call(request, self._now(), gathered, start.batch_size, id(payload))
+            made = Call(request, self._now(), gathered, start.batch_size, id(payload))
+            return made
 
-        inside.started(self._runs.start(start, call))
+        run = self._runs.start(start, call)
+        if run is None:
+            return
+        if run.call is made:
+            inside.started(run)
+        elif run.call is not None and run.call.payload == id(payload):
+            # It has started before: the handler is in the callback list twice, so every event of it will fire twice.
+            run.call.echoes += 1
+            self._runs.no_longer_plain(run)
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
         """Count a chunk that has arrived, whatever it is. Most are counted by the handler itself: `LiveRuns.plain`."""

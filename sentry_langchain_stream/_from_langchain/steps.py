@@ -17,12 +17,11 @@ from .._content.messages import (
 )
 from .._content.policy import NOTHING, Policy
 from .._content.reading import as_text, field
-from .._runs.details import Agent, Detail, MakeRecord, Retrieval, ToolCall
+from .._runs.details import Agent, Detail, Retrieval, ToolCall
 from .._runs.live_runs import LiveRuns
 from .._runs.run import Run
 from .._runs.start import Start
 from .._runtime.containment import contained
-from .._to_sentry.asking import is_asking
 from . import executors, handoffs, injected, inside, marks, prompts, same_ids
 from .inner_chains import InnerChains
 
@@ -42,9 +41,6 @@ class StepRuns:
         self.start_inner = self._inner.start
         """Starts a chain below a chain, if nothing is sent of it, and returns whether it has."""
 
-    def _start(self, start: Start, record: MakeRecord | None = None) -> Run | None:
-        return None if is_asking() else self._runs.start(start, record)
-
     def start_chain(self, start: Start, inputs: object) -> None:
         """Start a chain or an agent."""
         if start.parent_id is None and self._runs.settings.checkpoints:
@@ -57,10 +53,10 @@ class StepRuns:
             start.kind, start.name = "agent", start.name or executor.get_name()
             inputs = executors.question(inputs)
         if start.kind != "agent":
-            self._start(start)
+            self._runs.start(start)
             return
         read = _read("question of an agent", lambda policy: agent(start.name, inputs, policy))
-        self._start(start, read)
+        self._runs.start(start, read)
 
     def start_prompt(self, start: Start, serialized: object, inputs: object) -> None:
         """Start the run of a prompt: a chain that the next model call is about."""
@@ -68,7 +64,7 @@ class StepRuns:
         with contained("prompt"):
             chosen = self._runs.settings.prompt_variables
             start.prompt = prompts.of_run(start.name, start.metadata, serialized, inputs, chosen)
-        self._start(start)
+        self._runs.start(start)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """End a chain or an agent that has completed."""
@@ -91,7 +87,7 @@ class StepRuns:
             kwargs: LangChain's other arguments of the start event: the inputs, the id of the tool call.
             input_str: The inputs as a string.
         """
-        self._start(
+        self._runs.start(
             start,
             _read(
                 "arguments of a tool",
@@ -120,7 +116,7 @@ class StepRuns:
     def start_retriever(self, start: Start, serialized: object, query: str) -> None:
         """Start a retriever."""
         read = _read("query of a retriever", lambda policy: retrieval(start.name, serialized, query, policy))
-        inside.started(self._start(start, read))
+        inside.started(self._runs.start(start, read))
 
     def end_retriever(self, run_id: UUID, documents: object) -> None:
         """End a retriever that has completed."""

@@ -13,6 +13,7 @@ from .._content.policy import NOTHING, Policy
 from .._runtime import interpreter
 from .._runtime.containment import contain, contained, warn_once
 from .._to_sentry import active_span
+from .._to_sentry.asking import is_asking
 from .._to_sentry.client import are_current, current_client, is_sending, within_scopes
 from .._vocabulary import names
 from . import attempts, enclosing, prompts, silent_ends, tree_ends, users
@@ -78,7 +79,7 @@ class LiveRuns:
     # -- start ------------------------------------------------------------------------------------------------
 
     def start(self, start: Start, record: MakeRecord | None = None) -> Run | None:
-        """Start a run, unless it is already live or there is no Sentry client.
+        """Start a run, unless it is already live, there is no Sentry client, or a function of the user's starts it.
 
         Args:
             start: The start of the run.
@@ -88,7 +89,7 @@ class LiveRuns:
             The run, if this handler follows it.
         """
         try:
-            return self._start(start, record)
+            return None if is_asking() else self._start(start, record)
         finally:
             enclosing.claims.pop(start.id, None)
 
@@ -208,6 +209,7 @@ class LiveRuns:
         self._spans.detach(run)
         if run.call is not None and run.call.streamed:
             self.no_longer_plain(run)
+        self._eviction.discard(run)
         return self._runs.pop(run.id, None) is not None
 
     def make_plain(self, run: Run, call: Call) -> None:
@@ -260,6 +262,8 @@ class LiveRuns:
     def take(self, run: Run) -> bool:
         """Take a run out of the map, which one caller alone can do."""
         enclosing.discard(run)
+        if run.parent is None or run.parent.implicit:
+            self._eviction.discard(run)
         scope, run.scope = run.scope, None
         if scope is not None:
             try:

@@ -178,7 +178,7 @@ class WatchedRuns(Sequence[RunInfo]):
 
 _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_stream_watches", default=())
 _Known = tuple[tuple[Any, ...], "Policy", "Callable[[str], str] | None"]
-"""The values of a `RunInfo`, which is seldom asked for, and what else it holds."""
+"""What a `RunInfo` is made of, which is seldom asked for, and what else it holds."""
 
 _ended: OrderedDict[UUID, _Known] = OrderedDict()
 
@@ -245,19 +245,15 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
 
 
 def _known(run: Run, now: float, *, is_live: bool) -> _Known:
-    call, tree = run.call, run.tree
-    is_root = run.parent is None or run.parent.implicit
-    seconds: float | None = None
+    call, tree, ending = run.call, run.tree, run.ending
+    model = seconds = usage = cost = None
+    calls = 0
     if call is not None:
-        seconds = now - call.started
-    elif is_root:
-        seconds = monotonic() - tree.started
-    if call is not None:
+        model, seconds, calls = call.response.model or call.request.model, now - call.started, int(not is_live)
         usage = None if isinstance(call, TextsCall) else call.usage()
-        calls, cost = int(not is_live), call.cost.total if call.cost is not None else None
-    else:
-        usage = tree.usage if is_root else None
-        calls, cost = (tree.calls, tree.cost) if is_root else (0, None)
+        cost = call.cost.total if call.cost is not None else None
+    elif run.parent is None or run.parent.implicit:
+        seconds, calls, usage, cost = monotonic() - tree.started, tree.calls, tree.usage, tree.cost
     span = run.place.span if run.place.recording else None
     known = (
         run.given_id or run.id,
@@ -265,13 +261,13 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
         run.name,
         run.pipeline,
         run.conversation,
-        (call.response.model or call.request.model) if call is not None else None,
-        *((span.trace_id, span.span_id) if span is not None else (None, None)),
-        None if is_live else run.ending.outcome,
-        run.ending.error_type,
+        model,
+        None if span is None else (span.trace_id, span.span_id),
+        None if is_live else ending.outcome,
+        ending.error_type,
         seconds,
         calls,
-        *((usage.input, usage.output, usage.total, usage.source) if usage is not None else (None,) * 4),
+        usage,
         cost,
     )
     return known, run.policy, run.keeper.settings.redact
@@ -281,7 +277,11 @@ _FIELDS = tuple(each.name for each in fields(RunInfo))
 
 
 def _made(known: tuple[Any, ...], policy: Policy, redact: Callable[[str], str] | None) -> RunInfo:
-    found = RunInfo(**dict(zip(_FIELDS, known, strict=True)))
+    *before, span, outcome, error_type, seconds, calls, usage, cost = known
+    ids = span or (None, None)
+    used = (None,) * 4 if usage is None else (usage.input, usage.output, usage.total, usage.source)
+    values = (*before, *ids, outcome, error_type, seconds, calls, *used, cost)
+    found = RunInfo(**dict(zip(_FIELDS, values, strict=True)))
     object.__setattr__(found, "policy_", policy)  # the class is frozen
     object.__setattr__(found, "redact_", redact)
     return found

@@ -109,8 +109,9 @@ def allowed_content(client: Any) -> tuple[bool, bool]:
     """
     options = client.options
     collection = options.get("data_collection")
-    content = collection.get("gen_ai") if isinstance(collection, Mapping) else None
-    if isinstance(content, Mapping):
+    # A dict is one at once, while `Mapping` asks an abstract class.
+    content = collection.get("gen_ai") if isinstance(collection, (dict, Mapping)) else None
+    if isinstance(content, (dict, Mapping)):
         inputs, outputs = bool(content.get("inputs")), bool(content.get("outputs"))
     else:
         inputs = outputs = bool(options.get("send_default_pii"))

@@ -16,6 +16,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from sentry_sdk.integrations.threading import ThreadingIntegration
 
 from sentry_langchain_stream import SentryStreamHandler, record_evaluation, track_stream
+from sentry_langchain_stream._runs import enclosing
 from sentry_langchain_stream.integration import SentryStreamIntegration
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
@@ -180,3 +181,15 @@ def test_a_model_in_the_redact_of_an_evaluation_is_not_followed() -> None:
         record_evaluation(runs[0], name="tone", score=1, explanation="ada@example.org is kind", redact=redact)
     assert len(captured.find_all(op="gen_ai.chat")) == 1
     assert captured.find(op="gen_ai.evaluate").attributes["gen_ai.evaluation.explanation"] == "[gone]"
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_the_users_function_runs_leaves_nothing_behind(call: Call) -> None:
+    """The ids of runs that are not followed, because `redact` has started them, are not kept either."""
+    handler: Any = SentryStreamHandler()
+    finder = Finder(lambda app, text: call(app.with_config(callbacks=[handler]), text))
+    handler = SentryStreamHandler(redact=finder.redact)
+    with capture_spans(**content_allowed(True)):
+        ScriptedModel().invoke("Hi", {"callbacks": [handler]})
+    assert finder.calls > 0
+    assert enclosing.claims == {}
