@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
@@ -32,16 +33,12 @@ class Eviction:
         self._now = now
         self._runs = runs
         self._end = end
-        # The runs without a live parent, by their `id()`: those checked longest ago first.
-        self._roots: dict[int, Run] = {}
+        # The ids of runs without a live parent, those checked longest ago first. Ended runs are removed by `sweep`.
+        self._roots: deque[UUID] = deque()
 
     def add(self, run: Run) -> None:
         """Add a run that has no live parent."""
-        self._roots[id(run)] = run
-
-    def discard(self, run: Run) -> None:
-        """A run has ended, or belongs to another handler."""
-        self._roots.pop(id(run), None)
+        self._roots.append(run.id)
 
     def make_room(self) -> None:
         """End the oldest trees if `max_live_runs` is reached."""
@@ -57,20 +54,19 @@ class Eviction:
 
     def sweep(self) -> None:
         """End trees that have been idle for too long. Each call checks two trees at most, in rotation."""
-        if not self._roots:
-            return
         for _ in range(min(2, len(self._roots))):
             try:
-                run = self._roots.pop(next(iter(self._roots)))
-            except (StopIteration, RuntimeError, KeyError):  # another thread changed it first
+                run_id = self._roots.popleft()
+            except IndexError:  # another thread changed it first
                 return
-            if self._runs.get(run.id) is not run:
-                continue  # it has ended while another thread was looking at it
+            run = self._runs.get(run_id)
+            if run is None:
+                continue
             longest = self._settings.max_idle_seconds
             if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
-                self._end(run.id, "abandoned", evicted="idle")
+                self._end(run_id, "abandoned", evicted="idle")
             else:
-                self.add(run)
+                self._roots.append(run_id)
 
     def forget(self) -> None:
         """Forget all runs."""

@@ -209,7 +209,6 @@ class LiveRuns:
         self._spans.detach(run)
         if run.call is not None and run.call.streamed:
             self.no_longer_plain(run)
-        self._eviction.discard(run)
         return self._runs.pop(run.id, None) is not None
 
     def make_plain(self, run: Run, call: Call) -> None:
@@ -262,8 +261,6 @@ class LiveRuns:
     def take(self, run: Run) -> bool:
         """Take a run out of the map, which one caller alone can do."""
         enclosing.discard(run)
-        if run.parent is None or run.parent.implicit:
-            self._eviction.discard(run)
         scope, run.scope = run.scope, None
         if scope is not None:
             try:
