@@ -348,7 +348,12 @@ PROCESS = """
             print("held", flush=True)
             return asyncio.Event().wait()
 
+    def tick():
+        # asyncio sees a signal that arrives just before it begins to wait only with the next event: without one, never.
+        asyncio.get_running_loop().call_later(0.05, tick)
+
     async def main():
+        tick()
         stream = ScriptedModel(before=held).astream("Hi", config={{"callbacks": [handler]}})
         {work}
 
