@@ -23,8 +23,8 @@ from ._vocabulary.keys import (
     EVALUATION_NAME,
     EVALUATION_SCORE,
     AttributeValue,
+    Group,
     bounded,
-    spell,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ COUNT = "langchain_stream.evaluations"
 
 _LONGEST_COMMENT = 4_096
 """Sentry's limit of the text of user feedback, in characters."""
+
+
+_RUN = Group(facts.PIPELINE, facts.CONVERSATION)
+"""What an evaluation states of the run that it is about."""
 
 
 def record_evaluation(
@@ -105,8 +109,7 @@ def record_evaluation(
             label = about[EVALUATION_LABEL] = bounded(label, names.LONGEST)
         attributes: dict[str, AttributeValue] = {"gen_ai.operation.name": "evaluate", **about}
         if run is not None:
-            about_run = ((facts.PIPELINE, run.pipeline), (facts.CONVERSATION, run.conversation_id))
-            attributes.update(spell(about_run, "gen_ai"))
+            attributes.update(_RUN.spell((run.pipeline, run.conversation_id), "gen_ai"))
             about["gen_ai.pipeline.name"] = bounded(run.pipeline, names.LONGEST)
         if score is not None:
             attributes[EVALUATION_SCORE] = float(score)

@@ -78,6 +78,7 @@ _LONGEST_CHARACTER = 4  # bytes of UTF-8; the SDK counts bytes
 
 _SCALARS = frozenset({str, float, int, bool, type(None)})
 _OTHERS = frozenset({list, datetime, dict})
+_PLAIN = _SCALARS | _OTHERS
 _is_text, _is_float, _is_other = {str}.__contains__, {float}.__contains__, _OTHERS.__contains__
 
 
@@ -119,9 +120,6 @@ def _plain(payload: Mapping[Any, Any], longest: float, *, nested: bool = True) -
         else:
             raise _NotPlain
     return found
-
-
-_PLAIN = _SCALARS | _OTHERS
 
 
 def _are_short(texts: Iterable[str], longest: float) -> bool:

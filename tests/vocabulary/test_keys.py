@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 from sentry_conventions.attributes import ATTRIBUTE_METADATA, AttributeType
 
+from sentry_langchain_stream._runs import attributes
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.kinds import RunKind
 from sentry_langchain_stream._vocabulary import facts
@@ -157,6 +158,18 @@ def test_a_group_needs_a_value_for_each_fact() -> None:
     group = Group(facts.TOOL_NAME, facts.TOOL_CALL_ID)
     with pytest.raises(IndexError):
         group.spell(("adder",), "gen_ai")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_tells_a_value_for_each_fact_of_its_groups(kind: RunKind) -> None:
+    """No group has a value too few or too many: the facts after it would get each other's values."""
+    run = filled_run(kind)
+    record: Any = run.call or run.detail
+    for group, tell in attributes._OF[type(record)].groups:
+        values = tell(record)
+        assert values is None or len(values) == len(group.facts), tell.__name__
+    assert len((*attributes.identity(run, "gen_ai"), *attributes.ending(run))) == len(attributes._RUN.facts)
+    assert len((*attributes.identity(run, "gen_ai"), *attributes.subject(run))) == len(attributes._AT_START.facts)
 
 
 def test_dialect_ai_only_adds() -> None:
