@@ -245,6 +245,7 @@ class SentryStreamHandler(InlineHandler):
                 messages=flat,
             )
         except Exception as error:
+            self._same_ids.not_started(run_id)
             contain("on_chat_model_start", error)
         return DONE
 
@@ -268,6 +269,7 @@ class SentryStreamHandler(InlineHandler):
                 prompts=prompts,
             )
         except Exception as error:
+            self._same_ids.not_started(run_id)
             contain("on_llm_start", error)
         return DONE
 
@@ -363,6 +365,7 @@ class SentryStreamHandler(InlineHandler):
             else:
                 self._steps.start_chain(start, inputs)
         except Exception as error:
+            self._same_ids.not_started(run_id)
             contain("on_chain_start", error)
         return DONE
 
@@ -407,6 +410,7 @@ class SentryStreamHandler(InlineHandler):
             start = self._read_start("tool", run_id, parent_run_id, metadata, kwargs)
             self._steps.start_tool(start, serialized, kwargs, input_str)
         except Exception as error:
+            self._same_ids.not_started(run_id)
             contain("on_tool_start", error)
         return DONE
 
@@ -442,6 +446,7 @@ class SentryStreamHandler(InlineHandler):
                 self._read_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query
             )
         except Exception as error:
+            self._same_ids.not_started(run_id)
             contain("on_retriever_start", error)
         return DONE
 

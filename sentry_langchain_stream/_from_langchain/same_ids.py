@@ -67,6 +67,12 @@ def starting(given: UUID, runs: LiveRuns) -> UUID:
     return own
 
 
+def not_started(given: UUID) -> None:
+    """Give the id back: the run's start has failed on its way to `LiveRuns.start`, which does it else."""
+    if enclosing.claims.get(given) == get_ident():
+        enclosing.claims.pop(given, None)
+
+
 def own(given: UUID, handlers: object = None) -> UUID:
     """Return our id of a run.
 

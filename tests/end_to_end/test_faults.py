@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._from_langchain import answers, inside, requests, steps
-from sentry_langchain_stream._runs import attributes, live_runs, run_spans
+from sentry_langchain_stream._from_langchain import answers, inside, marks, requests, steps
+from sentry_langchain_stream._runs import attributes, enclosing, live_runs, run_spans
 from sentry_langchain_stream._runs.call import Call
 from sentry_langchain_stream._to_sentry import active_span
 from sentry_langchain_stream._to_sentry.client import choose_backend, current_client
@@ -245,6 +245,21 @@ def test_an_interrupt_passes(error: type[BaseException]) -> None:
     with capture_spans(**content_allowed(True)), pytest.raises(error):
         ScriptedModel().invoke("Hi", config={"callbacks": [handler]})
     assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("fault", [(marks, "read_start"), (live_runs.LiveRuns, "start")], ids=["read", "start"])
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_a_start_that_fails_leaves_nothing_behind(
+    subject: Any, fault: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id of a run that could not be started is given back, wherever its start has failed."""
+    monkeypatch.setattr(*fault, broken)
+    handler, before = SentryStreamHandler(), dict(enclosing.claims)
+    with capture_spans() as captured:
+        subject.make(ScriptedModel()).invoke(subject.question, {"callbacks": [handler]})
+    assert handler.live_runs == 0
+    assert captured.find_all(op="gen_ai.chat") == []
+    assert enclosing.claims == before
 
 
 def test_nothing_of_ours_reaches_sentry_as_an_issue(monkeypatch: pytest.MonkeyPatch) -> None:
