@@ -47,7 +47,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("empty", "empty inline handler", "own", _OWN, ("no content",)),
     Contestant("bare", "bare Sentry span", "own", _OWN, ("no content", "streamed", "unsampled")),
     Contestant("full", "bare Sentry spans, same attributes", "own", _OWN, ("no content", "unsampled")),
-    Contestant("least", "least handler that reads", "own", _OWN, ("no content",)),
+    Contestant("least", "least handler that reads", "own", _OWN, ("no content", "unsampled")),
     Contestant(
         "own",
         "sentry-langchain-stream",

@@ -40,6 +40,10 @@ class Process:
         what = asked["workload"], asked["size"], asked["times"]
         if asked["do"] == "crowd":
             return self._run(*what)
+        if asked["do"] == "turn":
+            from .pairs import turn
+
+            return {"seconds": turn(lambda: self._run(*what))}
         if asked["do"] == "pair":
             from .pairs import alternated
 

@@ -279,17 +279,19 @@ class SentryStreamHandler(InlineHandler):
         *,
         chunk: GenerationChunk | ChatGenerationChunk | None = None,
         run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
         **kwargs: Any,
     ) -> Hook:
         """A chunk has arrived: count it, and keep its text if it may be recorded."""
-        # This runs once per token. So what most chunks need is written out here, without the call of a function.
+        # This runs once per token. So what most chunks need is written out here, without the call of a function. And
+        # all that LangChain passes has a name here: to gather what has none takes Python longer than all of it.
         try:
             try:
                 call = self._plain(run_id.int)  # to hash an id, Python would call a function
             except AttributeError:  # LangChain lets any id pass
                 call = None
-            again = self._same_ids.again
-            if call is None or token.__class__ is not str or not token or (again and run_id in again):
+            if call is None or token.__class__ is not str or not token:
                 self._gather(run_id, token, chunk)
                 return DONE
             last, now = call.last_chunk_at, self._now()
@@ -299,8 +301,8 @@ class SentryStreamHandler(InlineHandler):
             call.chunks += 1
             if (size := len(token)) <= self._token_size and token.isascii():
                 call.short += size
-                if call.keep is not None:
-                    call.keep(token)
+                if (keep := call.keep) is not None:
+                    keep(token)
                     if call.short > call.room:
                         call.make_room()
             else:
@@ -327,7 +329,15 @@ class SentryStreamHandler(InlineHandler):
             contain("on_stream_event", error)
         return DONE
 
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> Hook:
+    def on_llm_end(
+        self,
+        response: LLMResult,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Hook:
         """The model has answered: close its span."""
         try:
             self._models.end(run_id, "completed", response)
@@ -369,7 +379,15 @@ class SentryStreamHandler(InlineHandler):
             contain("on_chain_start", error)
         return DONE
 
-    def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> Hook:
+    def on_chain_end(
+        self,
+        outputs: dict[str, Any],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Hook:
         """The chain ended."""
         try:
             self._steps.end_chain(run_id, outputs)

@@ -71,6 +71,16 @@ class _Run:
 
     def end(self, attributes: dict[str, Any]) -> None:
         """End its span, and the root that was made for it."""
+        self.scope.span = self.before
+        if self.span.sampled:
+            self._describe(attributes)
+        self.span.set_status("ok")
+        self.span.finish()
+        if self.root is not None:
+            self.root.set_status("ok")
+            self.root.finish()
+
+    def _describe(self, attributes: dict[str, Any]) -> None:
         of_all: dict[str, Any] = {
             "gen_ai.pipeline.name": self.pipeline,
             "pipeline_name": self.pipeline,
@@ -80,14 +90,9 @@ class _Run:
         if self.agent is not None:
             attributes["gen_ai.agent.name"] = self.agent
         attributes.update(of_all)
-        self.scope.span = self.before
         self.span.update_data(attributes)
-        self.span.set_status("ok")
-        self.span.finish()
         if self.root is not None:
             self.root.update_data(of_all)
-            self.root.set_status("ok")
-            self.root.finish()
 
 
 class LeastHandler(EmptyHandler):
@@ -160,6 +165,8 @@ class LeastHandler(EmptyHandler):
             _Run(span, None, name, None) if above is None else _Run(span, above, above.pipeline, above.agent)
         )
         run.root = root
+        if not span.sampled:
+            return DONE
         run.request = {
             "gen_ai.operation.name": "chat",
             "gen_ai.request.model": model,
@@ -188,6 +195,9 @@ class LeastHandler(EmptyHandler):
     def on_llm_end(self, response: Any, *, run_id: Any, **more: Any) -> Any:
         """End it."""
         run = self.runs.pop(run_id)
+        if not run.span.sampled:
+            run.end({})
+            return DONE
         ended = perf_counter()
         message = response.generations[0][0].message
         used, said = message.usage_metadata, message.response_metadata

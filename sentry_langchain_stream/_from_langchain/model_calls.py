@@ -112,6 +112,8 @@ class ModelRuns:
             call.read(text, self._token_counter)
             if not call.echoes and self._token_counter is None:
                 self._runs.make_plain(run, call)
+                if same_ids.again and run_id in same_ids.again:  # the other call may have started just now
+                    self._runs.no_longer_plain(run)
         self.gather_facts(call, getattr(chunk, "message", None))
 
     @staticmethod

@@ -122,6 +122,8 @@ def _add(given: UUID, handlers: list[object]) -> UUID:
         _order.append((given, another))
         if len(_order) > _MOST:
             _forget(*next((each for each in _order if enclosing.get(each[1].id) is None), _order[-1]))
+    if (live := enclosing.get(given)) is not None:
+        live.keeper.no_longer_plain(live)  # its chunks have the id of both now
     return another.id
 
 

@@ -10,7 +10,7 @@ from weakref import ref
 from .._content.labels import own_tags
 from .._content.policy import NOTHING, Policy
 from .._runtime.containment import contained
-from .._to_sentry import held_issues, issues, transaction_size
+from .._to_sentry import held_issues, issues, moved_spans, transaction_size
 from .._to_sentry.client import (
     allowed_content,
     choose_backend,
@@ -140,6 +140,7 @@ class Roots:
             issues.watch(held_issues.reported)
         silent_ends.process(runs)
         transaction_size.watch()
+        moved_spans.install()
         with contained("start of the senders"):
             start_senders(client, metrics=self._settings.metrics)
             self._last_client = ref(client)

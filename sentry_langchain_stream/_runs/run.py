@@ -142,6 +142,9 @@ class Keeper(Protocol):
     def take(self, run: Run) -> bool:
         """Take a run out of the live runs, which one caller alone can do."""
 
+    def no_longer_plain(self, run: Run) -> None:
+        """Have the chunks of a run's call read in full from now on."""
+
     def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         """Close the span of a run that has ended."""
 

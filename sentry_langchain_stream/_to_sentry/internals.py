@@ -7,6 +7,7 @@ earlier, its entry says so. There is no upstream issue unless an entry links one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -71,6 +72,28 @@ serialize = _take("sentry_sdk.serializer", "serialize", off=_OFF)
 repr_processors: list[Any] | None = _take("sentry_sdk.serializer", "global_repr_processors", off=_OFF)
 """Asked about every value that is sent. Django's integration registers one, as soon as Django is installed."""
 format_timestamp = _take("sentry_sdk.utils", "format_timestamp", off=_OFF)
+
+# -- Spans that are moved out of their transaction (`moved_spans`) ----------------------------------------------------
+
+_MOVE = "_serialized_v1_span_to_serialized_v2_span"
+move_span: Callable[[dict[str, Any], Any], dict[str, Any]] | None = _take(
+    "sentry_sdk.client",
+    _MOVE,
+    off="the SDK moves our spans out of their transaction itself, which costs a little more",
+    since=(2, 60),
+)
+"""Returns a span of a transaction in the format of streamed spans. The second argument is the transaction."""
+
+
+def is_moved_by(move: object) -> bool:
+    """Whether the SDK calls this function instead of `move_span`."""
+    return getattr(import_module("sentry_sdk.client"), _MOVE, None) is move
+
+
+def have_moved_by(move: Callable[[dict[str, Any], Any], dict[str, Any]]) -> None:
+    """Have the SDK call this function instead of `move_span`."""
+    setattr(import_module("sentry_sdk.client"), _MOVE, move)
+
 
 # -- Whether the SDK is sending on this very thread (`client.is_sending`) ----------------------------------------------
 

@@ -22,6 +22,7 @@ import sentry_sdk
 from sentry_sdk.tracing import Span
 
 from . import internals
+from .moved_spans import PlainSpan
 
 _CAN_PREPARE = None not in (
     internals.serialize,
@@ -52,7 +53,7 @@ class _Prepared(dict[str, Any]):
     def __sentry_repr__(self) -> dict[str, Any]:
         options = sentry_sdk.get_client().options
         try:
-            return _plain(self, options.get("max_value_length") or inf)
+            return PlainSpan(_plain(self, options.get("max_value_length") or inf))
         except Exception:  # it is not plain, or checking a value raised
             limits = {name: options.get(name) for name in ("max_value_length", "custom_repr")}
             payload: dict[str, Any] = internals.serialize({"spans": [{**self}]}, **limits)["spans"][0]  # type: ignore[misc]
