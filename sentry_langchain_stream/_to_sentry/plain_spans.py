@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from itertools import compress
+from itertools import chain, compress
 from math import inf, isfinite
 from typing import Any
 
@@ -53,7 +53,7 @@ class _Prepared(dict[str, Any]):
     def __sentry_repr__(self) -> dict[str, Any]:
         options = sentry_sdk.get_client().options
         try:
-            return PlainSpan(_plain(self, options.get("max_value_length") or inf))
+            return _plain(self, options.get("max_value_length") or inf)
         except Exception:  # it is not plain, or checking a value raised
             limits = {name: options.get(name) for name in ("max_value_length", "custom_repr")}
             payload: dict[str, Any] = internals.serialize({"spans": [{**self}]}, **limits)["spans"][0]  # type: ignore[misc]
@@ -77,50 +77,59 @@ class _NotPlain(Exception):
 
 _LONGEST_CHARACTER = 4  # bytes of UTF-8; the SDK counts bytes
 
-_SCALARS = frozenset({str, float, int, bool, type(None)})
-_OTHERS = frozenset({list, datetime, dict})
-_PLAIN = _SCALARS | _OTHERS
-_is_text, _is_float, _is_other = {str}.__contains__, {float}.__contains__, _OTHERS.__contains__
+_PLAIN = frozenset({str, float, int, bool, type(None), list, datetime, dict})
+_is_text, _is_float = {str}.__contains__, {float}.__contains__
 
 
-def _plain(payload: Mapping[Any, Any], longest: float, *, nested: bool = True) -> dict[str, Any]:
+def _plain(payload: Mapping[Any, Any], longest: float) -> PlainSpan:
     """Return a copy of a span, the same that the SDK would make.
 
     Args:
-        payload: The payload of the span, or a mapping in it: its data, its tags.
+        payload: The payload of the span. It may have mappings in it: its data, its tags.
         longest: The maximum length of a text, in bytes.
-        nested: Whether it may contain mappings.
 
     Raises:
         _NotPlain: The SDK would or might change a value.
     """
-    found = {**payload}  # a copy, because another thread may be writing
+    found = PlainSpan(payload)  # a copy, because another thread may be writing
+    held: list[dict[Any, Any]] = [found]
+    for name in _HOLDERS:
+        if type(value := found.get(name)) is dict:
+            found[name] = copied = {**value}
+            held.append(copied)
     # A span has some thirty values. They are looked at by what is written in C: a loop of Python's takes twice as long.
-    kinds = [*map(type, found.values())]
-    if not all(map(_is_text, map(type, found))):
+    values = [*chain.from_iterable(map(dict.values, held))]
+    kinds = [*map(type, values)]
+    if not (all(map(_is_text, map(type, chain.from_iterable(held)))) and _PLAIN.issuperset(kinds)):
         raise _NotPlain
-    if longest != inf and not _are_short(compress(found.values(), map(_is_text, kinds)), longest):
+    if longest != inf and not _are_short(compress(values, map(_is_text, kinds)), longest):
         raise _NotPlain
-    if not all(map(isfinite, compress(found.values(), map(_is_float, kinds)))):
+    if not all(map(isfinite, compress(values, map(_is_float, kinds)))):
         raise _NotPlain
-    if _SCALARS.issuperset(kinds):
-        return found
-    if not _PLAIN.issuperset(kinds):
-        raise _NotPlain
-    for name in [*compress(found, map(_is_other, kinds))]:
-        value = found[name]
-        kind = type(value)
-        if kind is datetime:
+    dates = kinds.count(datetime)
+    for name in _TIMES:
+        if type(value := found.get(name)) is datetime:
             found[name] = _timestamp(value)
-        elif kind is list:
-            found[name] = copied = [*value]
-            if not (all(map(_is_text, map(type, copied))) and _are_short(copied, longest)):
-                raise _NotPlain
-        elif nested:
-            found[name] = _plain(value, longest, nested=False)
-        else:
-            raise _NotPlain
+            dates -= 1
+    if dates or kinds.count(dict) >= len(held):
+        raise _NotPlain  # in a mapping, or a mapping in a mapping
+    if list in kinds:
+        for each in held:
+            _copy_lists(each, longest)
     return found
+
+
+def _copy_lists(held: dict[Any, Any], longest: float) -> None:
+    for name, value in held.items():
+        if type(value) is list:
+            held[name] = texts = [*value]
+            if not (all(map(_is_text, map(type, texts))) and _are_short(texts, longest)):
+                raise _NotPlain
+
+
+_TIMES = ("start_timestamp", "timestamp")
+_HOLDERS = ("data", "tags")
+"""What holds the values of a span that are not its own."""
 
 
 def _are_short(texts: Iterable[str], longest: float) -> bool:

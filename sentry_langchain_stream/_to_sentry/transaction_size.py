@@ -71,14 +71,16 @@ def _ours_at_most(spans: list[Any]) -> int:
     """The largest size that what is ours of these spans usually has, in bytes."""
     found = 0
     for span, data in _ours(spans):
-        found += _SPAN + sum([_at_most(each.text) for each in _contents(span, data)])
+        found += _SPAN
+        if not CONTENT.isdisjoint(data):
+            found += sum([_at_most(each.text) for each in _contents(span, data)])
     return found
 
 
 def _keep_below(most: int, spans: list[Any], size: Callable[[], int]) -> None:
     if _ours_at_most(spans) < _SUSPICIOUS * most // MOST:
         return
-    ours = [*_ours(spans)]
+    ours = _ours(spans)
     contents = [each for span, data in ours for each in _contents(span, data)]
     excess = size() - most
     for each in sorted(contents, key=lambda each: (each.is_call, -len(each.text))):
@@ -123,12 +125,11 @@ def _trace(event: Event) -> Any:
     return (event.get("contexts") or {}).get("trace") or {}
 
 
-def _ours(spans: list[Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the spans of ours that have attributes, each with its attributes."""
-    for span in spans:
-        data = span.get("data")
-        if isinstance(data, dict) and span.get("origin") == ORIGIN:
-            yield span, data
+def _ours(spans: list[Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the spans of ours that have attributes, each with its attributes."""
+    return [
+        (span, data) for span in spans if span.get("origin") == ORIGIN and isinstance(data := span.get("data"), dict)
+    ]
 
 
 def _spans(event: Event) -> tuple[list[Any], list[Any]]:
