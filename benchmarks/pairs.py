@@ -82,7 +82,7 @@ PAIRS: tuple[Pair, ...] = (
     *(
         each._replace(contestant="least")
         for each in _GOALS
-        if each.other not in ("own", "sentry") and each.variant in LEAST
+        if each.other != "own" and each.variant in LEAST
     ),
 )
 """What the goals compare, and the least handler that reads in this package's place, which shows what is in reach."""

@@ -81,7 +81,7 @@ def _shortly(span: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any
         "is_segment": False,
         "trace_id": span["trace_id"],
         "span_id": span["span_id"],
-        "name": span["description"] or span["op"],
+        "name": span["op"] if span["description"] is None else span["description"],
         "start_timestamp": _seconds(span["start_timestamp"]),
         "end_timestamp": _seconds(span["timestamp"]),
         "parent_span_id": span["parent_span_id"],
