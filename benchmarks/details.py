@@ -64,7 +64,8 @@ METHOD = """## How it is measured
 - The ratios of the goals are those of pairs: 40 samples of each of the two, in turns, in each of four processes (5 of
   1,000 streams). There they share the process, with a client of Sentry's for each. What this package has put into the
   SDK is there for the baseline, too, and costs it a little. Apart, two processes of the same contestant differ by a few
-  percent. Ratios in the tables of the sections are from processes of their own.
+  percent. A peer with an environment of its own has a process of its own, too, and they take turns all the same. Ratios
+  in the tables of the sections are from processes of their own.
 - *Many streams at a time*, *what finished runs leave* and imports run in a fresh process per sample.
 """
 

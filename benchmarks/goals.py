@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .contestants import BASELINES, BY_NAME, IMPORT, IMPORT_AND_MAKE
@@ -18,30 +18,17 @@ class Goal(NamedTuple):
         measured: What was measured.
         more: More on it.
         met: Whether it is met; `None` if it was not measured.
-        value: The measured number, to be compared with a floor.
+        least: What was measured of the least handler that reads, in the place of this package.
+        in_reach: Whether that meets the goal; `None` if it was not measured.
     """
 
     what: str
     measured: str
     more: str
     met: bool | None
-    value: float | None = None
+    least: str = "–"
+    in_reach: bool | None = None
 
-
-class Floor(NamedTuple):
-    """What was measured to be the least that any handler that makes Sentry spans can reach.
-
-    Args:
-        limit: The goal instead, in the unit of the goal.
-        why: Why there is no less, with a reference to the profile that shows it.
-    """
-
-    limit: float
-    why: str
-
-
-FLOORS: Mapping[str, Floor] = {}
-"""Goals that turned out to be beyond reach, by `Goal.what`. The page shows them with their reason."""
 
 NOT_MEASURED = "not measured"
 
@@ -63,13 +50,14 @@ def goals(results: Results, rest: Mapping[str, Any]) -> Iterator[Goal]:
     for case, title in _CALLS:
         what = f"{title}: at most 1.15 times bare spans with the same attributes"
         yield _times(results, "call", case, what, 1.15, "full", ran=ran)
-    yield _below(results, "call", "call_invoke/8", "`invoke`: adds less than Sentry's own integration", "sentry")
+    what = "`invoke`: adds less than Sentry's own integration"
+    yield _below(results, "call", "call_invoke/8", what, "sentry", ran)
     for case, title in _CALLS:
         what = f"{title} with content: at most 1.4 times no content"
         yield _times(results, "call", case, what, 1.4, "own", variant="content", ran=ran)
     what = "`ainvoke` with no request around it: at most 1.1 times bare spans with the same attributes"
     yield _times(results, "call", "call_alone/8", what, 1.1, "full", ran=ran)
-    yield _below(results, "tree", "chain/5", "5-deep chain: adds less than ddtrace APM", "ddtrace")
+    yield _below(results, "tree", "chain/5", "5-deep chain: adds less than ddtrace APM", "ddtrace", ran)
     what = "Agent with a tool call: at most 1.3 times bare spans with the same attributes"
     yield _times(results, "tree", "agent/1", what, 1.3, "full", ran=ran)
     yield from _streams(rest.get("crowd", ()), ran)
@@ -94,13 +82,13 @@ def kept(results: Results, rest: Mapping[str, Any]) -> Iterator[Goal]:
 
 
 def verdict(goal: Goal) -> str:
-    """Whether a goal is met, in a word: `yes`, `floor`, `no`, or `–` if it was not measured."""
+    """Whether a goal is met: `yes`, `no`, or `–` if it was not measured.
+
+    `floor` is a goal that is missed, and by the least handler that reads, too: it is beyond reach.
+    """
     if goal.met is None:
         return "–"
-    floor = FLOORS.get(goal.what)
-    if not goal.met and floor is not None and goal.value is not None and goal.value <= floor.limit:
-        return "floor"
-    return "yes" if goal.met else "**no**"
+    return "yes" if goal.met else "floor" if goal.in_reach is False else "**no**"
 
 
 def _times(
@@ -127,19 +115,39 @@ def _times(
     if figure is None:
         return Goal(what, NOT_MEASURED, "", None)
     own, other = (results.added(section, case, *key) for key in (("own", variant), (baseline, of)))
-    more = f"{figure.low:.2f} to {figure.high:.2f}"
-    if own is not None and other is not None:
-        more += f"; adds {_micro(own)} µs, the other {_micro(other)} µs"
-    return Goal(what, f"{figure.median:.2f} times", more, figure.median <= limit, figure.median)
+    least = in_pairs(ran, case, variant, baseline, of, "least")
+    more = _range(figure) + _added(own, other)
+    return _judged(what, figure, more, least, lambda median: median <= limit)
 
 
-def _below(results: Results, section: str, case: str, what: str, peer: str) -> Goal:
-    """Compared by what both add above no handler, without content."""
+def _below(
+    results: Results, section: str, case: str, what: str, peer: str, ran: Sequence[Mapping[str, Any]] = ()
+) -> Goal:
+    """Compared without content: by the whole times of a pair, else by what both add above no handler."""
     own, other = (results.added(section, case, name, "no content") for name in ("own", peer))
+    key = case, "no content", peer, "no content"
+    figure = in_pairs(ran, *key)
+    if figure is not None:
+        least = in_pairs(ran, *key, "least")
+        return _judged(what, figure, _range(figure) + _added(own, other), least, lambda median: median < 1)
     if own is None or other is None:
         return Goal(what, NOT_MEASURED, "", None)
     more = f"{BY_NAME[peer].label}: {_micro(other)} µs"
-    return Goal(what, f"{_micro(own)} µs", more, own.median < other.median, own.median * 1e6)
+    return Goal(what, f"{_micro(own)} µs", more, own.median < other.median)
+
+
+def _judged(what: str, figure: Figure, more: str, least: Figure | None, is_met: Callable[[float], bool]) -> Goal:
+    """A goal on how many times the other's time or rate it is."""
+    goal = Goal(what, f"{figure.median:.2f} times", more, is_met(figure.median))
+    return goal if least is None else goal._replace(least=f"{least.median:.2f}", in_reach=is_met(least.median))
+
+
+def _range(figure: Figure) -> str:
+    return f"{figure.low:.2f} to {figure.high:.2f}"
+
+
+def _added(own: Figure | None, other: Figure | None) -> str:
+    return "" if own is None or other is None else f"; adds {_micro(own)} µs, the other {_micro(other)} µs"
 
 
 def best_peer(results: Results, section: str, case: str, variant: str = "no content") -> tuple[str, Figure] | None:
@@ -187,7 +195,8 @@ def _streams(rows: Sequence[Mapping[str, Any]], ran: Sequence[Mapping[str, Any]]
     what = "1,000 streams at once: at least 0.85 times the bare span's chunks per second"
     # A file of an earlier version has no rounds: then the medians are compared.
     both = [(own[each], bare[each]) for each in own if each in bare]
-    turns = in_pairs(ran, "throughput/1000", "no content", "bare", "no content")
+    key = "throughput/1000", "no content", "bare", "no content"
+    turns, least = in_pairs(ran, *key), in_pairs(ran, *key, "least")
     figure = turns.inverse() if turns is not None else Figure.of([mine / theirs for mine, theirs in both])
     if figure is None and own and bare:
         medians = [Figure.of(list(each.values())) for each in (own, bare)]
@@ -195,8 +204,8 @@ def _streams(rows: Sequence[Mapping[str, Any]], ran: Sequence[Mapping[str, Any]]
     if figure is None:
         yield Goal(what, NOT_MEASURED, "", None)
     else:
-        more = f"{figure.low:.2f} to {figure.high:.2f}"
-        yield Goal(what, f"{figure.median:.2f} times", more, figure.median >= 0.85, -figure.median)
+        rate = None if least is None else least.inverse()
+        yield _judged(what, figure, _range(figure), rate, lambda median: median >= 0.85)
     held = {key: live for key, live in _live(rows).items() if key[2] == 10}
     mine, theirs, none = (held.get((name, "no content", 10)) for name in ("own", "bare", "none"))
     what = "A live stream: at most 4,000 bytes more than with the bare span"
@@ -204,7 +213,7 @@ def _streams(rows: Sequence[Mapping[str, Any]], ran: Sequence[Mapping[str, Any]]
         yield Goal(what, NOT_MEASURED, "", None)
     else:
         more = f"{mine - none:,.0f} bytes, the bare span {theirs - none:,.0f}"
-        yield Goal(what, f"{mine - theirs:,.0f} bytes", more, mine - theirs <= 4_000, mine - theirs)
+        yield Goal(what, f"{mine - theirs:,.0f} bytes", more, mine - theirs <= 4_000)
 
 
 def _live(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], float]:
@@ -230,7 +239,7 @@ def _held(rows: Sequence[Mapping[str, Any]]) -> Iterator[Goal]:
         # Kept text grows by the text; what is bounded is how much of it is kept.
         limit = 1.0 if variant == "no content" else 100.0
         more = f"{after[0]:,.0f} bytes after 10 chunks"
-        yield Goal(what, f"{grown:,.1f} bytes per chunk", more, grown < limit, grown)
+        yield Goal(what, f"{grown:,.1f} bytes per chunk", more, grown < limit)
 
 
 def _grown(rows: Sequence[Mapping[str, Any]]) -> Iterator[Goal]:
@@ -239,7 +248,7 @@ def _grown(rows: Sequence[Mapping[str, Any]]) -> Iterator[Goal]:
         more = f"{row['first'] * 1e6:,.0f} µs per call at first, {row['last'] * 1e6:,.0f} µs at last"
         met = bool(row["kept"] < 100 and row["last"] < 1.1 * row["first"])
         what = f"Nothing grows with finished runs, {row['variant']}"
-        yield Goal(what, f"{row['kept']:,.1f} bytes per run", more, met, row["kept"])
+        yield Goal(what, f"{row['kept']:,.1f} bytes per run", more, met)
 
 
 def _import(rows: Sequence[Mapping[str, Any]]) -> Goal:
@@ -252,7 +261,7 @@ def _import(rows: Sequence[Mapping[str, Any]]) -> Goal:
     more, first = f"{figure.low:.1f} to {figure.high:.1f}", found.get(IMPORT_AND_MAKE)
     if first is not None:
         more += f"; with the making of the first handler {first.median:.1f} ms"
-    return Goal(what, f"{figure.median:.1f} ms", more, figure.median <= 20, figure.median)
+    return Goal(what, f"{figure.median:.1f} ms", more, figure.median <= 20)
 
 
 def _micro(figure: Figure) -> str:

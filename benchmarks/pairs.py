@@ -79,11 +79,7 @@ _GOALS: tuple[Pair, ...] = (
 
 PAIRS: tuple[Pair, ...] = (
     *_GOALS,
-    *(
-        each._replace(contestant="least")
-        for each in _GOALS
-        if each.other != "own" and each.variant in LEAST
-    ),
+    *(each._replace(contestant="least") for each in _GOALS if each.other != "own" and each.variant in LEAST),
 )
 """What the goals compare, and the least handler that reads in this package's place, which shows what is in reach."""
 

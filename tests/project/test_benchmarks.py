@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import breakdown, details, goals, report, steps
+from benchmarks import breakdown, details, goals, pairs, report, steps
 from benchmarks.__main__ import merged
 from benchmarks.contestants import BY_NAME
 from benchmarks.earlier import LONGEST, after, summary
 from benchmarks.environments import ROOT
-from benchmarks.measuring import Worker, problem, unlike
+from benchmarks.measuring import Pool, Worker, problem, unlike
 from benchmarks.pairs import PAIRS
 from benchmarks.profiling import Profile, profiled
 from benchmarks.sections import SECTIONS
@@ -169,7 +170,8 @@ def test_a_goal_takes_what_ran_in_pairs() -> None:
     """Two that took turns in one process are compared round by round, whatever the sections' processes took."""
     sections = Results([call("own", 200), call("full", 100)])
     ran = [
-        {"case": case, "variant": "no content", "other": other, "of": "no content", "seconds": seconds}
+        {"contestant": "own", "case": case, "variant": "no content", "other": other, "of": "no content"}
+        | {"seconds": seconds}
         for case, other, seconds in (
             ("call_invoke/8", "full", [[1.1, 1.0], [220.0, 200.0], [9.0, 1.0]]),
             ("throughput/1000", "bare", [[1.25, 1.0]]),
@@ -185,10 +187,29 @@ def test_a_goal_takes_what_ran_in_pairs() -> None:
 def test_every_goal_against_a_baseline_has_a_pair() -> None:
     """The pairs are exactly what the goals look up among them."""
     asked: list[tuple[str, ...]] = []
+
+    def noted(ran: object, *key: str) -> Figure:
+        asked.append(key)
+        return Figure(1.0, 1.0, 1.0)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(goals, "in_pairs", lambda ran, *key: asked.append(key))
+        patch.setattr(goals, "in_pairs", noted)
         list(goals.goals(Results([]), {}))
-    assert sorted(asked) == sorted((each.case.key, each.variant, each.other, each.of) for each in PAIRS)
+    there = [(each.case.key, each.variant, each.other, each.of, each.contestant) for each in PAIRS]
+    assert sorted(key for key in there if key[4] == "own") == sorted((*key, "own") for key in asked if len(key) == 4)
+    assert {key for key in there if key[4] == "least"} <= {key for key in asked if len(key) == 5}
+
+
+def test_two_contestants_with_a_process_each_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer whose environment is another one is asked for each of its samples where it is installed."""
+    monkeypatch.setattr(pairs, "BY_NAME", {**BY_NAME, "empty": replace(BY_NAME["empty"], environment="another")})
+    (taken,) = [each for each in PAIRS if (each.case.key, each.contestant) == ("call_invoke/8", "least")][:1]
+    taken = taken._replace(other="empty", share=20)
+    with Pool({"own": Path(sys.executable), "another": Path(sys.executable)}) as pool:
+        pairs._check(pool, taken)
+        found = pairs._timed(pool, taken, 40)
+    assert [len(both) for both in found] == [2, 2]
+    assert all(seconds > 0 for both in found for seconds in both)
 
 
 @pytest.mark.parametrize("other", ["full", "empty"])
@@ -228,15 +249,38 @@ def test_the_goal_of_a_live_stream_is_above_the_bare_span(live: int, met: bool) 
     assert goal("A live stream", Results([]), crowd=rows).met is met
 
 
-def test_a_goal_beyond_reach_is_restated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missed goal within its measured floor is called so, and the page says why there is no less."""
-    measured = results(call("own", 120), call("full", 100))
-    missed = goal("`invoke`: at most 1.15", Results(measured["samples"]))
-    for limit, verdict in ((1.2, "floor"), (1.19, "**no**")):
-        monkeypatch.setattr(goals, "FLOORS", {missed.what: goals.Floor(limit, "The parent has to be found.")})
-        assert goals.verdict(missed) == verdict
-        monkeypatch.setattr(report, "FLOORS", goals.FLOORS)
-        assert "The parent has to be found." in report.render(measured)
+def pair(contestant: str, case: str, other: str, own: float) -> dict[str, Any]:
+    """A contestant that takes so many times as long as the other one."""
+    key = {"contestant": contestant, "case": case, "variant": "no content", "other": other, "of": "no content"}
+    return {**key, "seconds": [[own, 1.0], [2 * own, 2.0]]}
+
+
+@pytest.mark.parametrize(
+    ("what", "case", "other", "in_reach", "missed"),
+    [
+        ("`invoke`: at most 1.15", "call_invoke/8", "full", 1.14, 1.16),
+        ("`invoke`: adds less", "call_invoke/8", "sentry", 0.99, 1.01),
+        ("5-deep chain: adds less", "chain/5", "ddtrace", 0.99, 1.01),
+        ("1,000 streams", "throughput/1000", "bare", 1.17, 1.19),
+    ],
+)
+def test_a_goal_that_the_least_handler_misses_is_a_floor(
+    what: str, case: str, other: str, in_reach: float, missed: float
+) -> None:
+    """A missed goal is beyond reach if the least handler that reads misses it in the same place; met, it is met."""
+    for own, least, expected in (
+        (missed, missed, "floor"),
+        (missed, in_reach, "**no**"),
+        (in_reach, missed, "yes"),
+        (missed, None, "**no**"),
+    ):
+        ran = [pair("own", case, other, own)]
+        if least is not None:
+            ran.append(pair("least", case, other, least))
+        found = goal(what, Results([]), pairs=ran)
+        assert goals.verdict(found) == expected
+        assert (found.least == "–") is (least is None)
+        assert f"| {expected} |" in report.render(results(pairs=ran))
 
 
 def test_a_peer_that_records_no_tokens_is_not_the_best() -> None:
