@@ -85,9 +85,9 @@ move_span: Callable[[dict[str, Any], Any], dict[str, Any]] | None = _take(
 """Returns a span of a transaction in the format of streamed spans. The second argument is the transaction."""
 
 
-def is_moved_by(move: object) -> bool:
-    """Whether the SDK calls this function instead of `move_span`."""
-    return getattr(import_module("sentry_sdk.client"), _MOVE, None) is move
+def moves_itself() -> bool:
+    """Whether the SDK calls `move_span`, which nobody has replaced."""
+    return move_span is not None and getattr(import_module("sentry_sdk.client"), _MOVE, None) is move_span
 
 
 def have_moved_by(move: Callable[[dict[str, Any], Any], dict[str, Any]]) -> None:

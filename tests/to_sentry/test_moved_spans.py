@@ -108,3 +108,18 @@ def test_what_leaves_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         ways.append([sorted((name, each["type"]) for name, each in attributes.items()) for attributes in items])
     assert ways[0] == ways[1]
     assert len(seen) == 4
+
+
+def another(span: dict[str, Any], event: Any) -> dict[str, Any]:
+    """What another version of the SDK might do."""
+    return {"version": 3}
+
+
+@pytest.mark.parametrize("whose", ["the SDK's", "somebody's"])
+def test_a_function_that_does_something_else_stays(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short way is not taken where the SDK's leads elsewhere, nor where somebody has replaced it."""
+    monkeypatch.setattr("sentry_sdk.client._serialized_v1_span_to_serialized_v2_span", another)
+    if whose == "the SDK's":
+        monkeypatch.setattr(internals, "move_span", another)
+    moved_spans.install()
+    assert sentry_sdk.client._serialized_v1_span_to_serialized_v2_span is another
