@@ -41,6 +41,8 @@ METHOD = """## How it is measured
   with the prompt if and only if content is on. A contestant that fails this check is listed under "Not timed".
 - Contestants take turns, one sample each, in an order that is shuffled for every round. Differences and ratios are
   calculated within a round. The tables show their medians, with the quartiles in brackets.
+- Before and after each sample a loop is timed, always the same, and the sample is scaled by it to one speed of the
+  machine: others may use the machine meanwhile, and its clock may change.
 - *Per token* is the time from the arrival of the first chunk at the consumer to the arrival of the last one, divided by
   the number of chunks. For v3 events, which are gathered ahead of the consumer, it is the time of the whole stream. The
   whole answers under "How cost grows" include the work at the start and the end of a stream.

@@ -6,9 +6,11 @@ import json
 import os
 import random
 import select
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -131,15 +133,37 @@ def measure(pool: Pool, section: Section, chosen: frozenset[str], rounds: int, f
                 of_case[name, "no content"]["problem"] = wrong
                 del workers[name, "no content"]
         _sample(case, workers, of_case, rounds, order)
+        at_one_speed(list(of_case.values()))
         print(f"{section.name}: {case.title}, {len(workers)} contestants", file=sys.stderr)
     return rows
+
+
+_TIMES = ("per_unit", "whole", "cpu")
+
+
+def at_one_speed(rows: list[dict[str, Any]]) -> None:
+    """Scale the samples of a case to one speed of the machine, which may change from one sample to the next.
+
+    Before and after each sample a loop is timed, always the same. What it took then, and what it took in the middle of
+    all, say how fast the machine was.
+
+    Args:
+        rows: The rows of the case. What their loops took is taken out of them.
+    """
+    loops = [row.pop("loop", []) for row in rows]
+    if not any(loops):
+        return
+    usual = statistics.median(chain.from_iterable(loops))
+    for row, taken in zip(rows, loops, strict=True):
+        for name in _TIMES:
+            row[name] = [float(f"{each * usual / loop:.5g}") for each, loop in zip(row[name], taken, strict=True)]
 
 
 def _sample(
     case: Case, workers: dict[Key, Worker], rows: dict[Key, dict[str, Any]], rounds: int, order: random.Random
 ) -> None:
     for row in rows.values():
-        row.update(per_unit=[], whole=[], cpu=[])
+        row.update(per_unit=[], whole=[], cpu=[], loop=[])
     for _ in range(rounds):
         for key in _shuffled(workers, order):
             if rows[key]["problem"] is not None:
@@ -149,8 +173,8 @@ def _sample(
             except Failed as failed:
                 rows[key]["problem"] = str(failed)
                 continue
-            for name in ("per_unit", "whole", "cpu"):
-                rows[key][name].append(float(f"{sample[name]:.5g}"))
+            for name in (*_TIMES, "loop"):
+                rows[key][name].append(sample[name])
 
 
 def _shuffled(keys: Iterable[Key], order: random.Random) -> list[Key]:

@@ -16,7 +16,7 @@ from benchmarks.__main__ import merged
 from benchmarks.contestants import BY_NAME
 from benchmarks.earlier import LONGEST, after, summary
 from benchmarks.environments import ROOT
-from benchmarks.measuring import Pool, Worker, problem, unlike
+from benchmarks.measuring import Pool, Worker, at_one_speed, problem, unlike
 from benchmarks.pairs import PAIRS
 from benchmarks.profiling import Profile, profiled
 from benchmarks.sections import SECTIONS
@@ -56,6 +56,20 @@ def test_differences_are_taken_within_a_round() -> None:
     """A round in which the machine was slow for both does not change what is added."""
     assert added([11.0, 101.0, 12.0], [10.0, 100.0, 11.0]) == Figure(1.0, 1.0, 1.0)
     assert ratio([20.0, 200.0], [10.0, 100.0]) == Figure(2.0, 2.0, 2.0)
+
+
+def test_samples_are_scaled_to_one_speed_of_the_machine() -> None:
+    """A sample that was taken while a loop took twice as long counts half, and the loops are not stored."""
+    rows = [
+        {**row("own", [2.0, 4.0, 8.0]), "loop": [0.1, 0.2, 0.4]},
+        {**row("none", [2.0, 2.0]), "loop": [0.2, 0.2]},
+        {**row("otel", [], problem="no span"), "loop": []},
+    ]
+    at_one_speed(rows)
+    assert rows[0]["per_unit"] == pytest.approx([4.0 * MICRO] * 3)
+    assert rows[1]["per_unit"] == pytest.approx([2.0 * MICRO] * 2)
+    assert rows[0]["cpu"] == pytest.approx([2.0, 1.0, 0.5])
+    assert not any("loop" in each for each in rows)
 
 
 def test_samples_that_do_not_belong_together_are_not_compared() -> None:
