@@ -36,7 +36,7 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
         return _NO_SPANS
     if _streams(options):
         return _STREAMED_SPANS
-    if (instrumenter := options.get("instrumenter")) not in _SENTRYS:
+    if (instrumenter := other_instrumenter(options)) is not None:
         warn_once(
             "instrumenter",
             "Sentry's client has instrumenter=%r, with which the SDK makes no spans but those of OpenTelemetry, so "
