@@ -37,7 +37,7 @@ class Pair(NamedTuple):
         other: The other contestant.
         of: Its variant.
         share: The rounds are divided by this: fewer for what takes long.
-        contestant: The contestant.
+        contestant: Who is compared: this package, or the least handler in its place.
     """
 
     case: Case
@@ -60,7 +60,7 @@ def _cases(section: str, *keys: str) -> list[Case]:
 
 
 _NONE = "no content"
-LEAST = BY_NAME["least"].variants
+_LEAST = BY_NAME["least"].variants
 
 _GOALS: tuple[Pair, ...] = (
     *(
@@ -79,7 +79,7 @@ _GOALS: tuple[Pair, ...] = (
 
 PAIRS: tuple[Pair, ...] = (
     *_GOALS,
-    *(each._replace(contestant="least") for each in _GOALS if each.other != "own" and each.variant in LEAST),
+    *(each._replace(contestant="least") for each in _GOALS if each.other != "own" and each.variant in _LEAST),
 )
 """What the goals compare, and the least handler that reads in this package's place, which shows what is in reach."""
 

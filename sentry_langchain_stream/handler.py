@@ -119,7 +119,6 @@ class SentryStreamHandler(InlineHandler):
         limits: Limits | None = None,
     ) -> None:
         # Most modules of this package are imported here, with the first handler: see "Import" in docs/performance.md.
-        from ._from_langchain import same_ids
         from ._from_langchain.engine import Engine
         from ._runs.estimates import TOKEN, weight
         from ._runs.settings import Settings
@@ -158,6 +157,7 @@ class SentryStreamHandler(InlineHandler):
         engine = Engine(settings, type(self).clock)
         self._settings = settings
         self._read_start = engine.read_start
+        self._not_started = engine.not_started
         self._end_anyway = engine.end_anyway
         self._runs = engine.runs
         self._models = engine.models
@@ -166,7 +166,6 @@ class SentryStreamHandler(InlineHandler):
         self._gather = engine.models.gather
         self._now = type(self).clock
         self._plain = engine.runs.plain.get
-        self._same_ids = same_ids
         self._token_size, self._weight = TOKEN, weight
         self._own = frozenset({*vars(self), "_own"} - before)
 
@@ -245,8 +244,7 @@ class SentryStreamHandler(InlineHandler):
                 messages=flat,
             )
         except Exception as error:
-            self._same_ids.not_started(run_id)
-            contain("on_chat_model_start", error)
+            self._not_started("on_chat_model_start", error, run_id)
         return DONE
 
     def on_llm_start(
@@ -269,8 +267,7 @@ class SentryStreamHandler(InlineHandler):
                 prompts=prompts,
             )
         except Exception as error:
-            self._same_ids.not_started(run_id)
-            contain("on_llm_start", error)
+            self._not_started("on_llm_start", error, run_id)
         return DONE
 
     def on_llm_new_token(
@@ -375,8 +372,7 @@ class SentryStreamHandler(InlineHandler):
             else:
                 self._steps.start_chain(start, inputs)
         except Exception as error:
-            self._same_ids.not_started(run_id)
-            contain("on_chain_start", error)
+            self._not_started("on_chain_start", error, run_id)
         return DONE
 
     def on_chain_end(
@@ -428,8 +424,7 @@ class SentryStreamHandler(InlineHandler):
             start = self._read_start("tool", run_id, parent_run_id, metadata, kwargs)
             self._steps.start_tool(start, serialized, kwargs, input_str)
         except Exception as error:
-            self._same_ids.not_started(run_id)
-            contain("on_tool_start", error)
+            self._not_started("on_tool_start", error, run_id)
         return DONE
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Hook:
@@ -464,8 +459,7 @@ class SentryStreamHandler(InlineHandler):
                 self._read_start("retriever", run_id, parent_run_id, metadata, kwargs), serialized, query
             )
         except Exception as error:
-            self._same_ids.not_started(run_id)
-            contain("on_retriever_start", error)
+            self._not_started("on_retriever_start", error, run_id)
         return DONE
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> Hook:

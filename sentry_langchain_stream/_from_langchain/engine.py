@@ -35,6 +35,18 @@ class Engine:
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
 
+    @staticmethod
+    def not_started(place: str, error: Exception, run_id: UUID) -> None:
+        """Leave out a run whose start event could not be read.
+
+        Args:
+            place: The hook.
+            error: What was raised.
+            run_id: LangChain's run id.
+        """
+        same_ids.not_started(run_id)
+        contain(place, error)
+
     def end_anyway(self, place: str, error: BaseException, run_id: UUID, outcome: Outcome = "completed") -> None:
         """End a run whose end event could not be read: a payload raised, or a signal such as Ctrl-C arrived.
 
