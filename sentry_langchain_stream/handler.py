@@ -217,8 +217,9 @@ class SentryStreamHandler(InlineHandler):
         """
         from ._from_langchain import same_ids
         from ._runs import watches
+        from ._runs.numbers import number
 
-        run = self._runs.get(same_ids.enclosing_own(run_id))
+        run = self._runs.get(number(same_ids.enclosing_own(run_id)))
         return watches.find(run_id) if run is None else watches.info(run, type(self).clock())
 
     # -- models ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from .._runs import silent_ends, watches
 from .._runs.call import Call, Request
 from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
+from .._runs.numbers import number
 from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runs.watches import RunInfo
@@ -172,7 +173,7 @@ class Tracked(Generic[T]):
         """What is known of the run so far, or when it has ended: ids, outcome, tokens. `None` before the first pull."""
         if self._id is None:
             return None
-        run = self._runs.get(self._id)
+        run = self._runs.get(number(self._id))
         return watches.find(self._id) if run is None else watches.info(run, type(self).clock())
 
     def _record(self, policy: Policy) -> Call:

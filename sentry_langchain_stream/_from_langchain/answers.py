@@ -1,7 +1,7 @@
 """Reads the answer of a model, chunk by chunk and as a whole. LangChain's objects are not changed.
 
 What is asked of every answer is whether something is a `(dict, Mapping)`: for a dict that is answered at once, while
-`Mapping` asks an abstract class.
+`Mapping` asks an abstract class, also for `None`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def response(result: LLMResult, policy: Policy, known: Mapping[str, Any] | None 
     """
     prompts, first = result.generations, metadata(result) if known is None else known
     generations = prompts[0] if len(prompts) == 1 else [generation for prompt in prompts for generation in prompt]
-    whole = result.llm_output if isinstance(result.llm_output, (dict, Mapping)) else {}
+    output = result.llm_output
+    whole = output if output is not None and isinstance(output, (dict, Mapping)) else {}
     model = named_in(first) or named_in(whole)
     messages = None
     if policy.outputs:
@@ -71,7 +72,9 @@ def usage(result: LLMResult, known: Mapping[str, Any] | None = None) -> Usage | 
     prompts, whole = result.generations, result.llm_output
     first = metadata(result) if known is None else known
     found = _usage_of(prompts[0], first) if len(prompts) == 1 else Usage.together(filter(None, map(_usage_of, prompts)))
-    if not isinstance(whole, (dict, Mapping)) or (found is not None and _repeats(whole, prompts, first)):
+    if whole is None or not isinstance(whole, (dict, Mapping)):
+        return found
+    if found is not None and _repeats(whole, prompts, first):
         return found
     raw = reported_in(whole)
     return raw if found is None else found.detailed_by(raw)
@@ -173,7 +176,9 @@ def _metadata(generation: Generation) -> Mapping[str, Any]:
     metadata = getattr(getattr(generation, "message", None), "response_metadata", None) or generation.generation_info
     if not isinstance(metadata, (dict, Mapping)):
         return {}
-    body = metadata.get("body") if "status_code" in metadata else None
+    if "status_code" not in metadata:
+        return metadata
+    body = metadata.get("body")
     return _answer_in(body) if isinstance(body, Mapping) and isinstance(body.get("usage"), Mapping) else metadata
 
 

@@ -19,6 +19,7 @@ from .._content.reading import as_id, field
 from .._runs import enclosing
 from .._runs.details import Checkpoint
 from .._runs.kinds import CHAINS
+from .._runs.numbers import number
 from .._runs.run import Run
 from .._runs.start import Start
 from .._runtime.containment import contained
@@ -125,7 +126,7 @@ def _is_inside(run: Run | None, outer: Run) -> bool:
 
 
 def _live(run_id: UUID | None) -> Run | None:
-    return enclosing.get(run_id) if run_id is not None else None
+    return enclosing.get(number(run_id)) if run_id is not None else None
 
 
 class _RecordedCheckpoint(Recording):

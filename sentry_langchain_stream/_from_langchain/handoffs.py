@@ -17,6 +17,7 @@ from uuid import uuid4
 from .._content.reading import field
 from .._runs import enclosing
 from .._runs.details import Agent, Handoff
+from .._runs.numbers import number
 from .._runs.run import Run
 from .._runs.start import Start
 from .._vocabulary.keys import bounded
@@ -44,7 +45,7 @@ def record(run: Run, parent: Run | None, error: BaseException) -> None:
         handoff = Handoff(source, target)
         start = Start(id=uuid4(), parent_id=parent.id, kind="handoff", name=handoff.name)
         run.keeper.start(start, lambda policy, made=handoff: made)  # type: ignore[misc]
-        live = enclosing.get(start.id)
+        live = enclosing.get(number(start.id))
         if live is not None:
             live.agent = source
         run.keeper.end(start.id)

@@ -15,6 +15,7 @@ from uuid import UUID
 from .._content.labels import CONVERSATION
 from .._runs import enclosing
 from .._runs.live_runs import LiveRuns
+from .._runs.numbers import number
 from .._runs.run import Place, Run
 from .._runtime import interpreter
 from .._to_sentry.asking import is_asking
@@ -47,7 +48,7 @@ class InnerChains:
             return False
         if (again := same_ids.again) and (id in again or parent_id in again):
             return False
-        parent, config, name = enclosing.get(parent_id), internals.enclosing_config(), kwargs.get("name")
+        parent, config, name = enclosing.get(number(parent_id)), internals.enclosing_config(), kwargs.get("name")
         if parent is None or not self._may_be_below(parent):
             return False
         if not config or internals.run_id_of(config) is not parent_id:
@@ -71,18 +72,19 @@ class InnerChains:
         return type(metadata) is dict and self._telling.isdisjoint(metadata)
 
     def _add(self, id: UUID, name: str | None, parent: Run) -> bool:
-        here, claims = get_ident(), enclosing.claims  # see `same_ids.starting`
-        if claims.setdefault(id, here) != here:
+        here, claims, own = get_ident(), enclosing.claims, number(id)  # see `same_ids.starting`
+        if claims.setdefault(own, here) != here:
             return False
         try:
-            if enclosing.get(id) is not None:
+            if enclosing.get(own) is not None:
                 return False
             tree = parent.tree
             with tree.lock:
-                if enclosing.get(parent.id) is not parent:
+                if enclosing.get(parent.number) is not parent:
                     return False  # another thread has just ended it
                 run = Run(
                     id=id,
+                    number=own,
                     kind="chain",
                     pipeline=parent.pipeline,
                     policy=parent.policy,
@@ -99,7 +101,7 @@ class InnerChains:
                 parent.add_child(run)
                 tree.touched = self._runs.now()
         finally:
-            claims.pop(id, None)
+            claims.pop(own, None)
         return True
 
     def end(self, run: Run) -> bool:

@@ -22,6 +22,7 @@ from langchain_core.language_models import BaseLanguageModel
 from .._runs import enclosing
 from .._runs.attributes import membership
 from .._runs.kinds import LEAVES
+from .._runs.numbers import Number, number
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry.active_span import Inside
@@ -72,7 +73,7 @@ _MOST_HINTS = 8
 class _Hint(NamedTuple):
     """A model or a retriever that has started, and the thread and the task where it did."""
 
-    id: UUID
+    number: Number
     thread: int
     task: int
 
@@ -86,11 +87,11 @@ def started(run: Run | None) -> None:
     if run is None:
         return
     if run.call is not None and run.call.request.operation == "text_completion":
-        enclosing.started_elsewhere.add(run.id)
+        enclosing.started_elsewhere.add(run.number)
     # `LiveRuns` has just looked for the task.
-    hints, hint = _hints.get(), _Hint(run.id, get_ident(), id(run.task() if run.task is not None else None))
+    hints, hint = _hints.get(), _Hint(run.number, get_ident(), id(run.task() if run.task is not None else None))
     if _is_any_live(hints):
-        live = [each for each in hints if each.id != run.id and enclosing.get(each.id) is not None]
+        live = [each for each in hints if each.number != run.number and enclosing.get(each.number) is not None]
         _hints.set((*live[1 - _MOST_HINTS :], hint))
     else:
         _hints.set((hint,))
@@ -135,7 +136,7 @@ def innermost(*, handed_over: bool = False) -> Run | None:
             not its stack, as async vector stores do. After a retriever that was given up that is wrong for a while.
     """
     run_id = same_ids.enclosing_own(internals.enclosing_run_id())
-    run = enclosing.get(run_id) if run_id is not None else None
+    run = enclosing.get(number(run_id)) if run_id is not None else None
     hints = _hints.get()
     leaf: Run | None = None
     if enclosing.started_elsewhere or _is_any_live(hints) or _may_be_in_an_async_step():
@@ -149,14 +150,19 @@ def innermost(*, handed_over: bool = False) -> Run | None:
     if wrapped is None or wrapped.run.enclosing_id != run_id or not _is_live(wrapped.run):
         return run
     # A leaf that has started since is inside the wrapped call. An async step that is found like a leaf is around it.
-    if leaf is not None and run is leaf and leaf.kind in LEAVES and all(each.id != leaf.id for each in wrapped.hints):
+    if (
+        leaf is not None
+        and run is leaf
+        and leaf.kind in LEAVES
+        and all(each.number != leaf.number for each in wrapped.hints)
+    ):
         return leaf
     return wrapped.run
 
 
 def _is_any_live(hints: tuple[_Hint, ...]) -> bool:
     for each in hints:  # noqa: SIM110 -- asked for each span that anybody starts: a generator costs more
-        if enclosing.get(each.id) is not None:
+        if enclosing.get(each.number) is not None:
             return True
     return False
 
@@ -169,7 +175,7 @@ def _may_be_in_an_async_step() -> bool:
 def _handed_over_retriever(hints: tuple[_Hint, ...]) -> Run | None:
     here = _here()
     for each in reversed(hints):
-        run = enclosing.get(each.id)
+        run = enclosing.get(each.number)
         if run is not None and run.kind == "retriever" and here != (each.thread, each.task):
             return run
     return None
@@ -192,7 +198,7 @@ def find() -> Inside | None:
 
 
 def _is_live(run: Run) -> bool:
-    return enclosing.get(run.id) is run
+    return enclosing.get(run.number) is run
 
 
 def _leaf() -> Run | None:
@@ -215,10 +221,10 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
     manager = variables.get(_MANAGER)
     run_id = getattr(manager, "run_id", None)
     if isinstance(run_id, UUID):
-        return enclosing.get(same_ids.own(run_id, getattr(manager, "handlers", None)))
+        return enclosing.get(number(same_ids.own(run_id, getattr(manager, "handlers", None))))
     if code.co_name in _IMPLEMENTATIONS and _is_implemented(variables.get("self")):
         # It was called without a manager, perhaps in a thread, with a copy of the context in which its run started.
-        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each.id)) is not None)
+        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each.number)) is not None)
         return next(live, None)
     return None
 
@@ -237,7 +243,7 @@ def is_handed_over() -> bool:
     """
     here = _here()
     for each in _hints.get():
-        run = enclosing.get(each.id)
+        run = enclosing.get(each.number)
         if run is not None and run.call is not None and not run.call.streamed and here != (each.thread, each.task):
             return True
     return False

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 from uuid import UUID
 
@@ -108,7 +108,11 @@ _MANAGERS = vars(manager)
 
 def starts_fallbacks() -> bool:
     """Whether it is a call with fallbacks that is starting a run. Its name may be any."""
-    managers, frame, left = _MANAGERS, sys._getframe(_OWN_FRAMES).f_back, _MOST_FRAMES
+    managers, left = _MANAGERS, _MOST_FRAMES
+    try:
+        frame: FrameType | None = sys._getframe(_OWN_FRAMES)
+    except ValueError:  # it is somebody's own code that calls the hook
+        return False
     while frame is not None and frame.f_globals is not managers:  # a method that overrides the hook
         frame, left = frame.f_back if left else None, left - 1
     while frame is not None and frame.f_globals is managers:
@@ -116,8 +120,8 @@ def starts_fallbacks() -> bool:
     return frame is not None and id(frame.f_code) in _FALLBACK_CODES  # the method that starts the run
 
 
-_OWN_FRAMES = 2
-"""The frames of this function and of its caller, which is called by a hook."""
+_OWN_FRAMES = 4
+"""The frames of this function, its caller, the hook, and of LangChain's dispatch: above it is the manager's method."""
 
 _MOST_FRAMES = 12
 """From LangChain's dispatch of the event down to our hook, or from its callback manager: there are few in between."""
@@ -164,34 +168,61 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
     Returns:
         A weak reference, or `None` if there is no such call on the stack.
     """
-    managers = _MANAGERS
-    frame: Any = sys._getframe(_FRAMES_OF_A_START)
-    found: list[Any] = []
-    while frame is not None:
-        if frame.f_globals is managers:
-            found.append(frame)
-        elif found and frame.f_code.co_name != _COMPREHENSION:
-            # The outermost method: there are functions among them. Reading the variables of a frame is expensive.
-            owner = _owner(found)
-            if owner is not None:
-                # Whoever else starts a run may keep its run manager, and need no callback manager any more.
-                is_langchain = str(frame.f_globals.get("__name__")).startswith("langchain_core.")
-                return _Watch.of(owner, frame, over, run_id) if is_langchain else None
-            found.clear()  # somebody's wrapper around such a function: the manager is further up
-        frame = frame.f_back
-    return None
+    ours = sys._getframe(_FRAMES_OF_A_START)
+    method = _where_last_time(ours.f_code) or _starting_method(ours)
+    caller = _caller(method) if method is not None else None
+    if method is None or caller is None:
+        return None
+    # Whoever else starts a run may keep its run manager, and need no callback manager any more.
+    is_langchain = str(caller.f_globals.get("__name__")).startswith("langchain_core.")
+    return _Watch.of(method.f_locals["self"], caller, over, run_id) if is_langchain else None
 
 
 _FRAMES_OF_A_START = 5
 """At least so many frames of ours are between LangChain and `watch_call`."""
 
+_last_time: dict[CodeType, tuple[int, CodeType | None]] = {}
+"""How many frames above `watch_call` the method was that started a run, and its code, by the code of a frame of ours.
+Python makes an object of each frame that is looked at. So we look here first, before we search the stack."""
 
-def _owner(found: list[Any]) -> object | None:
-    for each in reversed(found):
-        own = each.f_locals
-        if "self" in own:
-            return own["self"]  # type: ignore[no-any-return]
-    return None
+
+def _where_last_time(ours: CodeType) -> FrameType | None:
+    """The method that is starting a run, if it is where it was when our code was last called like this."""
+    depth, code = _last_time.get(ours, (0, None))
+    try:
+        method = sys._getframe(depth + 1)
+    except ValueError:  # there are not so many
+        return None
+    if method.f_code is not code:
+        return None
+    caller = _caller(method)
+    return method if caller is not None and caller.f_globals is not _MANAGERS else None
+
+
+def _starting_method(ours: FrameType) -> FrameType | None:
+    """The method of a callback manager that is starting a run: the outermost one below LangChain's call.
+
+    There are functions among the frames of that module, and somebody's wrappers may be around those.
+    """
+    frame: FrameType | None = ours
+    depth, found, found_at = _FRAMES_OF_A_START, None, 0
+    while frame is not None:
+        code = frame.f_code
+        if frame.f_globals is _MANAGERS:
+            if "self" in code.co_varnames[: code.co_argcount]:
+                found, found_at = frame, depth
+        elif found is not None and code.co_name != _COMPREHENSION:
+            _last_time[ours.f_code] = found_at, found.f_code
+            break
+        frame, depth = frame.f_back, depth + 1
+    return found
+
+
+def _caller(method: FrameType) -> FrameType | None:
+    caller = method.f_back
+    while caller is not None and caller.f_code.co_name == _COMPREHENSION:
+        caller = caller.f_back
+    return caller
 
 
 class _Watch(weakref.ref[Any]):

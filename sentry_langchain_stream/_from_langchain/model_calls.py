@@ -16,6 +16,7 @@ from .._runs.call import Call, Operation, Request
 from .._runs.estimates import approximate
 from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
+from .._runs.numbers import number
 from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runs.usage import Usage
@@ -102,7 +103,7 @@ class ModelRuns:
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
         """Count a chunk that has arrived, whatever it is. Most are counted by the handler itself: `LiveRuns.plain`."""
         now = self._now()
-        run = self._live(same_ids.own(run_id))
+        run = self._live(number(same_ids.own(run_id)))
         if run is None or (call := run.call) is None or (call.echoes and self._is_repetition(call)):
             return
         call.streamed = True
@@ -128,7 +129,7 @@ class ModelRuns:
     def gather_event(self, run_id: UUID, event: object) -> None:
         """Count a v3 stream event, see `Call.follow_events`. This also runs once per token."""
         now = self._now()
-        run = self._live(same_ids.own(run_id) if same_ids.again else run_id)
+        run = self._live(number(same_ids.own(run_id) if same_ids.again else run_id))
         if run is None or (call := run.call) is None or (call.echoes and self._is_repetition(call)):
             return
         call.streamed = True
@@ -155,7 +156,7 @@ class ModelRuns:
 
     def end(self, run_id: UUID, outcome: Outcome, response: Any, error: BaseException | None = None) -> None:
         """End a model run, with its whole or partial answer."""
-        run = self._live(same_ids.own(run_id))
+        run = self._live(number(same_ids.own(run_id)))
         if run is None:
             return
         if run.call is not None and response is not None:

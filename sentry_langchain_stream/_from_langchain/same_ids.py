@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 
 from .._runs import enclosing
 from .._runs.live_runs import LiveRuns
+from .._runs.numbers import number
 from .._runs.run import Run
 from . import internals
 from .inline_hooks import InlineHandler
@@ -50,10 +51,11 @@ def starting(given: UUID, runs: LiveRuns) -> UUID:
         runs: The live runs of the handler that hears of the start.
     """
     # Claim the id first: another thread may be about to start a run of the same id.
-    is_free = enclosing.claims.setdefault(given, get_ident()) == get_ident()
-    live = enclosing.get(given)
+    here, mine = get_ident(), number(given)
+    is_free = enclosing.claims.setdefault(mine, here) == here
+    live = enclosing.get(mine)
     if live is not None and is_free:
-        enclosing.claims.pop(given, None)
+        enclosing.claims.pop(mine, None)
     if live is None and is_free and not (again and given in again):
         return given
     handlers = internals.event_handlers()
@@ -69,8 +71,8 @@ def starting(given: UUID, runs: LiveRuns) -> UUID:
 
 def not_started(given: UUID) -> None:
     """Give the id back: the run's start has failed on its way to `LiveRuns.start`, which does it else."""
-    if enclosing.claims.get(given) == get_ident():
-        enclosing.claims.pop(given, None)
+    if enclosing.claims.get(number(given)) == get_ident():
+        enclosing.claims.pop(number(given), None)
 
 
 def own(given: UUID, handlers: object = None) -> UUID:
@@ -121,15 +123,15 @@ def _add(given: UUID, handlers: list[object]) -> UUID:
         again[given] = (*again.get(given, ()), another)
         _order.append((given, another))
         if len(_order) > _MOST:
-            _forget(*next((each for each in _order if enclosing.get(each[1].id) is None), _order[-1]))
-    if (live := enclosing.get(given)) is not None:
+            _forget(*next((each for each in _order if enclosing.get(number(each[1].id)) is None), _order[-1]))
+    if (live := enclosing.get(number(given))) is not None:
         live.keeper.no_longer_plain(live)  # its chunks have the id of both now
     return another.id
 
 
 def _forget(given: UUID, ended: _Again) -> None:
     """Forget a run that has ended."""
-    if enclosing.get(ended.id) is not None:
+    if enclosing.get(number(ended.id)) is not None:
         return
     _order.remove((given, ended))
     rest = tuple(each for each in again[given] if each is not ended)

@@ -19,6 +19,7 @@ from .._content.policy import NOTHING, Policy
 from .._content.reading import as_text, field
 from .._runs.details import Agent, Detail, Retrieval, ToolCall
 from .._runs.live_runs import LiveRuns
+from .._runs.numbers import number
 from .._runs.run import Run
 from .._runs.start import Start
 from .._runtime.containment import contained
@@ -160,7 +161,7 @@ class StepRuns:
 
     def _live(self, run_id: UUID) -> Run | None:
         """Return the live run that LangChain's event with this id is about."""
-        return self._runs.get(same_ids.own(run_id))
+        return self._runs.get(number(same_ids.own(run_id)))
 
 
 def _read(what: str, make: Callable[[Policy], D]) -> Callable[[Policy], D]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
+from .numbers import Number, number
 from .run import Run
 from .start import Start
 
-_runs: dict[UUID, Run] = {}
+_runs: dict[Number, Run] = {}
 
-started_elsewhere: set[UUID] = set()
+started_elsewhere: set[Number] = set()
 """Live models whose start LangChain signals in a context that is not theirs: completion models on the async ways."""
 
-claims: dict[UUID, int] = {}
-"""Ids of runs that are about to start, and the threads where they do."""
+claims: dict[Number, int] = {}
+"""Numbers of runs that are about to start, and the threads where they do."""
 
 get = _runs.get
-"""The live run of an id, or `None`."""
+"""The live run of a number, or `None`."""
 
 
 def parent_of(start: Start) -> Run | None:
@@ -26,10 +25,10 @@ def parent_of(start: Start) -> Run | None:
     starts with this config would become the tool's sibling (langchain-core 1.0 to 1.8). It can go when LangChain
     gives tools a config of their own.
     """
-    named = get(start.parent_id) if start.parent_id is not None else None
+    named = get(number(start.parent_id)) if start.parent_id is not None else None
     if start.enclosing_id is None or start.enclosing_id is start.parent_id:
         return named
-    inside = get(start.enclosing_id)
+    inside = get(number(start.enclosing_id))
     if inside is not None and inside.kind == "tool" and inside.parent is named:
         return inside
     return named
@@ -42,18 +41,18 @@ def any_live() -> bool:
 
 def add(run: Run) -> None:
     """A run has started."""
-    _runs[run.id] = run
+    _runs[run.number] = run
 
 
 def discard(run: Run) -> None:
     """A run has ended."""
     if started_elsewhere:
-        started_elsewhere.discard(run.id)
-    if _runs.get(run.id) is run:
-        _runs.pop(run.id, None)
+        started_elsewhere.discard(run.number)
+    if _runs.get(run.number) is run:
+        _runs.pop(run.number, None)
 
 
-def forget(runs: dict[UUID, Run]) -> None:
+def forget(runs: dict[Number, Run]) -> None:
     """Forget these runs: in a forked process they are the parent process's."""
     for run in list(runs.values()):
         discard(run)

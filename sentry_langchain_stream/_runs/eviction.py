@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from .kinds import Outcome
+from .numbers import Number
 from .run import Run
 from .settings import Settings
 
@@ -24,21 +25,21 @@ class Eviction:
     Args:
         settings: The user's settings.
         now: The monotonic clock, in seconds.
-        runs: The live runs by id, oldest first.
+        runs: The live runs by number, oldest first.
         end: Ends a run.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float], runs: dict[UUID, Run], end: End) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], float], runs: dict[Number, Run], end: End) -> None:
         self._settings = settings
         self._now = now
         self._runs = runs
         self._end = end
-        # The ids of runs without a live parent, those checked longest ago first. Ended runs are removed by `sweep`.
-        self._roots: deque[UUID] = deque()
+        # The numbers of runs without a live parent, those checked longest ago first. `sweep` removes ended ones.
+        self._roots: deque[Number] = deque()
 
     def add(self, run: Run) -> None:
         """Add a run that has no live parent."""
-        self._roots.append(run.id)
+        self._roots.append(run.number)
 
     def make_room(self) -> None:
         """End the oldest trees if `max_live_runs` is reached."""
@@ -56,17 +57,17 @@ class Eviction:
         """End trees that have been idle for too long. Each call checks two trees at most, in rotation."""
         for _ in range(min(2, len(self._roots))):
             try:
-                run_id = self._roots.popleft()
+                number = self._roots.popleft()
             except IndexError:  # another thread changed it first
                 return
-            run = self._runs.get(run_id)
+            run = self._runs.get(number)
             if run is None:
                 continue
             longest = self._settings.max_idle_seconds
             if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
-                self._end(run_id, "abandoned", evicted="idle")
+                self._end(run.id, "abandoned", evicted="idle")
             else:
-                self._roots.append(run_id)
+                self._roots.append(number)
 
     def forget(self) -> None:
         """Forget all runs."""

@@ -21,6 +21,7 @@ from .call import Call
 from .details import Agent, Detail, MakeRecord
 from .eviction import Eviction
 from .kinds import CHAINS, WATCHED, Outcome
+from .numbers import Number, number
 from .roots import Others, Roots
 from .run import Place, Run
 from .run_spans import RunSpans
@@ -29,7 +30,7 @@ from .start import Start
 
 
 class LiveRuns:
-    """The runs that have started and not ended, by run id.
+    """The runs that have started and not ended, by the number of their id.
 
     A run's parent is the live run that LangChain names, never the current span: many streams share one event loop,
     and each is consumed at its own pace. Only a root becomes a child of the current span.
@@ -62,14 +63,14 @@ class LiveRuns:
         self._spans = RunSpans(settings, now)
         self.open = self._spans.open
         self.close = self._spans.close
-        self._runs: dict[UUID, Run] = {}
+        self._runs: dict[Number, Run] = {}
         self.get = self._runs.get
-        """Returns the live run of an id, or `None`."""
+        """Returns the live run of a number, or `None`."""
         self.count = self._runs.__len__
         """Returns how many runs are live."""
-        self.plain: dict[int | None, Call] = {}
+        self.plain: dict[int, Call] = {}
         """The calls whose next chunk is counted if it has a text, and kept if that is allowed, and that is all: as is
-        most often. By the number that is their run's id."""
+        most often. By number."""
         self._roots = Roots(settings, now, others)
         self._eviction = Eviction(settings, now, self._runs, self.end)
 
@@ -88,16 +89,17 @@ class LiveRuns:
         Returns:
             The run, if this handler follows it.
         """
+        own = number(start.id)
         try:
-            return None if is_asking() else self._start(start, record)
+            return None if is_asking() else self._start(own, start, record)
         finally:
-            enclosing.claims.pop(start.id, None)
+            enclosing.claims.pop(own, None)
 
-    def _start(self, start: Start, record: MakeRecord | None) -> Run | None:
-        live = enclosing.get(start.id)
+    def _start(self, own: Number, start: Start, record: MakeRecord | None) -> Run | None:
+        live = enclosing.get(own)
         if live is not None:
             self._take_over(live, start, record)
-            return self.get(start.id)
+            return self.get(own)
         if len(self._runs) >= self.settings.max_live_runs:
             self._eviction.make_room()
         parent = enclosing.parent_of(start) if start.parent_id is not None else None
@@ -117,9 +119,10 @@ class LiveRuns:
         detail = self._record(parent, policy, record) if record is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.
-            ended = not parent.implicit and enclosing.get(parent.id) is not parent
+            ended = not parent.implicit and enclosing.get(parent.number) is not parent
             run = Run(
                 id=start.id,
+                number=own,
                 kind=start.kind,
                 pipeline=pipeline,
                 policy=policy,
@@ -196,7 +199,7 @@ class LiveRuns:
                     each.place = replace(each.place)  # chains without a span share one
                     each.keeper, each.policy, each.pipeline = self, policy, pipeline
                     each.place.nests = self.settings.nesting
-            self._runs[run.id] = run
+            self._runs[run.number] = run
             if run.parent is None or run.parent.implicit:
                 self._eviction.add(run)
             if alone is not None and alone.place.span is not None:
@@ -209,19 +212,17 @@ class LiveRuns:
         self._spans.detach(run)
         if run.call is not None and run.call.streamed:
             self.no_longer_plain(run)
-        return self._runs.pop(run.id, None) is not None
+        return self._runs.pop(run.number, None) is not None
 
     def make_plain(self, run: Run, call: Call) -> None:
         """Make a call one of the plain ones."""
-        number = getattr(run.id, "int", None)  # LangChain lets any id pass
-        if number is not None:
-            self.plain[number] = call
-            if self._runs.get(run.id) is not run:  # another thread has ended it
-                self.plain.pop(number, None)
+        self.plain[run.number] = call
+        if self._runs.get(run.number) is not run:  # another thread has ended it
+            self.plain.pop(run.number, None)
 
     def no_longer_plain(self, run: Run) -> None:
         """Have the call's chunks read in full from now on."""
-        self.plain.pop(getattr(run.id, "int", None), None)
+        self.plain.pop(run.number, None)
 
     def _watch(self, run: Run) -> None:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
@@ -249,7 +250,7 @@ class LiveRuns:
 
     def add(self, run: Run) -> None:
         """Put a run that has started into the map. Inside of it, its span is the active one."""
-        self._runs[run.id] = run
+        self._runs[run.number] = run
         enclosing.add(run)
         # In a request that is not sampled there is no span of ours to be the active one.
         if self.settings.nesting and (run.place.recording or run.place.is_ours):
@@ -269,7 +270,7 @@ class LiveRuns:
                 contain("nesting", error)
         if run.call is not None and run.call.streamed:
             self.no_longer_plain(run)
-        return self._runs.pop(run.id, None) is not None
+        return self._runs.pop(run.number, None) is not None
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
         """Set what is known from the start of a run, and open its span. The run is already in the map."""
@@ -346,7 +347,7 @@ class LiveRuns:
             error: The exception that it failed with.
             evicted: Why this package ends it, if LangChain does not: `"idle"`, `"limit"` or `"exit"`.
         """
-        run = self._runs.get(run_id)
+        run = self._runs.get(number(run_id))
         if run is not None:
             self.end_run(run, outcome, error, evicted)
 
@@ -381,15 +382,15 @@ class LiveRuns:
 
     def end_batch(self, run_id: UUID) -> None:
         """End the runs that started together with a run that has just failed, see `tree_ends.end_batch`."""
-        run = self._runs.get(run_id)
+        run = self._runs.get(number(run_id))
         if run is not None:
             tree_ends.end_batch(run)
 
     def end_all(self, evicted: str) -> None:
         """End every live run."""
-        for run_id in list(self._runs):
+        for run in list(self._runs.values()):
             with contained("end of all runs"):
-                self.end(run_id, "abandoned", evicted=evicted)
+                self.end_run(run, "abandoned", evicted=evicted)
 
     def forget(self) -> None:
         """Forget every live run without ending it. In a forked process, the parent process ends these runs."""
@@ -405,7 +406,7 @@ class LiveRuns:
 
     def _call_over(self, run_id: UUID) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
-        run = self._runs.get(run_id)
+        run = self._runs.get(number(run_id))
         if run is None:
             return
         was_left = run.kind == "tool" or run.has_fallbacks or (run.call is not None and run.call.streamed)
@@ -419,7 +420,7 @@ class LiveRuns:
         a stream that has begun, unless the task was cancelled. The same holds for a text model: `agenerate` starts each
         run in a task that ends right after the start.
         """
-        run = self._runs.get(run_id)
+        run = self._runs.get(number(run_id))
         if run is None:
             return
         call = run.call

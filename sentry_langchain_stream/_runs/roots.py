@@ -24,6 +24,7 @@ from .._to_sentry.client import (
 from .._to_sentry.conversations import scope_conversation_id
 from .._vocabulary import names
 from . import silent_ends, watches
+from .numbers import number
 from .run import Keeper, Place, Run, Tree
 from .settings import Settings
 from .start import Start
@@ -107,6 +108,7 @@ class Roots:
         tree = Tree()
         root = Run(
             id=start.id,  # this placeholder is never registered, so it may borrow its child's id
+            number=number(start.id),
             kind="pipeline",
             pipeline=pipeline,
             policy=self.policy(client),

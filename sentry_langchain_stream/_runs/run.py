@@ -24,6 +24,7 @@ from .._to_sentry.span_models import AnySpan, SpanBackend
 from .call import Call
 from .details import Agent, Detail, MakeRecord
 from .kinds import Control, Outcome, RunKind, nothing
+from .numbers import Number
 from .settings import Settings
 from .start import Start
 from .usage import Usage
@@ -172,6 +173,7 @@ class Run:
 
     Args:
         id: LangChain's run id, or one of ours if another live run has that id.
+        number: The number of this id.
         given_id: LangChain's run id, if `id` is one of ours.
         kind: The kind of the run.
         pipeline: The pipeline's name, the same for the whole tree.
@@ -209,6 +211,7 @@ class Run:
     """
 
     id: UUID
+    number: Number
     kind: RunKind
     pipeline: str
     policy: Policy

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from .._to_sentry.client import trace_page
 from .call import TextsCall
+from .numbers import Number, number
 from .usage import Usage
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_str
 _Known = tuple[tuple[Any, ...], "Policy", "Callable[[str], str] | None"]
 """What a `RunInfo` is made of, which is seldom asked for, and what else it holds."""
 
-_ended: OrderedDict[UUID, _Known] = OrderedDict()
+_ended: OrderedDict[Number, _Known] = OrderedDict()
 
 
 def watch_runs() -> WatchedRuns:
@@ -215,7 +216,8 @@ def ended(run: Run, now: float) -> None:
     """Tell who watches a root run that it has ended, and remember it for `find`."""
     if run.implicit:
         return
-    known = _ended[run.given_id or run.id] = _known(run, now, is_live=False)
+    own = run.number if run.given_id is None else number(run.given_id)
+    known = _ended[own] = _known(run, now, is_live=False)
     try:
         while len(_ended) > _MOST:
             _ended.popitem(last=False)
@@ -229,7 +231,7 @@ def ended(run: Run, now: float) -> None:
 
 def find(run_id: UUID) -> RunInfo | None:
     """Return what is known of one of the latest root runs that have ended, or `None`."""
-    known = _ended.get(run_id)
+    known = _ended.get(number(run_id))
     return _made(*known) if known is not None else None
 
 

@@ -21,7 +21,10 @@ from . import internals
 class PlainSpan(dict[str, Any]):
     """The payload of a span of ours, all of whose values are plain."""
 
-    __slots__ = ()
+    __slots__ = ("seconds",)
+
+    seconds: dict[str, float]
+    """Its times in seconds since the epoch, by the text that stands for them."""
 
 
 def install() -> None:
@@ -31,6 +34,7 @@ def install() -> None:
     event = {"event_id": "0", "user": {"id": "1"}, "release": "1", "contexts": {"trace": {"span_id": "2"}}}
     try:
         sample = PlainSpan(_sample())
+        sample.seconds = {}
         is_same = _shortly(sample, event) == internals.move_span({**sample}, event)  # type: ignore[misc]
     except Exception:  # in this version of the SDK it is another function
         return
@@ -65,7 +69,7 @@ _of_event: tuple[object, dict[str, Any]] = None, {}
 """The id of the last transaction that a span was moved out of, and what each of its spans says of it."""
 
 
-def _shortly(span: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
+def _shortly(span: PlainSpan, event: Mapping[str, Any]) -> dict[str, Any]:
     global _of_event
     number, of_event = _of_event
     if number is not event["event_id"]:
@@ -76,14 +80,16 @@ def _shortly(span: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any
     told = {name: {"value": value, "type": _TYPES[type(value)]} for name, value in attributes.items()}
     if list in map(type, attributes.values()) and not all(map(_is_moved_as_array, attributes.values())):
         raise TypeError
+    begin, end = span["start_timestamp"], span["timestamp"]
+    seconds = span.seconds
     return {
         "status": "ok" if span["status"] == "ok" else "error",
         "is_segment": False,
         "trace_id": span["trace_id"],
         "span_id": span["span_id"],
         "name": span["op"] if span["description"] is None else span["description"],
-        "start_timestamp": _seconds(span["start_timestamp"]),
-        "end_timestamp": _seconds(span["timestamp"]),
+        "start_timestamp": seconds[begin] if begin in seconds else _seconds(begin),
+        "end_timestamp": seconds[end] if end in seconds else _seconds(end),
         "parent_span_id": span["parent_span_id"],
         "attributes": {**told, **of_event},
     }

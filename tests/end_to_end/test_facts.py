@@ -18,6 +18,7 @@ from langchain_core.tools import ToolException
 from langgraph.types import Command
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._runs.numbers import number
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.kit.async_context import HAS_ASYNC_CONTEXT, is_async, needs_async_context
 from tests.kit.helpers import Clock, handler_on
@@ -298,7 +299,7 @@ async def test_a_tree_that_opens_is_not_idle() -> None:
     handler = handler_on(Clock(1e6), redact=meanwhile)
     with capture_spans(**content_allowed(True)):
         await handler.on_chain_start({}, {}, run_id=runs[0], tags=["shop"])
-        assert [handler._runs.get(run_id) is not None for run_id in runs] == [True, True]
+        assert [handler._runs.get(number(run_id)) is not None for run_id in runs] == [True, True]
 
 
 def test_a_tools_result_tells_the_id_of_the_call() -> None:

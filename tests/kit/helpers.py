@@ -16,6 +16,7 @@ from sentry_langchain_stream._runs.details import Agent, Checkpoint, Handoff, Mc
 from sentry_langchain_stream._runs.estimates import Prompt, PromptBy
 from sentry_langchain_stream._runs.kinds import RunKind
 from sentry_langchain_stream._runs.live_runs import LiveRuns
+from sentry_langchain_stream._runs.numbers import number
 from sentry_langchain_stream._runs.run import Place, Run, Tree
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
@@ -206,8 +207,10 @@ def run_of(call: Call | None = None, kind: RunKind | None = None, **fields: Any)
         kind: What runs.
         **fields: Fields of `Run` and of its `Ending`.
     """
+    own = uuid4()
     run = Run(
-        id=uuid4(),
+        id=own,
+        number=number(own),
         kind=kind or ("chain" if call is None else "model"),
         pipeline="support-bot",
         policy=Policy(inputs=True, outputs=True),

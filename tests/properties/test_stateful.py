@@ -21,6 +21,7 @@ from sentry_sdk.scope import Scope
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runs.attributes import describe
+from sentry_langchain_stream._runs.numbers import number
 from sentry_langchain_stream._runs.run import Run
 from sentry_langchain_stream._to_sentry.span_models import SpanBackend, Status
 from sentry_langchain_stream._vocabulary.keys import AttributeValue, Dialect
@@ -334,7 +335,7 @@ class Events(RuleBasedStateMachine):
     def live(self, run: Seen) -> bool:
         """Whether a run is live: it is the last that was accepted under its id, and the id is."""
         last = next(each for each in reversed(self.seen) if each.id == run.id)
-        return last is run and self.handler._runs.get(run.id) is not None
+        return last is run and self.handler._runs.get(number(run.id)) is not None
 
     def a_live(self, pick: Pick, wanted: Callable[[Seen], bool] = bool) -> UUID:
         """The id of a live run, or of such a one if there is one, most of the time."""
@@ -401,7 +402,7 @@ class Events(RuleBasedStateMachine):
             name=name,
             **start,
         )
-        if again is None and self.handler._runs.get(run_id) is not None:
+        if again is None and self.handler._runs.get(number(run_id)) is not None:
             if above is not None and not self.live(above):
                 above = None  # it was the oldest of too many
             kind, node = HOOKS[hook], mark == "node"
