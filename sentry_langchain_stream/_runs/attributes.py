@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from .._runtime.containment import contain
@@ -20,26 +21,37 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
 
     Each group of facts is contained separately. If one fails, only the attributes of that group are missing.
     """
+    groups: list[Group] = []
     values: list[AttributeValue | None] = []
     try:
         values += (*identity(run, dialect), *ending(run))
+        groups.append(_RUN)
     except Exception as error:
         contain("attributes.run", error)
-        values[:] = _RUN.unknown
+        values.clear()
     content: dict[str, AttributeValue] = {}
     record = run.call or run.detail
-    statement = _OF[type(record)]
-    for group, tell in statement.groups:
+    for group, tell in _OF[type(record)]:
         try:
             told = tell(record)
         except Exception as error:
             contain(f"attributes.{tell.__name__}", error)
-            told = None
+            continue
+        if told is None:
+            continue
         if not group.is_content:
-            values += told or group.unknown
-        elif told is not None and told != group.unknown:
+            groups.append(group)
+            values += told
+        elif told != group.unknown:
             content.update(group.spell(told, dialect))
-    return {**run.labels, **statement.whole.spell(values, dialect), **content}
+    # Content apart, all of a span is spelled at once.
+    return {**run.labels, **_together(*groups).spell(values, dialect), **content}
+
+
+@cache
+def _together(*groups: Group) -> Group:
+    """Several groups as one. There are few combinations."""
+    return Group(*(fact for group in groups for fact in group.facts))
 
 
 def at_start(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
@@ -203,20 +215,8 @@ _RUN = Group(*_IDENTITY, *_ENDING)
 _AT_START = Group(*_IDENTITY, *_SUBJECT)
 
 
-class _Statement:
-    """All that is stated of a run with a record of one type.
-
-    Args:
-        groups: The groups of facts of the record.
-    """
-
-    __slots__ = ("groups", "whole")
-
-    def __init__(self, *groups: tuple[Group, Callable[[Any], Values | None]]) -> None:
-        self.groups = groups
-        # Content apart, all of a span is spelled at once.
-        self.whole = Group(*_RUN.facts, *(fact for group, _ in groups if not group.is_content for fact in group.facts))
-
+_Statement = tuple[Group, Callable[[Any], Values | None]]
+"""Facts, and what tells their values from a record."""
 
 _CALL = (
     (call_facts.REQUEST, call_facts.request),
@@ -231,14 +231,14 @@ _TEXTS = (
     (call_facts.TEXTS, call_facts.texts),
     (call_facts.TEXTS_CONTENT, call_facts.texts_content),
 )
-_OF: Mapping[type[Call | Detail | None], _Statement] = {
-    type(None): _Statement(),
-    Call: _Statement(*_CALL),
-    TextsCall: _Statement(*_CALL, *_TEXTS),
-    Agent: _Statement((_AGENT, agent), (_AGENT_CONTENT, agent_content)),
-    ToolCall: _Statement((_TOOL, tool), (_MCP, mcp), (_TOOL_CONTENT, tool_content)),
-    Retrieval: _Statement((_RETRIEVAL, retrieval), (_RETRIEVAL_CONTENT, retrieval_content)),
-    Handoff: _Statement((_HANDOFF, handoff)),
-    Memory: _Statement((_MEMORY, memory), (_MEMORY_CONTENT, memory_content)),
-    Checkpoint: _Statement((_CHECKPOINT, checkpoint)),
+_OF: Mapping[type[Call | Detail | None], tuple[_Statement, ...]] = {
+    type(None): (),
+    Call: _CALL,
+    TextsCall: (*_CALL, *_TEXTS),
+    Agent: ((_AGENT, agent), (_AGENT_CONTENT, agent_content)),
+    ToolCall: ((_TOOL, tool), (_MCP, mcp), (_TOOL_CONTENT, tool_content)),
+    Retrieval: ((_RETRIEVAL, retrieval), (_RETRIEVAL_CONTENT, retrieval_content)),
+    Handoff: ((_HANDOFF, handoff),),
+    Memory: ((_MEMORY, memory), (_MEMORY_CONTENT, memory_content)),
+    Checkpoint: ((_CHECKPOINT, checkpoint),),
 }

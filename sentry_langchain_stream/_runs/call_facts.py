@@ -30,9 +30,10 @@ _PARAMETERS: dict[str, Fact] = {
 PARAMETERS = Group(*_PARAMETERS.values())
 
 
-def parameters(call: Call) -> Values:
+def parameters(call: Call) -> Values | None:
     """The parameters of the request."""
-    return tuple(map(call.request.parameters.get, _PARAMETERS))
+    known = call.request.parameters
+    return tuple(map(known.get, _PARAMETERS)) if known else None
 
 
 RESPONSE = Group(facts.RESPONSE_MODEL, facts.RESPONSE_ID, facts.CACHE_HIT, facts.FINISH_REASONS, facts.STREAMING)

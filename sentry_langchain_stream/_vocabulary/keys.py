@@ -141,7 +141,7 @@ def _spelling(facts: Sequence[Fact], dialect: Dialect) -> tuple[tuple[str, ...],
     """Return the keys of these facts, and what repeats a value for each key of its fact."""
     keys = [(key, place) for place, fact in enumerate(facts) for key in KEYS[dialect][fact]]
     places = [place for _, place in keys]
-    spread = tuple if places == [0] else itemgetter(*places)  # of one place it would return no tuple
+    spread = itemgetter(*places) if len(places) > 1 else tuple  # of one place it would return no tuple
     return tuple(key for key, _ in keys), spread
 
 

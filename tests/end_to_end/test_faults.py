@@ -178,7 +178,7 @@ async def test_what_cannot_be_made_active_is_recorded_all_the_same(
 def test_a_failing_group_of_attributes_leaves_the_others(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each group of attributes stands for itself: the span keeps what the other groups state."""
     groups = [(group, broken if tell.__name__ == where else tell) for group, tell in attributes._CALL]
-    monkeypatch.setitem(attributes._OF, Call, attributes._Statement(*groups))
+    monkeypatch.setitem(attributes._OF, Call, tuple(groups))
     with capture_spans(**content_allowed(True)) as captured:
         for _ in ScriptedModel().stream("Hi", {"callbacks": [SentryStreamHandler()]}, temperature=0.5):
             pass

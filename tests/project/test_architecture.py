@@ -53,7 +53,7 @@ FINER: dict[str, list[set[str]]] = {
         {"messages"},
     ],
     "_runs": [
-        {"usage_shapes", "settings", "environment", "estimates", "kinds"},
+        {"usage_shapes", "settings", "environment", "estimates", "kinds", "numbers"},
         {"usage"},
         {"call", "reports"},
         {"details", "start", "pricing", "call_facts"},

@@ -165,7 +165,7 @@ def test_a_record_tells_a_value_for_each_fact_of_its_groups(kind: RunKind) -> No
     """No group has a value too few or too many: the facts after it would get each other's values."""
     run = filled_run(kind)
     record: Any = run.call or run.detail
-    for group, tell in attributes._OF[type(record)].groups:
+    for group, tell in attributes._OF[type(record)]:
         values = tell(record)
         assert values is None or len(values) == len(group.facts), tell.__name__
     assert len((*attributes.identity(run, "gen_ai"), *attributes.ending(run))) == len(attributes._RUN.facts)
