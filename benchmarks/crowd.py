@@ -17,10 +17,13 @@ from .workloads import call_ainvoke, config_of, prompt_of
 
 Result = dict[str, float | None]
 
+WARM_UP = 10
+"""So many streams run before a crowd."""
+
 
 async def throughput(adapter: Adapter, streams: int, tokens: int) -> Result:
     """So many streams that take turns after every chunk: chunks per second, and the peak of memory in bytes."""
-    await _streams(adapter, 10, tokens)
+    await _streams(adapter, WARM_UP, tokens)
     gc.collect()
     begun = perf_counter()
     await _streams(adapter, streams, tokens)

@@ -22,7 +22,6 @@ from .contestants import BASELINES, BY_NAME, SAME_SPANS
 from .measuring import Failed, Key, Pool, problem, unlike
 from .sections import SECTIONS, Case
 from .summary import Figure, ratio
-from .workloads import WORKLOADS
 
 PROCESSES = 4
 ROUNDS = 40
@@ -114,11 +113,10 @@ def pairs(pool: Pool, fresh: Pool, quick: bool) -> list[dict[str, Any]]:
 
 
 def _check(pool: Pool, pair: Pair) -> None:
-    workload = pair.case.workload if pair.case.workload in WORKLOADS else "token_astream"
     found: dict[Key, dict[str, Any]] = {}
     for key in dict.fromkeys((*pair.keys, ("own", pair.variant))):
         worker = pool.worker(BY_NAME[key[0]].environment, key)
-        found[key] = {"check": worker.ask(do="check", workload=workload, size=pair.case.check)}
+        found[key] = {"check": worker.ask(do="check", workload=pair.case.workload, size=pair.case.check)}
         wrong = problem(found[key]["check"], *key)
         if wrong is not None:
             raise Failed(f"{key[0]}: {wrong}")

@@ -20,7 +20,7 @@ from inspect import isawaitable
 from typing import Any
 
 from .adapters import Adapter, Sink
-from .crowd import CROWDS
+from .crowd import CROWDS, WARM_UP
 from .model import INPUT_TOKENS, MODEL, PROMPT
 from .workloads import WORKLOADS
 
@@ -72,7 +72,7 @@ class Process:
         self._sink.clear()
         self._sink.watched = True
         try:
-            self._run(workload, size, 1)
+            self._run(workload, size, 10 if workload in CROWDS else 1)
             self._settle(0.05)
             gc.collect()
             self._adapter.flush()
@@ -80,7 +80,7 @@ class Process:
             self._sink.watched = False
         named = [model for model in self._sink.models if model == MODEL]
         return {
-            "expected": WORKLOADS[workload].models,
+            "expected": WARM_UP + size if workload in CROWDS else WORKLOADS[workload].models,
             "models": len(self._sink.models),
             "named": len(named),
             "content": any(PROMPT in text for text in self._sink.text),

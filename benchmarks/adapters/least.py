@@ -2,7 +2,7 @@
 
 It makes the spans of this package with its attributes, each with its true value, as long as nothing is out of the
 ordinary: one shape of every event (this benchmark's), every run with an end, nothing that fails, no content, no
-settings, one request at a time in a context. Before it is timed, its spans are compared with this package's: see
+settings, one call at a time in a context. Before it is timed, its spans are compared with this package's: see
 `measuring.unlike`.
 """
 
@@ -32,6 +32,7 @@ class _Run:
         "gap",
         "gap_at",
         "last",
+        "own_scope",
         "pipeline",
         "request",
         "root",
@@ -41,18 +42,20 @@ class _Run:
         "tokens",
     )
 
-    def __init__(self, span: Any, above: _Run | None, pipeline: str, agent: str | None) -> None:
+    def __init__(self, span: Any, above: _Run | None, pipeline: str, agent: str | None, root: Any = None) -> None:
         self.span = span
         self.pipeline = pipeline
         self.agent = agent
-        self.root: Any = None
+        self.root = root
+        self.own_scope = sentry_sdk.new_scope() if root is not None else None
+        """Of a lone call: there may be others beside it, which share the scope of their context."""
         self.request: dict[str, Any] = {}
         self.tokens: list[int] = [0, 0, 0] if above is None else above.tokens
         """Input, output and total of the model calls of the tree."""
         self.by_events = False
         self.chunks = 0
         self.first = self.last = self.gap = self.gap_at = 0.0
-        self.scope = scope = sentry_sdk.get_current_scope()
+        self.scope = scope = sentry_sdk.get_current_scope() if self.own_scope is None else self.own_scope.__enter__()
         self.before = scope.span
         scope.span = span
         self.started = perf_counter()
@@ -71,7 +74,10 @@ class _Run:
 
     def end(self, attributes: dict[str, Any]) -> None:
         """End its span, and the root that was made for it."""
-        self.scope.span = self.before
+        if self.own_scope is None:
+            self.scope.span = self.before
+        else:
+            self.own_scope.__exit__(None, None, None)
         if self.span.sampled:
             self._describe(attributes)
         self.span.set_status("ok")
@@ -162,9 +168,8 @@ class LeastHandler(EmptyHandler):
         model, name = invocation_params["model"], more["name"] or "langchain"
         span, root = self._span(None if above is None else above.span, "gen_ai.chat", f"chat {model}", name)
         run = self.runs[run_id] = (
-            _Run(span, None, name, None) if above is None else _Run(span, above, above.pipeline, above.agent)
+            _Run(span, None, name, None, root) if above is None else _Run(span, above, above.pipeline, above.agent)
         )
-        run.root = root
         if not span.sampled:
             return DONE
         run.request = {

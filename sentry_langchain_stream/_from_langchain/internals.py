@@ -17,15 +17,10 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackManager, manager
-from langchain_core.runnables import RunnableWithFallbacks, config
+from langchain_core.runnables import config
 
 from .._runtime.containment import contained, warn_once
 from .._runtime.interpreter import after_collection, is_on_stack
-
-
-def _nothing() -> None:
-    """Stands for a method that is missing."""
-
 
 _enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_config", None)
 _start_code: CodeType | None = getattr(inspect.unwrap(AsyncCallbackManager.on_llm_start), "__code__", None)
@@ -117,7 +112,7 @@ def starts_fallbacks() -> bool:
         frame, left = frame.f_back if left else None, left - 1
     while frame is not None and frame.f_globals is managers:
         frame = frame.f_back
-    return frame is not None and id(frame.f_code) in _FALLBACK_CODES  # the method that starts the run
+    return frame is not None and frame.f_globals.get("__name__") == _FALLBACKS  # the method that starts the run
 
 
 _OWN_FRAMES = 4
@@ -126,12 +121,8 @@ _OWN_FRAMES = 4
 _MOST_FRAMES = 12
 """From LangChain's dispatch of the event down to our hook, or from its callback manager: there are few in between."""
 
-_FALLBACK_CODES = frozenset(
-    id(method.__code__)
-    for name in ("invoke", "ainvoke", "batch", "abatch", "stream", "astream")
-    if (method := inspect.unwrap(getattr(RunnableWithFallbacks, name, _nothing))) is not _nothing
-)
-"""The identities of the code of its methods."""
+_FALLBACKS = "langchain_core.runnables.fallbacks"
+"""The module of calls with fallbacks. Nobody has to import it who has none: it would take half of our import."""
 
 
 def is_traceable(run_id: UUID) -> bool:

@@ -20,6 +20,7 @@ Scopes = tuple[Scope, Scope]
 _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
 _NO_SPANS = NoSpans()
+_get_pipeline_name = internals.pipeline_name_getter()
 
 
 def current_client() -> Any:
@@ -208,5 +209,5 @@ def has_user() -> bool:
 
 def sentry_pipeline_name() -> str | None:
     """Return the pipeline name set with `sentry_sdk.ai.monitoring.set_ai_pipeline_name`."""
-    name = internals.get_pipeline_name() if internals.get_pipeline_name is not None else None
+    name = _get_pipeline_name() if _get_pipeline_name is not None else None
     return name if isinstance(name, str) else None

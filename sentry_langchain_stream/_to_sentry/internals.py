@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ class Internal(NamedTuple):
 
 
 TABLE: list[Internal] = []
-"""Every name that is taken when this module is imported."""
+"""Every name that has been taken: most of them when this module is imported."""
 
 _missing: list[Internal] = []
 
@@ -213,9 +214,14 @@ def set_scope_of_streamed(span: Any, scope: Any) -> None:
 
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 
-get_pipeline_name = _take(
-    "sentry_sdk.ai.monitoring", "get_ai_pipeline_name", off="`set_ai_pipeline_name` does not name pipelines"
-)
+
+@cache
+def pipeline_name_getter() -> Callable[[], Any] | None:
+    """What returns the current pipeline's name. Its module takes long to import: only the first handler does it."""
+    off = "`set_ai_pipeline_name` does not name pipelines"
+    return _take("sentry_sdk.ai.monitoring", "get_ai_pipeline_name", off=off)
+
+
 event_from_exception = _take(
     "sentry_sdk.utils", "event_from_exception", off="failures that nobody else reports are no issues"
 )

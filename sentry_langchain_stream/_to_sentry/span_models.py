@@ -28,9 +28,6 @@ CAN_STREAM = traces is not None
 ORIGIN = "auto.ai.langchain_stream"
 """The span origin, in Sentry's format `type.category.integration`."""
 
-_SPAN_ID = 8
-"""The length of a span's id, in bytes."""
-
 Status = Literal["ok", "cancelled", "internal_error"]
 
 Attributes = Mapping[str, AttributeValue]
@@ -123,11 +120,11 @@ class TransactionSpans:
         trace: joining.Joined | None = None,
     ) -> Span | NoOpSpan:
         if parent is not None:
-            return prepared(parent.start_child(op=op, name=name, origin=ORIGIN, span_id=os.urandom(_SPAN_ID).hex()))
+            return prepared(parent.start_child(op=op, name=name, origin=ORIGIN, span_id=_span_id()))
         scope = sentry_sdk.get_current_scope()
         scope = getattr(scope, "covered", scope)  # that of a run only knows its active span besides
         joins = self._trace(scope) if trace is None else trace._asdict()
-        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, **joins)
+        transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, span_id=_span_id(), **joins)
         transaction.update_data({**attributes})
         started = sentry_sdk.start_transaction(transaction, custom_sampling_context={**sampling})
         internals.start_profile(started)
@@ -300,11 +297,15 @@ class NoSpans:
         scope.set_context("trace", {"trace_id": span.trace_id, "span_id": span.span_id})
 
 
+def _span_id() -> str:
+    """Return the id of a new span: 8 bytes. The SDK takes it from a `UUID`, which takes five times as long."""
+    return os.urandom(8).hex()
+
+
 def _with_ids(span: S) -> S:
     """The same span, whose ids are made up now.
 
     The SDK makes them up when they are first asked for, and twice if two threads ask at once (sentry-sdk 2.44 to 2.75).
-    The id of a span in a transaction is ours: the SDK's way to make one takes five times as long.
     """
     made: Any = span
     _ = made.trace_id, made.span_id

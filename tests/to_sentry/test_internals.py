@@ -15,6 +15,8 @@ from sentry_langchain_stream._from_langchain import internals as langchain_inter
 from sentry_langchain_stream._to_sentry import internals
 from tests.kit import HANG, REPOSITORY
 
+internals.pipeline_name_getter()  # takes its name when the first handler is made
+
 REMOVED = [
     ("sentry_sdk.integrations.langgraph", "_wrap_pregel_invoke"),
     ("sentry_sdk.integrations.langgraph", "_wrap_pregel_ainvoke"),
