@@ -16,7 +16,7 @@ from .._content.labels import CONVERSATION
 from .._runs import enclosing
 from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
-from .._runs.run import Place, Run
+from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry.asking import is_asking
 from . import executors, internals, marks, same_ids
@@ -82,13 +82,15 @@ class InnerChains:
             with tree.lock:
                 if enclosing.get(parent.number) is not parent:
                     return False  # another thread has just ended it
+                place = parent.place
                 run = Run(
                     id=id,
                     number=own,
                     kind="chain",
                     pipeline=parent.pipeline,
                     policy=parent.policy,
-                    place=_place_below(parent),
+                    # Several chains without a span share a place.
+                    place=place if place.span is None and parent.kind == "chain" else place.below(nests=place.nests),
                     keeper=self._runs,
                     tree=tree,
                 )
@@ -133,17 +135,3 @@ class InnerChains:
                     parent.ending.remember(run.ending.failed)
                 run.tree.touched = self._runs.now()
         return True
-
-
-def _place_below(parent: Run) -> Place:
-    """The place of a chain without a span. Several such chains share one."""
-    place = parent.place
-    if place.span is None and parent.kind == "chain":
-        return place
-    return Place(
-        backend=place.backend,
-        anchor=place.anchor,
-        is_ours=place.is_ours,
-        recording=place.recording,
-        nests=place.nests,
-    )

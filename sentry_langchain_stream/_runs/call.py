@@ -150,7 +150,7 @@ class Call:
     def add_chunk(self, now: float, text: str = "") -> None:
         """Count a chunk that has content, and weigh its text.
 
-        `SentryStreamHandler.on_llm_new_token` has the same written out for all but the first chunk.
+        `Hooks.on_llm_new_token` has the same written out for all but the first chunk.
         """
         if self.chunks:
             gap = now - self.last_chunk_at

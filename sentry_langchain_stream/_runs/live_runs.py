@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from threading import get_ident
 from uuid import UUID
 
-from .._content.labels import user_labels
 from .._content.policy import NOTHING, Policy
 from .._runtime import interpreter
 from .._runtime.containment import contain, contained, warn_once
@@ -16,14 +14,14 @@ from .._to_sentry import active_span
 from .._to_sentry.asking import is_asking
 from .._to_sentry.client import are_current, current_client, is_sending, within_scopes
 from .._vocabulary import names
-from . import attempts, enclosing, prompts, silent_ends, tree_ends, users
+from . import attempts, enclosing, labelling, silent_ends, tree_ends
 from .call import Call
 from .details import Agent, Detail, MakeRecord
 from .eviction import Eviction
-from .kinds import CHAINS, WATCHED, Outcome
+from .kinds import CHAINS, Outcome
 from .numbers import Number, number
 from .roots import Others, Roots
-from .run import Place, Run
+from .run import Run
 from .run_spans import RunSpans
 from .settings import Settings
 from .start import Start
@@ -57,15 +55,13 @@ class LiveRuns:
     ) -> None:
         self.settings = settings
         self.now = now
-        self._watch_call = watch_call
-        self._call_over_soon = self._note_call_over  # one bound method for all runs
-        self._end_with_task = self._task_ended
         self._spans = RunSpans(settings, now)
         self.open = self._spans.open
         self.close = self._spans.close
         self._runs: dict[Number, Run] = {}
         self.get = self._runs.get
         """Returns the live run of a number, or `None`."""
+        self._watch = silent_ends.Watching(self.get, self.end, watch_call).watch
         self.count = self._runs.__len__
         """Returns how many runs are live."""
         self.plain: dict[int, Call] = {}
@@ -126,13 +122,7 @@ class LiveRuns:
                 kind=start.kind,
                 pipeline=pipeline,
                 policy=policy,
-                place=Place(
-                    backend=parent.place.backend,
-                    anchor=parent.place.anchor,
-                    is_ours=parent.place.is_ours,
-                    recording=parent.place.recording,
-                    nests=self.settings.nesting,
-                ),
+                place=parent.place.below(nests=self.settings.nesting),
                 keeper=self,
                 tree=parent.tree,
             )
@@ -224,14 +214,6 @@ class LiveRuns:
         """Have the call's chunks read in full from now on."""
         self.plain.pop(run.number, None)
 
-    def _watch(self, run: Run) -> None:
-        """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
-        if run.kind not in CHAINS or run.parent is None:
-            silent_ends.task(run, self._end_with_task)
-        if (run.kind in WATCHED or run.has_fallbacks) and self._watch_call is not None:
-            run.thread = get_ident()
-            run.call_watch = self._watch_call(self._call_over_soon, run.id)
-
     def _record(self, parent: Run, policy: Policy, record: MakeRecord) -> Call | Detail | None:
         """Make the record of a run. Call it without the lock: it calls the user's `redact` and `token_counter`."""
         if parent.implicit and parent.place.span is None and parent.place.anchor is None:
@@ -285,9 +267,9 @@ class LiveRuns:
         inherited = parent.conversation if parent else None
         run.conversation = run.tree.conversation or start.conversation_id or inherited
         if run.place.recording:
-            self._label(run, start, parent)
+            labelling.label(run, start, self.settings)
         if start.configured and parent is not None and parent.id == start.enclosing_id:
-            self._complete_labels(parent, start)
+            labelling.complete(parent, start, self.settings)
         if isinstance(detail, Agent):
             inherited = parent.agent if parent is not None else None
             run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
@@ -296,26 +278,6 @@ class LiveRuns:
                 agent.tools = agent.tools or run.call.request.tools
         self._spans.open(run)
         run.tree.touched = self.now()
-
-    def _label(self, run: Run, start: Start, parent: Run | None) -> None:
-        """Set what the user says of a run that is recorded: tags and metadata, the user, the prompt."""
-        if run.policy.inputs:
-            with contained("labels"):
-                run.labels = user_labels(start.tags, start.metadata, self.settings.metadata_keys, run.policy)
-        if self.settings.user_key is not None:
-            with contained("user"):
-                users.name(run, start, self.settings)
-        if start.is_prompt or start.prompt is not None or (parent is not None and parent.prompt is not None):
-            with contained("prompt"):
-                prompts.carry(run, start, parent)
-
-    def _complete_labels(self, parent: Run, start: Start) -> None:
-        """Add to a run what the config says that its first child has been started with: its own start came before."""
-        parent.conversation = parent.conversation or start.conversation_id
-        if parent.place.recording and parent.policy.inputs:
-            with contained("labels"):
-                own = user_labels((), start.configured, self.settings.metadata_keys, parent.policy)
-                parent.labels = {**own, **parent.labels}
 
     def complete(self, pipeline: Run) -> None:
         """Record that no further call below this implicit pipeline will start."""
@@ -399,34 +361,3 @@ class LiveRuns:
         self.plain.clear()
         self._eviction.forget()
         self._roots.forget()
-
-    def _note_call_over(self, run_id: UUID) -> None:
-        """A call is over, of which LangChain may yet signal the end."""
-        silent_ends.soon(partial(self._call_over, run_id))
-
-    def _call_over(self, run_id: UUID) -> None:
-        """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
-        run = self._runs.get(number(run_id))
-        if run is None:
-            return
-        was_left = run.kind == "tool" or run.has_fallbacks or (run.call is not None and run.call.streamed)
-        with contained("end of a call"):
-            self.end(run_id, "abandoned" if was_left else "cancelled")
-
-    def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
-        """End a run whose task has ended, unless the run may go on without the task.
-
-        Inside chains each chunk of a stream is fetched in a separate task. So the end of a task does not end a chain or
-        a stream that has begun, unless the task was cancelled. The same holds for a text model: `agenerate` starts each
-        run in a task that ends right after the start.
-        """
-        run = self._runs.get(number(run_id))
-        if run is None:
-            return
-        call = run.call
-        goes_on = run.kind in CHAINS or (
-            call is not None and (call.streamed or call.request.operation == "text_completion")
-        )
-        if cancelled or not goes_on:
-            with contained("end of a task"):
-                self.end(run_id, "cancelled")

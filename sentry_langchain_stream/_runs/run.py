@@ -83,6 +83,12 @@ class Place:
     nests: bool = True
     span: AnySpan | None = None
 
+    def below(self, *, nests: bool) -> Place:
+        """Return the place of a run below this one. It has no span yet."""
+        return Place(
+            backend=self.backend, anchor=self.anchor, is_ours=self.is_ours, recording=self.recording, nests=nests
+        )
+
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Ending:

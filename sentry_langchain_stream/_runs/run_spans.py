@@ -56,6 +56,8 @@ class RunSpans:
 
     def open(self, run: Run) -> None:
         """Open the span of a run. Prompts, parsers and other chains get one only with `chains=True`."""
+        if not run.place.recording:
+            return
         if run.kind == "chain":
             if self._settings.chains:
                 self._open(run, "chain", run.name or "chain")
@@ -77,8 +79,6 @@ class RunSpans:
 
     def _open(self, run: Run, kind: SpanKind, subject: str | None, platform: Platform = "langchain") -> None:
         place = run.place
-        if not place.recording:
-            return
         dialect = self._settings.dialect
         op = names.op(kind, dialect, platform)
         name = names.span_name(kind, dialect, run.pipeline, subject)

@@ -1,4 +1,4 @@
-"""Ends runs where LangChain signals no end: when their task has ended, and when the process exits."""
+"""Ends runs where LangChain signals no end: when their task or their call is over, and when the process exits."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from .._runtime import interpreter
+from .._runtime.containment import contained
+from .kinds import CHAINS, WATCHED, Outcome
+from .numbers import Number, number
 from .run import Run
 
 
@@ -58,6 +61,64 @@ WatchCall = Callable[[Callable[[UUID], None], UUID], object]
 
 Keep what it returns.
 """
+
+
+class Watching:
+    """Is told where LangChain signals no end.
+
+    Args:
+        get: Returns the live run of a number.
+        end: Ends a run.
+        watch_call: Watches the call that starts a run, if there is one.
+    """
+
+    def __init__(
+        self, get: Callable[[Number], Run | None], end: Callable[[UUID, Outcome], None], watch_call: WatchCall | None
+    ) -> None:
+        self._get = get
+        self._end = end
+        self._watch_call = watch_call
+        self._call_over_soon = self._note_call_over  # one bound method for all runs
+        self._end_with_task = self._task_ended
+
+    def watch(self, run: Run) -> None:
+        """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
+        if run.kind not in CHAINS or run.parent is None:
+            task(run, self._end_with_task)
+        if (run.kind in WATCHED or run.has_fallbacks) and self._watch_call is not None:
+            run.thread = threading.get_ident()
+            run.call_watch = self._watch_call(self._call_over_soon, run.id)
+
+    def _note_call_over(self, run_id: UUID) -> None:
+        """A call is over, of which LangChain may yet signal the end."""
+        soon(partial(self._call_over, run_id))
+
+    def _call_over(self, run_id: UUID) -> None:
+        """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
+        run = self._get(number(run_id))
+        if run is None:
+            return
+        was_left = run.kind == "tool" or run.has_fallbacks or (run.call is not None and run.call.streamed)
+        with contained("end of a call"):
+            self._end(run_id, "abandoned" if was_left else "cancelled")
+
+    def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
+        """End a run whose task has ended, unless the run may go on without the task.
+
+        Inside chains each chunk of a stream is fetched in a separate task. So the end of a task does not end a chain or
+        a stream that has begun, unless the task was cancelled. The same holds for a text model: `agenerate` starts each
+        run in a task that ends right after the start.
+        """
+        run = self._get(number(run_id))
+        if run is None:
+            return
+        call = run.call
+        goes_on = run.kind in CHAINS or (
+            call is not None and (call.streamed or call.request.operation == "text_completion")
+        )
+        if cancelled or not goes_on:
+            with contained("end of a task"):
+                self._end(run_id, "cancelled")
 
 
 def soon(work: Callable[[], None]) -> None:

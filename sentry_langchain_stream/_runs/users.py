@@ -27,7 +27,7 @@ def name(run: Run, start: Start, settings: Settings) -> None:
     run.labels = {**run.labels, USER: found}
     parent = run.parent
     # The pipeline around a call without a parent has no metadata of its own. And a chain may have been started with
-    # less than LangChain hands to its children, see `LiveRuns._complete_labels`.
+    # less than LangChain hands to its children, see `labelling.complete`.
     if parent is None or USER in parent.labels:
         return
     if parent.implicit or (parent.id == start.enclosing_id and key in start.configured):

@@ -20,6 +20,7 @@ from .._runtime.containment import contain, contained
 from .._vocabulary.keys import AttributeValue
 from . import internals
 from .model_integrations import MODEL_INTEGRATIONS
+from .seen_spans import SeenSpans
 from .span_models import AnySpan
 
 
@@ -115,7 +116,7 @@ class RunScope(Scope):
     covered: Scope
     holders: list[int]
     """The runs that hold this scope in place. Mostly one, and the smallest set takes more memory than a short list."""
-    _seen: _Seen | None
+    _seen: SeenSpans | None
     """The spans that code in runs has made active here. Most never does."""
     _forked_in: Inside | None
     """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
@@ -191,68 +192,8 @@ class RunScope(Scope):
             self.covered._span = span
         else:
             if seen is None:
-                seen = self._seen = _Seen()
+                seen = self._seen = SeenSpans()
             seen.add(span, span_id, inside)
-
-
-class _Seen:
-    """The spans that code in runs has made active in a scope."""
-
-    __slots__ = ("bases", "opened", "own")
-
-    _MANY = 64
-    _MOST = 2_000
-
-    def __init__(self) -> None:
-        self.own: dict[Hashable, tuple[Any, Callable[[], bool]]] = {}
-        """The active span of code that has opened one of its own, and whether its run is live, by that run."""
-        self.opened: dict[str, Hashable] = {}
-        """The ids of such spans, and their runs: when an inner one ends, it puts back the outer one."""
-        self.bases: dict[str, None] = {}
-        """The ids of runs' spans that were active in a run: when the outermost of its own ends, it puts back that."""
-
-    def copy(self) -> _Seen:
-        """Return a copy, for a fork of the scope."""
-        made = _Seen()
-        made.own, made.opened, made.bases = dict(self.own), dict(self.opened), dict(self.bases)
-        return made
-
-    def add(self, span: Any, span_id: str | None, inside: Inside) -> None:
-        """Code in a run has made a span active."""
-        self.own[inside.key] = span, inside.is_live
-        if span_id is not None:
-            self.opened.setdefault(span_id, inside.key)
-        if inside.is_ours:
-            self.bases[inside.span.span_id] = None
-        self._trim()
-
-    def is_late(self, span_id: str | None, inside: Inside | None) -> bool:
-        """Whether a span that was opened in another run has ended only now, and puts back what was active there."""
-        if span_id is None:
-            return False
-        if span_id in self.bases:
-            return True
-        opened_in = self.opened.get(span_id)
-        if opened_in is None or (inside is not None and opened_in == inside.key):
-            return False
-        closing = self.own.get(opened_in)
-        # Else somebody makes a span of that run the active one here, too.
-        return closing is None or _has_ended(closing[0])
-
-    def _trim(self) -> None:
-        """Forget what ended runs have left, and the spans that were seen longest ago."""
-        with suppress(RuntimeError, StopIteration):  # threads that share the scope trim it, too
-            if len(self.own) > self._MANY:
-                for key in [key for key, (_, is_live) in list(self.own.items()) if not is_live()]:
-                    self.own.pop(key, None)
-            for kept in (self.opened, self.bases):
-                while len(kept) > self._MOST:
-                    kept.pop(next(iter(kept)), None)
-
-
-def _has_ended(span: Any) -> bool:
-    """Whether a span has ended. Of a streamed span that cannot be told while it ends."""
-    return getattr(span, "timestamp", True) is not None
 
 
 class Pull:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -28,10 +27,8 @@ from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._content.policy import Policy
-from .._content.reading import field as field_of
-from .._runtime import tracebacks
 from .._runtime.containment import contained
-from . import celery_tasks, internals, issues
+from . import celery_tasks, failure_events, internals, issues
 from .client import Scopes, is_sending, within_scopes
 from .span_models import AnySpan, SpanBackend
 
@@ -96,8 +93,8 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
         is_known = failure.first in _reported or any(
             scope is _isolation(failure) and failure.started < at for at, scope in _reports
         )
-    if not is_known and not _is_answer(error) and not _is_ignored(type(error), failure.client.options):
-        failure.event = _event(error, failure, policy, task)
+    if not is_known:
+        failure.event = failure_events.event(error, failure.client, policy, task)
     with _lock:
         _failures[failure.run_id] = failure
         early = [_failures[key] for key in list(_failures)[:-_MOST]]
@@ -179,51 +176,6 @@ def _send(failure: Failure) -> None:
         scope.capture_event(event)
 
 
-def _event(error: BaseException, failure: Failure, policy: Policy, task: Any) -> Any:
-    """The issue: the exception with its callers' frames in front, as plain data."""
-    assert internals.event_from_exception is not None
-    trace = tracebacks.with_callers(error.__traceback__, task)
-    options = {**failure.client.options, "add_full_stack": False}
-    with sentry_sdk.new_scope() as scope:
-        if policy.redact is not None or not (policy.inputs and policy.outputs):
-            scope.set_client(_without_variables(failure.client, options))
-        event, _ = internals.event_from_exception(
-            (type(error), error, trace),
-            client_options=options,
-            mechanism={"type": "langchain_stream", "handled": True},
-        )
-    tracebacks.forget_variables(trace)
-    issues.keep_private(event, error, policy)
-    issues.shorten(event, policy)
-    event["timestamp"] = datetime.now(timezone.utc)
-    return event
-
-
-class _Options:
-    """Stands in for a client whose options are asked for.
-
-    Garbage collection may end streams meanwhile, and whatever runs then asks for more of the client: that it has.
-    """
-
-    def __init__(self, client: Any, options: dict[str, Any]) -> None:
-        self._client = client
-        self.options = options
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
-def _without_variables(client: Any, options: dict[str, Any]) -> Any:
-    """Change the options so that no variable of a frame is read: the SDK would look at each, to no end.
-
-    `data_collection` overrides `include_local_variables`, and is taken from the current client (sentry-sdk 2.70).
-    """
-    options["include_local_variables"] = False
-    if isinstance(options.get("data_collection"), dict):
-        options["data_collection"] = {**options["data_collection"], "stack_frame_variables": False}
-    return _Options(client, options)
-
-
 def _isolation(failure: Failure) -> Scope | None:
     return failure.scopes[1] if failure.scopes is not None else None
 
@@ -237,28 +189,6 @@ def _forget(now: float) -> None:
     for each in [each for each in _failures.values() if each.event is None and now - each.failed > HOLD]:
         del _failures[each.run_id]
     _reports[:] = [each for each in _reports if now - each[0] < HOLD]
-
-
-def _is_ignored(cls: type, options: Any) -> bool:
-    """Whether the client ignores a class of exceptions. It asks the exception, which is gone when the issue is sent."""
-    names = {cls.__name__, f"{cls.__module__}.{cls.__name__}"}
-    ignored = options.get("ignore_errors") or ()
-    return any(each in names if isinstance(each, str) else issubclass(cls, each) for each in ignored)
-
-
-def _is_answer(error: BaseException) -> bool:
-    """Whether a web framework answers with this exception and reports it to nobody: "404" is no failure.
-
-    Starlette's and FastAPI's class has the status as `status_code`, werkzeug's (Flask) as `code`; Django's have none.
-    """
-    for cls in type(error).__mro__:
-        package = cls.__module__.partition(".")[0]
-        if cls.__name__ == "HTTPException" and package in ("starlette", "werkzeug"):
-            status = field_of(error, "status_code" if package == "starlette" else "code")
-            return isinstance(status, int) and status < 500
-        if cls.__name__ in ("Http404", "PermissionDenied", "SuspiciousOperation") and package == "django":
-            return True
-    return False
 
 
 # -- When it is sent -------------------------------------------------------------------------------------------------

@@ -128,6 +128,31 @@ async def test_a_call_that_was_given_up_ends_soon(shape: str, way: Callable[[Any
     assert outcome in ("cancelled", "abandoned", "failed")
 
 
+class Overriding(SentryStreamHandler):
+    """A handler with methods of its own around those of ours."""
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> Any:
+        return super().on_chat_model_start(*args, **kwargs)
+
+    def on_retriever_start(self, *args: Any, **kwargs: Any) -> Any:
+        return super().on_retriever_start(*args, **kwargs)
+
+
+async def test_calls_of_all_kinds_end_soon_in_any_order() -> None:
+    """Whatever was given up before, in whichever way and with whichever handler: what is given up next is noticed."""
+    handlers: list[Any] = [SentryStreamHandler(capture_errors=False), Overriding(capture_errors=False)]
+    given_up = 0
+    with capture_spans() as captured, active_span("transaction", "application"):
+        for way in (*WAYS, *reversed(WAYS)):
+            for handler in (*handlers, *reversed(handlers)):
+                await give_up(way, {"callbacks": [handler]})
+                await settle(handler)
+                assert handler.live_runs == 0, way.__name__
+                given_up += 1
+    outcomes = [span.attributes.get("langchain_stream.outcome") for span in captured.spans]
+    assert len([each for each in outcomes if each in ("cancelled", "abandoned", "failed")]) == given_up
+
+
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 async def test_thousands_that_were_given_up_leave_nothing(way: Callable[[Any], Awaitable[None]]) -> None:
     """In one task: no deeper scopes, no deeper stack, no live runs and no more objects of ours than after a few."""

@@ -59,7 +59,7 @@ FINER: dict[str, list[set[str]]] = {
         {"details", "start", "pricing", "call_facts"},
         {"run"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches", "prompts", "users"},
-        {"run_spans", "roots", "tree_ends"},
+        {"run_spans", "roots", "tree_ends", "labelling"},
         {"live_runs"},
     ],
 }

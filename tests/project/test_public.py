@@ -76,3 +76,17 @@ print(*sorted(loaded() - before))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG)
     assert run.stdout.split() == ["_content", "_runs", "_vocabulary"]
+
+
+def test_importing_the_handler_loads_nothing_that_an_application_may_do_without() -> None:
+    """Beside a chat model and Sentry it loads none of their modules: that took longer than the import of ours."""
+    code = """
+import sys
+import langchain_core.language_models.chat_models, sentry_sdk
+before = set(sys.modules)
+from sentry_langchain_stream import SentryStreamHandler
+new = {name for name in sys.modules.keys() - before if name.startswith(("langchain_core", "sentry_sdk"))}
+print(*sorted(new))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG)
+    assert run.stdout.split() == []
