@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -77,6 +78,10 @@ print(time.perf_counter() - begun)
 """
 
 
+_WITH_BYTECODE = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+"""The environment of a process that may write bytecode, as an installation does. Else it would compile each module."""
+
+
 def imports(pythons: dict[str, Path], chosen: frozenset[str], rounds: int) -> list[dict[str, Any]]:
     """Seconds that importing each contestant takes beside what its users import anyway, in a new process each time."""
     found = [each for each in CONTESTANTS if each.imports and each.name in chosen and each.environment in pythons]
@@ -90,7 +95,8 @@ def imports(pythons: dict[str, Path], chosen: frozenset[str], rounds: int) -> li
         order.shuffle(asked)
         for each, beside, statement in asked:
             code = _TIMED.format(beside=beside, imports=statement)
-            done = subprocess.run([pythons[each.environment], "-c", code], capture_output=True, text=True)
+            python = pythons[each.environment]
+            done = subprocess.run([python, "-c", code], capture_output=True, text=True, env=_WITH_BYTECODE)
             if done.returncode:
                 rows[beside, statement]["problem"] = done.stderr.strip().splitlines()[-1][:200]
             else:

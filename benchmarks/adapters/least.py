@@ -32,7 +32,6 @@ class _Run:
         "gap",
         "gap_at",
         "last",
-        "own_scope",
         "pipeline",
         "request",
         "root",
@@ -47,15 +46,16 @@ class _Run:
         self.pipeline = pipeline
         self.agent = agent
         self.root = root
-        self.own_scope = sentry_sdk.new_scope() if root is not None else None
-        """Of a lone call: there may be others beside it, which share the scope of their context."""
         self.request: dict[str, Any] = {}
         self.tokens: list[int] = [0, 0, 0] if above is None else above.tokens
         """Input, output and total of the model calls of the tree."""
         self.by_events = False
         self.chunks = 0
         self.first = self.last = self.gap = self.gap_at = 0.0
-        self.scope = scope = sentry_sdk.get_current_scope() if self.own_scope is None else self.own_scope.__enter__()
+        self.scope = scope = sentry_sdk.get_current_scope()
+        if root is not None:  # there may be other lone calls beside it, which share the scope of their context
+            self.scope = scope = scope.fork()
+            sentry_sdk.Scope.set_current_scope(scope)
         self.before = scope.span
         scope.span = span
         self.started = perf_counter()
@@ -74,10 +74,7 @@ class _Run:
 
     def end(self, attributes: dict[str, Any]) -> None:
         """End its span, and the root that was made for it."""
-        if self.own_scope is None:
-            self.scope.span = self.before
-        else:
-            self.own_scope.__exit__(None, None, None)
+        self.scope.span = self.before
         if self.span.sampled:
             self._describe(attributes)
         self.span.set_status("ok")
