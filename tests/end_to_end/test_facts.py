@@ -26,7 +26,7 @@ from tests.kit.trees import ways
 from tests.kit.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.kit.trees.case import Case, record
 from tests.kit.trees.script import Shelf, actor
-from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, active_span, content_allowed
+from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, active_span, content_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -256,6 +256,28 @@ async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> 
         "chat second": [1],
         "chat third": [2],
     }
+
+
+def _refuse(_: int) -> None:
+    raise ValueError("busy")
+
+
+# `abatch` starts its runs in tasks of their own, where only the name tells a call with fallbacks.
+@pytest.mark.parametrize(("way", "name"), [("batch", None), ("batch", "ask"), ("abatch", None)])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_fallbacks_of_a_batch_count_what_failed_before(shape: str, way: str, name: str | None) -> None:
+    """Each call of a batch tells what failed before it, also if the call with fallbacks has a name of its own."""
+    app: Any = ScriptedModel(before=_refuse).with_fallbacks([ScriptedModel()])
+    if name is not None:
+        app = app.with_config(run_name=name)
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        done = getattr(app, way)(["Hi", "Ho"], {"callbacks": [SentryStreamHandler()]})
+        if way == "abatch":
+            await done
+    calls = captured.find_all(op="gen_ai.chat")
+    facts = [each.attributes for each in calls]
+    said = [(told["langchain_stream.outcome"], told.get("langchain_stream.fallback")) for told in facts]
+    assert sorted(said, key=str) == [("completed", 1), ("completed", 1), ("failed", None), ("failed", None)]
 
 
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
