@@ -160,10 +160,10 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
         A weak reference, or `None` if there is no such call on the stack.
     """
     ours = sys._getframe(_FRAMES_OF_A_START)
-    method = _where_last_time(ours.f_code) or _starting_method(ours)
-    caller = _caller(method) if method is not None else None
-    if method is None or caller is None:
+    found = _where_last_time(ours.f_code) or _starting_method(ours)
+    if found is None:
         return None
+    method, caller = found
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
     is_langchain = str(caller.f_globals.get("__name__")).startswith("langchain_core.")
     return _Watch.of(method.f_locals["self"], caller, over, run_id) if is_langchain else None
@@ -177,8 +177,8 @@ _last_time: dict[CodeType, tuple[int, CodeType | None]] = {}
 Python makes an object of each frame that is looked at. So we look here first, before we search the stack."""
 
 
-def _where_last_time(ours: CodeType) -> FrameType | None:
-    """The method that is starting a run, if it is where it was when our code was last called like this."""
+def _where_last_time(ours: CodeType) -> tuple[FrameType, FrameType] | None:
+    """The method that is starting a run, and its caller, if it is where it was when our code was last called so."""
     depth, code = _last_time.get(ours, (0, None))
     try:
         method = sys._getframe(depth + 1)
@@ -187,11 +187,11 @@ def _where_last_time(ours: CodeType) -> FrameType | None:
     if method.f_code is not code:
         return None
     caller = _caller(method)
-    return method if caller is not None and caller.f_globals is not _MANAGERS else None
+    return (method, caller) if caller is not None and caller.f_globals is not _MANAGERS else None
 
 
-def _starting_method(ours: FrameType) -> FrameType | None:
-    """The method of a callback manager that is starting a run: the outermost one below LangChain's call.
+def _starting_method(ours: FrameType) -> tuple[FrameType, FrameType] | None:
+    """The method of a callback manager that is starting a run, the outermost one below LangChain's call; and that call.
 
     There are functions among the frames of that module, and somebody's wrappers may be around those.
     """
@@ -204,9 +204,9 @@ def _starting_method(ours: FrameType) -> FrameType | None:
                 found, found_at = frame, depth
         elif found is not None and code.co_name != _COMPREHENSION:
             _last_time[ours.f_code] = found_at, found.f_code
-            break
+            return found, frame
         frame, depth = frame.f_back, depth + 1
-    return found
+    return None
 
 
 def _caller(method: FrameType) -> FrameType | None:

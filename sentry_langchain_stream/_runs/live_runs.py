@@ -101,7 +101,7 @@ class LiveRuns:
         parent = enclosing.parent_of(start) if start.parent_id is not None else None
         if parent is None:
             self._eviction.sweep()
-            parent = self._roots.parent(start, self)
+            parent = self._roots.parent(start, own, self)
             if parent is None:
                 return None
             if start.kind in CHAINS or (parent.place.anchor is not None and start.batch_size == 1):

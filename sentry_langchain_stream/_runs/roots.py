@@ -24,7 +24,7 @@ from .._to_sentry.client import (
 from .._to_sentry.conversations import scope_conversation_id
 from .._vocabulary import names
 from . import silent_ends, watches
-from .numbers import number
+from .numbers import Number
 from .run import Keeper, Place, Run, Tree
 from .settings import Settings
 from .start import Start
@@ -76,11 +76,12 @@ class Roots:
             longest=longest_text(client),
         )
 
-    def parent(self, start: Start, runs: Kept) -> Run | None:
+    def parent(self, start: Start, own: Number, runs: Kept) -> Run | None:
         """Make the pipeline that becomes the parent of a run. It is a child of the active span if there is one.
 
         Args:
             start: The start of the run.
+            own: The number of the run.
             runs: The live runs that the run belongs to. They are ended when the process exits.
 
         Returns:
@@ -108,7 +109,7 @@ class Roots:
         tree = Tree()
         root = Run(
             id=start.id,  # this placeholder is never registered, so it may borrow its child's id
-            number=number(start.id),
+            number=own,
             kind="pipeline",
             pipeline=pipeline,
             policy=self.policy(client),
