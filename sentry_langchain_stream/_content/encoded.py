@@ -63,6 +63,8 @@ def substitute(text: str) -> str | None:
             end = _payload_end(text, header.end(), {})
             return placeholder(type_of(header), size(text)) if end == len(text) else None
         mime, begin = type_of(header), header.end()
+    elif len(start) < _LEAST or " " in start:
+        return None
     else:
         run = _BLOCK.match(start)
         lines = _lines(run.group()) if run is not None and run.end() == len(start) else []

@@ -23,6 +23,7 @@ def json_list(
     mark: Callable[[Sequence[T]], dict[str, Any] | str],
     policy: Policy,
     *,
+    shortcut: Callable[[T, int], str | None] | None = None,
     latest_first: bool = False,
     always: int | None = None,
 ) -> str:
@@ -33,6 +34,7 @@ def json_list(
         entry: Converts an item to an entry.
         mark: Makes the entry that replaces items that were cut.
         policy: What may be recorded.
+        shortcut: Makes the JSON of an item that is simple, given how many bytes it may have, or returns `None`.
         latest_first: Keep the last items rather than the first ones.
         always: The index of an item that is always kept. It gets at most half of the budget.
     """
@@ -42,11 +44,14 @@ def json_list(
     try:
         for index in order if always is None else (always, *order):
             if index not in kept:
-                budget = Budget(policy, left // 2 if index == always and len(items) > 1 else left)
-                kept[index] = spelled(entry(items[index], budget))
+                room = left // 2 if index == always and len(items) > 1 else left
+                made = None if shortcut is None else shortcut(items[index], room)
+                kept[index] = spelled(entry(items[index], Budget(policy, room))) if made is None else made
                 left -= size(kept[index]) + 2
     except Full:
         pass
+    if len(kept) == len(items):
+        return f"[{', '.join([kept[index] for index in range(len(items))])}]"
     entries: list[str] = []
     previous = -1
     for index in (*sorted(kept), len(items)):

@@ -15,18 +15,10 @@ from typing import Any
 from . import parts
 from .budget import Budget, spelled
 from .lists import Part, both_ends, json_list
+from .message_formats import is_command, messages_in, messages_of, opened, role_in, with_roles
+from .plain_messages import plain_message
 from .policy import Policy
 from .reading import as_id, field
-
-_ROLES = {
-    "human": "user",
-    "ai": "assistant",
-    "model": "assistant",
-    "chatbot": "assistant",
-    "function": "tool",
-    "developer": "system",
-    **{role: role for role in ("user", "assistant", "tool", "system")},
-}
 
 
 def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
@@ -35,7 +27,7 @@ def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
     System messages are left to `system_instructions`. If the history is too long, the latest messages are kept, and
     always the last message of the user.
     """
-    kept = [(message, role) for message, role in _with_roles(messages) if role not in ("system", None)]
+    kept = [(message, role) for message, role in with_roles(messages) if role not in ("system", None)]
     if not kept:
         return None
     return json_list(
@@ -43,6 +35,7 @@ def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
         lambda each, budget: _message(*each, budget),
         lambda missing: _cut_messages([message for message, _ in missing]),
         policy,
+        shortcut=lambda each, room: plain_message(*each, policy, room),
         latest_first=True,
         always=max((index for index, (_, role) in enumerate(kept) if role == "user"), default=None),
     )
@@ -50,7 +43,9 @@ def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
 
 def system_instructions(messages: Iterable[Any], policy: Policy) -> str | None:
     """Return the text of the system messages, or `None` if there are none."""
-    found = [message for message, role in _with_roles(messages) if role == "system"]
+    found = [message for message, role in with_roles(messages) if role == "system"]
+    if not found:
+        return None
     texts = [part["content"] for part in both_ends(found, _parts, Budget(policy)) if part["type"] == "text"]
     return "\n".join(texts) if texts else None
 
@@ -62,6 +57,7 @@ def prompt_messages(prompts: Sequence[str], policy: Policy) -> str:
         lambda prompt, budget: _message(prompt, "user", budget),
         _cut_messages,
         policy,
+        shortcut=lambda prompt, room: plain_message(prompt, "user", policy, room),
         latest_first=True,
     )
 
@@ -90,6 +86,7 @@ def output_messages(answers: Iterable[tuple[Any, str | None]], policy: Policy) -
         lambda answer, budget: _message(answer[0], "assistant", budget, answer[1]),
         lambda missing: _cut_messages([message for message, _ in missing]),
         policy,
+        shortcut=lambda answer, room: plain_message(answer[0], "assistant", policy, room, answer[1]),
     )
 
 
@@ -99,7 +96,7 @@ def agent_question(state: Any, policy: Policy) -> str | None:
     Returns:
         The JSON, or `None` if there are no messages or inputs may not be recorded.
     """
-    return input_messages(_messages_of(state), policy) if policy.inputs else None
+    return input_messages(messages_of(state), policy) if policy.inputs else None
 
 
 def agent_answer(state: Any, policy: Policy) -> str | None:
@@ -108,11 +105,11 @@ def agent_answer(state: Any, policy: Policy) -> str | None:
     Returns:
         The JSON, or `None` if there is no assistant message after the user's last one, or outputs may not be recorded.
     """
-    for message in reversed(_messages_of(state) if policy.outputs else []):
-        opened = _opened(message)
-        role = _role(opened)
+    for message in reversed(messages_of(state) if policy.outputs else []):
+        answer = opened(message)
+        role = role_in(answer)
         if role == "assistant":
-            return output_messages([(opened, None)], policy)
+            return output_messages([(answer, None)], policy)
         if role == "user":
             break
     return None
@@ -134,7 +131,7 @@ def tool_result(output: Any, policy: Policy) -> str | None:
     bodies = _bodies_of(output)
     if bodies:
         return "\n".join(map(parts.label, both_ends(bodies, _result, Budget(policy))))
-    return _text_or_json(field(output, "update") or {} if _is_command(output) else output, policy)
+    return _text_or_json(field(output, "update") or {} if is_command(output) else output, policy)
 
 
 def tool_result_size(output: Any) -> int | None:
@@ -143,7 +140,7 @@ def tool_result_size(output: Any) -> int | None:
     Returns:
         The size, or `None` for a result that is not made of plain values.
     """
-    bodies = _bodies_of(output) or [field(output, "update") if _is_command(output) else output]
+    bodies = _bodies_of(output) or [field(output, "update") if is_command(output) else output]
     sizes = [len(_whole_result(body).encode("utf-8", "surrogatepass")) for body in bodies if body is not None]
     return sum(sizes) + len(sizes) - 1 if sizes else None
 
@@ -162,7 +159,7 @@ def _whole_result(body: Any) -> str:
 
 def _bodies_of(output: Any) -> list[Any]:
     """Return the content of the messages that a tool returned, or its blocks."""
-    bodies = [field(message, "content") for message in _messages_in(output)]
+    bodies = [field(message, "content") for message in messages_in(output)]
     if not bodies and parts.are_blocks(output) and any(isinstance(block, Mapping) for block in output):
         return [output]
     return bodies
@@ -182,12 +179,12 @@ def retrieved_documents(found: Iterable[Any], policy: Policy) -> str | None:
 
 def role_of(message: Any) -> str:
     """Return the message's role, one of the four in the conventions."""
-    return _role(_opened(message)) or "user"
+    return role_in(opened(message)) or "user"
 
 
 def parts_of(message: Any, policy: Policy) -> Iterator[Part]:
     """Yield the parts of a message: text, reasoning, tool calls, a tool's response, media, other blocks by type."""
-    yield from _parts(_opened(message), Budget(policy))
+    yield from _parts(opened(message), Budget(policy))
 
 
 def text_of(value: object) -> str:
@@ -203,75 +200,6 @@ def _cut_messages(messages: Sequence[Any]) -> dict[str, Any]:
     return {"role": "assistant", "parts": [{"type": "text", "content": text}]}
 
 
-# -- Messages in all of LangChain's formats ------------------------------------------------------------------------
-
-
-def _with_roles(messages: Iterable[Any]) -> Iterator[tuple[Any, str | None]]:
-    for message in messages:
-        opened = _opened(message)
-        yield opened, _role(opened)
-
-
-def _opened(message: Any) -> Any:
-    """Convert LangChain's other formats of a message (a text, a pair, a serialised message) to a mapping."""
-    if isinstance(message, str):
-        return {"role": "user", "content": message}
-    if _is_pair(message):
-        return {"role": message[0], "content": message[1]}
-    if isinstance(message, Mapping):
-        for name in ("data", "kwargs"):
-            inside = field(message, name)
-            if isinstance(inside, Mapping) and "content" in inside:
-                return {"type": field(message, "type"), **inside}
-    return message
-
-
-def _is_pair(message: Any) -> bool:
-    """Whether this is a pair such as `("user", "Hello")`."""
-    is_pair = isinstance(message, (list, tuple)) and len(message) == 2 and isinstance(message[0], str)
-    return is_pair and message[0].lower() in _ROLES
-
-
-def _role(message: Any) -> str | None:
-    """Return the message's role; `None` for LangGraph's `RemoveMessage`."""
-    kind = field(message, "type")
-    if not isinstance(kind, str) or kind in ("chat", "message", "ChatMessageChunk"):
-        kind = field(message, "role")
-    if not isinstance(kind, str):
-        return "user"
-    if kind in _ROLES:
-        return _ROLES[kind]
-    # The type of a chunk is its class name: "SystemMessageChunk".
-    name = kind.lower().replace("messagechunk", "")
-    return None if name == "remove" else _ROLES.get(name, "user")
-
-
-def _messages_of(state: Any) -> list[Any]:
-    """Return the messages of a graph's state, which may be a mapping, an object or the messages themselves."""
-    found = state if isinstance(state, (list, tuple)) else field(state, "messages")
-    if type(found).__name__ == "Overwrite":  # LangGraph
-        found = field(found, "value")
-    if isinstance(found, (list, tuple)) and not _is_pair(found):
-        return list(found)
-    return [] if found is None else [found]
-
-
-def _messages_in(output: Any) -> list[Any]:
-    """Return the messages that a tool returned: one, several, or those in LangGraph's `Command`."""
-    if _is_command(output):
-        return [each for each in _messages_of(field(output, "update")) if role_of(each) == "tool"]
-    if isinstance(output, (list, tuple)):
-        return [
-            message for each in output if not isinstance(each, (str, list, tuple)) for message in _messages_in(each)
-        ]
-    is_message = field(output, "tool_call_id") is not None or isinstance(field(output, "additional_kwargs"), Mapping)
-    return [output] if is_message else []
-
-
-def _is_command(output: Any) -> bool:
-    return type(output).__name__ == "Command" and hasattr(output, "goto")
-
-
 def _message(message: Any, role: str | None, budget: Budget, reason: str | None = None) -> dict[str, Any]:
     converted = budget.frame(role=role, parts=[], **({"finish_reason": reason} if reason else {}))
     converted["parts"] = _parts(message, budget)
@@ -279,7 +207,7 @@ def _message(message: Any, role: str | None, budget: Budget, reason: str | None 
 
 
 def _parts(message: Any, budget: Budget) -> list[Part]:
-    if _role(message) == "tool":
+    if role_in(message) == "tool":
         return [
             parts.response(field(message, "tool_call_id"), parts.body_of(message), field(message, "status"), budget)
         ]

@@ -13,7 +13,7 @@ from .._runtime.containment import pass_on
 def field(thing: Any, name: str) -> Any:
     """Return a field of a mapping or an object, or `None` if it is missing or reading it fails."""
     try:
-        return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+        return thing.get(name) if isinstance(thing, (dict, Mapping)) else getattr(thing, name, None)
     except Exception as error:  # the user's object raised, which is not our failure
         pass_on(error)
         return None

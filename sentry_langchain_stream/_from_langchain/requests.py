@@ -49,10 +49,8 @@ def request(
     system = tools = recorded = None
     if policy.inputs:
         # Each attribute gets what the attributes before it left over, minus a reserve for those that follow.
-        share = policy.beside(ahead=3)
-        system = attempt("extract.system instructions", lambda: _system(messages, options, share))
-        share = policy.beside(system, ahead=2)
-        tools = attempt("extract.tool definitions", lambda: tool_definitions(options, share))
+        system = attempt("extract.system instructions", lambda: _system(messages, options, policy))
+        tools = attempt("extract.tool definitions", lambda: tool_definitions(options, policy.beside(system, ahead=2)))
         share = policy.beside(system, tools, ahead=1)
         recorded = attempt("extract.input messages", lambda: _input(messages, prompts, share))
     provider = described.provider

@@ -43,12 +43,12 @@ PRIVATE = (
 FINER: dict[str, list[set[str]]] = {
     "_content": [
         {"reading", "encoded"},
-        {"media", "interpreter_texts"},
+        {"media", "interpreter_texts", "message_formats"},
         {"error_texts"},
         {"cutting"},
         {"policy"},
         {"gathered", "labels", "budget"},
-        {"lists", "prompts"},
+        {"lists", "prompts", "plain_messages"},
         {"parts"},
         {"messages"},
     ],
