@@ -21,14 +21,15 @@ class Described(NamedTuple):
 
 _MOST = 64
 """So many descriptions are kept."""
-_LONGEST = 2_000
-"""The most characters of one that is kept: a text from the application may have any length."""
+_LONGEST = 2_500
+"""The most characters of one that is kept, with its names: a text from the application may have any length."""
 
 _IN_OPTIONS = parameters.READ.union(requests.IN_OPTIONS, ("_type",))
 _IN_METADATA = parameters.READ.union(requests.IN_METADATA, ("ls_provider",))
 _IN_ARGUMENTS = parameters.READ.union(requests.IN_ARGUMENTS)
 """What is read of the options and of the metadata of a call, and of the arguments of the model's constructor."""
 
+_TEXT = frozenset({str})
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 """The types that can be compared without the application's code being called."""
 
@@ -69,22 +70,22 @@ def _key(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, 
     if type(described) is not dict:
         return None
     path, arguments = described.get("id", []), described.get("kwargs", {})
-    if type(path) is not list or type(arguments) is not dict:
+    if type(path) is not list or type(arguments) is not dict or not _TEXT.issuperset(map(type, path)):
         return None
-    asked, told = tuple(_IN_OPTIONS.intersection(options)), tuple(_IN_METADATA.intersection(metadata))
-    given = tuple(_IN_ARGUMENTS.intersection(arguments))
-    values = (
-        *map(options.__getitem__, asked),
-        *map(metadata.__getitem__, told),
-        *map(arguments.__getitem__, given),
-        *path,
-    )
-    kinds = tuple(map(type, values))  # 1, 1.0 and True are equal
-    return (asked, told, given, kinds, values) if _PLAIN.issuperset(kinds) else None
+    found: list[Any] = [*path]
+    for read, held in ((_IN_OPTIONS, options), (_IN_METADATA, metadata), (_IN_ARGUMENTS, arguments)):
+        for name, value in held.items():
+            if name in read:
+                kind = type(value)
+                if kind not in _PLAIN:
+                    return None
+                found += (name, kind, value)  # 1, 1.0 and True are equal
+        found.append(None)
+    return tuple(found)
 
 
 def _length(key: tuple[Any, ...]) -> int:
-    return sum(len(each) for each in key[-1] if type(each) is str)
+    return sum(len(each) for each in key if type(each) is str)
 
 
 def _read(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Described, bool]:

@@ -128,7 +128,7 @@ class TransactionSpans:
         transaction.update_data({**attributes})
         started = sentry_sdk.start_transaction(transaction, custom_sampling_context={**sampling})
         internals.start_profile(started)
-        return _with_ids(started)
+        return prepared(_with_ids(started))
 
     @staticmethod
     def _trace(scope: Scope) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import compress, repeat
-from operator import is_not, itemgetter
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from . import facts
 from .facts import FACTS, Fact
@@ -100,9 +98,6 @@ Values = tuple[AttributeValue | None, ...]
 class Group:
     """Facts that are stated together.
 
-    Their values become attributes without a loop of Python's: with one, this took longer than anything else that ends
-    a model call.
-
     Args:
         facts: The facts. They are all content, or none of them is.
 
@@ -110,7 +105,7 @@ class Group:
         ValueError: Some of the facts are content and some are not.
     """
 
-    __slots__ = ("_spellings", "facts", "is_content", "unknown")
+    __slots__ = ("_keys", "facts", "is_content", "unknown")
 
     def __init__(self, *facts: Fact) -> None:
         are_content = {not CONTENT.isdisjoint(fact.keys) for fact in facts}
@@ -119,7 +114,7 @@ class Group:
         self.facts = facts
         self.is_content = True in are_content
         self.unknown = (None,) * len(facts)
-        self._spellings = {dialect: _spelling(facts, dialect) for dialect in KEYS}
+        self._keys = {dialect: tuple(KEYS[dialect][fact] for fact in facts) for dialect in KEYS}
 
     def spell(self, values: Sequence[AttributeValue | None], dialect: Dialect) -> dict[str, AttributeValue]:
         """Return span attributes, one for each key of a fact. A fact that is `None` is left out.
@@ -128,21 +123,14 @@ class Group:
             values: The values of the facts.
             dialect: The dialect.
         """
-        keys, spread = self._spellings[dialect]
-        each: Sequence[Any] = spread(values)
-        found: dict[str, AttributeValue] = dict(compress(zip(keys, each, strict=True), map(is_not, each, _NONES)))
-        return found if self.is_content else _bounded(found)
-
-
-_NONES = repeat(None)
-
-
-def _spelling(facts: Sequence[Fact], dialect: Dialect) -> tuple[tuple[str, ...], Callable[[Any], Sequence[Any]]]:
-    """Return the keys of these facts, and what repeats a value for each key of its fact."""
-    keys = [(key, place) for place, fact in enumerate(facts) for key in KEYS[dialect][fact]]
-    places = [place for _, place in keys]
-    spread = itemgetter(*places) if len(places) > 1 else tuple  # of one place it would return no tuple
-    return tuple(key for key, _ in keys), spread
+        found: dict[str, AttributeValue] = {}
+        for keys, value in zip(self._keys[dialect], values, strict=True):
+            if value is not None:
+                if type(value) is str and len(value) > LONGEST and not self.is_content:
+                    value = bounded(value, LONGEST)
+                for key in keys:
+                    found[key] = value
+        return found
 
 
 def spell(known: Iterable[tuple[Fact, AttributeValue | None]], dialect: Dialect) -> dict[str, AttributeValue]:
@@ -157,17 +145,6 @@ def spell(known: Iterable[tuple[Fact, AttributeValue | None]], dialect: Dialect)
 
 LONGEST = 1_000
 """The maximum length of an attribute that is no content, in characters. Content has its own limits."""
-
-
-def _bounded(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    values = attributes.values()
-    texts: Iterable[Any] = compress(values, map(_is_text, map(type, values)))
-    if max(map(len, texts), default=0) <= LONGEST:  # most often
-        return attributes
-    return {key: bounded(value, LONGEST) if type(value) is str else value for key, value in attributes.items()}
-
-
-_is_text = {str}.__contains__
 
 
 def bounded(text: str, longest: int) -> str:
