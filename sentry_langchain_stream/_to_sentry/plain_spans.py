@@ -6,8 +6,8 @@ call. The SDK does not check a value that has its own `__sentry_repr__`, so our 
 values are all plain, and leaves any other span to the SDK. If the SDK then cuts or removes values, this is not
 annotated in the event's `_meta`. Can go when the SDK prepares envelopes outside of the request's thread.
 
-If a repr processor is registered (as soon as Django is installed), the SDK checks every value anyway, so the spans are
-not prepared. The benchmark has both cases (`docs/performance.md`).
+If a repr processor is registered (as soon as Django is installed), the SDK checks every value of a span anyway, so only
+roots are prepared. The benchmark has both cases (`docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -52,13 +52,12 @@ class _PreparedSpan(Span):
 
 
 class _PreparedTransaction(Transaction):
-    """A root. It is sent as the event's trace context, which the SDK serializes with the event."""
+    """A root. It is sent as the event's trace context, of whose values the SDK asks no processor."""
 
     __slots__ = ()
 
     def get_trace_context(self) -> Any:
-        context = super().get_trace_context()
-        return context if internals.repr_processors else _PreparedContext(context)
+        return _PreparedContext(super().get_trace_context())
 
 
 class _Prepared(dict[str, Any]):

@@ -19,7 +19,7 @@ from sentry_sdk.utils import disable_capture_event
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry import span_models
-from sentry_langchain_stream._to_sentry.plain_spans import _Prepared, prepared
+from sentry_langchain_stream._to_sentry.plain_spans import _Prepared, _PreparedContext, prepared
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.strategies import Point, scalars
 from tests.kit.wire import WIRE_SHAPES, active_span, fake_model
@@ -67,6 +67,45 @@ def test_a_prepared_span_is_what_the_sdk_makes_of_it(span: dict[str, Any], longe
         usual = serialize({"spans": [{**span}]}, max_value_length=longest)["spans"]
         ours = serialize({"spans": [_Prepared(span)]}, max_value_length=longest)["spans"]
     assert ours == usual
+
+
+ROOTS = st.fixed_dictionaries(
+    {"trace_id": st.just("0" * 32), "op": st.one_of(st.none(), st.just("function")), "description": VALUES},
+    optional={"data": st.one_of(HELD, VALUES), "dynamic_sampling_context": st.one_of(HELD, VALUES)},
+)
+
+
+@pytest.mark.parametrize("longest", [None, 10])
+@given(root=ROOTS)
+@example(root={"data": {"rate": math.inf}})
+@example(root={"data": CIRCLE})
+@example(root={"data": {"pipeline_name": "longer than ten"}})
+@example(root={"start": datetime(2026, 1, 1, tzinfo=timezone.utc)})
+def test_a_prepared_root_is_what_the_sdk_makes_of_it(root: dict[str, Any], longest: int | None) -> None:
+    """Whatever a root holds, the SDK sends the same trace context of it."""
+    with sentry_sdk.new_scope() as scope:
+        scope.set_client(sentry_sdk.Client(max_value_length=longest, default_integrations=False))
+        usual = serialize({"contexts": {"trace": {**root}}}, max_value_length=longest)
+        ours = serialize({"contexts": {"trace": _PreparedContext(root)}}, max_value_length=longest)
+    assert ours["contexts"] == usual["contexts"]
+
+
+def test_a_root_of_ours_is_prepared_and_one_of_the_applications_is_not() -> None:
+    """The pipeline around a lone call skips the SDK's serialization; the transaction of a request does not."""
+    told: list[type] = []
+
+    def look(event: Any, hint: Any) -> Any:
+        told.append(type(event["contexts"]["trace"]))
+        return event
+
+    with capture_spans() as captured:
+        sentry_sdk.get_isolation_scope().add_event_processor(look)
+        fake_model().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        with sentry_sdk.start_transaction(name="GET /answer"):
+            pass
+    assert told == [_PreparedContext, dict]
+    sent = [payload["contexts"]["trace"] for kind, payload in captured.items if kind == "transaction"]
+    assert [(type(each), each["op"]) for each in sent] == [(dict, "function"), (dict, None)]
 
 
 def test_no_event_is_captured_while_the_sdk_is_at_work() -> None:
