@@ -21,7 +21,10 @@ INPUT_TOKENS = 73_215_501
 """A number that is found nowhere else, so that it can be told whether tokens are recorded."""
 
 _USAGE: Any = {"input_tokens": INPUT_TOKENS, "output_tokens": 34, "total_tokens": INPUT_TOKENS + 34}
-_ENDING: dict[str, Any] = {"finish_reason": "stop", "model_name": MODEL}
+_OF_EACH: dict[str, Any] = {"model_provider": "openai"}
+"""What `ChatOpenAI` says with each chunk."""
+
+_ENDING: dict[str, Any] = {**_OF_EACH, "finish_reason": "stop", "model_name": MODEL}
 
 
 class FakeChatOpenAI(BaseChatModel):
@@ -71,12 +74,12 @@ class FakeChatOpenAI(BaseChatModel):
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         for _ in range(self.pieces - 1):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=PIECE))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=PIECE, response_metadata=dict(_OF_EACH)))
         yield self._last()
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         for _ in range(self.pieces - 1):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=PIECE))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=PIECE, response_metadata=dict(_OF_EACH)))
             if self.pause is not None:
                 await self.pause()
         yield self._last()

@@ -191,9 +191,13 @@ def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**{name: body.get(name) for name in names}, "finish_reason": reason}
 
 
+NAMES = ("model_name", "model", "model_id")
+"""The keys under which the metadata of a chunk or an answer may name the model."""
+
+
 def named_in(metadata: Mapping[str, Any]) -> str | None:
     """Return the model that the metadata of a chunk or an answer names, if it names one."""
-    for name in ("model_name", "model", "model_id"):
+    for name in NAMES:
         named = metadata.get(name)
         found = as_text(named) if named is not None else None
         if found and "://" not in found:  # langchain-huggingface names the address of an endpoint

@@ -24,6 +24,7 @@ class Hooks(InlineHandler):
         """Hand all events to these parts from now on."""
         # Imported with the first handler, see `handler.py`.
         from .._runs.estimates import TOKEN, weight
+        from .answers import NAMES
 
         # An attribute each, for what is asked for with every event.
         self._runs = engine.runs
@@ -37,6 +38,7 @@ class Hooks(InlineHandler):
         self._plain = engine.runs.plain.get
         self._now = engine.runs.now
         self._token_size, self._weight = TOKEN, weight
+        self._names_no_model = frozenset(NAMES).isdisjoint
 
     # -- models ---------------------------------------------------------------------------------------------
 
@@ -126,9 +128,12 @@ class Hooks(InlineHandler):
             message: Any = None
             try:
                 message = chunk.message  # type: ignore[union-attr]
-                if message.usage_metadata is not None or (message.response_metadata and call.named is None):
+                # Of each chunk ChatOpenAI says who the provider is, and of the last one the model.
+                if message.usage_metadata is not None or (
+                    call.named is None and not self._names_no_model(message.response_metadata)
+                ):
                     self._models.gather_facts(call, message)
-            except AttributeError:  # a completion model's chunk has no message; a message may have no usage
+            except (AttributeError, TypeError):  # a completion model's chunk has no message, and others may have less
                 if message is not None:
                     self._models.gather_facts(call, message)
         except Exception as error:

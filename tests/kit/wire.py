@@ -139,6 +139,8 @@ class ScriptedModel(BaseChatModel):
     usage: dict[str, Any] | None = None
     """Usage metadata, sent with the last, empty chunk as OpenAI does, or with the whole message."""
     response_metadata: dict[str, Any] = Field(default_factory=dict)
+    of_each: dict[str, Any] = Field(default_factory=dict)
+    """Response metadata of each chunk but the last."""
     before: Callable[[int], Any] | None = None
     """Called before each piece, with its number; may raise. What it returns is awaited on the async ways."""
 
@@ -179,7 +181,8 @@ class ScriptedModel(BaseChatModel):
 
     def _chunk(self, number: int) -> ChatGenerationChunk:
         if number < len(self.pieces):
-            return ChatGenerationChunk(message=AIMessageChunk(content=self.pieces[number]))
+            piece = AIMessageChunk(content=self.pieces[number], response_metadata={**self.of_each})
+            return ChatGenerationChunk(message=piece)
         usage: Any = self.usage
         last = AIMessageChunk(content="", usage_metadata=usage, response_metadata=self.response_metadata)
         return ChatGenerationChunk(message=last)

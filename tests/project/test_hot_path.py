@@ -48,7 +48,8 @@ def steps(number: int) -> Runnable[Any, Any]:
 
 def per_token(count: Count, config: Any) -> float:
     """What a token of a stream costs: the difference of a long and a short answer."""
-    short, long = (ScriptedModel(pieces=("word ",) * number) for number in (100, 200))
+    said = {"model_provider": "openai"}  # as ChatOpenAI says with each chunk
+    short, long = (ScriptedModel(pieces=("word ",) * number, of_each=said) for number in (100, 200))
     return (count(lambda: list(long.stream("Hi", config))) - count(lambda: list(short.stream("Hi", config)))) / 100
 
 

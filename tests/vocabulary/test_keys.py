@@ -156,7 +156,7 @@ def test_a_group_is_content_or_it_is_not() -> None:
 def test_a_group_needs_a_value_for_each_fact() -> None:
     """With a value too few nothing is stated, rather than each value under the key of another fact."""
     group = Group(facts.TOOL_NAME, facts.TOOL_CALL_ID)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="shorter"):
         group.spell(("adder",), "gen_ai")
 
 
