@@ -183,12 +183,12 @@ def _shuffled(keys: Iterable[Key], order: random.Random) -> list[Key]:
     return found
 
 
-def unlike(rows: dict[Key, dict[str, Any]], name: str = "full") -> str | None:
+def unlike(rows: dict[Key, dict[str, Any]], name: str = "full", variant: str = "no content") -> str | None:
     """What is wrong with the spans of one of `SAME_SPANS`, or `None`.
 
     They have to be as many as this package's, with as many attributes each.
     """
-    own, same = (rows.get((each, "no content")) for each in ("own", name))
+    own, same = (rows.get((each, variant)) for each in ("own", name))
     if own is None or same is None or own["check"]["shape"] == same["check"]["shape"]:
         return None
     return f"not the same spans: {_told(same['check']['shape'])}; the handler's: {_told(own['check']['shape'])}"

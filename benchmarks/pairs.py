@@ -59,7 +59,7 @@ def _cases(section: str, *keys: str) -> list[Case]:
 
 
 _NONE = "no content"
-_LEAST = BY_NAME["least"].variants
+_LEAST = (*BY_NAME["least"].variants, "content")  # of which it has messages only, and no section has it
 
 _GOALS: tuple[Pair, ...] = (
     *(
@@ -78,7 +78,11 @@ _GOALS: tuple[Pair, ...] = (
 
 PAIRS: tuple[Pair, ...] = (
     *_GOALS,
-    *(each._replace(contestant="least") for each in _GOALS if each.other != "own" and each.variant in _LEAST),
+    *(
+        each._replace(contestant="least", other="least" if each.other == "own" else each.other)
+        for each in _GOALS
+        if each.variant in _LEAST
+    ),
 )
 """What the goals compare, and the least handler that reads in this package's place, which shows what is in reach."""
 
@@ -121,7 +125,7 @@ def _check(pool: Pool, pair: Pair) -> None:
         if wrong is not None:
             raise Failed(f"{key[0]}: {wrong}")
     for name in SAME_SPANS:
-        if (wrong := unlike(found, name)) is not None:
+        if (wrong := unlike(found, name, pair.variant)) is not None:
             raise Failed(wrong)
 
 

@@ -1,13 +1,14 @@
 """The least handler that finds out what it records: what reading LangChain's events costs, with no promise kept.
 
 It makes the spans of this package with its attributes, each with its true value, as long as nothing is out of the
-ordinary: one shape of every event (this benchmark's), every run with an end, nothing that fails, no content, no
-settings, one call at a time in a context. Before it is timed, its spans are compared with this package's: see
-`measuring.unlike`.
+ordinary: one shape of every event (this benchmark's), every run with an end, nothing that fails, no settings, one call
+at a time in a context, a question and an answer that are texts. Before it is timed, its spans are compared with this
+package's: see `measuring.unlike`.
 """
 
 from __future__ import annotations
 
+import json
 from time import perf_counter
 from typing import Any
 
@@ -101,7 +102,8 @@ class _Run:
 class LeastHandler(EmptyHandler):
     """Spans of roots, tools and models, with what the events say."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: bool) -> None:
+        self.content = content
         self.runs: dict[Any, _Run] = {}
 
     def on_chain_start(
@@ -176,6 +178,8 @@ class LeastHandler(EmptyHandler):
             "gen_ai.provider.name": metadata["ls_provider"],
             "gen_ai.request.temperature": float(invocation_params["temperature"]),
         }
+        if self.content:
+            run.request["gen_ai.input.messages"] = _told("user", messages[0][0].content)
         return DONE
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: Any, **more: Any) -> Any:
@@ -217,6 +221,8 @@ class LeastHandler(EmptyHandler):
             "gen_ai.response.streaming": bool(run.chunks),
             "gen_ai.response.tokens_per_second": output / (ended - run.started),
         }
+        if self.content:
+            attributes["gen_ai.output.messages"] = _told("assistant", message.content, said["finish_reason"])
         if run.chunks:
             attributes["langchain_stream.chunks"] = run.chunks
             attributes["gen_ai.response.time_to_first_chunk"] = run.first - run.started
@@ -252,8 +258,16 @@ def _usage(input: int, output: int, total: int) -> dict[str, Any]:
     }
 
 
+def _told(role: str, text: str, reason: str | None = None) -> str:
+    """A message as JSON."""
+    message: dict[str, Any] = {"role": role, "parts": [{"type": "text", "content": text}]}
+    if reason is not None:
+        message["finish_reason"] = reason
+    return json.dumps([message])
+
+
 def setup(sink: Sink, variant: str) -> Adapter:
     """Sentry, and the handler."""
     init(sink, variant)
-    handler = LeastHandler()
+    handler = LeastHandler(variant == "content")
     return Adapter([handler], request, sentry_sdk.flush, lambda: len(handler.runs), asgi)
