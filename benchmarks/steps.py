@@ -22,6 +22,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     ),
     "content": (
         "_content/messages.py",
+        "_content/message_formats.py",
+        "_content/plain_messages.py",
         "_content/parts.py",
         "_content/budget.py",
         "_content/gathered.py",
