@@ -59,8 +59,9 @@ METHOD = """## How it is measured
   Before they are timed, the numbers of spans and attributes are compared with this package's. If these differ, they
   are not timed.
 - The *least handler that reads* makes the same spans too, and reads the values from LangChain's events, as long as
-  nothing is out of the ordinary: one shape of each event, a question and an answer that are texts, no failure, no
-  run without an end. What this package adds to it is what its promises cost. It is compared with this package's spans likewise.
+  nothing is out of the ordinary: one shape of each event, a question and an answer that are texts, no failure, no run
+  without an end. What this package adds to it is what its promises cost. It is compared with this package's spans
+  likewise.
 - The SDK prepares every attribute before it sends it, in the thread that ends the request. Most peers do that in a
   separate thread.
 - The ratios of the goals are those of pairs: 40 samples of each of the two, in turns, in each of four processes (5 of

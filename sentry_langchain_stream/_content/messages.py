@@ -41,12 +41,19 @@ def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
     )
 
 
-def system_instructions(messages: Iterable[Any], policy: Policy) -> str | None:
-    """Return the text of the system messages, or `None` if there are none."""
+def system_instructions(messages: Iterable[Any], policy: Policy, ahead: int = 0) -> str | None:
+    """Return the text of the system messages, or `None` if there are none.
+
+    Args:
+        messages: The messages of a prompt.
+        policy: What may be recorded.
+        ahead: How many attributes of the span are still to come, see `Policy.beside`.
+    """
     found = [message for message, role in with_roles(messages) if role == "system"]
     if not found:
         return None
-    texts = [part["content"] for part in both_ends(found, _parts, Budget(policy)) if part["type"] == "text"]
+    budget = Budget(policy.beside(ahead=ahead))
+    texts = [part["content"] for part in both_ends(found, _parts, budget) if part["type"] == "text"]
     return "\n".join(texts) if texts else None
 
 

@@ -48,7 +48,7 @@ class Given:
         if not policy.inputs:
             return request
         with contained("system"):
-            found = system_instructions([*system, *messages], policy.beside(ahead=3))
+            found = system_instructions([*system, *messages], policy, ahead=3)
             request = request._replace(system=found)
         with contained("tools"):
             offered = {"tools": _tools(self.tools)}

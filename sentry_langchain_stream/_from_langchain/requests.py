@@ -132,7 +132,7 @@ _RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]
 def _system(messages: Sequence[BaseMessage] | None, options: Mapping[str, Any], policy: Policy) -> str | None:
     """Return the system instructions: those that the call has beside its messages, and the system messages."""
     beside = [{"role": "system", "content": options[name]} for name in _INSTRUCTIONS if options.get(name)]
-    return system_instructions([*beside, *(messages or ())], policy)
+    return system_instructions([*beside, *(messages or ())], policy, ahead=3)
 
 
 _INSTRUCTIONS = ("instructions", "system", "system_instruction")

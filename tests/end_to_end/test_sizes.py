@@ -142,6 +142,16 @@ def turns(count: int) -> Iterator[BaseMessage]:
         yield ToolMessage(f"In city {number}: {'mild ' * 300}", tool_call_id=f"call-{number}")
 
 
+async def test_a_long_system_prompt_leaves_room_for_the_question(captured: Captured) -> None:
+    """System instructions that would fill the span get a quarter of it, and the question keeps its own limit."""
+    limits = Limits(part=2_000, attribute=8_000, span=16_000)
+    rules, questions = SystemMessage(["Be brief. " * 200] * 9), HumanMessage(["Where to? " * 200] * 9)
+    ScriptedModel().invoke([rules, questions], {"callbacks": [SentryStreamHandler(limits=limits)]})
+    recorded = told(captured.find(op="gen_ai.chat"))
+    assert len(recorded["gen_ai.system_instructions"]) <= limits.span // 4
+    assert len(recorded["gen_ai.input.messages"]) > limits.attribute - limits.part
+
+
 async def test_a_long_history_keeps_its_beginning_and_its_end(captured: Captured) -> None:
     """Of an agent's history of 600 KB the system prompt, what the user asked and the latest turns are kept."""
     ScriptedModel().invoke(list(turns(400)), config={"callbacks": [SentryStreamHandler()]})
