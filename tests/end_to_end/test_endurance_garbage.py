@@ -47,8 +47,7 @@ def no_garbage() -> Iterator[None]:
     gc.freeze()  # what is there already need not be looked through again and again
     gc.disable()
     yield
-    gc.enable()
-    gc.unfreeze()
+    gc.enable()  # no `unfreeze`: it would bring back what `conftest.py` has left out, for all tests that follow
 
 
 def outcomes(captured: Captured) -> list[Any]:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
 from types import GeneratorType
 from typing import Any
 
@@ -110,12 +109,10 @@ def items(value: Any) -> int:
 
 
 @pytest.fixture
-def quick_collections() -> Iterator[None]:
+def quick_collections() -> None:
     """Leave out of garbage collection what is there already, which a collection would look at again each time."""
     gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    gc.freeze()  # for good: `unfreeze` would bring back what `conftest.py` has left out, for all tests that follow
 
 
 @pytest.mark.usefixtures("quick_collections")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,15 +226,19 @@ def test_two_contestants_with_a_process_each_take_turns(monkeypatch: pytest.Monk
     assert all(seconds > 0 for both in found for seconds in both)
 
 
-@pytest.mark.parametrize("other", ["full", "empty"])
-def test_two_contestants_take_turns_in_one_process(other: str) -> None:
-    """In each round there is a sample of each."""
+@pytest.fixture(scope="module")
+def own_worker() -> Iterator[Worker]:
+    """A process of this package's contestant, which takes seconds to start."""
     worker = Worker(Path(sys.executable), ("own", "no content"))
-    try:
-        asked: dict[str, Any] = {"workload": "call_invoke", "size": 8, "times": 2, "other": other, "of": "no content"}
-        found = worker.ask(do="pair", rounds=3, **asked)["seconds"]
-    finally:
-        worker.close()
+    yield worker
+    worker.close()
+
+
+@pytest.mark.parametrize("other", ["full", "empty"])
+def test_two_contestants_take_turns_in_one_process(other: str, own_worker: Worker) -> None:
+    """In each round there is a sample of each."""
+    asked: dict[str, Any] = {"workload": "call_invoke", "size": 8, "times": 2, "other": other, "of": "no content"}
+    found = own_worker.ask(do="pair", rounds=3, **asked)["seconds"]
     assert [len(both) for both in found] == [2, 2, 2]
     assert all(seconds > 0 for both in found for seconds in both)
 
