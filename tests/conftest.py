@@ -1,6 +1,5 @@
 """Every test runs with our own failures raised, unless it asks for `lenient`; without what it needs, it is skipped."""
 
-import gc
 import os
 import random
 import sys
@@ -17,7 +16,7 @@ from sentry_sdk.profiler import transaction_profiler
 
 from sentry_langchain_stream._from_langchain.inline_hooks import InlineHandler
 from sentry_langchain_stream._runtime import containment
-from tests.kit import absent, async_context
+from tests.kit import absent, async_context, garbage
 from tests.kit.fresh import Fresh
 
 
@@ -102,8 +101,7 @@ _known = 0
 
 def _leave_libraries_out() -> None:
     global _known
-    gc.collect()
-    gc.freeze()
+    garbage.leave_out()
     _known = len(sys.modules)
 
 

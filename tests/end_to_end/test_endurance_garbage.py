@@ -16,6 +16,7 @@ from sentry_sdk.transport import Transport
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream._runtime import interpreter
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit import garbage
 from tests.kit.helpers import Clock, collect, handler_on
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
@@ -43,11 +44,10 @@ WAYS = pytest.mark.parametrize("make", [by_handler, by_track_stream])
 @pytest.fixture(autouse=True)
 def no_garbage() -> Iterator[None]:
     """Garbage is collected when a test says so."""
-    gc.collect()
-    gc.freeze()  # what is there already need not be looked through again and again
+    garbage.leave_out()
     gc.disable()
     yield
-    gc.enable()  # no `unfreeze`: it would bring back what `conftest.py` has left out, for all tests that follow
+    gc.enable()
 
 
 def outcomes(captured: Captured) -> list[Any]:

@@ -20,6 +20,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.hostile import corpus
 from tests.hostile.corpus import PLACES, VALUES
+from tests.kit import garbage
 from tests.kit.counting import calls
 from tests.kit.pairwise import pairwise, parameters, table
 from tests.kit.parts import strictly
@@ -110,9 +111,8 @@ def items(value: Any) -> int:
 
 @pytest.fixture
 def quick_collections() -> None:
-    """Leave out of garbage collection what is there already, which a collection would look at again each time."""
-    gc.collect()
-    gc.freeze()  # for good: `unfreeze` would bring back what `conftest.py` has left out, for all tests that follow
+    """Of what is there already, no collection looks at anything."""
+    garbage.leave_out()
 
 
 @pytest.mark.usefixtures("quick_collections")
