@@ -70,6 +70,7 @@ class Answer:
         self._policy = policy
         self._choices: dict[int, _Choice] = {}
         self._last: tuple[int, Kind, int] = (-1, "whole", 0)
+        self._numbered: dict[tuple[int, Any], tuple[str | None, int]] = {}
         self.model: str | None = None
         self.id: str | None = None
         self.failed = False
@@ -157,6 +158,22 @@ class Answer:
             number += 1
         self._last = choice, kind, number
         return number
+
+    def numbered_call(self, index: object, id: object, choice: int = 0) -> Any:
+        """Return which of the answer's calls a piece continues, by its number: some servers number all of them 0.
+
+        Args:
+            index: The number of the call.
+            id: The id of the call, if the piece has one. With another id than before, another call begins.
+            choice: Which answer it belongs to.
+        """
+        place, told = (choice, index if isinstance(index, int) else 0), as_text(id)
+        known, calls = self._numbered.get(place, (None, 0))
+        if told is not None and known is not None and told != known and calls < _MOST_PARTS:
+            calls += 1
+        if len(self._numbered) < _MOST_PARTS or place in self._numbered:
+            self._numbered[place] = told or known, calls
+        return place[1], calls
 
     def stopped(self, reason: object, choice: int = 0) -> None:
         """Record why the answer ended. An enumeration's member counts by its name."""

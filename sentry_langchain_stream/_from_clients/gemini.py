@@ -25,8 +25,10 @@ def read(item: object, answer: Answer) -> None:
     answer.named(_of(item, "model_version"))
     answer.identified(_of(item, "response_id"))
     answer.reports(_of(item, "usage_metadata"))
-    for number, candidate in enumerate(_of(item, "candidates") or ()):
-        choice = field(candidate, "index") or number
+    candidates = _of(item, "candidates") or ()
+    are_numbered = any(field(each, "index") is not None for each in candidates)  # the REST API leaves out a 0
+    for number, candidate in enumerate(candidates):
+        choice = field(candidate, "index") or 0 if are_numbered else number
         for part in field(field(candidate, "content"), "parts") or ():
             _part(part, answer, choice)
         answer.stopped(_of(candidate, "finish_reason"), choice)

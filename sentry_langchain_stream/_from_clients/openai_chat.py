@@ -44,9 +44,10 @@ def _read_choice(choice: Any, answer: Answer) -> None:
     calls = [*(field(delta, "tool_calls") or ()), *_older(field(delta, "function_call"))]
     for call in calls:
         function = field(call, "function")
+        id = field(call, "id")
         answer.call(
-            field(call, "index") or 0,
-            id=field(call, "id"),
+            answer.numbered_call(field(call, "index") or 0, id, number),
+            id=id,
             name=field(function, "name"),
             arguments=field(function, "arguments"),
             choice=number,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 from weakref import ReferenceType, ref
 
@@ -49,13 +49,18 @@ class Options:
     settings: Settings
 
 
-class _Said(NamedTuple):
-    """What the chunks and the application have said about an answer."""
+class _Said:
+    """What the chunks and the application have said about an answer. It does not know the stream, which may go first.
 
-    answer: Answer | None
-    policy: Policy
-    response: StatedResponse
-    usage: StatedUsage | None
+    Args:
+        policy: What may be recorded of the answer.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.answer: Answer | None = None
+        self.response = StatedResponse()
+        self.usage: StatedUsage | None = None
 
     def complete(self, call: Call) -> None:
         """Put it together in the record of the call."""
@@ -84,13 +89,11 @@ class Tracked(Generic[T]):
         self._runs = LiveRuns(options.settings, type(self).clock, others=_integrations_own)
         self._id: UUID | None = None
         self._call: Call | None = None
-        self._policy = NOTHING
+        self._said = _Said(NOTHING)
+        self._info: RunInfo | None = None
         self._pulling: Pull | None = None
         self._token: Token[ReferenceType[Tracked[Any]] | None] | None = None
         self._reader: readers.Reader | None = None
-        self._answer: Answer | None = None
-        self._usage: StatedUsage | None = None
-        self._response = StatedResponse()
 
     def set_usage(
         self,
@@ -129,7 +132,7 @@ class Tracked(Generic[T]):
             cache_creation_tokens=cache_creation_tokens,
             reasoning_tokens=reasoning_tokens,
         )
-        self._usage = stated or self._usage
+        self._said.usage = stated or self._said.usage
 
     def set_response(
         self, *, model: str | None = None, id: str | None = None, finish_reason: str | None = None
@@ -144,7 +147,8 @@ class Tracked(Generic[T]):
         Raises:
             TypeError: An argument is neither a `str` nor `None`.
         """
-        self._response = stated_response(self._response, model=model, id=id, finish_reason=finish_reason)
+        said = self._said
+        said.response = stated_response(said.response, model=model, id=id, finish_reason=finish_reason)
 
     # -- the run ----------------------------------------------------------------------------------------------
 
@@ -174,14 +178,17 @@ class Tracked(Generic[T]):
         if self._id is None:
             return None
         run = self._runs.get(number(self._id))
-        return watches.find(self._id) if run is None else watches.info(run, type(self).clock())
+        if run is not None:
+            return watches.info(run, type(self).clock())
+        self._info = self._info or watches.find(self._id)
+        return self._info
 
     def _record(self, policy: Policy) -> Call:
         options = self._options
-        self._policy = policy
+        self._said.policy = policy
         request = options.given.complete(options.request, policy, options.settings.token_counter)
         gathered = Gathered(policy) if policy.outputs else None
-        return Call(request, type(self).clock(), gathered, assumes_model=False)
+        return Call(request, type(self).clock(), gathered, assumes_model=False, complete=self._said.complete)
 
     def _resolved(self, source: object) -> None:
         """The source has been awaited, which may show the provider."""
@@ -203,15 +210,15 @@ class Tracked(Generic[T]):
             if self._reader is None or item.__class__ is str:
                 call.add_chunk(type(self).clock(), item if isinstance(item, str) else "")
                 self._read_text(call, self._options.text or str, item)
-            elif self._answer is not None:
-                self._read(self._reader, self._answer, item, call)
+            elif self._said.answer is not None:
+                self._read(self._reader, self._said.answer, item, call)
 
     def _recognise(self, item: object, call: Call) -> None:
         """Find out whether the items are the chunks of a client library that is known."""
         self._reader = readers.find(item)
         if self._reader is None:
             return
-        self._answer = Answer(NOTHING if self._options.text is not None else self._policy)
+        self._said.answer = Answer(NOTHING if self._options.text is not None else self._said.policy)
         if call.request.provider is None:
             self._provided_by(call, self._reader.provider)
 
@@ -261,13 +268,11 @@ class Tracked(Generic[T]):
         if call is None or self._id is None:
             return
         # Without the stream itself, which may be about to go.
-        said = _Said(self._answer, self._policy, self._response, self._usage)
-        runs, id = self._runs, self._id
-        self._answer = None
+        said, runs, id = self._said, self._runs, self._id
+        self._said = _Said(NOTHING)
 
         def finish() -> None:
-            with contained("answer"):
-                said.complete(call)
+            call.take_what_was_said()
             failed = outcome == "completed" and said.answer is not None and said.answer.failed
             runs.end(id, "failed" if failed else outcome, error)
 
@@ -275,6 +280,7 @@ class Tracked(Generic[T]):
             # `redact` is the user's code, which must not run while garbage is collected.
             if not (interpreter.is_collecting() and silent_ends.run_in_thread(finish)):
                 finish()
+                self._info = watches.find(id)
 
     def _failed(self, error: BaseException) -> None:
         self._end(marks.outcome(error), error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, NamedTuple
@@ -71,7 +72,8 @@ def send(sending: Sending | None) -> Any:
 
 def sent(token: Any) -> None:
     """The request has been answered."""
-    _sending.reset(token)
+    with suppress(ValueError):  # closed from another context, which never sent it
+        _sending.reset(token)
 
 
 def install() -> None:

@@ -61,17 +61,26 @@ def _begin(
     """Start recording a call, unless nobody follows it."""
     if _family is None or not _family.is_on or not enclosing.any_live() or is_asking():
         return args, None
+    parent = _parent(store)
+    if parent is None:
+        return args, None
+    if name == "batch" and args and not isinstance(args[0], Sequence):
+        args = (list(args[0]), *args[1:])  # what an iterator raises is the application's
     with contained("memory"):
-        parent = inside.innermost(handed_over=True)
-        if parent is None or not parent.keeper.settings.memory or parent.kind == "memory" or _in_background(store):
-            return args, None
-        if name == "batch" and args and not isinstance(args[0], Sequence):
-            args = (list(args[0]), *args[1:])
         operations = _operations(name, args, kwargs)
         if operations:
             recording = _RecordedOperations(operations, parent)
             return args, recording if recording.run is not None else None
     return args, None
+
+
+def _parent(store: Any) -> Run | None:
+    """The run that a call of a store belongs to, if it is to be recorded."""
+    with contained("memory"):
+        parent = inside.innermost(handed_over=True)
+        if parent is not None and parent.keeper.settings.memory and parent.kind != "memory":
+            return None if _in_background(store) else parent
+    return None
 
 
 def _in_background(store: Any) -> bool:

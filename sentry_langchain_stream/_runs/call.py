@@ -146,6 +146,8 @@ class Call:
     ended: float = 0.0
     settled: Usage | None = None
     """What `usage` returns from the call's end on, worked out once."""
+    complete: Callable[[Call], None] | None = None
+    """Adds, once and when the call has ended, what is known of its answer elsewhere: by a tracked stream."""
 
     def add_chunk(self, now: float, text: str = "") -> None:
         """Count a chunk that has content, and weigh its text.
@@ -167,6 +169,13 @@ class Call:
         else:
             self.weight += weight(text)
         self.last_chunk_at = now
+
+    def take_what_was_said(self) -> None:
+        """Complete the record from elsewhere, if that has not been done."""
+        complete, self.complete = self.complete, None
+        if complete is not None:
+            with contained("answer"):
+                complete(self)
 
     def make_room(self) -> None:
         """Limit what has been kept."""

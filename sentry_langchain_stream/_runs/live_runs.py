@@ -9,7 +9,7 @@ from uuid import UUID
 
 from .._content.policy import NOTHING, Policy
 from .._runtime import interpreter
-from .._runtime.containment import contain, contained, warn_once
+from .._runtime.containment import contain, contained, is_from_signal, warn_once
 from .._to_sentry import active_span
 from .._to_sentry.asking import is_asking
 from .._to_sentry.client import are_current, current_client, is_sending, within_scopes
@@ -112,10 +112,12 @@ class LiveRuns:
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
             parent.keeper.become_graph(parent)
         policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self else self._terms(parent)
+        around = parent.ancestors() if record is not None else ()
         detail = self._record(parent, policy, record) if record is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.
             ended = not parent.implicit and enclosing.get(parent.number) is not parent
+            above = next((each for each in around if enclosing.get(each.number) is each), None) if ended else parent
             run = Run(
                 id=start.id,
                 number=own,
@@ -127,7 +129,7 @@ class LiveRuns:
                 tree=parent.tree,
             )
             run.name, run.given_id, run.enclosing_id = start.name, start.given_id, start.enclosing_id
-            run.parent = None if ended else parent
+            run.parent = above
             run.reports = parent.implicit and start.parent_id is None
             run.is_node, run.has_fallbacks = start.is_node, start.has_fallbacks
             run.agent, run.attempt = parent.agent, start.attempt or parent.attempt
@@ -138,11 +140,11 @@ class LiveRuns:
             if detail is not None or start.is_node:
                 run.work = attempts.work_of(start, parent, detail)
             self.add(run)
-            if parent.implicit or ended:
+            if above is None or above.implicit:
                 self._eviction.add(run)
-            if not ended:
-                parent.add_child(run)
-                if run.has_fallbacks:
+            if above is not None:
+                above.add_child(run)
+                if run.has_fallbacks and not ended:
                     parent.fallbacks = {**parent.fallbacks, run.id: run}
             self._open(run, start, detail)
         self._watch(run)
@@ -191,6 +193,7 @@ class LiveRuns:
                     each.place.nests = self.settings.nesting
             self._runs[run.number] = run
             if run.parent is None or run.parent.implicit:
+                self._eviction.sweep()
                 self._eviction.add(run)
             if alone is not None and alone.place.span is not None:
                 self._spans.open(alone)
@@ -256,27 +259,34 @@ class LiveRuns:
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
         """Set what is known from the start of a run, and open its span. The run is already in the map."""
-        if isinstance(detail, Call):
-            run.call = detail
-        else:
-            run.detail = detail
-        parent = run.parent
-        if parent is not None and run.work is not None:
-            attempt, fallback = attempts.count(run, parent)
-            run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
-        inherited = parent.conversation if parent else None
-        run.conversation = run.tree.conversation or start.conversation_id or inherited
-        if run.place.recording:
-            labelling.label(run, start, self.settings)
-        if start.configured and parent is not None and parent.id == start.enclosing_id:
-            labelling.complete(parent, start, self.settings)
-        if isinstance(detail, Agent):
-            inherited = parent.agent if parent is not None else None
-            run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
-        elif run.call is not None and parent is not None and run.call.request.tools is not None:
-            for agent in parent.agents():
-                agent.tools = agent.tools or run.call.request.tools
-        self._spans.open(run)
+        try:
+            if isinstance(detail, Call):
+                run.call = detail
+            else:
+                run.detail = detail
+            parent = run.parent
+            if parent is not None and run.work is not None:
+                attempt, fallback = attempts.count(run, parent)
+                run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
+            inherited = parent.conversation if parent else None
+            run.conversation = run.tree.conversation or start.conversation_id or inherited
+            if run.place.recording:
+                labelling.label(run, start, self.settings)
+            if start.configured and parent is not None and parent.id == start.enclosing_id:
+                labelling.complete(parent, start, self.settings)
+            if isinstance(detail, Agent):
+                inherited = parent.agent if parent is not None else None
+                run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
+            elif run.call is not None and parent is not None and run.call.request.tools is not None:
+                for agent in parent.agents():
+                    agent.tools = agent.tools or run.call.request.tools
+            self._spans.open(run)
+        except BaseException as error:
+            if not issubclass(type(error), Exception) or is_from_signal(error):
+                # Ctrl-C or a time limit while `redact` runs: LangChain does not end a run whose start has failed.
+                self._spans.open(run)
+                self.end_run(run, "cancelled")
+            raise
         run.tree.touched = self.now()
 
     def complete(self, pipeline: Run) -> None:

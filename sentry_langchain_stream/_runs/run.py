@@ -287,6 +287,15 @@ class Run:
                 yield run.detail
             run = run.parent
 
+    def ancestors(self) -> list[Run]:
+        """Return the runs around this one, the nearest first."""
+        found: list[Run] = []
+        run = self.parent
+        while run is not None:
+            found.append(run)
+            run = run.parent
+        return found
+
     def root(self) -> Run:
         """Return the topmost live ancestor of this run, or the run itself."""
         run = self

@@ -96,12 +96,13 @@ class Usage(NamedTuple):
         """Whether this report and the earlier one of the same stream both count from the start of the stream.
 
         Some servers send such a report with every chunk. LangChain adds up all reports, which counts the prompt once
-        per chunk. The last report alone is right.
+        per chunk. The last report alone is right. The prompt is the same in all of them: a number of its own tells what
+        came since, as what a tool of Gemini's has read.
 
         Args:
             earlier: The previous report, if there is one.
         """
-        return earlier is not None and bool(earlier.input) and (self.input or 0) >= (earlier.input or 0)
+        return earlier is not None and bool(earlier.input) and self.input == earlier.input
 
     def after(self, earlier: Usage | None) -> Usage:
         """Return what a stream has used by now, if this is its report and the earlier one is what it had used before.

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
-from threading import Lock
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -114,7 +113,6 @@ class WatchedRuns(Sequence[RunInfo]):
 
     def __init__(self, keeper: object = None) -> None:
         self._keeper = keeper
-        self._lock = Lock()
         self._runs: list[RunInfo] = []
         self._open = False
 
@@ -130,9 +128,9 @@ class WatchedRuns(Sequence[RunInfo]):
         _watches.set(tuple(each for each in _watches.get() if each is not self))
 
     def _add(self, run: Run, found: RunInfo) -> None:
-        with self._lock:
-            if self._open and self._keeper in (None, run.keeper, *run.seen_by):
-                self._runs.append(found)
+        # Without a lock: garbage collection may end a run in the midst of this, and a fork would copy a held lock.
+        if self._open and self._keeper in (None, run.keeper, *run.seen_by):
+            self._runs.append(found)
 
     @overload
     def __getitem__(self, index: int) -> RunInfo: ...
@@ -217,7 +215,9 @@ def ended(run: Run, now: float) -> None:
     if run.implicit:
         return
     own = run.number if run.given_id is None else number(run.given_id)
-    known = _ended[own] = _known(run, now, is_live=False)
+    known = _known(run, now, is_live=False)
+    _ended.pop(own, None)  # an id that is used again would keep its place among the oldest
+    _ended[own] = known
     try:
         while len(_ended) > _MOST:
             _ended.popitem(last=False)

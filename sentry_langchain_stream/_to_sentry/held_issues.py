@@ -90,14 +90,16 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
     celery_tasks.follow(recovered)
     with _lock:
         _forget(time.monotonic())
-        is_known = failure.first in _reported or any(
+        # A report from before the tree started is one of another run with the same id.
+        is_known = _reported.get(failure.first, failure.started) > failure.started or any(
             scope is _isolation(failure) and failure.started < at for at, scope in _reports
         )
     if not is_known:
         failure.event = failure_events.event(error, failure.client, policy, task)
     with _lock:
+        same_id = _failures.pop(failure.run_id, None)
         _failures[failure.run_id] = failure
-        early = [_failures[key] for key in list(_failures)[:-_MOST]]
+        early = [*filter(None, [same_id]), *[_failures[key] for key in list(_failures)[:-_MOST]]]
     _flush_with(failure.client)
     for each in early:
         _send(each)
@@ -165,7 +167,8 @@ def flush(client: Any = None) -> None:
 
 def _send(failure: Failure) -> None:
     with _lock:
-        _failures.pop(failure.run_id, None)
+        if _failures.get(failure.run_id) is failure:
+            del _failures[failure.run_id]
         event, failure.event = failure.event, None
     if event is None:
         return

@@ -227,6 +227,40 @@ def test_reports_with_every_chunk(prompt: int) -> None:
     assert [span.attributes[f"gen_ai.usage.{name}_tokens"] for name in ("input", "output")] == [9_000, 3]
 
 
+def test_calls_that_have_the_same_number_are_told_apart_by_their_ids() -> None:
+    """Some servers with OpenAI's protocol number all calls 0: another id is another call, as it is for LangChain."""
+
+    def chunk(id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
+        call = {"index": 0, "id": id, "function": {"name": name, "arguments": arguments}}
+        choices = [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}]
+        return {"object": "chat.completion.chunk", "id": "r", "model": "m", "choices": choices}
+
+    span = span_of(
+        [
+            chunk("c1", "weather", '{"city": '),
+            chunk(None, None, '"Rome"}'),
+            chunk("c2", "time", "{"),
+            chunk("c2", None, "}"),
+        ]
+    )
+    assert [(each["id"], each["name"], each["arguments"]) for each in answer_of(span)] == [
+        ("c1", "weather", {"city": "Rome"}),
+        ("c2", "time", {}),
+    ]
+
+
+@pytest.mark.parametrize("first", [{"index": 0}, {}], ids=["numbered", "without a 0, as in REST"])
+def test_geminis_answers_are_told_apart_by_their_numbers(first: dict[str, int]) -> None:
+    """The answers of a chunk may stand in any order."""
+
+    def candidate(text: str, **number: int) -> dict[str, Any]:
+        return {"content": {"parts": [{"text": text}], "role": "model"}, **number}
+
+    chunks = [{"candidates": [candidate("second", index=1), candidate("first", **first)]}]
+    messages = json.loads(span_of(chunks).attributes["gen_ai.output.messages"])
+    assert [each["parts"][0]["content"] for each in messages] == ["first", "second"]
+
+
 def test_a_failure_that_is_an_event() -> None:
     """A response that fails in the middle of a stream of OpenAI's Responses is a failed call, though nothing raises."""
     *before, _ = chunks_of(RESPONSES, "text")

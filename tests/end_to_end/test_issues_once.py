@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sentry_sdk
@@ -107,6 +108,35 @@ async def test_failures_that_do_not_overlap_are_an_issue_each() -> None:
     with capture_spans() as captured:
         await reporters._fastapi(code)
         assert sorted(reported(captured)) == [("langchain_stream", ["ConnectionError"]), ("starlette", ["ValueError"])]
+
+
+async def test_failures_of_runs_that_have_the_same_id_are_an_issue_each() -> None:
+    """An application may use the id of a run again, as for each try of a job: no failure takes another one's place."""
+    handler, chosen = SentryStreamHandler(), uuid4()
+    with capture_spans() as captured:
+        for error in (ConnectionError, ValueError, KeyError):
+            with contextlib.suppress(error):
+                failing(error).invoke("Hi", {"callbacks": [handler], "run_id": chosen})
+    assert sorted(names[-1] for _, names in reported(captured)) == ["ConnectionError", "KeyError", "ValueError"]
+
+
+async def test_a_report_counts_for_the_run_that_failed_and_not_for_a_later_one_of_its_id() -> None:
+    """A failure that is caught is an issue, though one of an earlier run with the same id was reported."""
+    handler, chosen = SentryStreamHandler(), uuid4()
+
+    def refuse(error: Exception) -> None:
+        raise error
+
+    with capture_spans() as captured:
+        try:
+            RunnableLambda(refuse).invoke(ConnectionError(), {"callbacks": [handler], "run_id": chosen})
+        except ConnectionError as error:
+            sentry_sdk.capture_exception(error)
+        held_issues._failures.clear()
+        held_issues._reports.clear()  # as they are after a while
+        with contextlib.suppress(ValueError):
+            RunnableLambda(refuse).invoke(ValueError(), {"callbacks": [handler], "run_id": chosen})
+    assert [names[-1] for _, names in reported(captured)] == ["ConnectionError", "ValueError"]
 
 
 async def test_a_kept_exception_is_an_event_in_every_request() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from langchain_mcp_adapters.client import MultiServerMCPClient
@@ -149,6 +151,23 @@ async def test_the_trace_travels_to_the_chosen_servers_only(
     assert [each.get("sentry-trace") for each in sent.meta] == expected
     w3c = [f"00-{each.trace_id}-{each.span_id}-01" if travels else None for each in spans]
     assert [each.get("traceparent") for each in sent.meta] == w3c
+
+
+def test_a_request_that_is_closed_elsewhere_is_closed_quietly() -> None:
+    """The coroutine of a task that is destroyed is closed in another context than the one that it ran in."""
+    client = SimpleNamespace(tool_interceptors=[], connections={})
+    trace_mcp(cast(Any, client))
+
+    class Forever:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def handler(request: Any) -> None:
+        await Forever()
+
+    request = client.tool_interceptors[0](SimpleNamespace(server_name="s", name="t"), handler)
+    copy_context().run(request.send, None)
+    request.close()
 
 
 def test_another_object_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -198,6 +199,23 @@ def test_a_failure_reaches_the_caller() -> None:
     assert span.attributes["error.type"] == "ConnectionError"
     (issue,) = [payload for kind, payload in captured.items if kind == "event"]
     assert issue["contexts"]["trace"]["span_id"] == span.span_id
+
+
+@pytest.mark.usefixtures("lenient")
+def test_what_an_iterator_of_operations_raises_reaches_the_caller() -> None:
+    """The operations of a batch may come from a generator of the application, whose exception is the application's."""
+    error = ValueError("no more")
+
+    def operations() -> Iterator[Any]:
+        yield PutOp(SPACE, "a", {"text": "b"})
+        raise error
+
+    store = InMemoryStore()
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]), pytest.raises(ValueError, match="no more") as raised:
+        RunnableLambda[Any, Any](lambda _: store.batch(operations())).invoke(
+            "Hi", {"callbacks": [SentryStreamHandler(memory=True)]}
+        )
+    assert raised.value is error
 
 
 def test_off_nothing_is_wrapped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from sentry_langchain_stream import AsyncTrackedStream, track_stream
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.texts import atexts, texts
-from tests.kit.wire import WIRE_SHAPES
+from tests.kit.wire import WIRE_SHAPES, content_allowed
 
 OPENAI_CHAT = {
     "prompt_tokens": 20,
@@ -169,3 +170,42 @@ def test_a_bad_response_is_named(name: str) -> None:
     """What is no text is refused at once."""
     with pytest.raises(TypeError, match=f"^{name} must"):
         track_stream([], model="m").set_response(**{name: 7})  # type: ignore[arg-type]
+
+
+def called(name: str, index: int, id: str | None, arguments: str) -> dict[str, Any]:
+    """A chunk of OpenAI's protocol with a piece of a tool call."""
+    call = {"index": index, "id": id, "function": {"name": name, "arguments": arguments}}
+    choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}
+    return {"object": "chat.completion.chunk", "id": "r1", "model": "m", "choices": [choice]}
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("ending", ["cancelled", "idle", "exit"])
+async def test_what_was_said_counts_however_the_run_ends(ending: str, shape: str) -> None:
+    """Where the run ends while the consumer is at work, the answer and what the application has said are recorded."""
+    waiting = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in stream:
+            stream.set_usage(OPENAI_CHAT)
+            stream.set_response(model="m-2026", finish_reason="stop")
+            waiting.set()
+            await asyncio.Event().wait()
+
+    async def source() -> AsyncIterator[Any]:
+        yield called("weather", 0, "c1", '{"city": "Rome"}')
+
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        stream = track_stream(source(), model="m")
+        task = asyncio.create_task(read())
+        await waiting.wait()
+        if ending != "cancelled":
+            stream._runs.end_all(ending)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    told = captured.find(op="gen_ai.chat").attributes
+    assert usage_of(told) == (20, 9, 29, 8, 4, "provider")
+    names = ("gen_ai.response.model", "gen_ai.response.id", "gen_ai.response.finish_reasons")
+    assert [told[name] for name in names] == ["m-2026", "r1", "stop"]
+    assert "Rome" in told["gen_ai.output.messages"]

@@ -114,6 +114,16 @@ def test_a_failure_seen_by_two_is_one_issue() -> None:
     assert issue["contexts"]["trace"]["span_id"] in {span.span_id for span in captured.spans}
 
 
+def test_nothing_stays_of_calls_that_the_models_own_handler_took_over() -> None:
+    """However many calls two handlers see, none of them keeps more than a few notes of those that have ended."""
+    own, calls = SentryStreamHandler(), SentryStreamHandler()
+    model = ScriptedModel(callbacks=[own])
+    with capture_spans():
+        for _ in range(50):
+            model.invoke("Hi", {"callbacks": [calls]})
+    assert [len(each._runs._eviction._roots) <= 2 for each in (own, calls)] == [True, True]
+
+
 def test_a_log_line_says_once_that_there_are_two(caplog: pytest.LogCaptureFixture) -> None:
     """Two handlers are named in one log line, however many runs they see; a single one in none."""
     with capture_spans(), caplog.at_level(logging.WARNING):

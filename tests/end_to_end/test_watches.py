@@ -17,8 +17,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import RunInfo, SentryStreamHandler, SentryStreamIntegration, track_stream, watch_runs
+from sentry_langchain_stream._runs import watches
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way
+from tests.kit import HANG
+from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 QUESTION = {"question": "Hi"}
 
@@ -198,3 +200,87 @@ def test_a_tracked_stream_tells_of_its_run(shape: str) -> None:
     assert (during.span_id, during.outcome) == (span.span_id, None)
     assert (after.span_id, after.outcome, after.output_tokens) == (span.span_id, "completed", 2)
     assert list(runs) == [after]
+
+
+def test_a_run_may_end_while_another_one_is_added() -> None:
+    """Garbage collection may end a run at any point, also where a block learns of the end of another one."""
+    handler = SentryStreamHandler()
+
+    class Collecting(watches.WatchedRuns):
+        """At whose first question garbage is collected, and ends a run."""
+
+        asked = False
+
+        @property
+        def _open(self) -> bool:
+            if not self.asked:
+                self.asked = True
+                chain().invoke(QUESTION, {"callbacks": [handler]})
+            return True
+
+        @_open.setter
+        def _open(self, value: bool) -> None:
+            pass
+
+    def work() -> None:
+        with Collecting() as runs:
+            chain().invoke(QUESTION, {"callbacks": [handler]})
+            found.append(len(runs))
+
+    found: list[int] = []
+    with capture_spans():
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(10)  # with a lock it would wait for ever
+    assert found == [2]
+
+
+def test_a_call_that_starts_as_its_chain_ends_is_counted_once() -> None:
+    """A call in a thread that nobody waits for may start when the chain around it has just ended."""
+    starting, ended = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def redact(text: str) -> str:
+        if threading.current_thread() in threads and not starting.is_set():
+            starting.set()
+            assert ended.wait(HANG)
+        return text
+
+    def start(question: str, config: Any) -> str:
+        thread = threading.Thread(target=lambda: ScriptedModel().invoke(question, config))
+        threads.append(thread)
+        thread.start()
+        assert starting.wait(HANG)
+        return question
+
+    def wait(question: str) -> str:
+        ended.set()
+        threads[0].join(HANG)
+        return question
+
+    handler = SentryStreamHandler(redact=redact)
+    with capture_spans(**content_allowed(True)), handler.watch() as runs:
+        (RunnableLambda(start) | RunnableLambda(wait)).invoke("Hi", {"callbacks": [handler]})
+    assert [(run.kind, run.model_calls) for run in runs] == [("pipeline", 1)]
+
+
+def test_the_latest_runs_are_known_though_their_ids_were_used_before() -> None:
+    """Of the many that have ended it is the oldest that is forgotten, by the last time that its id was used."""
+    handler, again = SentryStreamHandler(), uuid4()
+    with capture_spans():
+        for number in range(watches._MOST + 2):
+            config: Any = {"callbacks": [handler]}
+            if number in (0, watches._MOST):
+                config["run_id"] = again
+            RunnableLambda(str).invoke("Hi", config)
+        assert handler.run_info(again) is not None
+
+
+def test_a_tracked_stream_knows_its_run_however_many_have_ended_since() -> None:
+    """What a stream of the application's own tells of its run stays with the stream."""
+    with capture_spans():
+        stream = track_stream(iter(["one"]), model="m")
+        list(stream)
+        for _ in range(watches._MOST + 1):
+            list(track_stream(iter(["one"]), model="m"))
+        assert stream.run_info is not None

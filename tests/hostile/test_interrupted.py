@@ -89,6 +89,18 @@ async def test_a_time_limit_that_is_over_in_redact_reaches_the_application(shape
     assert len(captured.spans) >= 1
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_time_limit_that_is_over_while_a_tag_is_redacted_leaves_no_run(shape: str, way: Way) -> None:
+    """LangChain signals no end of a run whose start is broken off: its span is closed at once."""
+    handler = SentryStreamHandler(redact=limit_at("tagged"))
+    with limited(), capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        with pytest.raises(TimeLimitError):
+            await way.run(ScriptedModel(), "Hi", {"callbacks": [handler], "tags": ["tagged"]})
+        assert handler.live_runs == 0
+    assert [span.attributes["langchain_stream.outcome"] for span in captured.spans] == ["cancelled"] * 2
+
+
 def test_what_redact_raises_is_contained() -> None:
     """An exception of the same class that `redact` raises itself is its failure, and costs the text only."""
 

@@ -308,6 +308,12 @@ def test_repeated_reports_are_not_added_up() -> None:
     assert tokens(span) == (9000, 2, 9002)
 
 
+def test_what_a_tool_of_geminis_has_read_is_an_increment() -> None:
+    """The tokens of a page that Gemini fetches come in a later chunk than the prompt's, and are many more."""
+    span = ask(says(increment("one ", 27, 5), increment("two ", 10309, 35), increment("three", 0, 50)), "stream")
+    assert (tokens(span), span.attributes["langchain_stream.usage_source"]) == ((10336, 90, 10426), "provider")
+
+
 # -- LangChain's cache ---------------------------------------------------------------------------------------------
 
 FREE = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12, "total_cost": 0}

@@ -388,7 +388,7 @@ def test_usage_does_not_change() -> None:
     [
         (None, Usage(10, 1, 11), False),
         (Usage(10, 1, 11), Usage(10, 2, 12), True),
-        (Usage(10, 1, 11), Usage(12, 2, 14), True),
+        (Usage(10, 1, 11), Usage(12, 2, 14), False),
         (Usage(10, 1, 11), Usage(0, 2, 2), False),
         (Usage(10, 1, 11), Usage(None, 2, 2), False),
         (Usage(0, 1, 1), Usage(10, 2, 12), False),
@@ -399,7 +399,7 @@ def test_usage_does_not_change() -> None:
 def test_a_report_that_counts_the_prompt_again_repeats_the_one_before(
     earlier: Usage | None, later: Usage, repeats: bool
 ) -> None:
-    """Two reports that both count the prompt each count from the start; one without it tells what came since."""
+    """Two reports of the same prompt each count from the start; one of no or other tokens tells what came since."""
     assert later.repeats(earlier) is repeats
 
 
