@@ -174,6 +174,17 @@ def within_scopes(scopes: Scopes | None) -> AbstractContextManager[None]:
     return nullcontext() if scopes is None or are_current(scopes) else _within(*scopes)
 
 
+def copies_of(scopes: Scopes) -> Scopes:
+    """Return copies of these scopes, with what the application has set on them by now."""
+    current, isolation = (getattr(each, "covered", each) for each in scopes)  # that of a run only knows its span
+    return current.fork(), isolation.fork()
+
+
+def within_copies(copies: Scopes | None) -> AbstractContextManager[None]:
+    """Make these copies of scopes current, whatever the current ones are."""
+    return nullcontext() if copies is None else _within(*copies)
+
+
 def are_current(scopes: Scopes | None) -> bool:
     """Whether the request of these scopes is the current one."""
     return scopes is None or scopes[1] is Scope.get_isolation_scope()

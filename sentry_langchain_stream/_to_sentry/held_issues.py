@@ -29,7 +29,7 @@ from .._content import error_texts
 from .._content.policy import Policy
 from .._runtime.containment import contained
 from . import celery_tasks, failure_events, internals, issues
-from .client import Scopes, is_sending, within_scopes
+from .client import Scopes, copies_of, is_sending, within_copies
 from .span_models import AnySpan, SpanBackend
 
 HOLD = 5.0
@@ -52,6 +52,7 @@ class Failure:
         started: When the tree started, in seconds of the monotonic clock.
         failed: When it failed.
         event: The issue, as long as it may have to be sent.
+        copies: The scopes as they were when it failed: the application goes on to other work, for another user.
     """
 
     run_id: UUID
@@ -63,6 +64,7 @@ class Failure:
     started: float
     failed: float = field(default_factory=time.monotonic)
     event: Any = None
+    copies: Scopes | None = None
 
 
 _failures: dict[UUID, Failure] = {}
@@ -96,6 +98,8 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
         )
     if not is_known:
         failure.event = failure_events.event(error, failure.client, policy, task)
+        if failure.event is not None and failure.scopes is not None:
+            failure.copies = copies_of(failure.scopes)
     with _lock:
         same_id = _failures.pop(failure.run_id, None)
         _failures[failure.run_id] = failure
@@ -119,6 +123,7 @@ def reported(run_ids: Sequence[UUID]) -> dict[str, Any] | None:
         now = time.monotonic()
         _forget(now)
         known = [_failures[each] for each in run_ids if each in _failures]
+        first_time = [each for each in known if each.event is not None]
         for each in known:
             _reported[each.first] = now
             _reports.append((now, _isolation(each) or isolation))
@@ -131,7 +136,7 @@ def reported(run_ids: Sequence[UUID]) -> dict[str, Any] | None:
         while len(_reported) > _MOST * 10:
             del _reported[next(iter(_reported))]
     # The same exception may be raised again in another request, whose trace is its own.
-    linked = next((each for each in known if _isolation(each) in (None, isolation) or each.event is None), None)
+    linked = next((each for each in known if _isolation(each) in (None, isolation) or each in first_time), None)
     return _trace(linked) if linked is not None else None
 
 
@@ -170,9 +175,10 @@ def _send(failure: Failure) -> None:
         if _failures.get(failure.run_id) is failure:
             del _failures[failure.run_id]
         event, failure.event = failure.event, None
+        copies, failure.copies = failure.copies, None
     if event is None:
         return
-    with contained("issue"), within_scopes(failure.scopes), sentry_sdk.new_scope() as scope:
+    with contained("issue"), within_copies(copies), sentry_sdk.new_scope() as scope:
         scope.set_client(failure.client)
         if failure.span is not None:
             failure.backend.link(scope, failure.span)

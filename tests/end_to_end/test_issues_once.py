@@ -164,6 +164,55 @@ def _own_context() -> dict[str, Any]:
     return {"context": Context()} if sys.version_info >= (3, 11) else {}
 
 
+@pytest.mark.parametrize("sent", ["in time", "by a flush"])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_an_issue_is_about_the_work_that_failed(way: Way, sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that goes on to the next job, for another user, leaves the first one's user, tags and breadcrumbs."""
+    with capture_spans() as captured:
+        for number, chain in ((1, failing()), (2, ScriptedModel())):
+            sentry_sdk.set_user({"id": f"user {number}"})
+            sentry_sdk.set_tag("tenant", number)
+            sentry_sdk.add_breadcrumb(message=f"job {number}")
+            with sentry_sdk.new_scope() as scope:
+                scope.set_tag("inner", number)
+                with sentry_sdk.start_transaction(name=f"job {number}"), contextlib.suppress(ConnectionError):
+                    await way.run(chain, "Hi", {"callbacks": [SentryStreamHandler()]})
+        if sent == "in time":
+            (timer,) = held_issues._timer
+            timer.cancel()  # type: ignore[attr-defined]
+            monkeypatch.setattr(held_issues, "HOLD", 0.0)
+            held_issues._on_time()
+        else:
+            sentry_sdk.flush()
+        (event,) = captured.events
+        failed = next(span for span in captured.spans if span.attributes.get("error.type") == "ConnectionError")
+    assert event["user"]["id"] == "user 1"
+    assert [event["tags"][name] for name in ("tenant", "inner")] == [1, 1]
+    assert [each["message"] for each in event["breadcrumbs"]["values"]] == ["job 1"]
+    assert event["transaction"] == "job 1"
+    assert event["contexts"]["trace"]["trace_id"] == failed.trace_id
+
+
+async def test_an_exception_that_two_requests_raise_is_an_event_in_the_trace_of_each() -> None:
+    """A failure that the application remembers, and that a web framework reports each time, lies in each request."""
+    kept: list[ConnectionError] = []
+
+    async def code() -> Any:
+        if not kept:
+            try:
+                await failing().ainvoke("Hi", {"callbacks": [SentryStreamHandler()]})
+            except ConnectionError as error:
+                kept.append(error)
+        raise kept[0]
+
+    with capture_spans() as captured:
+        for _ in range(2):
+            await asyncio.get_running_loop().create_task(reporters._fastapi(code), **_own_context())
+        assert [mechanism for mechanism, _ in reported(captured)] == ["starlette", "starlette"]
+        first, second = (event["contexts"]["trace"]["trace_id"] for event in captured.events)
+    assert first != second
+
+
 @pytest.mark.parametrize("way", WAYS, ids=str)
 async def test_the_exception_is_as_it_was(way: Way) -> None:
     """The user's exception gets no attribute and no note, whoever looks at it."""
