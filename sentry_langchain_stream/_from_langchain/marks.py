@@ -73,7 +73,7 @@ def _read_metadata(start: Start, metadata: Mapping[str, Any]) -> None:
         start.pipeline_name = _text(metadata.get("pipeline_name"))
         start.agent_name = _text(metadata.get("lc_agent_name"))
         start.conversation_id = conversation_id(metadata)
-    if start.is_node:
+    if start.is_node or is_task(start.name, metadata):
         start.task = _text(metadata.get("langgraph_checkpoint_ns"))
     if start.kind == "model":
         start.model = _text(metadata.get("ls_model_name"))
@@ -95,6 +95,17 @@ def is_step(name: object, tags: object) -> bool:
 def is_node(tags: Sequence[Any]) -> bool:
     """Whether a run is a node of a graph."""
     return any(isinstance(tag, str) and tag.startswith(_NODE) for tag in tags)
+
+
+def is_task(name: object, metadata: Mapping[str, Any]) -> bool:
+    """Whether a run is a `@task` of LangGraph's functional API. What runs inside it has its metadata, but another name.
+
+    It has no tag of a node (langgraph 1.0 to 1.2).
+    """
+    return metadata.get("langgraph_triggers") == _PUSHED and metadata.get("langgraph_node") == name
+
+
+_PUSHED = ("__pregel_push",)
 
 
 def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:

@@ -2,8 +2,8 @@
 
 `with_retry` and `with_fallbacks` mark their attempts. The retry policies of LangGraph and the middleware of LangChain
 (`ModelRetryMiddleware`, `ToolRetryMiddleware`, `ModelFallbackMiddleware`) do not: an attempt is known by what it does.
-A node that runs again is the same task of the graph. A tool that runs again answers the same tool call. A model that is
-called again, in the same node, gets the same prompt.
+A node or a `@task` that runs again is the same task of the graph. A tool that runs again answers the same tool call. A
+model that is called again, in the same node, gets the same prompt.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST = 64
 
 def work_of(start: Start, parent: Run, detail: Call | Detail | None) -> object:
     """Return what a run does, equal for each attempt at it, or `None` if it cannot be a further attempt."""
-    if start.is_node:
+    if start.is_node or start.task is not None:
         return start.task
     if isinstance(detail, ToolCall):
         return (detail.name, detail.id) if detail.id is not None else None

@@ -137,7 +137,7 @@ class LiveRuns:
                 run.fallback = attempts.fallback_of(parent, start.enclosing_id)
             else:
                 run.fallback = parent.fallback
-            if detail is not None or start.is_node:
+            if detail is not None or start.task is not None:
                 run.work = attempts.work_of(start, parent, detail)
             self.add(run)
             if above is None or above.implicit:

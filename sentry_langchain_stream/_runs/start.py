@@ -31,7 +31,7 @@ class Start:
         conversation_id: The id of the conversation, hashed unless it is opaque already.
         attempt: The number of the attempt, if this is a retry (2 or more).
         is_node: Whether it is a node of a graph.
-        task: The id of the graph's task that it runs, if it is a node.
+        task: The id of the graph's task that it runs, if it is a node or a `@task`.
         has_fallbacks: Whether it is a call with fallbacks.
         configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
         operation: The operation, if it is a model.

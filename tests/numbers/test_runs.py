@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy
 
@@ -86,6 +88,22 @@ def retried_node() -> Any:
     return graph.compile()
 
 
+def retried_task() -> Any:
+    model = actor(ValueError("no"), "Done.")
+
+    def ask(messages: Any) -> Any:
+        return model.invoke(messages)
+
+    policy = RetryPolicy(initial_interval=0, jitter=False, retry_on=ValueError)
+    asking: Any = task(ask, retry_policy=policy)  # type: ignore[call-overload, unused-ignore]
+
+    @entrypoint()
+    def flow(state: Any) -> Any:
+        return {"messages": [asking(state["messages"]).result()]}
+
+    return flow
+
+
 def retried_tool() -> Any:
     failures = iter([ValueError("no")])
 
@@ -124,6 +142,7 @@ REPEATED: dict[str, tuple[Callable[[], Any], str, list[dict[str, Any]]]] = {
     ),
     "ToolRetryMiddleware": (retried_tool, "gen_ai.execute_tool", [FAILED, {"attempt": 2, **COMPLETED}]),
     "RetryPolicy": (retried_node, "gen_ai.chat", [FAILED, {"attempt": 2, **COMPLETED}]),
+    "RetryPolicy of a task": (retried_task, "gen_ai.chat", [FAILED, {"attempt": 2, **COMPLETED}]),
 }
 
 
@@ -140,6 +159,25 @@ async def test_what_a_graph_tries_again_is_an_attempt(shape: str, kind: str, way
     ):
         pytest.skip("this version of langchain-core gives a tool the id of its call only with its result")
     assert told(captured, op) == expected
+
+
+@pytest.mark.skipif("timeout" not in signature(StateGraph.add_node).parameters, reason="needs langgraph 1.2")
+async def test_a_node_that_runs_again_after_its_time_was_over_is_an_attempt() -> None:
+    """LangGraph cancels a node that takes too long, and the retry policy of the node has it run again."""
+    times = iter([True, False])
+
+    async def node(state: Any, config: RunnableConfig) -> Any:
+        model = actor("Done.")
+        if next(times):
+            await model.ainvoke(state["messages"], config)
+            await asyncio.Event().wait()
+        return {"messages": [await model.ainvoke(state["messages"], config)]}
+
+    graph: Any = StateGraph(MessagesState)
+    policy = RetryPolicy(initial_interval=0.1, jitter=False)  # the end of the first try is told a little later
+    graph.add_node("ask", node, timeout=0.2, retry_policy=policy)
+    graph.add_edge(START, "ask")
+    assert told(await run(graph.compile(), "ainvoke"), "gen_ai.chat") == [COMPLETED, {"attempt": 2, **COMPLETED}]
 
 
 async def test_other_work_after_a_failure_is_no_attempt() -> None:
