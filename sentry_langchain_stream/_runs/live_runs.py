@@ -112,7 +112,7 @@ class LiveRuns:
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
             parent.keeper.become_graph(parent)
         policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self else self._terms(parent)
-        around = parent.ancestors() if record is not None else ()
+        around = parent.ancestors() if record is not None and not parent.implicit else ()
         detail = self._record(parent, policy, record) if record is not None else None
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.

@@ -192,7 +192,8 @@ class RunSpans:
     def _complete_call(self, run: Run, call: Call) -> None:
         """Record when the call ended. If it was cut short, the text that arrived becomes the answer."""
         call.ended = self._now()
-        call.take_what_was_said()
+        if call.complete is not None:
+            call.take_what_was_said()
         call.finished = run.ending.outcome == "completed"
         if call.response.messages is None and call.text is not None and (arrived := call.text.text()):
             with contained("partial answer"):
