@@ -167,7 +167,7 @@ class Answer:
             id: The id of the call, if the piece has one. With another id than before, another call begins.
             choice: Which answer it belongs to.
         """
-        place, told = (choice, index if isinstance(index, int) else 0), as_text(id)
+        place, told = (choice, index if isinstance(index, (int, str)) else 0), as_text(id)
         known, calls = self._numbered.get(place, (None, 0))
         if told is not None and known is not None and told != known and calls < _MOST_PARTS:
             calls += 1

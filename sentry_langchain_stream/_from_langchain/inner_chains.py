@@ -57,7 +57,7 @@ class InnerChains:
             return False
         if not marks.is_step(name, kwargs.get("tags")) or kwargs.get("run_type") == "prompt":
             return False
-        if metadata and marks.is_task(name, metadata):  # it may be tried again
+        if metadata and "langgraph_triggers" in metadata and marks.is_task(name, metadata):  # it may be tried again
             return False
         if internals.starts_fallbacks() or executors.starting() is not None or is_asking():
             return False

@@ -73,7 +73,7 @@ def _read_metadata(start: Start, metadata: Mapping[str, Any]) -> None:
         start.pipeline_name = _text(metadata.get("pipeline_name"))
         start.agent_name = _text(metadata.get("lc_agent_name"))
         start.conversation_id = conversation_id(metadata)
-    if start.is_node or is_task(start.name, metadata):
+    if start.is_node or (start.kind == "chain" and is_task(start.name, metadata)):
         start.task = _text(metadata.get("langgraph_checkpoint_ns"))
     if start.kind == "model":
         start.model = _text(metadata.get("ls_model_name"))
@@ -102,7 +102,8 @@ def is_task(name: object, metadata: Mapping[str, Any]) -> bool:
 
     It has no tag of a node (langgraph 1.0 to 1.2).
     """
-    return metadata.get("langgraph_triggers") == _PUSHED and metadata.get("langgraph_node") == name
+    triggers, node = metadata.get("langgraph_triggers"), metadata.get("langgraph_node")
+    return type(triggers) is tuple and triggers == _PUSHED and type(node) is str and node == name
 
 
 _PUSHED = ("__pregel_push",)

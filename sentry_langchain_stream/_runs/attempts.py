@@ -20,7 +20,7 @@ _MOST = 64
 
 def work_of(start: Start, parent: Run, detail: Call | Detail | None) -> object:
     """Return what a run does, equal for each attempt at it, or `None` if it cannot be a further attempt."""
-    if start.is_node or start.task is not None:
+    if start.is_node or start.task:
         return start.task
     if isinstance(detail, ToolCall):
         return (detail.name, detail.id) if detail.id is not None else None
