@@ -47,6 +47,14 @@ class _Part:
 
 
 @dataclass(slots=True, eq=False)
+class _Numbered:
+    """The tool calls that have the same number, and which of them came last."""
+
+    ids: dict[str, int] = dataclasses.field(default_factory=dict)
+    last: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class _Choice:
     """One of the answers to a prompt. Most requests ask for one."""
 
@@ -70,7 +78,7 @@ class Answer:
         self._policy = policy
         self._choices: dict[int, _Choice] = {}
         self._last: tuple[int, Kind, int] = (-1, "whole", 0)
-        self._numbered: dict[tuple[int, Any], tuple[str | None, int]] = {}
+        self._numbered: dict[tuple[int, Any], _Numbered] = {}
         self.model: str | None = None
         self.id: str | None = None
         self.failed = False
@@ -159,21 +167,27 @@ class Answer:
         self._last = choice, kind, number
         return number
 
-    def numbered_call(self, index: object, id: object, choice: int = 0) -> Any:
+    def numbered_call(self, index: object, id: object, name: object, choice: int = 0) -> Any:
         """Return which of the answer's calls a piece continues, by its number: some servers number all of them 0.
 
         Args:
             index: The number of the call.
-            id: The id of the call, if the piece has one. With another id than before, another call begins.
+            id: The id of the call, if the piece has one.
+            name: The name of the tool, if the piece has one. With it, an id that is new begins another call. Without
+                it, it does not: some servers make up an id for each piece.
             choice: Which answer it belongs to.
         """
         place, told = (choice, index if isinstance(index, (int, str)) else 0), as_text(id)
-        known, calls = self._numbered.get(place, (None, 0))
-        if told is not None and known is not None and told != known and calls < _MOST_PARTS:
-            calls += 1
-        if len(self._numbered) < _MOST_PARTS or place in self._numbered:
-            self._numbered[place] = told or known, calls
-        return place[1], calls
+        if place not in self._numbered and len(self._numbered) >= _MOST_PARTS:
+            return place[1], 0
+        known = self._numbered.setdefault(place, _Numbered())
+        if told is not None and told not in known.ids and len(known.ids) < _MOST_PARTS:
+            if not known.ids:
+                known.ids[told] = known.last
+            elif as_text(name) is not None:
+                known.ids[told] = len(known.ids)
+        known.last = known.ids.get(told, known.last) if told is not None else known.last
+        return place[1], known.last
 
     def stopped(self, reason: object, choice: int = 0) -> None:
         """Record why the answer ended. An enumeration's member counts by its name."""

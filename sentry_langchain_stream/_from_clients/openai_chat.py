@@ -44,11 +44,11 @@ def _read_choice(choice: Any, answer: Answer) -> None:
     calls = [*(field(delta, "tool_calls") or ()), *_older(field(delta, "function_call"))]
     for call in calls:
         function = field(call, "function")
-        id = field(call, "id")
+        id, name = field(call, "id"), field(function, "name")
         answer.call(
-            answer.numbered_call(field(call, "index") or 0, id, number),
+            answer.numbered_call(field(call, "index") or 0, id, name, number),
             id=id,
-            name=field(function, "name"),
+            name=name,
             arguments=field(function, "arguments"),
             choice=number,
         )

@@ -272,9 +272,11 @@ class Tracked(Generic[T]):
         self._said = _Said(NOTHING)
 
         def finish() -> None:
-            call.take_what_was_said()
-            failed = outcome == "completed" and said.answer is not None and said.answer.failed
-            runs.end(id, "failed" if failed else outcome, error)
+            try:
+                call.take_what_was_said()
+            finally:  # Ctrl-C or a time limit may arrive while `redact` runs
+                failed = outcome == "completed" and said.answer is not None and said.answer.failed
+                runs.end(id, "failed" if failed else outcome, error)
 
         with contained("track_stream"):
             # `redact` is the user's code, which must not run while garbage is collected.

@@ -181,6 +181,7 @@ class LiveRuns:
         policy, pipeline = self._terms(run)
         policy = run.policy.and_(policy)
         detail = self._record(run, policy, record) if record is not None else None
+        self._eviction.sweep()
         with run.tree.lock:
             before, run.seen_by = run.keeper, (*run.seen_by, run.keeper)
             if not before.hand_over(run):
@@ -193,7 +194,6 @@ class LiveRuns:
                     each.place.nests = self.settings.nesting
             self._runs[run.number] = run
             if run.parent is None or run.parent.implicit:
-                self._eviction.sweep()
                 self._eviction.add(run)
             if alone is not None and alone.place.span is not None:
                 self._spans.open(alone)

@@ -102,6 +102,8 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
             failure.copies = copies_of(failure.scopes)
     with _lock:
         same_id = _failures.pop(failure.run_id, None)
+        if same_id is not None and failure.run_id in _passed_before(error):
+            same_id.event = None  # the application tries again in its `except`: that failure is part of this one
         _failures[failure.run_id] = failure
         early = [*filter(None, [same_id]), *[_failures[key] for key in list(_failures)[:-_MOST]]]
     _flush_with(failure.client)
@@ -109,6 +111,12 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
         _send(each)
     if not _start_timer():
         _send(failure)
+
+
+def _passed_before(error: BaseException) -> set[UUID]:
+    """The runs that the causes and contexts of an exception have passed."""
+    parts = [each for each in error_texts.chain(error) if each is not error]
+    return {run.run_id for part in parts for run in issues.passed(part)}
 
 
 def reported(run_ids: Sequence[UUID]) -> dict[str, Any] | None:
@@ -136,8 +144,16 @@ def reported(run_ids: Sequence[UUID]) -> dict[str, Any] | None:
         while len(_reported) > _MOST * 10:
             del _reported[next(iter(_reported))]
     # The same exception may be raised again in another request, whose trace is its own.
-    linked = next((each for each in known if _isolation(each) in (None, isolation) or each in first_time), None)
+    linked = next(
+        (each for each in known if _isolation(each) in (None, isolation) or each in first_time or _is_here(each)), None
+    )
     return _trace(linked) if linked is not None else None
+
+
+def _is_here(failure: Failure) -> bool:
+    """Whether a failure lies in the current trace, as that of a thread of this request does."""
+    here = sentry_sdk.get_current_scope().get_trace_context()
+    return failure.span is not None and failure.span.trace_id == here.get("trace_id")
 
 
 def _trace(failure: Failure) -> dict[str, Any] | None:
@@ -182,7 +198,9 @@ def _send(failure: Failure) -> None:
         scope.set_client(failure.client)
         if failure.span is not None:
             failure.backend.link(scope, failure.span)
-        scope.capture_event(event)
+        sent = scope.capture_event(event)
+        if failure.scopes is not None:
+            internals.set_last_event_id(failure.scopes[1], sent)
 
 
 def _isolation(failure: Failure) -> Scope | None:

@@ -194,6 +194,12 @@ _take(
 )
 
 
+def set_last_event_id(scope: Any, event_id: str | None) -> None:
+    """Have `sentry_sdk.last_event_id()` return the id of an event that was sent with a copy of this isolation scope."""
+    if event_id is not None and scope_slots is not None and "_last_event_id" in scope_slots:
+        scope._last_event_id = event_id
+
+
 def event_processors(scope: Any) -> Any:
     """The event processors of a scope."""
     return getattr(scope, "_event_processors", ())

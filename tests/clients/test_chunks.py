@@ -227,26 +227,35 @@ def test_reports_with_every_chunk(prompt: int) -> None:
     assert [span.attributes[f"gen_ai.usage.{name}_tokens"] for name in ("input", "output")] == [9_000, 3]
 
 
-def test_calls_that_have_the_same_number_are_told_apart_by_their_ids() -> None:
-    """Some servers with OpenAI's protocol number all calls 0: another id is another call, as it is for LangChain."""
+ONE = ("c1", "weather", {"city": "Rome"})
+CALLS: dict[str, tuple[list[tuple[str | None, str | None, str]], list[tuple[str, str, Any]]]] = {
+    "one after the other": (
+        [("c1", "weather", '{"city": '), (None, None, '"Rome"}'), ("c2", "time", "{"), ("c2", None, "}")],
+        [ONE, ("c2", "time", {})],
+    ),
+    "in turns": (
+        [("c1", "weather", '{"city": '), ("c2", "time", "{"), ("c1", None, '"Rome"}'), ("c2", None, "}")],
+        [ONE, ("c2", "time", {})],
+    ),
+    "an id made up for each piece": (
+        [("c1", "weather", ""), ("x2", None, '{"city": '), ("x3", None, '"Rome"}')],
+        [ONE],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_calls_that_have_the_same_number_are_told_apart_by_their_ids(case: str) -> None:
+    """Some servers with OpenAI's protocol number all calls 0: another id is another call, if it comes with a name."""
+    pieces, expected = CALLS[case]
 
     def chunk(id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
         call = {"index": 0, "id": id, "function": {"name": name, "arguments": arguments}}
         choices = [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}]
         return {"object": "chat.completion.chunk", "id": "r", "model": "m", "choices": choices}
 
-    span = span_of(
-        [
-            chunk("c1", "weather", '{"city": '),
-            chunk(None, None, '"Rome"}'),
-            chunk("c2", "time", "{"),
-            chunk("c2", None, "}"),
-        ]
-    )
-    assert [(each["id"], each["name"], each["arguments"]) for each in answer_of(span)] == [
-        ("c1", "weather", {"city": "Rome"}),
-        ("c2", "time", {}),
-    ]
+    span = span_of([chunk(*each) for each in pieces])
+    assert [(each["id"], each["name"], each["arguments"]) for each in answer_of(span)] == expected
 
 
 @pytest.mark.parametrize("first", [{"index": 0}, {}], ids=["numbered", "without a 0, as in REST"])

@@ -10,7 +10,8 @@ import pickle
 import sys
 import weakref
 from collections.abc import Callable
-from contextvars import Context
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +33,10 @@ def failing(error: type[Exception] = ConnectionError) -> Any:
         raise error("Connection refused")
 
     return RunnableLambda(str) | ScriptedModel(before=refuse)
+
+
+def refuse(error: Exception) -> None:
+    raise error
 
 
 def reported(captured: Captured) -> list[tuple[str, list[str]]]:
@@ -123,10 +128,6 @@ async def test_failures_of_runs_that_have_the_same_id_are_an_issue_each() -> Non
 async def test_a_report_counts_for_the_run_that_failed_and_not_for_a_later_one_of_its_id() -> None:
     """A failure that is caught is an issue, though one of an earlier run with the same id was reported."""
     handler, chosen = SentryStreamHandler(), uuid4()
-
-    def refuse(error: Exception) -> None:
-        raise error
-
     with capture_spans() as captured:
         try:
             RunnableLambda(refuse).invoke(ConnectionError(), {"callbacks": [handler], "run_id": chosen})
@@ -137,6 +138,57 @@ async def test_a_report_counts_for_the_run_that_failed_and_not_for_a_later_one_o
         with contextlib.suppress(ValueError):
             RunnableLambda(refuse).invoke(ValueError(), {"callbacks": [handler], "run_id": chosen})
     assert [names[-1] for _, names in reported(captured)] == ["ConnectionError", "ValueError"]
+
+
+def test_a_failure_that_is_tried_again_under_its_id_is_part_of_the_last_one() -> None:
+    """A retry in the `except` block, with the same id: what the application reports has both exceptions, once."""
+    config: Any = {"callbacks": [SentryStreamHandler()], "run_id": uuid4()}
+    with capture_spans() as captured:
+        try:
+            try:
+                RunnableLambda(refuse).invoke(ConnectionError(), config)
+            except ConnectionError:
+                RunnableLambda(refuse).invoke(ValueError(), config)
+        except ValueError as error:
+            sentry_sdk.capture_exception(error)
+    assert reported(captured) == [("generic", ["ConnectionError", "ValueError"])]
+
+
+def test_the_id_of_the_handlers_own_issue_is_the_last_events() -> None:
+    """`sentry_sdk.last_event_id()` knows it, as it does of whatever else is sent."""
+    with capture_spans() as captured:
+        with contextlib.suppress(ConnectionError):
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        sentry_sdk.flush()
+        (event,) = captured.events
+        assert sentry_sdk.last_event_id() == event["event_id"]
+
+
+def test_a_failure_in_a_thread_of_the_request_is_linked_for_both_who_report_it() -> None:
+    """A thread with a scope of its own reports a failure and raises it on: the request's report is linked, too."""
+
+    def work() -> None:
+        with sentry_sdk.isolation_scope():
+            try:
+                failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+            except ConnectionError as error:
+                sentry_sdk.capture_exception(error)
+                raise
+
+    with (
+        capture_spans() as captured,
+        sentry_sdk.start_transaction(name="request"),
+        ThreadPoolExecutor(1) as threads,
+    ):
+        try:
+            try:
+                threads.submit(copy_context().run, work).result()
+            except ConnectionError as error:
+                raise LookupError from error
+        except LookupError as error:
+            sentry_sdk.capture_exception(error)
+    failed = captured.find(op="gen_ai.chat")
+    assert [event["contexts"]["trace"]["span_id"] for event in captured.events] == [failed.span_id] * 2
 
 
 async def test_a_kept_exception_is_an_event_in_every_request() -> None:
@@ -188,7 +240,8 @@ async def test_an_issue_is_about_the_work_that_failed(way: Way, sent: str, monke
         failed = next(span for span in captured.spans if span.attributes.get("error.type") == "ConnectionError")
     assert event["user"]["id"] == "user 1"
     assert [event["tags"][name] for name in ("tenant", "inner")] == [1, 1]
-    assert [each["message"] for each in event["breadcrumbs"]["values"]] == ["job 1"]
+    messages = [each.get("message") for each in event["breadcrumbs"]["values"]]  # others leave some without a text
+    assert ("job 1" in messages, "job 2" in messages) == (True, False)
     assert event["transaction"] == "job 1"
     assert event["contexts"]["trace"]["trace_id"] == failed.trace_id
 

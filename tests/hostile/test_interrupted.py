@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from langchain_core.tools import tool
 
-from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream._content.reading import str_of
 from sentry_langchain_stream._from_langchain import answers, steps
 from sentry_langchain_stream._runs import attributes
@@ -99,6 +99,19 @@ async def test_a_time_limit_that_is_over_while_a_tag_is_redacted_leaves_no_run(s
             await way.run(ScriptedModel(), "Hi", {"callbacks": [handler], "tags": ["tagged"]})
         assert handler.live_runs == 0
     assert [span.attributes["langchain_stream.outcome"] for span in captured.spans] == ["cancelled"] * 2
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_time_limit_that_is_over_while_a_tracked_answer_is_redacted_ends_its_run(shape: str) -> None:
+    """The run of a stream that is not LangChain's is closed though its answer could not be read."""
+    chunk = {"index": 0, "delta": {"content": "one"}, "finish_reason": "stop"}
+    chunks = [{"object": "chat.completion.chunk", "id": "r", "model": "m", "choices": [chunk]}]
+    with limited(), capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        stream = track_stream(iter(chunks), model="m", redact=limit_at("one"))
+        with pytest.raises(TimeLimitError):
+            list(stream)
+        assert len(stream._runs) == 0
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.outcome"] == "completed"
 
 
 def test_what_redact_raises_is_contained() -> None:

@@ -150,6 +150,7 @@ def filled_call() -> Call:
         settled=filled_usage(),
         keep=str,
         room=20,
+        complete=Call.make_room,
     )
     for moment, text in ((12.0, "word"), (13.0, ""), (16.0, "a text that is more than a word"), (17.0, "word")):
         call.add_chunk(moment, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from inspect import signature
 from typing import Any
 
@@ -178,6 +179,46 @@ async def test_a_node_that_runs_again_after_its_time_was_over_is_an_attempt() ->
     graph.add_node("ask", node, timeout=0.2, retry_policy=policy)
     graph.add_edge(START, "ask")
     assert told(await run(graph.compile(), "ainvoke"), "gen_ai.chat") == [COMPLETED, {"attempt": 2, **COMPLETED}]
+
+
+@pytest.mark.skipif("timeout" not in signature(task).parameters, reason="needs langgraph 1.2")
+@needs_async_context(lambda: True)
+async def test_a_task_that_runs_again_after_its_time_was_over_is_an_attempt() -> None:
+    """The same of a task of the functional API."""
+    times = iter([True, False])
+
+    async def ask(messages: Any) -> Any:
+        answer = await actor("Done.").ainvoke(messages)
+        if next(times):
+            await asyncio.Event().wait()
+        return answer
+
+    options: Any = {"timeout": 0.2, "retry_policy": RetryPolicy(initial_interval=0.1, jitter=False)}
+    asking: Any = task(ask, **options)
+
+    @entrypoint()
+    async def flow(state: Any) -> Any:
+        return {"messages": [await asking(state["messages"])]}
+
+    assert told(await run(flow, "ainvoke"), "gen_ai.chat") == [COMPLETED, {"attempt": 2, **COMPLETED}]
+
+
+async def test_what_has_the_name_of_its_task_is_no_attempt_at_it() -> None:
+    """A chain in a task may have the task's name; after one of these has failed, the next one is other work."""
+
+    def ask(messages: Any) -> Any:
+        for model in (actor(ValueError("no")), actor("Done.")):
+            with suppress(ValueError):
+                RunnableLambda[Any, Any](model.invoke, name="ask").invoke(messages)
+        return "Done."
+
+    asking: Any = task(ask)
+
+    @entrypoint()
+    def flow(state: Any) -> Any:
+        return {"messages": [asking(state["messages"]).result()]}
+
+    assert told(await run(flow, "invoke"), "gen_ai.chat") == [FAILED, COMPLETED]
 
 
 async def test_other_work_after_a_failure_is_no_attempt() -> None:
