@@ -100,9 +100,10 @@ def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = Non
         failure.event = failure_events.event(error, failure.client, policy, task)
         if failure.event is not None and failure.scopes is not None:
             failure.copies = copies_of(failure.scopes)
+    is_second = failure.run_id in _failures and failure.run_id in _passed_before(error)
     with _lock:
         same_id = _failures.pop(failure.run_id, None)
-        if same_id is not None and failure.run_id in _passed_before(error):
+        if same_id is not None and is_second:
             same_id.event = None  # the application tries again in its `except`: that failure is part of this one
         _failures[failure.run_id] = failure
         early = [*filter(None, [same_id]), *[_failures[key] for key in list(_failures)[:-_MOST]]]
