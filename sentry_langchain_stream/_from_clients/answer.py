@@ -181,12 +181,10 @@ class Answer:
         if place not in self._numbered and len(self._numbered) >= _MOST_PARTS:
             return place[1], 0
         known = self._numbered.setdefault(place, _Numbered())
-        if told is not None and told not in known.ids and len(known.ids) < _MOST_PARTS:
-            if not known.ids:
-                known.ids[told] = known.last
-            elif as_text(name) is not None:
+        if told is not None:
+            if told not in known.ids and len(known.ids) < _MOST_PARTS and (not known.ids or as_text(name) is not None):
                 known.ids[told] = len(known.ids)
-        known.last = known.ids.get(told, known.last) if told is not None else known.last
+            known.last = known.ids.get(told, known.last)
         return place[1], known.last
 
     def stopped(self, reason: object, choice: int = 0) -> None:

@@ -273,7 +273,7 @@ class Tracked(Generic[T]):
 
         def finish() -> None:
             try:
-                call.take_what_was_said()
+                call.take_what_was_said()  # here, not as the run ends: `redact` is called without the tree's lock
             finally:  # Ctrl-C or a time limit may arrive while `redact` runs
                 failed = outcome == "completed" and said.answer is not None and said.answer.failed
                 runs.end(id, "failed" if failed else outcome, error)

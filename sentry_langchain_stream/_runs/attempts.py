@@ -23,19 +23,13 @@ def work_of(start: Start, parent: Run, detail: Call | Detail | None) -> object:
     if start.is_node:
         return start.task
     if start.task is not None:
-        return None if _is_inside(start.task, parent) else start.task
+        # A chain in a task may have the task's name.
+        return None if any(each.work == start.task for each in (parent, *parent.ancestors())) else start.task
     if isinstance(detail, ToolCall):
         return (detail.name, detail.id) if detail.id is not None else None
     if isinstance(detail, Call) and parent.is_node:
         return detail.request.operation, detail.request.prompt and detail.request.prompt.size()
     return None
-
-
-def _is_inside(task: object, run: Run | None) -> bool:
-    """Whether a run or one around it is this task: a chain in a task may have the task's name."""
-    while run is not None and run.work != task:
-        run = run.parent
-    return run is not None
 
 
 def count(run: Run, parent: Run) -> tuple[int | None, int | None]:

@@ -35,6 +35,14 @@ def failing(error: type[Exception] = ConnectionError) -> Any:
     return RunnableLambda(str) | ScriptedModel(before=refuse)
 
 
+def let_time_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So much that whatever is held is due."""
+    (timer,) = held_issues._timer
+    timer.cancel()  # type: ignore[attr-defined]
+    monkeypatch.setattr(held_issues, "HOLD", 0.0)
+    held_issues._on_time()
+
+
 def refuse(error: Exception) -> None:
     raise error
 
@@ -230,10 +238,7 @@ async def test_an_issue_is_about_the_work_that_failed(way: Way, sent: str, monke
                 with sentry_sdk.start_transaction(name=f"job {number}"), contextlib.suppress(ConnectionError):
                     await way.run(chain, "Hi", {"callbacks": [SentryStreamHandler()]})
         if sent == "in time":
-            (timer,) = held_issues._timer
-            timer.cancel()  # type: ignore[attr-defined]
-            monkeypatch.setattr(held_issues, "HOLD", 0.0)
-            held_issues._on_time()
+            let_time_pass(monkeypatch)
         else:
             sentry_sdk.flush()
         (event,) = captured.events
@@ -472,10 +477,7 @@ def test_what_is_held_of_a_failure_goes_in_time(fate: str, monkeypatch: pytest.M
             failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
         except ConnectionError as error:
             sentry_sdk.capture_exception(error)
-        (timer,) = held_issues._timer
-        timer.cancel()  # type: ignore[attr-defined]
-        monkeypatch.setattr(held_issues, "HOLD", 0.0)
-        held_issues._on_time()
+        let_time_pass(monkeypatch)
         assert (held_issues._timer, held_issues._failures, held_issues._reports) == ([], {}, [])
 
 
