@@ -142,6 +142,16 @@ def fresh() -> Iterator[Fresh]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def fresh_with_clients() -> Iterator[Fresh]:
+    """The same, where Sentry finds the client libraries of all providers."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    made = Fresh(clients=True)
+    yield made
+    made.close()
+
+
 @pytest.fixture(autouse=True)
 def strict() -> Iterator[None]:
     """Raise our own failures instead of containing them, and forget what was reported before."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
 
-from tests.kit import HANG, REPOSITORY
 from tests.kit.absent import needs
+from tests.kit.fresh import Fresh
 from tests.kit.wire import WIRE_SHAPES
 
 pytestmark = [
@@ -64,18 +61,10 @@ for api in APIS:
 """
 
 
-def test_a_request_inside_of_the_span_is_counted_once() -> None:
+def test_a_request_inside_of_the_span_is_counted_once(fresh_with_clients: Fresh) -> None:
     """With Sentry's integration of the client on, an awaitable and decorated functions make one AI span each."""
     script = SCRIPT.format(shapes=list(WIRE_SHAPES.values()))
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=REPOSITORY,
-        env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true"},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        check=False,
-    )
+    done = fresh_with_clients.run(script, {"AWS_EC2_METADATA_DISABLED": "true"})
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
     assert len(told) == len(WIRE_SHAPES) * (3 + 2 + 2)

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from tests.kit import HANG, REPOSITORY
+from tests.kit import HANG, REPOSITORY, lean_environment
 
 SCRIPT = """
     import sentry_sdk
@@ -52,6 +52,7 @@ def test_a_handler_made_in_the_call_and_a_kept_method_are_in_time() -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT)],
         cwd=REPOSITORY,
+        env=lean_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -25,6 +25,7 @@ class Matcher:
         self.text = text
         self.steps = 0
         self._one: dict[tuple[int, str], bool] = {}
+        self._listed: dict[int, list[tuple[str, Any]]] = {}
 
     def search_all(self) -> int:
         """Look for every match, from left to right. Return the number of steps."""
@@ -36,12 +37,19 @@ class Matcher:
 
     def match(self, at: int) -> int | None:
         """Return where a match that starts here ends."""
-        return next(self._sequence(list(self.tree), 0, at), None)
+        return next(self._sequence(self._nodes(self.tree), 0, at), None)
 
     def fullmatch(self) -> int:
         """Match the whole text. Return the number of steps."""
-        any(end == len(self.text) for end in self._sequence(list(self.tree), 0, 0))
+        any(end == len(self.text) for end in self._sequence(self._nodes(self.tree), 0, 0))
         return self.steps
+
+    def _nodes(self, parsed: Any) -> list[Any]:
+        """The nodes of a part of the pattern: the name and what is given. The tree keeps the part alive."""
+        found = self._listed.get(id(parsed))
+        if found is None:
+            found = self._listed[id(parsed)] = [(str(kind), given) for kind, given in parsed]
+        return found
 
     def _sequence(self, nodes: list[Any], index: int, at: int) -> Iterator[int]:
         if index == len(nodes):
@@ -50,25 +58,25 @@ class Matcher:
         for end in self._node(nodes[index], at):
             yield from self._sequence(nodes, index + 1, end)
 
-    def _node(self, node: tuple[Any, Any], at: int) -> Iterator[int]:
-        kind, given = str(node[0]), node[1]
+    def _node(self, node: tuple[str, Any], at: int) -> Iterator[int]:
+        kind, given = node
         if kind in ("LITERAL", "NOT_LITERAL", "IN", "ANY"):
             self.steps += 1
             if at < len(self.text) and self._is_one(node, self.text[at]):
                 yield at + 1
         elif kind == "MAX_REPEAT":
             least, most, inner = given
-            yield from self._repeat(list(inner), least, most, at)
+            yield from self._repeat(self._nodes(inner), least, most, at)
         elif kind == "SUBPATTERN":
-            yield from self._sequence(list(given[-1]), 0, at)
+            yield from self._sequence(self._nodes(given[-1]), 0, at)
         elif kind == "BRANCH":
             for branch in given[1]:
-                yield from self._sequence(list(branch), 0, at)
+                yield from self._sequence(self._nodes(branch), 0, at)
         elif kind in ("ASSERT", "ASSERT_NOT"):
             direction, inner = given
             found = direction < 0 and at == 0
             start = at if direction > 0 else at - 1
-            found = start >= 0 and next(self._sequence(list(inner), 0, start), None) is not None
+            found = start >= 0 and next(self._sequence(self._nodes(inner), 0, start), None) is not None
             if found is (kind == "ASSERT"):
                 yield at
         elif kind == "AT":
@@ -79,7 +87,7 @@ class Matcher:
             raise NotImplementedError(kind)
 
     def _repeat(self, inner: list[Any], least: int, most: Any, at: int) -> Iterator[int]:
-        if len(inner) == 1 and str(inner[0][0]) in ("LITERAL", "NOT_LITERAL", "IN", "ANY"):
+        if len(inner) == 1 and inner[0][0] in ("LITERAL", "NOT_LITERAL", "IN", "ANY"):
             end, count = at, 0
             while count < most and end < len(self.text) and self._is_one(inner[0], self.text[end]):
                 self.steps += 1
@@ -100,7 +108,7 @@ class Matcher:
             if count >= least:
                 yield start
 
-    def _is_one(self, node: tuple[Any, Any], character: str) -> bool:
+    def _is_one(self, node: tuple[str, Any], character: str) -> bool:
         key = id(node), character
         found = self._one.get(key)
         if found is None:
@@ -108,8 +116,8 @@ class Matcher:
         return found
 
 
-def _class(node: tuple[Any, Any], flags: int) -> re.Pattern[str]:
-    kind, given = str(node[0]), node[1]
+def _class(node: tuple[str, Any], flags: int) -> re.Pattern[str]:
+    kind, given = node
     if kind == "ANY":
         return re.compile(".")
     if kind == "LITERAL":

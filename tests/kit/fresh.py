@@ -45,13 +45,18 @@ class Process:
 
 
 class Fresh:
-    """Runs scripts, one at a time, each in a fresh process."""
+    """Runs scripts, one at a time, each in a fresh process.
 
-    def __init__(self) -> None:
+    Args:
+        clients: Whether the client libraries of all providers are there. They take as long as all the rest.
+    """
+
+    def __init__(self, *, clients: bool = False) -> None:
         self._control, theirs = socket.socketpair()
         self._replies = self._control.makefile("r")
         with theirs:
-            command = [sys.executable, "-m", "tests.kit.apps.fork_server", str(theirs.fileno())]
+            options = [str(theirs.fileno()), *(["clients"] if clients else [])]
+            command = [sys.executable, "-m", "tests.kit.apps.fork_server", *options]
             self._server = subprocess.Popen(
                 command, cwd=REPOSITORY, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )

@@ -22,6 +22,7 @@ from benchmarks.profiling import Profile, profiled
 from benchmarks.sections import SECTIONS
 from benchmarks.summary import Figure, Results, added, ratio
 from benchmarks.tables import figure, table
+from tests.kit import lean_environment
 
 MICRO = 1e-6
 STORED: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
@@ -216,6 +217,7 @@ def test_every_goal_against_a_baseline_has_a_pair() -> None:
 
 def test_two_contestants_with_a_process_each_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer whose environment is another one is asked for each of its samples where it is installed."""
+    monkeypatch.setenv("PYTHONPATH", lean_environment()["PYTHONPATH"])
     monkeypatch.setattr(pairs, "BY_NAME", {**BY_NAME, "empty": replace(BY_NAME["empty"], environment="another")})
     (taken,) = [each for each in PAIRS if (each.case.key, each.contestant) == ("call_invoke/8", "least")][:1]
     taken = taken._replace(other="empty", share=20)
@@ -229,7 +231,9 @@ def test_two_contestants_with_a_process_each_take_turns(monkeypatch: pytest.Monk
 @pytest.fixture(scope="module")
 def own_worker() -> Iterator[Worker]:
     """A process of this package's contestant, which takes seconds to start."""
-    worker = Worker(Path(sys.executable), ("own", "no content"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", lean_environment()["PYTHONPATH"])
+        worker = Worker(Path(sys.executable), ("own", "no content"))
     yield worker
     worker.close()
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
-from tests.kit import HANG, REPOSITORY
 from tests.kit.absent import long
 from tests.kit.apps.each_call import OURS, WHO
 from tests.kit.async_context import HAS_ASYNC_CONTEXT, is_async
 from tests.kit.embedding import PER_REQUEST
+from tests.kit.fresh import Fresh
 
 OUTPUT = 41
 """The output tokens that the server states for each call."""
@@ -51,9 +49,9 @@ def expected(who: str, name: str, way: str) -> dict[str, Any]:
 
 class TestWithOurs:
     @pytest.mark.parametrize("who", sorted(OURS | {"two handlers"}))
-    def test_each_call_is_one_span(self, aimock: str, who: str) -> None:
+    def test_each_call_is_one_span(self, fresh_with_clients: Fresh, aimock: str, who: str) -> None:
         """However our handlers come to a call: one span with the provider's tokens, a raw call below its tool."""
-        check(aimock, who)
+        check(fresh_with_clients, aimock, who)
 
 
 class TestWithSentrys:
@@ -61,12 +59,12 @@ class TestWithSentrys:
         "who",
         [pytest.param(who, marks=() if who in USUAL else long) for who in WHO if who not in OURS | {"two handlers"}],
     )
-    def test_each_call_is_one_span(self, aimock: str, who: str) -> None:
+    def test_each_call_is_one_span(self, fresh_with_clients: Fresh, aimock: str, who: str) -> None:
         """Whoever else is active: one span with the provider's tokens, a raw call below its tool, no content."""
-        check(aimock, who)
+        check(fresh_with_clients, aimock, who)
 
 
-def check(aimock: str, who: str) -> None:
+def check(fresh: Fresh, aimock: str, who: str) -> None:
     """Compare all that is received with what is expected. Two classes, so that two workers can share the tests."""
     for package in ("langchain_anthropic", "langchain_aws", "langchain_google_genai", "langchain", "openai"):
         pytest.importorskip(package)
@@ -75,8 +73,7 @@ def check(aimock: str, who: str) -> None:
     if who == "OTLP":
         pytest.importorskip("sentry_sdk.integrations.otlp")
         pytest.importorskip("opentelemetry.sdk.trace")
-    command = [sys.executable, "-m", "tests.kit.apps.each_call", who, aimock]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=HANG)
+    done = fresh.run(f"from tests.kit.apps.each_call import main; main({who!r}, {aimock!r})")
     assert done.returncode == 0, done.stderr[-3000:]
     wrong = []
     lines = [json.loads(line) for line in done.stdout.splitlines()]

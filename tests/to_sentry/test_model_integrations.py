@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import sentry_sdk
 
 from sentry_langchain_stream import SentryStreamIntegration
 from sentry_langchain_stream._to_sentry.model_integrations import MODEL_INTEGRATIONS
-from tests.kit import HANG, REPOSITORY
+from tests.kit.fresh import Fresh
 
 OTHERS = {"langchain", "langgraph", "mcp", "openai_agents", "pydantic_ai", "typesafe"}
 """Integrations with AI spans that trace no client library of a model: frameworks, tools, evaluations."""
@@ -73,17 +70,10 @@ SCRIPT = """
 """
 
 
-def test_each_client_has_what_it_chose() -> None:
+def test_each_client_has_what_it_chose(fresh_with_clients: Fresh) -> None:
     """Enabling one for a client changes no other client, and what the application disables stays off."""
     pytest.importorskip("openai")
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=HANG,
-    )
+    done = fresh_with_clients.run(SCRIPT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "before False",

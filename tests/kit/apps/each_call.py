@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
@@ -227,7 +226,3 @@ def _main(who: str, made: list[tuple[str, Call]]) -> None:
                     print(json.dumps([shape, name, way.name, received(captured)]), flush=True)
 
     asyncio.run(run())
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """Runs scripts, each in a fork of this process, which has imported what they need and has set nothing up.
 
-`python -m tests.kit.apps.fork_server FD` takes scripts from the socket FD: see `tests/kit/fresh.py`.
+`python -m tests.kit.apps.fork_server FD` takes scripts from the socket FD: see `tests/kit/fresh.py`. With `clients`
+after it, it has the client libraries of all providers; else Sentry finds none of them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from sentry_sdk.integrations import iter_default_integrations
 from tests.kit.fresh import HEADER
 
 
-def warm_up() -> None:
+CLIENTS = ("langchain.agents", "langchain_anthropic", "langchain_aws", "langchain_google_genai")
+
+
+def warm_up(*, clients: bool) -> None:
     """Import what takes seconds. Nothing is initialised: that is left to the scripts."""
-    with suppress(ModuleNotFoundError):  # of an extra: a script that needs it says so
-        import_module("langchain_openai")
-    for name in ("tests.kit.lean", "sentry_langchain_stream.testing", "tests.kit.wire"):
+    for name in ("langchain_openai", *(CLIENTS if clients else ())):
+        with suppress(ModuleNotFoundError):  # of an extra: a script that needs it says so
+            import_module(name)
+    if not clients:
+        import_module("tests.kit.lean")
+    for name in ("sentry_langchain_stream.testing", "tests.kit.wire"):
         import_module(name)
     list(iter_default_integrations(True))
 
@@ -55,7 +62,7 @@ def serve(control: socket.socket) -> str | None:
 
 
 if __name__ == "__main__":
-    warm_up()
+    warm_up(clients="clients" in sys.argv)
     gc.freeze()  # what is imported is in use until the end: no fork needs to look at it
     script = serve(socket.socket(fileno=int(sys.argv[1])))
     if script is not None:
