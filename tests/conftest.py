@@ -76,7 +76,7 @@ for _name in ("_batcher", "_span_batcher", "_log_batcher", "_metrics_batcher"): 
             _batcher.random = random.Random()
 
 # The same examples in every run, so that no build fails by chance; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
-settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True, max_examples=50)
 settings.register_profile("thorough", derandomize=False, deadline=None, print_blob=True, max_examples=1_000)
 # For mutation tests, which run each test a thousand times: few examples, and nothing spent on the smallest one.
 settings.register_profile(

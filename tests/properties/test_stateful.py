@@ -57,9 +57,7 @@ faults = st.just(frozenset[str]()) | st.frozensets(st.sampled_from(FAULTS))
 
 
 SETTINGS = settings(
-    derandomize=True,
     database=None,
-    deadline=None,
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
@@ -797,14 +795,14 @@ class RealEvents(Events):
 @pytest.mark.usefixtures("lenient")
 def test_whatever_fails_spans_are_finished_once_and_always() -> None:
     """In any order of events, with any part failing at any time, no hook raises and no run or span is left behind."""
-    run_state_machine_as_test(FaultyEvents, settings=settings(SETTINGS, max_examples=300))
+    run_state_machine_as_test(FaultyEvents, settings=settings(SETTINGS, max_examples=2 * SETTINGS.max_examples))
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_whatever_the_order_what_is_sent_is_what_was_seen(shape: str) -> None:
     """In any order of events each run has its span, with its own outcome, where it belongs, and active while inside."""
     machine = type("RealEvents", (RealEvents,), {"shape": shape})
-    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=150))
+    run_state_machine_as_test(machine, settings=SETTINGS)
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["ended", "live"])

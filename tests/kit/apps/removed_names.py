@@ -7,12 +7,14 @@ Prints one JSON object per name: `{"name", "error", "calls": [[input, output, to
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import logging
 import os
 import sys
 import traceback
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -23,7 +25,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
+from sentry_sdk import integrations
 from sentry_sdk.consts import DEFAULT_OPTIONS
+
+import tests.kit.lean  # noqa: F401 -- before `sentry_sdk.init`
 
 USED: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
@@ -109,9 +114,9 @@ def observe(how: str, module: str, name: str) -> dict[str, Any]:
     calls: list[Any] = []
     shapes: list[dict[str, Any]] = [{}, {"trace_lifecycle": "stream"}]
     # What the log line advises where Sentry's handler class is not known any more.
-    integrations = name != "SentryLangchainCallback"
+    auto = name != "SentryLangchainCallback"
     for options in (each for each in shapes if each.keys() <= DEFAULT_OPTIONS.keys()):
-        with capture_spans(auto_enabling_integrations=integrations, **options) as captured:
+        with capture_spans(auto_enabling_integrations=auto, **options) as captured:
             handler = SentryStreamHandler()
             chain = ChatPromptTemplate.from_template("{question}") | Model()
             chain.invoke({"question": "Hi"}, config={"callbacks": [handler]})
@@ -128,6 +133,11 @@ def observe(how: str, module: str, name: str) -> dict[str, Any]:
 
 def main(names: list[tuple[str, str, str]]) -> None:
     sentry_sdk.init()  # imports the integrations, which use these names themselves
+    # Sentry looks for the libraries of its integrations for each client made. Once is enough.
+    find = integrations.iter_default_integrations
+    once: Any = cache(lambda auto: list(find(auto)))
+    integrations.iter_default_integrations = once
+    gc.freeze()  # what is imported is in use until the end: no fork needs to look at it
     for how, module, name in names:
         child = os.fork()
         if child == 0:
