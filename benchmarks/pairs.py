@@ -70,7 +70,7 @@ _GOALS: tuple[Pair, ...] = (
     *(Pair(case, _NONE, "full", _NONE) for case in _cases("call", "call_invoke/8", "call_ainvoke/8", "call_alone/8")),
     *(Pair(case, "content", "own", _NONE) for case in _cases("call", "call_invoke/8", "call_ainvoke/8")),
     *(Pair(case, _NONE, "full", _NONE) for case in _cases("tree", "agent/1")),
-    Pair(Case("throughput", 1_000, 10, "1,000 streams at once"), _NONE, "bare", _NONE, share=8),
+    Pair(Case("throughput", 1_000, 10, "1,000 streams at once"), _NONE, "bare", _NONE, share=4),
     *(Pair(case, "unsampled", "bare", "unsampled") for case in _cases("unsampled", "call_ainvoke/8", "chain/5")),
     *(Pair(case, _NONE, "sentry", _NONE) for case in _cases("call", "call_invoke/8")),
     *(Pair(case, _NONE, "ddtrace", _NONE) for case in _cases("tree", "chain/5")),
