@@ -19,7 +19,6 @@ from sentry_sdk.integrations import iter_default_integrations
 
 from tests.kit.fresh import HEADER
 
-
 CLIENTS = ("langchain.agents", "langchain_anthropic", "langchain_aws", "langchain_google_genai")
 
 
