@@ -12,6 +12,8 @@ from types import FrameType
 from typing import Any
 from uuid import UUID
 
+from langchain_core.callbacks.manager import BaseRunManager
+
 from .._content.policy import Policy
 from .._runs.settings import Settings
 from .._runtime import tracebacks
@@ -19,6 +21,7 @@ from .._to_sentry.client import allowed_content, current_client
 from .._to_sentry.issues import Passed
 from . import same_ids
 from .inline_hooks import InlineHandler
+from .recorded_calls import Recording
 
 _MANAGERS = ("run_manager", "run_managers", "recording")
 """The variables that hold the manager of a run, or those of several; and those of our own methods, for runs of ours."""
@@ -29,7 +32,7 @@ def find(error: BaseException) -> list[Passed]:
     found: dict[UUID, Passed] = {}
     for entry in tracebacks.entries(error):
         for manager in _managers(entry.tb_frame):
-            run_id = getattr(manager, "run_id", None)
+            run_id = manager.run_id
             if not isinstance(run_id, UUID):
                 continue
             run_id = same_ids.own(run_id, getattr(manager, "handlers", None))
@@ -43,10 +46,10 @@ def find(error: BaseException) -> list[Passed]:
 def _managers(frame: FrameType) -> Iterator[Any]:
     for name in _MANAGERS:
         value = tracebacks.variable(frame, name)
-        if isinstance(value, (list, tuple)):
-            yield from value
-        elif value is not None:
-            yield value
+        for each in value if type(value) in (list, tuple) else (value,):
+            # Any code may have variables of these names. To ask the class of what they hold would ask the object.
+            if issubclass(type(each), (BaseRunManager, Recording)):
+                yield each
 
 
 def _settings(manager: Any) -> list[Any]:

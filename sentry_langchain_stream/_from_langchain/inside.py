@@ -14,9 +14,10 @@ from contextvars import ContextVar, Token
 from functools import partial
 from threading import get_ident
 from types import CodeType, FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import BaseLanguageModel
 
 from .._runs import enclosing
@@ -218,8 +219,9 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
     if not has_manager and code.co_name not in _IMPLEMENTATIONS:
         return None
     variables = frame.f_locals
-    manager = variables.get(_MANAGER)
-    run_id = getattr(manager, "run_id", None)
+    manager: Any = variables.get(_MANAGER)
+    # Any code may have such a variable. To ask the class of what it holds would ask the object.
+    run_id = manager.run_id if issubclass(type(manager), BaseRunManager) else None
     if isinstance(run_id, UUID):
         return enclosing.get(number(same_ids.own(run_id, getattr(manager, "handlers", None))))
     if code.co_name in _IMPLEMENTATIONS and _is_implemented(variables.get("self")):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .._to_sentry.reports import request_of
 from .numbers import Number, number
-from .run import Run
+from .run import Run, Tree
 from .start import Start
 
 _runs: dict[Number, Run] = {}
@@ -37,6 +38,23 @@ def parent_of(start: Start) -> Run | None:
 def any_live() -> bool:
     """Whether a handler of ours follows any run now."""
     return bool(_runs)
+
+
+def any_beside(tree: Tree, before: float) -> bool:
+    """Whether runs of other trees go on in the same request that started before a time.
+
+    Args:
+        tree: A tree.
+        before: The time, in seconds of the system's monotonic clock.
+    """
+    if tree.scopes is None:
+        return False
+    request = request_of(tree.scopes[0])
+    trees = {id(run.tree): run.tree for run in list(_runs.values()) if run.tree is not tree}
+    return request is not None and any(
+        each.started <= before and each.scopes is not None and request_of(each.scopes[0]) == request
+        for each in trees.values()
+    )
 
 
 def add(run: Run) -> None:

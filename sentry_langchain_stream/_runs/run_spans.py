@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -12,12 +13,13 @@ from .._content.policy import Policy
 from .._runtime.containment import contain, contained
 from .._to_sentry import held_issues, issues
 from .._to_sentry.client import current_client
+from .._to_sentry.failures import Failure
 from .._to_sentry.span_models import AnySpan, Status
 from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
 from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
-from . import attributes, watches
+from . import attributes, enclosing, watches
 from .call import Call, Request, TextsCall
 from .details import Agent, Checkpoint, Handoff, Memory, Retrieval, ToolCall
 from .kinds import Outcome
@@ -155,7 +157,7 @@ class RunSpans:
 
     @staticmethod
     def _hold(run: Run, error: BaseException, first: UUID) -> None:
-        failure = held_issues.Failure(
+        failure = Failure(
             run_id=run.id,
             first=first,
             backend=run.place.backend,
@@ -163,8 +165,10 @@ class RunSpans:
             scopes=run.tree.scopes,
             client=current_client(),
             started=run.tree.started,
+            policy=run.policy,
+            has_company=partial(enclosing.any_beside, run.tree),
         )
-        held_issues.hold(error, failure, run.policy, run.task() if run.task is not None else None)
+        held_issues.hold(error, failure, run.task() if run.task is not None else None)
 
     @staticmethod
     def detach(run: Run) -> None:

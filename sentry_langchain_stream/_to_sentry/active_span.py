@@ -14,6 +14,7 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from sentry_sdk.scope import Scope
+from sentry_sdk.tracing import Transaction
 
 from .._runtime import interpreter
 from .._runtime.containment import contain, contained
@@ -186,6 +187,7 @@ class RunScope(Scope):
         if inside is not None and span is inside.span:
             if seen is not None:
                 seen.own.pop(inside.key, None)
+                self._name_again(seen.names.pop(inside.key, None))
         elif seen is not None and seen.is_late(span_id, inside):
             seen.own.pop(seen.opened.get(span_id or ""), None)
         elif inside is None:
@@ -194,6 +196,13 @@ class RunScope(Scope):
             if seen is None:
                 seen = self._seen = SeenSpans()
             seen.add(span, span_id, inside)
+            if isinstance(span, Transaction) and (name := internals.event_name(self.covered)) is not None:
+                seen.names.setdefault(inside.key, name)
+
+    def _name_again(self, name: tuple[Any, dict[str, Any]] | None) -> None:
+        """Name later events as before a transaction that has ended: what it puts back here is a span without a name."""
+        if name is not None:
+            internals.set_event_name(self.covered, *name)
 
 
 class Pull:

@@ -8,9 +8,8 @@ from typing import Any
 import sentry_sdk
 
 from .._content.policy import Policy
-from .._content.reading import field
 from .._runtime import tracebacks
-from . import internals, issues
+from . import control_flow, internals, issues
 
 
 def event(error: BaseException, client: Any, policy: Policy, task: Any) -> Any | None:
@@ -22,7 +21,11 @@ def event(error: BaseException, client: Any, policy: Policy, task: Any) -> Any |
         policy: What may be recorded.
         task: The task that the run started in, if there is one.
     """
-    if internals.event_from_exception is None or _is_answer(error) or _is_ignored(type(error), client.options):
+    if (
+        internals.event_from_exception is None
+        or control_flow.is_answer(error, client)
+        or _is_ignored(type(error), client.options)
+    ):
         return None
     trace = tracebacks.with_callers(error.__traceback__, task)
     options = {**client.options, "add_full_stack": False}
@@ -71,18 +74,3 @@ def _is_ignored(cls: type, options: Any) -> bool:
     names = {cls.__name__, f"{cls.__module__}.{cls.__name__}"}
     ignored = options.get("ignore_errors") or ()
     return any(each in names if isinstance(each, str) else issubclass(cls, each) for each in ignored)
-
-
-def _is_answer(error: BaseException) -> bool:
-    """Whether a web framework answers with this exception and reports it to nobody: "404" is no failure.
-
-    Starlette's and FastAPI's class has the status as `status_code`, werkzeug's (Flask) as `code`; Django's have none.
-    """
-    for cls in type(error).__mro__:
-        package = cls.__module__.partition(".")[0]
-        if cls.__name__ == "HTTPException" and package in ("starlette", "werkzeug"):
-            status = field(error, "status_code" if package == "starlette" else "code")
-            return isinstance(status, int) and status < 500
-        if cls.__name__ in ("Http404", "PermissionDenied", "SuspiciousOperation") and package == "django":
-            return True
-    return False

@@ -1,11 +1,12 @@
 """Failures that may be reported by somebody, and are reported by us if nobody has.
 
 When a root run fails, nobody can know where its exception will end. So its issue is made, as plain data, and held for
-`HOLD` seconds. If an event with the exception leaves meanwhile, it is dropped. Otherwise the application has caught the
-exception, and the issue is sent. It is also sent when the client is flushed or closed, so at the end of the process.
+`HOLD` seconds, and longer while calls go on that may belong to it. If an event with the exception leaves meanwhile, or
+one like it, it is dropped. Otherwise the application has caught the exception, and the issue is sent. It is also sent
+when the client is flushed or closed, so at the end of the process.
 
-Neither the exception nor anything of its stack is kept. Spans and scopes are kept for `HOLD` seconds only, with or
-without an issue to send: a scope may refer to a whole request.
+Neither the exception nor anything of its stack is kept. Spans and scopes are kept as long as that only, with or without
+an issue to send: a scope may refer to a whole request.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -26,87 +26,58 @@ import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._content import error_texts
-from .._content.policy import Policy
 from .._runtime.containment import contained
-from . import celery_tasks, failure_events, internals, issues
+from . import celery_tasks, failure_events, failures, internals, issues, reports
 from .client import Scopes, copies_of, is_sending, within_copies
-from .span_models import AnySpan, SpanBackend
-
-HOLD = 5.0
-"""Seconds for which an issue is held."""
+from .failures import Failure
 
 _MOST = 100
-
-
-@dataclass(slots=True, kw_only=True, eq=False, repr=False)
-class Failure:
-    """The failure of a root run.
-
-    Args:
-        run_id: The root run.
-        first: The run that failed first.
-        backend: The span model of the tree.
-        span: The span of the run that failed first.
-        scopes: The scopes in which the tree started.
-        client: The client at that time.
-        started: When the tree started, in seconds of the monotonic clock.
-        failed: When it failed.
-        event: The issue, as long as it may have to be sent.
-        copies: The scopes as they were when it failed: the application goes on to other work, for another user.
-    """
-
-    run_id: UUID
-    first: UUID
-    backend: SpanBackend[Any]
-    span: AnySpan | None
-    scopes: Scopes | None
-    client: Any
-    started: float
-    failed: float = field(default_factory=time.monotonic)
-    event: Any = None
-    copies: Scopes | None = None
+"""So many issues are held, and so many of failures that are alike."""
 
 
 _failures: dict[UUID, Failure] = {}
 """The failures of the last `HOLD` seconds, by root run."""
-_reports: list[tuple[float, Scope]] = []
-"""When failures of runs were reported by somebody in the last `HOLD` seconds, and in which isolation scope."""
-_reported: dict[UUID, float] = {}
-"""The runs that failed first in failures that somebody has reported, and when."""
+_reports = reports.Reports()
+"""The reports of the last `HOLD` seconds."""
 _lock = threading.RLock()
 _timer: list[threading.Thread] = []
 
 
-def hold(error: BaseException, failure: Failure, policy: Policy, task: Any = None) -> None:
+def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
     """Hold the issue of a root run that has failed. It is sent unless somebody reports the exception.
 
     Args:
         error: The exception.
         failure: The failure.
-        policy: What may be recorded.
         task: The task that the run started in.
     """
     if internals.event_from_exception is None:
         return
     issues.watch(reported)
     celery_tasks.follow(recovered)
+    scope = failure.scopes[0] if failure.scopes is not None else sentry_sdk.get_current_scope()
+    failure.traits = reports.traits(error_texts.chain(error), scope)
     with _lock:
-        _forget(time.monotonic())
-        # A report from before the tree started is one of another run with the same id.
-        is_known = _reported.get(failure.first, failure.started) > failure.started or any(
-            scope is _isolation(failure) and failure.started < at for at, scope in _reports
-        )
-    if not is_known:
-        failure.event = failure_events.event(error, failure.client, policy, task)
+        _forget(failure.failed)
+        is_known = _reports.know(failure.first, failure.started, _isolation(failure), failure.traits)
+        if is_known:
+            _reports.add(failure.failed, failure.traits)  # of many that fail one after the other, all are known
+        # Of very many that are alike it is enough to hold some: they are one issue, also if nobody reports them.
+        alike = [each for each in _held() if failure.traits.are_like(each.traits)]
+    if not is_known and len(alike) < _MOST:
+        failure.event = failure_events.event(error, failure.client, failure.policy, task)
         if failure.event is not None and failure.scopes is not None:
             failure.copies = copies_of(failure.scopes)
+            failure.last_event = internals.last_event_id(failure.scopes[1])
     is_second = failure.run_id in _failures and failure.run_id in _passed_before(error)
     with _lock:
         same_id = _failures.pop(failure.run_id, None)
         if same_id is not None and is_second:
             same_id.event = None  # the application tries again in its `except`: that failure is part of this one
         _failures[failure.run_id] = failure
-        early = [*filter(None, [same_id]), *[_failures[key] for key in list(_failures)[:-_MOST]]]
+        early = [*filter(None, [same_id]), *_held()[:-_MOST]]
+        while len(_failures) > _MOST * 10:
+            early.append(_failures.pop(next(iter(_failures))))
     _flush_with(failure.client)
     for each in early:
         _send(each)
@@ -120,35 +91,51 @@ def _passed_before(error: BaseException) -> set[UUID]:
     return {run.run_id for part in parts for run in issues.passed(part)}
 
 
-def reported(run_ids: Sequence[UUID]) -> dict[str, Any] | None:
-    """Somebody reports a failure of these runs, see `issues.Reported`.
+def _held() -> list[Failure]:
+    """The failures that have an issue, the oldest first. Call it with the lock."""
+    return [each for each in _failures.values() if each.event is not None]
+
+
+def reported(error: BaseException) -> issues.Told:
+    """Somebody reports an exception, see `issues.Reported`.
 
     Failures that belong together are reported as one without us: of several calls that `gather` or `batch` started, the
     exception of one is raised, the others are dropped. So the report of one stands for all in its request that ran
-    at the same time.
+    at the same time, and for all that are like it.
     """
-    isolation = sentry_sdk.get_isolation_scope()
+    parts = error_texts.chain(error)
+    run_ids = [run.run_id for part in parts for run in issues.passed(part)]
+    isolation, scope = sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()
+    given = reports.traits(parts, scope)
     with _lock:
         now = time.monotonic()
         _forget(now)
         known = [_failures[each] for each in run_ids if each in _failures]
+        if not run_ids:  # the application may have taken the traceback away, or the variables out of its frames
+            known = [each for each in _failures.values() if each.traits.are_of(given)]
         first_time = [each for each in known if each.event is not None]
+        _reports.add(now, given)
         for each in known:
-            _reported[each.first] = now
-            _reports.append((now, _isolation(each) or isolation))
+            _reports.add_run(now, each.first, _isolation(each) or isolation)
             for other in _failures.values():
                 if other is each or (_isolation(other) is _isolation(each) and _overlap(other, each)):
                     other.event = None
+        for other in _held():
+            if other.traits.are_like(given) or any(other.traits.are_like(each.traits) for each in known):
+                other.event = None
         if not known and run_ids:
-            _reported[run_ids[-1]] = now  # an integration of asyncio sees the exception before the run ends
-        del _reports[:-_MOST]
-        while len(_reported) > _MOST * 10:
-            del _reported[next(iter(_reported))]
-    # The same exception may be raised again in another request, whose trace is its own.
+            _reports.add_run(now, run_ids[-1], None)  # an integration of asyncio sees it before the run ends
+    # The same exception may be raised again in another request, or be handed over to one, whose trace is its own.
+    is_alone = scope.span is None and getattr(scope, "streamed_span", None) is None
     linked = next(
-        (each for each in known if _isolation(each) in (None, isolation) or each in first_time or _is_here(each)), None
+        (
+            each
+            for each in known
+            if _isolation(each) in (None, isolation) or _is_here(each) or (is_alone and each in first_time)
+        ),
+        None,
     )
-    return _trace(linked) if linked is not None else None
+    return issues.Told(_trace(linked) if linked is not None else None, [each.policy for each in known])
 
 
 def _is_here(failure: Failure) -> bool:
@@ -193,14 +180,17 @@ def _send(failure: Failure) -> None:
             del _failures[failure.run_id]
         event, failure.event = failure.event, None
         copies, failure.copies = failure.copies, None
-    if event is None:
-        return
+    if event is not None:
+        failure.context.copy().run(_capture, failure, event, copies)
+
+
+def _capture(failure: Failure, event: Any, copies: Scopes | None) -> None:
     with contained("issue"), within_copies(copies), sentry_sdk.new_scope() as scope:
         scope.set_client(failure.client)
         if failure.span is not None:
             failure.backend.link(scope, failure.span)
         sent = scope.capture_event(event)
-        if failure.scopes is not None:
+        if failure.scopes is not None and internals.last_event_id(failure.scopes[1]) == failure.last_event:
             internals.set_last_event_id(failure.scopes[1], sent)
 
 
@@ -214,9 +204,9 @@ def _overlap(one: Failure, other: Failure) -> bool:
 
 def _forget(now: float) -> None:
     """Forget what is older than `HOLD` and has been reported. Call it with the lock."""
-    for each in [each for each in _failures.values() if each.event is None and now - each.failed > HOLD]:
+    for each in [each for each in _failures.values() if each.event is None and now - each.failed > failures.HOLD]:
         del _failures[each.run_id]
-    _reports[:] = [each for each in _reports if now - each[0] < HOLD]
+    _reports.forget(now - failures.HOLD)
 
 
 # -- When it is sent -------------------------------------------------------------------------------------------------
@@ -227,9 +217,9 @@ def _start_timer() -> bool:
     with _lock:
         if _timer and _timer[0].is_alive():
             return True
-        since = [each.failed for each in _failures.values()] + [at for at, _ in _reports]
-        oldest = min(since, default=time.monotonic())
-        timer = threading.Timer(max(oldest + HOLD - time.monotonic(), 0.0), _on_time)
+        ahead = [each.due for each in _failures.values()] + [at + failures.HOLD for at, _ in _reports.of_runs]
+        now = time.monotonic()
+        timer = threading.Timer(max(min(ahead, default=now) - now, 0.0), _on_time)
         timer.daemon = True
         timer.name = "sentry-langchain-stream"
         _timer[:] = [timer]
@@ -245,13 +235,14 @@ def _on_time() -> None:
     with contained("issue"):
         now = time.monotonic()
         with _lock:
-            due = [each for each in _failures.values() if now - each.failed >= HOLD - 0.1]
+            due = [each for each in _failures.values() if now >= each.due - 0.1]
             _timer.clear()
         for each in due:
-            _send(each)
+            if not each.waits(now):
+                _send(each)
         with _lock:
             _forget(now)
-            is_empty = not _failures and not _reports
+            is_empty = not _failures and not _reports.of_runs
         if not is_empty:
             _start_timer()
 
@@ -290,5 +281,5 @@ def _forget_in_forks() -> None:
 def _forget_all() -> None:
     global _lock
     _lock = threading.RLock()
-    for each in (_failures, _reports, _reported, _timer):
+    for each in (_failures, _reports, _timer):
         each.clear()

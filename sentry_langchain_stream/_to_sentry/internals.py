@@ -194,10 +194,34 @@ _take(
 )
 
 
+def last_event_id(scope: Any) -> str | None:
+    """What `sentry_sdk.last_event_id()` returns in an isolation scope."""
+    found = getattr(scope, "_last_event_id", None)
+    return found if isinstance(found, str) else None
+
+
 def set_last_event_id(scope: Any, event_id: str | None) -> None:
     """Have `sentry_sdk.last_event_id()` return the id of an event that was sent with a copy of this isolation scope."""
     if event_id is not None and scope_slots is not None and "_last_event_id" in scope_slots:
         scope._last_event_id = event_id
+
+
+_take(
+    "sentry_sdk.scope",
+    "Scope._transaction",
+    off="after a transaction that was opened in a run, events of the request are named after it",
+)
+
+
+def event_name(scope: Any) -> tuple[Any, dict[str, Any]] | None:
+    """The name of the transaction that events of a scope have, and what is known of the name."""
+    info = getattr(scope, "_transaction_info", None)
+    return (scope._transaction, dict(info)) if isinstance(info, dict) and hasattr(scope, "_transaction") else None
+
+
+def set_event_name(scope: Any, name: Any, info: dict[str, Any]) -> None:
+    """Give back to events of a scope what `event_name` has returned."""
+    scope._transaction, scope._transaction_info = name, info
 
 
 def event_processors(scope: Any) -> Any:
@@ -231,6 +255,19 @@ def pipeline_name_getter() -> Callable[[], Any] | None:
 event_from_exception = _take(
     "sentry_sdk.utils", "event_from_exception", off="failures that nobody else reports are no issues"
 )
+
+_first_processors: list[Any] | None = _take(
+    "sentry_sdk.scope",
+    "global_event_processors",
+    off="a failure whose event another event processor drops is reported all the same",
+)
+
+
+def process_first(processor: Callable[[Any, Any], Any]) -> None:
+    """Have an event processor run before all others, once: the SDK only adds one after those that are there."""
+    if _first_processors is not None and processor not in _first_processors:
+        _first_processors.insert(0, processor)
+
 
 # -- Integrations of client libraries (`model_integrations`) -----------------------------------------------------------
 

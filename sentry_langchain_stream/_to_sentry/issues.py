@@ -9,6 +9,7 @@ reports is reported by us: see `held_issues`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -21,7 +22,7 @@ from .._content.policy import Policy
 from .._content.reading import str_of
 from .._runtime import tracebacks
 from .._runtime.containment import contain
-from . import asking
+from . import asking, internals
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
@@ -42,11 +43,27 @@ class Passed(NamedTuple):
 Find = Callable[[BaseException], Sequence[Passed]]
 """Finds the runs that an exception has come through by itself, the innermost last; causes are not looked at."""
 
-Reported = Callable[[Sequence[UUID]], "dict[str, Any] | None"]
-"""Is told that somebody reports a failure of these runs. Returns the trace context of the span that failed first."""
+
+class Told(NamedTuple):
+    """What is known of an exception that somebody reports.
+
+    Args:
+        trace: The trace context of the span that failed first, if the event is to be linked to it.
+        policies: What may be recorded of the runs that failed with it.
+    """
+
+    trace: dict[str, Any] | None
+    policies: Sequence[Policy]
+
+
+Reported = Callable[[BaseException], Told]
+"""Is told that somebody reports an exception."""
 
 _find: Find | None = None
+_reported: Reported | None = None
 _watched: object = None
+_noticed: ContextVar[tuple[int, Told]] = ContextVar("sentry_langchain_stream_noticed")
+"""The address of the exception whose event is being processed in this context, and what is known of it."""
 
 
 def ask(find: Find) -> None:
@@ -63,37 +80,63 @@ def passed(error: BaseException) -> Sequence[Passed]:
 def watch(reported: Reported) -> None:
     """Look at every event of an exception from now on. Does nothing if this has been done.
 
-    The processors of the global scope run after those that integrations add, as PureEvalIntegration does.
+    An event is noticed before any processor drops it, as the SDK's own does with one that was seen before: whoever
+    reports an exception and wants no event of it wants none of ours. It is changed after all those of the SDK and its
+    integrations: the processors of the global scope run after those that integrations add, as PureEvalIntegration does.
     """
-    global _watched
+    global _watched, _reported
+    _reported = reported
+    internals.process_first(_notice)
     scope = sentry_sdk.get_global_scope()
     if _watched is not scope:
         _watched = scope
-
-        def process(event: Event, hint: Hint) -> Event:
-            return _process(event, hint, reported)
-
-        scope.add_event_processor(process)
+        scope.add_event_processor(_process)
 
 
-def _process(event: Event, hint: Hint, reported: Reported) -> Event:
-    """Link the event of an exception that has come through a run of ours, and remove what may not be recorded."""
+def _error_of(event: Event, hint: Hint) -> BaseException | None:
+    """The exception that an event is made of, if it is an error event."""
     info = hint.get("exc_info")
     error = info[1] if isinstance(info, tuple) and len(info) == 3 else None
-    if not isinstance(error, BaseException) or event.get("type") is not None:
+    return error if isinstance(error, BaseException) and event.get("type") is None else None
+
+
+def _notice(event: Event, hint: Hint) -> Event:
+    """Tell who waits for it that somebody reports an exception."""
+    error = _error_of(event, hint)
+    try:
+        # The user's `redact` reports a failure of its own, which has the run's among its contexts. It is not the run's.
+        if error is not None and _reported is not None and not asking.is_asking():
+            _noticed.set((id(error), _reported(error)))
+    except Exception as failure:
+        contain("issue", failure)
+    return event
+
+
+def _told(event: Event, hint: Hint, error: BaseException) -> Told:
+    known = _noticed.get(None)
+    if known is None or known[0] != id(error):  # the SDK has no such list of processors
+        _notice(event, hint)
+        known = _noticed.get(None)
+    return known[1] if known is not None and known[0] == id(error) else Told(None, ())
+
+
+def _process(event: Event, hint: Hint) -> Event:
+    """Link the event of an exception that has come through a run of ours, and remove what may not be recorded."""
+    error = _error_of(event, hint)
+    if error is None:
         return event
     try:
         runs = [each for part in error_texts.chain(error) for each in passed(part)]
-        if runs and asking.is_asking():
-            # The user's `redact` reports a failure of its own, which has the run's among its contexts. It would be
-            # called for this event too, and so on without end. And the failure is not the run's.
-            keep_private(event, error, Policy(), record=hint.get("log_record"))
-        elif runs:
-            policy = reduce(Policy.and_, (each.policy for each in runs))
-            keep_private(event, error, policy, record=hint.get("log_record"))
-            trace = reported([each.run_id for each in runs])
-            if trace is not None:
-                event.setdefault("contexts", {})["trace"] = trace
+        if asking.is_asking():
+            if runs:  # `redact` would be called for this event too, and so on without end
+                keep_private(event, error, Policy(), record=hint.get("log_record"))
+            return event
+        told = _told(event, hint, error)
+        policies = [*(each.policy for each in runs), *told.policies]
+        if policies:
+            keep_private(event, error, reduce(Policy.and_, policies), record=hint.get("log_record"))
+            if told.trace is not None:
+                event.setdefault("contexts", {})["trace"] = told.trace
     except Exception as failure:
         _remove_all(event)
         contain("issue", failure)

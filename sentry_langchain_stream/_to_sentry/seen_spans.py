@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class SeenSpans:
     """The spans that code in the runs of one scope has made active."""
 
-    __slots__ = ("bases", "opened", "own")
+    __slots__ = ("bases", "names", "opened", "own")
 
     _MANY = 64
     _MOST = 2_000
@@ -25,11 +25,14 @@ class SeenSpans:
         """The ids of such spans, and their runs: when an inner one ends, it puts back the outer one."""
         self.bases: dict[str, None] = {}
         """The ids of runs' spans that were active in a run: when the outermost of its own ends, it puts back that."""
+        self.names: dict[Hashable, tuple[Any, dict[str, Any]]] = {}
+        """How events were named before code opened a transaction of its own, and the source of the name, by run."""
 
     def copy(self) -> SeenSpans:
         """Return a copy, for a fork of the scope."""
         made = SeenSpans()
         made.own, made.opened, made.bases = dict(self.own), dict(self.opened), dict(self.bases)
+        made.names = dict(self.names)
         return made
 
     def add(self, span: Any, span_id: str | None, inside: Inside) -> None:
@@ -60,6 +63,7 @@ class SeenSpans:
             if len(self.own) > self._MANY:
                 for key in [key for key, (_, is_live) in list(self.own.items()) if not is_live()]:
                     self.own.pop(key, None)
+                    self.names.pop(key, None)
             for kept in (self.opened, self.bases):
                 while len(kept) > self._MOST:
                     kept.pop(next(iter(kept)), None)

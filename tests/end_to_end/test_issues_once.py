@@ -20,7 +20,7 @@ import sentry_sdk
 from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._to_sentry import held_issues, internals
+from sentry_langchain_stream._to_sentry import failures, held_issues, internals
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import reporters
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
@@ -39,7 +39,7 @@ def let_time_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """So much that whatever is held is due."""
     (timer,) = held_issues._timer
     timer.cancel()  # type: ignore[attr-defined]
-    monkeypatch.setattr(held_issues, "HOLD", 0.0)
+    monkeypatch.setattr(failures, "HOLD", 0.0)
     held_issues._on_time()
 
 
@@ -349,7 +349,7 @@ async def test_a_flush_in_a_finally_block_does_not_report_it_early() -> None:
 
 async def test_what_nobody_reports_is_sent_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure that was caught is sent without a flush, after the time for which it is held."""
-    monkeypatch.setattr(held_issues, "HOLD", 0.01)
+    monkeypatch.setattr(failures, "HOLD", 0.01)
     with capture_spans() as captured:
         with contextlib.suppress(ConnectionError):
             failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
@@ -365,6 +365,16 @@ async def test_what_nobody_reports_is_sent_in_time(monkeypatch: pytest.MonkeyPat
         ("fastapi", lambda web: web.HTTPException(503), 1),
         ("starlette.exceptions", lambda web: web.HTTPException(401), 0),
         ("django.http", lambda web: web.Http404(), 0),
+        ("django.core.exceptions", lambda web: web.BadRequest("no"), 0),
+        ("django.http.multipartparser", lambda web: web.MultiPartParserError("no"), 0),
+        ("fastapi.exceptions", lambda web: web.RequestValidationError([]), 0),
+        ("werkzeug.exceptions", lambda web: web.ServiceUnavailable(), 0),
+        ("tornado.web", lambda web: web.HTTPError(503), 0),
+        ("tornado.web", lambda web: web.Finish(), 0),
+        ("aiohttp.web_exceptions", lambda web: web.HTTPNotFound(), 0),
+        ("aiohttp.web_exceptions", lambda web: web.HTTPBadGateway(), 1),
+        ("celery.exceptions", lambda queue: queue.Ignore(), 0),
+        ("celery.exceptions", lambda queue: queue.Reject(), 0),
     ],
 )
 async def test_an_answer_of_a_web_framework_is_no_issue(framework: str, make: Any, events: int) -> None:
@@ -380,13 +390,29 @@ async def test_an_answer_of_a_web_framework_is_no_issue(framework: str, make: An
         assert len(captured.events) == events
 
 
+async def test_a_status_that_the_integrations_do_not_report_is_no_issue() -> None:
+    """Which answers are failures is the application's choice: `failed_request_status_codes` of the integrations."""
+    web = pytest.importorskip("fastapi")
+    from sentry_sdk.integrations.fastapi import FastApiIntegration
+    from sentry_sdk.integrations.starlette import StarletteIntegration
+
+    def deny(_: Any) -> None:
+        raise web.HTTPException(503)
+
+    chosen = [each(failed_request_status_codes=set()) for each in (StarletteIntegration, FastApiIntegration)]
+    with capture_spans(integrations=chosen) as captured:
+        with contextlib.suppress(web.HTTPException):
+            await RunnableLambda(deny).ainvoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        assert captured.events == []
+
+
 def test_no_failure_waits_for_another_one() -> None:
     """When the timer has sent the oldest failure, it waits only as long as the next one still has to be held."""
     with capture_spans():
         with contextlib.suppress(ConnectionError):
             failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
         (held,) = [each for each in held_issues._failures.values() if each.event is not None]
-        held.failed -= held_issues.HOLD - 1.0
+        held.failed -= failures.HOLD - 1.0
         for timer in held_issues._timer:
             timer.cancel()  # type: ignore[attr-defined]
         held_issues._timer.clear()
@@ -460,11 +486,10 @@ async def test_failures_keep_nothing_alive(way: Way, is_allowed: bool) -> None:
 async def test_what_is_held_is_bounded() -> None:
     """Of very many failures in a short time the oldest are sent at once."""
     handler = SentryStreamHandler()
-    chain = failing()
     with capture_spans() as captured:
-        for _ in range(held_issues._MOST + 20):
+        for number in range(held_issues._MOST + 20):
             with contextlib.suppress(ConnectionError):
-                chain.invoke("Hi", {"callbacks": [handler]})
+                failing(type(f"Error{number}", (ConnectionError,), {})).invoke("Hi", {"callbacks": [handler]})
         assert len(held_issues._failures) <= held_issues._MOST
         assert len(captured.events) == held_issues._MOST + 20
 
@@ -478,7 +503,7 @@ def test_what_is_held_of_a_failure_goes_in_time(fate: str, monkeypatch: pytest.M
         except ConnectionError as error:
             sentry_sdk.capture_exception(error)
         let_time_pass(monkeypatch)
-        assert (held_issues._timer, held_issues._failures, held_issues._reports) == ([], {}, [])
+        assert (held_issues._timer, held_issues._failures, held_issues._reports.of_runs) == ([], {}, [])
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)

@@ -1,0 +1,131 @@
+"""Which failures somebody has reported lately: by the run that failed, by its neighbours, and by where it was raised.
+
+Without us, a failure that a node logs and raises again is one event, and so are twenty calls of a batch that fail in
+the same way. So a failure is known if one like it has been reported in the same request: of the same class, raised at
+the same place. Sentry would make one issue of both.
+
+No exception and no scope is kept, but for the isolation scopes of failed runs, for a few seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sentry_sdk.scope import Scope
+
+from .._runtime import tracebacks
+
+Place = tuple[str, str, str, int]
+"""Where an exception was raised: the module and the name of its class, the file, and the line."""
+
+_MOST = 100
+
+
+class Traits(NamedTuple):
+    """What a failure and a report of it have in common.
+
+    Args:
+        request: The trace that surrounds it: that of the request, the task or the script.
+        places: Where the exception, its causes and its contexts were raised.
+        objects: The addresses and the classes of these exceptions.
+    """
+
+    request: str | None
+    places: frozenset[Place]
+    objects: frozenset[tuple[int, str]]
+
+    def are_like(self, others: Traits) -> bool:
+        """Whether both are of one request, and an exception of both was raised at one place."""
+        return self.request is not None and self.request == others.request and not self.places.isdisjoint(others.places)
+
+    def are_of(self, others: Traits) -> bool:
+        """Whether both are of one request, and an exception of both is the same object."""
+        same = self.request is not None and self.request == others.request
+        return same and not self.objects.isdisjoint(others.objects)
+
+
+UNKNOWN = Traits(None, frozenset(), frozenset())
+"""Those of a failure that is like no other."""
+
+
+def traits(parts: Sequence[BaseException], scope: Scope) -> Traits:
+    """Return the traits of a failure.
+
+    Args:
+        parts: The exception, its causes and its contexts.
+        scope: The current scope, of the report or of the start of the tree.
+    """
+    places = set()
+    for part in parts:
+        entry = tracebacks.innermost(part)
+        if entry is not None:
+            cls, code = type(part), entry.tb_frame.f_code
+            places.add((cls.__module__, cls.__qualname__, code.co_filename, entry.tb_lineno))
+    objects = frozenset((id(part), type(part).__qualname__) for part in parts)
+    return Traits(request_of(scope), frozenset(places), objects)
+
+
+def request_of(scope: Scope) -> str | None:
+    """The trace that surrounds the runs that start in a scope. The threads of a request have scopes of their own."""
+    around: Any = getattr(scope, "covered", scope)  # that of a run also knows the run's span, of a trace of its own
+    found = around.get_trace_context().get("trace_id")
+    return found if isinstance(found, str) else None
+
+
+class Reports:
+    """What was reported in the last few seconds. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self.of_runs: list[tuple[float, Scope]] = []
+        """When failures of runs were reported, and in which isolation scope."""
+        self._alike: list[tuple[float, Traits]] = []
+        self._first: dict[UUID, float] = {}
+
+    def add(self, now: float, given: Traits) -> None:
+        """Somebody reports an exception, of whatever code."""
+        if given.places:
+            self._alike.append((now, given))
+            del self._alike[:-_MOST]
+
+    def add_run(self, now: float, first: UUID, isolation: Scope | None) -> None:
+        """It is the failure of a run.
+
+        Args:
+            now: The time, in seconds of the monotonic clock.
+            first: The run that failed first.
+            isolation: The isolation scope of its tree, if the run has ended.
+        """
+        self._first[first] = now
+        while len(self._first) > _MOST * 10:
+            del self._first[next(iter(self._first))]
+        if isolation is not None:
+            self.of_runs.append((now, isolation))
+            del self.of_runs[:-_MOST]
+
+    def know(self, first: UUID, started: float, isolation: Scope | None, given: Traits) -> bool:
+        """Whether a failure is known.
+
+        Args:
+            first: The run that failed first.
+            started: When the tree started. A report from before that is one of another run with the same id.
+            isolation: The isolation scope of the tree.
+            given: The failure's traits.
+        """
+        return (
+            self._first.get(first, started) > started
+            or any(scope is isolation and started < at for at, scope in self.of_runs)
+            or any(given.are_like(each) for _, each in self._alike)
+        )
+
+    def forget(self, before: float) -> None:
+        """Forget what was reported before a time. Which runs failed first is remembered longer."""
+        self.of_runs[:] = [each for each in self.of_runs if each[0] > before]
+        self._alike[:] = [each for each in self._alike if each[0] > before]
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self.of_runs.clear()
+        self._alike.clear()
+        self._first.clear()
