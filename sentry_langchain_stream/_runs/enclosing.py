@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._to_sentry.reports import request_of
+from .._to_sentry.reports import are_one, request_of
 from .numbers import Number, number
 from .run import Run, Tree
 from .start import Start
@@ -51,8 +51,8 @@ def any_beside(tree: Tree, before: float) -> bool:
         return False
     request = request_of(tree.scopes[0])
     trees = {id(run.tree): run.tree for run in list(_runs.values()) if run.tree is not tree}
-    return request is not None and any(
-        each.started <= before and each.scopes is not None and request_of(each.scopes[0]) == request
+    return any(
+        each.started <= before and each.scopes is not None and are_one(request_of(each.scopes[0]), request)
         for each in trees.values()
     )
 

@@ -96,7 +96,7 @@ def _held() -> list[Failure]:
     return [each for each in _failures.values() if each.event is not None]
 
 
-def reported(error: BaseException) -> issues.Told:
+def reported(error: BaseException, is_here: bool = True) -> issues.Told:
     """Somebody reports an exception, see `issues.Reported`.
 
     Failures that belong together are reported as one without us: of several calls that `gather` or `batch` started, the
@@ -114,14 +114,15 @@ def reported(error: BaseException) -> issues.Told:
         if not run_ids:  # the application may have taken the traceback away, or the variables out of its frames
             known = [each for each in _failures.values() if each.traits.are_of(given)]
         first_time = [each for each in known if each.event is not None]
-        _reports.add(now, given)
+        if is_here:
+            _reports.add(now, given)
         for each in known:
             _reports.add_run(now, each.first, _isolation(each) or isolation)
             for other in _failures.values():
                 if other is each or (_isolation(other) is _isolation(each) and _overlap(other, each)):
                     other.event = None
         for other in _held():
-            if other.traits.are_like(given) or any(other.traits.are_like(each.traits) for each in known):
+            if (is_here and other.traits.are_like(given)) or any(other.traits.are_like(each.traits) for each in known):
                 other.event = None
         if not known and run_ids:
             _reports.add_run(now, run_ids[-1], None)  # an integration of asyncio sees it before the run ends

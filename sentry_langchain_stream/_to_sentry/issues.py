@@ -56,8 +56,8 @@ class Told(NamedTuple):
     policies: Sequence[Policy]
 
 
-Reported = Callable[[BaseException], Told]
-"""Is told that somebody reports an exception."""
+Reported = Callable[[BaseException, bool], Told]
+"""Is told that somebody reports an exception, and whether that is where the exception belongs."""
 
 _find: Find | None = None
 _reported: Reported | None = None
@@ -106,10 +106,19 @@ def _notice(event: Event, hint: Hint) -> Event:
     try:
         # The user's `redact` reports a failure of its own, which has the run's among its contexts. It is not the run's.
         if error is not None and _reported is not None and not asking.is_asking():
-            _noticed.set((id(error), _reported(error)))
+            _noticed.set((id(error), _reported(error, not _is_elsewhere(event, hint))))
     except Exception as failure:
         contain("issue", failure)
     return event
+
+
+def _is_elsewhere(event: Event, hint: Hint) -> bool:
+    """Whether an exception is reported wherever garbage is collected: of a task that nobody has awaited, for one."""
+    mechanisms = [value.get("mechanism") or {} for value in _values(event)[-1:]]
+    record = hint.get("log_record")
+    return getattr(record, "name", None) == "asyncio" or any(
+        each.get("type") == "unraisablehook" for each in mechanisms
+    )
 
 
 def _told(event: Event, hint: Hint, error: BaseException) -> Told:

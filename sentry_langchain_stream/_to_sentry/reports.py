@@ -16,9 +16,15 @@ from uuid import UUID
 from sentry_sdk.scope import Scope
 
 from .._runtime import tracebacks
+from . import joining
 
 Place = tuple[str, str, str, int]
 """Where an exception was raised: the module and the name of its class, the file, and the line."""
+
+Request = Any
+"""A trace id, or the SDK's propagation context, which has one. The threads of a request have scopes of their own, and
+share that. The SDK makes its id up when it is first asked for, and twice if two threads ask at once (sentry-sdk 2.44 to
+2.75): so it is asked for when two are compared."""
 
 _MOST = 100
 
@@ -27,23 +33,22 @@ class Traits(NamedTuple):
     """What a failure and a report of it have in common.
 
     Args:
-        request: The trace that surrounds it: that of the request, the task or the script.
+        request: What surrounds it: the request, the task or the script.
         places: Where the exception, its causes and its contexts were raised.
         objects: The addresses and the classes of these exceptions.
     """
 
-    request: str | None
+    request: Request
     places: frozenset[Place]
     objects: frozenset[tuple[int, str]]
 
     def are_like(self, others: Traits) -> bool:
         """Whether both are of one request, and an exception of both was raised at one place."""
-        return self.request is not None and self.request == others.request and not self.places.isdisjoint(others.places)
+        return are_one(self.request, others.request) and not self.places.isdisjoint(others.places)
 
     def are_of(self, others: Traits) -> bool:
         """Whether both are of one request, and an exception of both is the same object."""
-        same = self.request is not None and self.request == others.request
-        return same and not self.objects.isdisjoint(others.objects)
+        return are_one(self.request, others.request) and not self.objects.isdisjoint(others.objects)
 
 
 UNKNOWN = Traits(None, frozenset(), frozenset())
@@ -67,11 +72,19 @@ def traits(parts: Sequence[BaseException], scope: Scope) -> Traits:
     return Traits(request_of(scope), frozenset(places), objects)
 
 
-def request_of(scope: Scope) -> str | None:
-    """The trace that surrounds the runs that start in a scope. The threads of a request have scopes of their own."""
+def request_of(scope: Scope) -> Request:
+    """What surrounds the runs that start in a scope."""
     around: Any = getattr(scope, "covered", scope)  # that of a run also knows the run's span, of a trace of its own
-    found = around.get_trace_context().get("trace_id")
-    return found if isinstance(found, str) else None
+    span = around.span or getattr(around, "streamed_span", None)
+    if span is None and (shared := joining.propagation_context(around)) is not None:
+        return shared
+    return around.get_trace_context().get("trace_id")
+
+
+def are_one(request: Request, other: Request) -> bool:
+    """Whether two requests are the same one."""
+    ids = [each if isinstance(each, str) else getattr(each, "trace_id", None) for each in (request, other)]
+    return ids[0] is not None and ids[0] == ids[1]
 
 
 class Reports:

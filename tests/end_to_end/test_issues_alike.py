@@ -55,7 +55,8 @@ async def numbers_of_events(
             await report(lambda: call(config))  # noqa: B023
             while others := asyncio.all_tasks() - {asyncio.current_task()}:  # `gather` lets them run on
                 await asyncio.wait(others)
-            found.append(len([event for event in captured.events if event.get("logger") != "asyncio"]))
+            found.append(len(events := [each for each in captured.events if each.get("logger") != "asyncio"]))
+            print([each["exception"]["values"][-1].get("mechanism") for each in events])  # shown if the test fails
     return found[0], found[1]
 
 
@@ -207,6 +208,24 @@ def test_what_a_node_reports_and_raises_is_one_issue(shape: str, report: Callabl
         with contextlib.suppress(ValueError, RuntimeError):
             (RunnableLambda(node) | RunnableLambda(str)).invoke(1, with_handler())
         assert len(captured.events) == 1
+
+
+def test_what_asyncio_logs_is_not_of_this_request() -> None:
+    """A task that nobody awaited is reported wherever it is collected: what failed alike there is an issue still."""
+    left = _raised()
+    with capture_spans() as captured:
+        with contextlib.suppress(ValueError):
+            CHAIN.invoke(1, with_handler())
+        logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=left)
+        assert sorted(each.get("logger", "ours") for each in captured.events) == ["asyncio", "ours"]
+
+
+def _raised() -> ValueError:
+    try:
+        fail(1)
+    except ValueError as error:
+        return error
+    raise AssertionError
 
 
 # -- Dropped on purpose -------------------------------------------------------------------------------------------
