@@ -44,7 +44,9 @@ class Given:
         with contained("parameters"):
             request = request._replace(parameters=request_parameters(_sources(self.parameters)))
         asked = [*system, *messages]
-        request = request._replace(prompt=PromptBy(lambda: self._texts(asked), lambda: self._estimate(asked, counter)))
+        texts = [] if self.prompt is None else [self.prompt]
+        prompt = PromptBy(lambda: asked or texts, lambda: self._estimate(asked, counter))
+        request = request._replace(prompt=prompt)
         if not policy.inputs:
             return request
         with contained("system"):
@@ -61,16 +63,11 @@ class Given:
                 request = request.with_messages(prompt_messages([self.prompt], share))
         return request
 
-    def _texts(self, messages: Sequence[Any]) -> list[str]:
-        if not messages:
-            return [] if self.prompt is None else [self.prompt]
-        return [text_of(body_of(message)) for message in messages]
-
     def _estimate(self, messages: Sequence[Any], counter: Callable[[str], int] | None) -> int | None:
         """Estimate the tokens of the prompt as a chat model's: its text and role, and three for each message."""
         if not messages:
             return None if self.prompt is None else count((counter or approximate)(self.prompt))
-        texts = self._texts(messages)
+        texts = [text_of(body_of(message)) for message in messages]
         if counter is not None:
             return count(sum(counter(text) for text in texts))
         roles = [str(field(message, "role") or "user") for message in messages]

@@ -157,8 +157,8 @@ class _Prompt(Prompt):
         self._asked = [*prompt]  # an agent may add its answer to the list that it has passed
         self._token_counter = token_counter
 
-    def _texts(self) -> list[str]:
-        return _texts(self._asked)
+    def _messages(self) -> Sequence[object]:
+        return self._asked
 
     def _estimate(self) -> int | None:
         return _estimate(self._asked, self._token_counter)

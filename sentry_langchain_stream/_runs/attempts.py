@@ -3,7 +3,10 @@
 `with_retry` and `with_fallbacks` mark their attempts. The retry policies of LangGraph and the middleware of LangChain
 (`ModelRetryMiddleware`, `ToolRetryMiddleware`, `ModelFallbackMiddleware`) do not: an attempt is known by what it does.
 A node or a `@task` that runs again is the same task of the graph. A tool that runs again answers the same tool call. A
-model that is called again, in the same node, gets the same prompt.
+model that is called again, in the same node, gets the same prompt. What is done again after a success is no attempt.
+
+A prompt is compared by a digest of its content. The digest is worked out only after a failure, for the calls that may
+repeat the one that failed.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from uuid import UUID
 
 from .call import Call
 from .details import Detail, ToolCall
+from .estimates import Prompt
 from .run import Run
 from .start import Start
 
@@ -28,7 +32,7 @@ def work_of(start: Start, parent: Run, detail: Call | Detail | None) -> object:
     if isinstance(detail, ToolCall):
         return (detail.name, detail.id) if detail.id is not None else None
     if isinstance(detail, Call) and parent.is_node:
-        return detail.request.operation, detail.request.prompt and detail.request.prompt.size()
+        return detail.request.prompt
     return None
 
 
@@ -37,7 +41,8 @@ def count(run: Run, parent: Run) -> tuple[int | None, int | None]:
 
     Each is `None` if there was no such attempt. A run that is no attempt itself belongs to its parent's.
     """
-    failed = parent.failed_attempts.get(run.work) if run.work is not None else None
+    known = parent.failed_attempts
+    failed = known.get(_known_by(run)) if known else None
     if failed is None:
         return None, None
     same = failed.count(_model(run))
@@ -46,12 +51,20 @@ def count(run: Run, parent: Run) -> tuple[int | None, int | None]:
 
 def note(run: Run, parent: Run) -> None:
     """Remember that an attempt has failed."""
-    if run.work is None:
+    work = _known_by(run)
+    if work is None:
         return
     known = parent.failed_attempts
-    before = known.get(run.work, ())
+    before = known.get(work, ())
     others = {} if len(known) >= _MOST and not before else known
-    parent.failed_attempts = {**others, run.work: (*before, _model(run))[:_MOST]}
+    parent.failed_attempts = {**others, work: (*before, _model(run))[:_MOST]}
+
+
+def forget(run: Run, parent: Run) -> None:
+    """Forget the attempts that failed before one that has succeeded."""
+    work, known = _known_by(run), parent.failed_attempts
+    if work in known:
+        parent.failed_attempts = {each: failed for each, failed in known.items() if each != work}
 
 
 def fallback_of(parent: Run, enclosing_id: UUID | None) -> int | None:
@@ -72,6 +85,11 @@ def call_around(parent: Run, enclosing_id: UUID | None) -> Run | None:
         return None
     found = parent.fallbacks.get(enclosing_id) if enclosing_id is not None else None
     return found or (next(iter(parent.fallbacks.values())) if len(parent.fallbacks) == 1 else None)
+
+
+def _known_by(run: Run) -> object:
+    """Return what is remembered of a run's work: of a prompt only its digest."""
+    return run.work.digest() if isinstance(run.work, Prompt) else run.work
 
 
 def _model(run: Run) -> str | None:

@@ -13,6 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from math import ceil
 
+from .._content.digests import digest
 from .._runtime.containment import contained
 
 _LETTER = 0.21
@@ -118,19 +119,19 @@ class Prompt:
         self._tokens: int | None = None
 
     @abstractmethod
-    def _texts(self) -> Sequence[str]:
-        """Return its texts."""
+    def _messages(self) -> Sequence[object]:
+        """Return its messages or texts."""
 
     @abstractmethod
     def _estimate(self) -> int | None:
         """Return its estimated tokens, or `None` if there is no estimate."""
 
-    def size(self) -> int:
-        """Return the number of its characters, to tell it from another one."""
-        found = 0
-        with contained("size of a prompt"):
-            found = sum(len(text) for text in self._texts())
-        return found
+    def digest(self) -> int | None:
+        """Return a number to compare it with another one, or `None` if nothing is known of it."""
+        with contained("digest of a prompt"):
+            messages = self._messages()
+            return digest(messages) if messages else None
+        return None
 
     def tokens(self) -> int | None:
         """Return its estimated tokens, or `None` if there is no estimate. It is worked out once."""
@@ -142,21 +143,21 @@ class Prompt:
 
 
 class PromptBy(Prompt):
-    """A prompt of which two functions tell the texts and the estimate.
+    """A prompt whose messages and estimate are returned by two functions.
 
     Args:
-        texts: Returns its texts.
+        messages: Returns its messages or texts.
         estimate: Returns its estimated tokens, or `None` if there is no estimate.
     """
 
     __slots__ = ("_estimated", "_listed")
 
-    def __init__(self, texts: Callable[[], Sequence[str]], estimate: Callable[[], int | None]) -> None:
+    def __init__(self, messages: Callable[[], Sequence[object]], estimate: Callable[[], int | None]) -> None:
         super().__init__()
-        self._listed = texts
+        self._listed = messages
         self._estimated = estimate
 
-    def _texts(self) -> Sequence[str]:
+    def _messages(self) -> Sequence[object]:
         return self._listed()
 
     def _estimate(self) -> int | None:

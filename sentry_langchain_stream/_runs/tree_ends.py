@@ -83,6 +83,8 @@ def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
         parent.fallbacks = {id: each for id, each in parent.fallbacks.items() if each is not run}
     if outcome == "failed" or (outcome == "cancelled" and run.kind in CHAINS):
         attempts.note(run, parent)  # LangGraph cancels a node and a task whose time is over, and may try it again
+    elif outcome == "completed" and parent.failed_attempts:
+        attempts.forget(run, parent)
     if outcome == "failed":
         call = attempts.call_around(parent, run.enclosing_id)
         if call is not None:

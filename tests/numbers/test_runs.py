@@ -13,7 +13,8 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents import middleware as middlewares
 from langchain_core.chat_history import InMemoryChatMessageHistory
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.embeddings import FakeEmbeddings
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langgraph.checkpoint.memory import InMemorySaver
@@ -221,19 +222,77 @@ async def test_what_has_the_name_of_its_task_is_no_attempt_at_it() -> None:
     assert told(await run(flow, "invoke"), "gen_ai.chat") == [FAILED, COMPLETED]
 
 
-async def test_other_work_after_a_failure_is_no_attempt() -> None:
-    """A model that is asked something else in the same node, or the next tool call, is a first attempt."""
+def image(data: str) -> list[Any]:
+    """A question about an image, whose text is always the same."""
+    blocks: list[Any] = [{"type": "text", "text": "What is it?"}]
+    return [HumanMessage([*blocks, {"type": "image", "base64": data, "mime_type": "image/png"}])]
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("rate Ann", "rate Bob"), (image("AAAA"), image("BBBB")), ("Another", "The second question, which is long")],
+    ids=["texts as long", "images", "another text"],
+)
+async def test_other_work_after_a_failure_is_no_attempt(shape: str, first: Any, second: Any) -> None:
+    """A model that is asked something else in the same node is a first attempt, however much the two are alike."""
     model = actor(ValueError("no"), "Done.")
 
     def node(state: Any, config: RunnableConfig) -> Any:
         with pytest.raises(ValueError, match="no"):
-            model.invoke("The first question, which is long", config)
-        return {"messages": [model.invoke("Another", config)]}
+            model.invoke(first, config)
+        return {"messages": [model.invoke(second, config)]}
 
-    graph: Any = StateGraph(MessagesState)
-    graph.add_node("ask", node)
-    graph.add_edge(START, "ask")
-    assert told(await run(graph.compile(), "invoke"), "gen_ai.chat") == [FAILED, COMPLETED]
+    assert told(await run(graph_of(node), "invoke", shape), "gen_ai.chat") == [FAILED, COMPLETED]
+
+
+@SHAPES
+async def test_the_same_work_after_a_success_is_no_attempt(shape: str) -> None:
+    """What failed before a success is over: the same question again is asked for a reason of its own."""
+    model = actor(ValueError("no"), "Yes.", "Done.")
+
+    def node(state: Any, config: RunnableConfig) -> Any:
+        with pytest.raises(ValueError, match="no"):
+            model.invoke("Hi", config)
+        return {"messages": [model.invoke("Hi", config), model.invoke("Hi", config)]}
+
+    captured = await run(graph_of(node), "invoke", shape)
+    assert told(captured, "gen_ai.chat") == [FAILED, {"attempt": 2, **COMPLETED}, COMPLETED]
+
+
+@SHAPES
+@pytest.mark.parametrize("question", ["A", "Z"])
+async def test_a_call_after_one_with_fallbacks_is_no_fallback(shape: str, question: str) -> None:
+    """A model that is called in the same node after a fallback has answered is no fallback itself."""
+    model = actor(ValueError("no")).with_fallbacks([actor("Yes.", name="large")])
+    other = actor("Done.", name="huge")
+
+    def node(state: Any, config: RunnableConfig) -> Any:
+        return {"messages": [model.invoke("A", config), other.invoke(question, config)]}
+
+    captured = await run(graph_of(node), "invoke", shape)
+    assert told(captured, "gen_ai.chat") == [FAILED, {"fallback": 1, **COMPLETED}, COMPLETED]
+
+
+@SHAPES
+async def test_embeddings_after_a_failure_are_no_attempts(shape: str) -> None:
+    """The texts of an embedding model are not compared."""
+    times = iter([True, False])
+
+    class Failing(FakeEmbeddings):
+        def embed_query(self, text: str) -> list[float]:
+            if next(times):
+                raise ValueError("no")
+            return super().embed_query(text)
+
+    def node(state: Any) -> Any:
+        with pytest.raises(ValueError, match="no"):
+            model.embed_query("A")
+        model.embed_query("B")
+        return {}
+
+    model = Failing(size=3)
+    assert told(await run(graph_of(node), "invoke", shape), "gen_ai.embeddings") == [FAILED, COMPLETED]
 
 
 @WAYS

@@ -43,7 +43,7 @@ PRIVATE = (
 FINER: dict[str, list[set[str]]] = {
     "_content": [
         {"reading", "encoded"},
-        {"media", "interpreter_texts", "message_formats"},
+        {"media", "interpreter_texts", "message_formats", "digests"},
         {"error_texts"},
         {"cutting"},
         {"policy"},
