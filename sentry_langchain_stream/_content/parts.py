@@ -141,7 +141,7 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
         yield from _text(text, budget, cited=_citations(block))
     elif kind in media.KINDS:
         yield _media(block, kind, budget)
-    elif kind.endswith(("_call", "_use")) or kind == "executable_code":
+    elif kind.endswith(("_call", "_use")) or kind in ("executable_code", "mcp_approval_request"):
         yield _call(body, budget, kind)
         if (result := _first(block, _RESULTS)) is not None:
             yield response(_call_id(block), result, None, budget)
@@ -185,7 +185,7 @@ def _call(call: Mapping[str, Any], budget: Budget, kind: str = "tool_call") -> P
     body: Mapping[str, Any] = function if isinstance(function, Mapping) else call
     name = _call_name(call) or (kind.removesuffix("_call") if kind != "tool_call" else "unknown")
     part = budget.frame(type="tool_call", id=_call_id(call), name=name, arguments=None)
-    arguments = _first(body, ("args", "input", "arguments", "action"))
+    arguments = _first(body, ("args", "input", "arguments", "action", "operation"))
     if not arguments and body.get("partial_json"):  # ChatAnthropic, streamed: a server tool's arguments
         arguments = body["partial_json"]
     if arguments is None:  # a provider's own tool

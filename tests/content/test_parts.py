@@ -128,6 +128,19 @@ ANSWERS = {
                 {"type": "code_interpreter_call", "id": "2", "code": "1+1", "outputs": [{"type": "logs", "logs": "2"}]},
                 {"type": "mcp_call", "id": "3", "name": "roll", "arguments": '{"n": 6}', "output": "4"},
                 {"type": "image_generation_call", "id": "4", "result": DATA, "output_format": "png"},
+                {
+                    "type": "apply_patch_call",
+                    "id": "6",
+                    "call_id": "7",
+                    "operation": {"type": "delete_file", "path": "a"},
+                },
+                {
+                    "type": "mcp_approval_request",
+                    "id": "8",
+                    "server_label": "s",
+                    "name": "roll",
+                    "arguments": '{"n": 6}',
+                },
                 {"type": "function_call", "call_id": "5", "name": "weather", "arguments": '{"city": "Paris"}'},
             ]
         ),
@@ -139,6 +152,8 @@ ANSWERS = {
             call("roll", "3", n=6),
             response("4", "3"),
             blob("image", "image/png"),
+            call("apply_patch", "7", type="delete_file", path="a"),
+            call("roll", "8", n=6),
             call("weather", "5", city="Paris"),
         ],
     ),
