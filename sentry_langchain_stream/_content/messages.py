@@ -30,14 +30,8 @@ def input_messages(messages: Iterable[Any], policy: Policy) -> str | None:
     kept = [(message, role) for message, role in with_roles(messages) if role not in ("system", None)]
     if not kept:
         return None
-    return json_list(
-        kept,
-        lambda each, budget: _message(*each, budget),
-        lambda missing: _cut_messages([message for message, _ in missing]),
-        policy,
-        shortcut=lambda each, room: plain_message(*each, policy, room),
-        latest_first=True,
-        always=max((index for index, (_, role) in enumerate(kept) if role == "user"), default=None),
+    return _latest(
+        kept, policy, always=max((index for index, (_, role) in enumerate(kept) if role == "user"), default=None)
     )
 
 
@@ -109,14 +103,19 @@ def agent_question(state: Any, policy: Policy) -> str | None:
 def agent_answer(state: Any, policy: Policy) -> str | None:
     """Return the answer of a graph or a chain as JSON: the last assistant message in the `messages` of its state.
 
+    If tool messages follow it, they are the answer, too: a tool with `return_direct` ends an agent.
+
     Returns:
         The JSON, or `None` if there is no assistant message after the user's last one, or outputs may not be recorded.
     """
+    answers: list[tuple[Any, str | None]] = []
     for message in reversed(messages_of(state) if policy.outputs else []):
         answer = opened(message)
         role = role_in(answer)
+        if role in ("assistant", "tool"):
+            answers.append((answer, role))
         if role == "assistant":
-            return output_messages([(answer, None)], policy)
+            return _latest(answers[::-1], policy)
         if role == "user":
             break
     return None
@@ -197,6 +196,19 @@ def parts_of(message: Any, policy: Policy) -> Iterator[Part]:
 def text_of(value: object) -> str:
     """Return the plain text of a token or of a message's content, which may be a list of blocks."""
     return value if isinstance(value, str) else "".join(parts.texts_in(value))
+
+
+def _latest(messages: Sequence[tuple[Any, str | None]], policy: Policy, always: int | None = None) -> str:
+    """Return messages with their roles as JSON, the latest ones if there are too many."""
+    return json_list(
+        messages,
+        lambda each, budget: _message(*each, budget),
+        lambda missing: _cut_messages([message for message, _ in missing]),
+        policy,
+        shortcut=lambda each, room: plain_message(*each, policy, room),
+        latest_first=True,
+        always=always,
+    )
 
 
 def _cut_messages(messages: Sequence[Any]) -> dict[str, Any]:

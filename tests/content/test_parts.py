@@ -556,3 +556,20 @@ def test_the_answer_is_the_assistants_last_message() -> None:
     assert conforming(agent_answer({"messages": [*history, RemoveMessage(id="1")]}, OPEN) or "") == said
     assert agent_answer({"messages": [*history, HumanMessage("Thanks")]}, OPEN) is None
     assert agent_answer({"messages": history}, NOTHING) is None
+
+
+def test_the_answer_has_the_tool_messages_at_its_end() -> None:
+    """After a tool with `return_direct` an agent says no more: its user gets what the tool returned."""
+    asked = AIMessage("", tool_calls=[CALL, {**CALL, "id": "call-2"}])
+    results = [ToolMessage("18", tool_call_id="call-1"), ToolMessage("no", tool_call_id="call-2", status="error")]
+    found = conforming(agent_answer({"messages": [HumanMessage("Hi"), asked, *results]}, OPEN) or "")
+    assert found == [
+        {
+            "role": "assistant",
+            "parts": [call("weather", "call-1", city="Paris"), call("weather", "call-2", city="Paris")],
+        },
+        {"role": "tool", "parts": [response("18", "call-1")]},
+        {"role": "tool", "parts": [{**response("no", "call-2"), "status": "error"}]},
+    ]
+    assert agent_answer({"messages": [asked, results[0], HumanMessage("Thanks")]}, OPEN) is None
+    assert agent_answer({"messages": results}, OPEN) is None

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
@@ -25,7 +26,7 @@ from tests.kit.helpers import Clock, handler_on
 from tests.kit.trees import ways
 from tests.kit.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.kit.trees.case import Case, record
-from tests.kit.trees.script import Shelf, actor
+from tests.kit.trees.script import Shelf, Tool, actor, calls
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, active_span, content_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -117,6 +118,19 @@ async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: b
     if "input.messages" in read:
         assert [each["role"] for each in read["input.messages"]] == ["user"]
     assert read["output.messages"][0]["parts"] == [{"type": "text", "content": "Done."}]
+
+
+@pytest.mark.parametrize("way", ways.WHOLE, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda way: is_async(way))
+async def test_an_agent_that_ends_with_a_tool_answers_with_its_result(shape: str, way: ways.Run) -> None:
+    """With `return_direct` the user gets what the tool returned, and no model says anything after it."""
+    app = create_agent(actor(calls("look", subject="it")), [Tool(name="look", return_direct=True)], name="scout")
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        await way(app, HI, {"callbacks": [SentryStreamHandler()]})
+    called, found = json.loads(captured.find(name=SCOUT).attributes["gen_ai.output.messages"])
+    assert (called["role"], called["parts"][0]["type"]) == ("assistant", "tool_call")
+    assert found == {"role": "tool", "parts": [{"type": "tool_call_response", "id": "call-1", "result": "IT"}]}
 
 
 @pytest.mark.parametrize("way", ways.V3, ids=lambda way: way.__name__)
