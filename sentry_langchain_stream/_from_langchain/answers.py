@@ -125,7 +125,7 @@ def answer_text(result: LLMResult) -> str:
 
 
 def has_content(token: object, chunk: Any) -> bool:
-    """Whether a chunk has content: text, tool-call data or a reasoning block, not just a role."""
+    """Whether a chunk has content: text, tool-call data, a reasoning block or a refusal, not just a role."""
     if token:
         return any(map(has_answer, token)) if isinstance(token, (list, tuple)) else True
     message = getattr(chunk, "message", None)
@@ -134,18 +134,25 @@ def has_content(token: object, chunk: Any) -> bool:
     if getattr(message, "tool_call_chunks", None):
         return True
     extra = getattr(message, "additional_kwargs", None)
-    return bool(extra and extra.get("reasoning_content"))
+    return bool(extra and any(extra.get(name) for name in _OTHER_TEXTS))
 
 
 def other_text(chunk: Any) -> str:
-    """Return what a chunk without a text has instead: arguments of tool calls, or reasoning."""
+    """Return what a chunk without a text has instead: arguments of tool calls, reasoning, or a refusal."""
     message = getattr(chunk, "message", None)
     calls = getattr(message, "tool_call_chunks", None)
     if isinstance(calls, (list, tuple)) and calls:
         found = (field(each, "args") for each in calls)
         return "".join(each for each in found if isinstance(each, str))
     extra = getattr(message, "additional_kwargs", None)
-    return as_text(extra.get("reasoning_content")) or "" if isinstance(extra, Mapping) else ""
+    if not isinstance(extra, Mapping):
+        return ""
+    return next((text for name in _OTHER_TEXTS if (text := as_text(extra.get(name)))), "")
+
+
+# The keys of `additional_kwargs` under which a chunk may have a text. The last chunk of a structured answer repeats
+# others of `_OTHER_ANSWERS`.
+_OTHER_TEXTS = ("reasoning_content", "refusal")
 
 
 def _output(generations: Sequence[Generation], policy: Policy) -> str | None:

@@ -745,6 +745,8 @@ def test_the_answers_text() -> None:
             id="tool call",
         ),
         pytest.param("", chunk(additional_kwargs={"reasoning_content": "hm"}), True, id="reasoning content"),
+        pytest.param("", chunk(additional_kwargs={"refusal": "No."}), True, id="refusal"),
+        pytest.param("", chunk(additional_kwargs={"refusal": None, "parsed": None}), False, id="no refusal"),
         pytest.param("", chunk(), False, id="role"),
         pytest.param("", chunk(additional_kwargs={"reasoning_content": ""}), False, id="no reasoning content"),
         pytest.param("", chunk(chunk_position="last"), False, id="last"),

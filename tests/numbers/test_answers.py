@@ -244,6 +244,26 @@ def test_an_answer_that_its_schema_refuses_was_paid_for(shape: str, api: str) ->
         assert details(span) == (100, None, 20)
 
 
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_streamed_refusal_is_a_chunk(shape: str) -> None:
+    """ChatOpenAI hands over a refusal at the end of the stream, beside the content: it is all that the model said."""
+    deltas: list[Any] = [{"role": "assistant", "content": ""}, {"refusal": "I can"}, {"refusal": "not."}]
+    pieces = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
+    options: Any = {"method": "json_schema", "include_raw": True}
+    span = answered(
+        lambda url: openai(stream_usage=True)(url).with_structured_output(Answer, **options),
+        stream(*pieces, [choice(0, None, "stop")]),
+        way="stream",
+        shape=shape,
+        fails=(Exception,),
+    )
+    assert json.loads(span.attributes["gen_ai.output.messages"])[0]["parts"] == [
+        {"type": "text", "content": "I cannot."}
+    ]
+    assert span.attributes["langchain_stream.chunks"] == 1
+    assert span.attributes["gen_ai.response.time_to_first_chunk"] > 0
+
+
 def test_several_answers_share_the_id_of_the_request() -> None:
     """With n=2, not streamed, the id is in the output of the run."""
     answer = chat(USED)
