@@ -212,7 +212,13 @@ def _sum(*numbers: int | None) -> int | None:
 
 
 def _missing(input: int | None, output: int | None, total: int | None) -> tuple[int | None, int | None]:
-    """Return input and output. If one of them is unknown, it is what the other one leaves of the total."""
+    """Return input and output. If one of them is unknown, it is what the other one leaves of the total.
+
+    Both are unknown if they are 0 and the total is not: LangChain writes 0 where a provider reports a total only. What
+    a total has beyond other numbers is added to neither: with Gemini it may be thoughts or the results of tools.
+    """
+    if input == output == 0 and total:
+        return None, None
     if total is not None and output is None and input is not None:
         return input, max(total - input, 0)
     if total is not None and input is None and output is not None:

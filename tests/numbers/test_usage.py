@@ -173,6 +173,22 @@ REPORTS = [
         id="Gemini, results of its own tools",
     ),
     pytest.param(
+        # LangChain's, of a server that reports `{"total_tokens": 15}`.
+        said({"input_tokens": 0, "output_tokens": 0, "total_tokens": 15}),
+        None,
+        (None, None, 15),
+        (None, None, None),
+        id="only a total",
+    ),
+    pytest.param(
+        # Gemini behind OpenAI's protocol: thoughts and results of tools are in the total only.
+        said({"input_tokens": 8, "output_tokens": 6, "total_tokens": 34}),
+        None,
+        (8, 6, 34),
+        (None, None, None),
+        id="more in the total",
+    ),
+    pytest.param(
         # A prompt that Gemini blocks: nothing came out.
         said(usage_metadata={"promptTokenCount": 10, "totalTokenCount": 10}),
         None,

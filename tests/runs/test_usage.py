@@ -198,6 +198,12 @@ REPORTS: list[Any] = [
     ),
     pytest.param({"prompt_eval_count": 10, "eval_count": 5, "done": True}, Usage(10, 5, 15), id="Ollama"),
     pytest.param({"total_tokens": 9}, Usage(None, None, 9), id="only a total"),
+    pytest.param(
+        # What ChatOpenAI makes of it.
+        {"input_tokens": 0, "output_tokens": 0, "total_tokens": 9, "input_token_details": {"cache_read": 0}},
+        Usage(None, None, 9),
+        id="only a total, filled with zeros",
+    ),
     pytest.param({"input_tokens": 9}, Usage(9, None, 9), id="only the input"),
     pytest.param({"output_tokens": 9}, Usage(None, 9, 9), id="only the output"),
     pytest.param({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, Usage(0, 0, 0), id="nothing used"),
