@@ -191,7 +191,7 @@ class ModelRuns:
         if counted_elsewhere or call.reported is not None or outcome != "completed":
             return
         if call.chunks:
-            self._advise(call)
+            self._advise(call, known)
         else:
             text = answers.answer_text(response)
             counter = self._token_counter or approximate
@@ -199,9 +199,15 @@ class ModelRuns:
                 call.counted = count(counter(text)) if text else None
 
     @staticmethod
-    def _advise(call: Call) -> None:
-        """Log how to get the provider's usage, if there is a known way."""
-        if call.request.platform == "openai":
+    def _advise(call: Call, metadata: Mapping[str, Any]) -> None:
+        """Log how to get the provider's usage, if there is a known way.
+
+        OpenAI's chat completions report it if they are asked to, after the finish reason. A stream without a reason was
+        cut off before that. The Responses API need not be asked.
+        """
+        if call.request.platform != "openai" or not call.response.finish_reasons:
+            return
+        if metadata.get("object") != "response":
             warn_once(
                 "stream_usage",
                 "A streamed answer had no usage, so its tokens are estimated. By default ChatOpenAI requests usage "

@@ -19,6 +19,7 @@ from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit.replay import replaying
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
 
 STREAMING = [way for way in WAYS if way.streams]
@@ -130,6 +131,40 @@ async def test_it_is_said_once_how_to_get_the_real_numbers(
     assert [record.name for record in caplog.records if "stream_usage=True" in record.getMessage()] == [
         "sentry_langchain_stream"
     ] * said
+
+
+def event(kind: str, **data: Any) -> tuple[str, dict[str, Any]]:
+    return kind, {"type": kind, "sequence_number": 0, **data}
+
+
+RESPONSE = {"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-5", "output": [], "tools": []}
+RESPONSE |= {"status": "in_progress", "parallel_tool_calls": True, "tool_choice": "auto"}
+OF_RESPONSES = [
+    event("response.created", response=RESPONSE),
+    event("response.output_text.delta", item_id="m", output_index=0, content_index=0, delta="one", logprobs=[]),
+]
+OF_CHAT: dict[str, Any] = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini"}
+OF_CHAT["choices"] = [{"index": 0, "delta": {"role": "assistant", "content": "one"}, "finish_reason": None}]
+
+UNHEEDED: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "Responses API, cut off": (OF_RESPONSES, {"use_responses_api": True}),
+    "Responses API, no usage": (
+        [*OF_RESPONSES, event("response.completed", response={**RESPONSE, "status": "completed", "usage": None})],
+        {"use_responses_api": True},
+    ),
+    "chat completions, cut off": ([OF_CHAT], {}),
+}
+
+
+@pytest.mark.parametrize("way", STREAMING, ids=str)
+@pytest.mark.parametrize("case", UNHEEDED)
+async def test_nothing_is_said_where_it_would_not_help(case: str, way: Way, caplog: pytest.LogCaptureFixture) -> None:
+    """The Responses API need not be asked for usage, and a stream that is cut off has none in any case."""
+    events, options = UNHEEDED[case]
+    with replaying(events) as server, capture_spans() as captured:
+        await way.run(chat(server.url, **options), QUESTION, {"callbacks": [SentryStreamHandler()]})
+    assert numbers(captured.find(op="gen_ai.chat"))[1:] == (1, "estimate")
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
