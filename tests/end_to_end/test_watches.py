@@ -20,6 +20,7 @@ from sentry_langchain_stream import RunInfo, SentryStreamHandler, SentryStreamIn
 from sentry_langchain_stream._runs import watches
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
+from tests.kit.absent import needs
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 QUESTION = {"question": "Hi"}
@@ -54,6 +55,36 @@ async def test_a_block_yields_what_its_runs_are_in_sentry(shape: str, way: Way) 
         assert getattr(runs, f"{name}_tokens") == getattr(found, f"{name}_tokens")
     assert found.seconds is not None
     assert found.seconds >= 0
+
+
+def priced(tokens: int) -> ScriptedModel:
+    """A model that has a price, and reports so many tokens of input and of output."""
+    used = {"input_tokens": tokens, "output_tokens": tokens, "total_tokens": 2 * tokens}
+    return ScriptedModel(model_name="gpt-4o-mini", usage=used, metadata={"ls_provider": "openai"})
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs("genai_prices")
+async def test_the_cost_of_a_run_is_the_sum_of_its_calls(shape: str, way: Way) -> None:
+    """With `cost=True`, a chain of two calls costs what the spans of both calls report together."""
+    handler = SentryStreamHandler(cost=True)
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, handler.watch() as runs:
+        await way.run(chain(priced(1_000), priced(100)), QUESTION, {"callbacks": [handler]})
+    costs = [span.attributes["gen_ai.cost.total_tokens"] for span in captured.find_all(op="gen_ai.chat")]
+    assert len(costs) == 2
+    assert costs[0] > costs[1] > 0
+    assert runs.cost == runs[0].cost == pytest.approx(sum(costs))
+
+
+@needs("genai_prices")
+def test_the_cost_of_a_lone_call_is_known() -> None:
+    """A model call that is a root run is one call, with the cost that its span reports."""
+    handler = SentryStreamHandler(cost=True)
+    with capture_spans() as captured, handler.watch() as runs:
+        priced(1_000).invoke("Hi", {"callbacks": [handler]})
+    cost = captured.find(op="gen_ai.chat").attributes["gen_ai.cost.total_tokens"]
+    assert (runs.model_calls, runs.cost) == (1, cost)
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
@@ -133,6 +164,15 @@ async def test_a_block_keeps_to_its_handler_and_may_be_inside_another() -> None:
     assert (len(runs), len(everything)) == (1, 4)
 
 
+def test_the_block_of_each_of_two_handlers_sees_the_run() -> None:
+    """A run that two handlers see is in the `watch()` of both, though only one of them records it."""
+    one, other = SentryStreamHandler(), SentryStreamHandler()
+    with capture_spans() as captured, one.watch() as ones, other.watch() as others:
+        chain().invoke(QUESTION, {"callbacks": [one, other]})
+    root = captured.find(op="function")
+    assert [[run.span_id for run in runs] for runs in (ones, others)] == [[root.span_id], [root.span_id]]
+
+
 async def test_nothing_is_kept_after_the_block() -> None:
     """A run that ends after the block is not added, and the block is forgotten."""
     handler = SentryStreamHandler()
@@ -199,6 +239,7 @@ def test_a_tracked_stream_tells_of_its_run(shape: str) -> None:
     assert after is not None
     assert (during.span_id, during.outcome) == (span.span_id, None)
     assert (after.span_id, after.outcome, after.output_tokens) == (span.span_id, "completed", 2)
+    assert (during.model_calls, after.model_calls, after.cost) == (0, 1, None)
     assert list(runs) == [after]
 
 
