@@ -195,3 +195,30 @@ def test_off_nothing_is_wrapped() -> None:
         graph(InMemorySaver()).invoke(QUESTION, config(checkpoints=False))
     assert not hasattr(InMemorySaver.put, "__wrapped__")
     assert spans(captured) == []
+
+
+def test_a_handler_without_checkpoints_records_none() -> None:
+    """While another handler with `checkpoints=True` exists, a graph of a plain handler has no spans of checkpoints."""
+    SentryStreamHandler(checkpoints=True)
+    saver = InMemorySaver()
+
+    def look(_: Any) -> dict[str, Any]:
+        saver.get_tuple({"configurable": {"thread_id": THREAD, "checkpoint_ns": ""}})
+        return {}
+
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        graph(saver, look=look, inner=graph()).invoke(QUESTION, config(checkpoints=False))
+    assert hasattr(InMemorySaver.put, "__wrapped__")
+    assert len(captured.find_all(name="invoke_agent outer")) == 1
+    assert spans(captured) == []
+
+
+def test_of_many_threads_the_latest_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many conversations there are, as few as are allowed are kept, by the last time that each was used."""
+    monkeypatch.setattr(checkpoints, "_MOST_THREADS", 2)
+    compiled, given = graph(InMemorySaver()), config()
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        for thread in ("a-1", "b-2", "a-1", "c-3"):
+            compiled.invoke(QUESTION, {**given, "configurable": {"thread_id": thread}})
+    assert len(spans(captured)) == 4 * 6
+    assert list(checkpoints._roots) == ["a-1", "c-3"]

@@ -224,3 +224,37 @@ def test_off_nothing_is_wrapped() -> None:
         RunnableLambda[Any, Any](lambda _: use(InMemoryStore())).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
     assert not hasattr(InMemoryStore.get, "__wrapped__")
     assert spans(captured) == []
+
+
+def test_a_handler_without_memory_records_none() -> None:
+    """While another handler with `memory=True` exists, a run of a plain handler has no spans of memory."""
+    SentryStreamHandler(memory=True)
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        RunnableLambda[Any, Any](lambda _: use(InMemoryStore())).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert hasattr(InMemoryStore.get, "__wrapped__")
+    assert len(captured.find_all(op="function")) == 1
+    assert spans(captured) == []
+
+
+def batched(*ops: Any) -> dict[str, Any]:
+    """The attributes of the span of a batch."""
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE], **content_allowed(True)) as captured:
+        RunnableLambda[Any, Any](lambda _: InMemoryStore().batch(ops)).invoke(
+            "Hi", {"callbacks": [SentryStreamHandler(memory=True)]}
+        )
+    (span,) = spans(captured)
+    return dict(span.attributes)
+
+
+def test_a_put_of_nothing_is_a_delete() -> None:
+    """LangGraph deletes by a `PutOp` without a value, which is recorded as a delete with no content."""
+    found = batched(PutOp(SPACE, "a", None))
+    assert found["langchain_stream.memory_operation"] == "delete_memory"
+    assert "gen_ai.memory.records" not in found
+
+
+def test_a_batch_names_its_namespace_if_there_is_one() -> None:
+    """A batch has the namespace that all of its operations share, and no namespace if they differ."""
+    name = "gen_ai.memory.store.id"
+    assert batched(PutOp(SPACE, "a", {"n": 1}), GetOp(SPACE, "b"))[name] == "canary-user/facts"
+    assert name not in batched(PutOp(SPACE, "a", {"n": 1}), GetOp(("other",), "b"))
