@@ -17,7 +17,8 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser, StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
-from pydantic import BaseModel
+from langchain_core.tools import tool
+from pydantic import BaseModel, ValidationError
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -65,6 +66,12 @@ def notes(text: str) -> None:
     raise error
 
 
+def notes_the_answer(text: str) -> None:
+    error = ValueError("something went wrong")
+    error.__notes__ = [text]  # type: ignore[attr-defined, unused-ignore]
+    raise error
+
+
 def groups(text: str) -> None:
     raise ExceptionGroup("many of them", [ValueError(f"bad {text}"), KeyError(text)])  # type: ignore[name-defined, unused-ignore]  # noqa: F821
 
@@ -104,6 +111,7 @@ FAILURES: dict[str, Any] = {
     "repeats": lambda: after_the_answer(repeats),
     "repeats a part": lambda: after_the_answer(repeats_a_part),
     "notes": lambda: after_the_answer(notes),
+    "a note": lambda: after_the_answer(notes_the_answer),
     "int": lambda: after_the_answer(int),
     "a key": lambda: after_the_answer(lambda text: EMPTY[text]),
     "a file": lambda: after_the_answer(open),
@@ -174,6 +182,61 @@ def test_the_words_of_the_source_code_are_sent(report: Callable[[Exception], Any
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda each: each.__name__)
+def test_a_note_that_is_the_answer_is_filtered(report: Callable[[Exception], Any]) -> None:
+    """A note with nothing of the source code in it leaves as a mark, below the exception's own message."""
+    event = ask("a note", report)
+    assert event["exception"]["values"][-1]["value"] == "something went wrong\n[Filtered]"
+
+
+@tool
+def count(number: int) -> str:
+    """Count."""
+    return ""
+
+
+def _tool_node() -> Runnable[Any, Any]:
+    from langgraph.prebuilt import ToolNode
+
+    call = {"name": "count", "args": {"number": ANSWER}, "id": "1", "type": "tool_call"}
+    node: Any = ToolNode([count], handle_tool_errors=False)
+    return RunnableLambda(lambda _: {"messages": [AIMessage("", tool_calls=[call])]}) | _graph(node)
+
+
+def refuses_its_own_words(_: str) -> None:
+    try:
+        count.invoke({"number": "words of the source code"})
+    except ValidationError as error:
+        raise error.with_traceback(None) from None
+
+
+def refuses_its_own_call(_: str) -> None:
+    from langgraph.prebuilt.tool_node import ToolInvocationError
+
+    error: Any = ValidationError.from_exception_data("count", [])
+    raise ToolInvocationError("count", error, {"number": "words of the source code"})
+
+
+REFUSED_ARGUMENTS: dict[str, Any] = {
+    "ValidationError": lambda: RunnableLambda(lambda _: {"number": ANSWER}) | count,
+    "ToolInvocationError": _tool_node,
+    "ValidationError of known words": lambda: after_the_answer(refuses_its_own_words),
+    "ToolInvocationError of known words": lambda: after_the_answer(refuses_its_own_call),
+}
+
+
+@needs("langgraph")
+@pytest.mark.parametrize("report", REPORTS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("name", REFUSED_ARGUMENTS)
+def test_an_exception_that_quotes_arguments_is_an_input(name: str, report: Callable[[Exception], Any]) -> None:
+    """With outputs allowed and inputs not, it has no message, not even words of it that stand in the source code."""
+    event = issue(REFUSED_ARGUMENTS[name](), report, data_collection={"gen_ai": {"inputs": False, "outputs": True}})
+    values = {each["type"]: each["value"] for each in event["exception"]["values"]}
+    assert values[name.split()[0]] is None
+    assert set(values.values()) == {None}
+    assert ANSWER[-32:] not in json.dumps(event)
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda each: each.__name__)
 def test_with_content_allowed_nothing_is_removed(report: Callable[[Exception], Any]) -> None:
     """With all content allowed a message is sent as it is, and the variables as well."""
     event = ask("quotes", report, **content_allowed(True))
@@ -214,6 +277,13 @@ def limited_by_openai(text: str) -> None:
     raise openai.RateLimitError(f"Error code: {response.status_code} - {body}", response=response, body=body)
 
 
+def throttled_by_bedrock(text: str) -> None:
+    from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
+
+    reason = {"Code": "ThrottlingException", "Message": text}
+    raise ClientError({"Error": reason, "ResponseMetadata": {"HTTPStatusCode": 429}}, "ConverseStream")
+
+
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
@@ -221,6 +291,7 @@ def limited_by_openai(text: str) -> None:
         (limited, "status 429"),
         (limited_by_openai, "Error code: [Filtered]"),
         (limited_by_openai, "status 429, rate_limit_exceeded"),
+        pytest.param(throttled_by_bedrock, "status 429, ThrottlingException", marks=needs("botocore")),
         (lambda _: 1 // 0, "integer division or modulo by zero"),
         (lambda _: None.missing, "'NoneType' object has no attribute 'missing'"),  # type: ignore[attr-defined]
         (lambda _: EMPTY["missing"], "'missing'"),
