@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -283,6 +284,40 @@ def test_a_failure_that_is_an_event() -> None:
     assert span.attributes["gen_ai.response.finish_reasons"] == "failed"
 
 
+def test_an_error_that_is_an_event() -> None:
+    """A stream of OpenAI's Responses that ends with an `error` is a failed call, with what had arrived."""
+    *before, _ = chunks_of(RESPONSES, "text")
+    span = span_of([*before, {"type": "error", "sequence_number": 99, "code": "server_error", "message": "no"}])
+    assert span.attributes["langchain_stream.outcome"] == "failed"
+    assert answer_of(span) == [{"type": "text", "content": "".join(PIECES)}]
+
+
+def test_a_cancelled_response_has_the_providers_usage() -> None:
+    """A response that is cancelled on OpenAI's side ends with its usage, which is the provider's."""
+    *before, _ = chunks_of(RESPONSES, "text")
+    used = {"input_tokens": 20, "output_tokens": 2, "total_tokens": 22}
+    response = {"id": "resp_1", "model": "m", "status": "cancelled", "usage": used}
+    span = span_of([*before, {"type": "response.cancelled", "sequence_number": 99, "response": response}])
+    assert [span.attributes[f"gen_ai.usage.{name}_tokens"] for name in ("input", "output", "total")] == [20, 2, 22]
+    assert span.attributes["langchain_stream.usage_source"] == "provider"
+    assert span.attributes["gen_ai.response.finish_reasons"] == "cancelled"
+
+
+@pytest.mark.parametrize("end", [{"output_tokens": 5}, {"input_tokens": None, "output_tokens": 5}], ids=str)
+def test_the_prompts_tokens_are_those_of_the_start(end: dict[str, Any]) -> None:
+    """Where the last event of Anthropic's does not count the prompt, the number of the first event stays."""
+    start = {"id": "m1", "model": "claude", "usage": {"input_tokens": 3, "output_tokens": 1}}
+    delta = {"type": "text_delta", "text": "So."}
+    span = span_of(
+        [
+            {"type": "message_start", "message": start},
+            {"type": "content_block_delta", "index": 0, "delta": delta},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": end},
+        ]
+    )
+    assert [span.attributes[f"gen_ai.usage.{name}_tokens"] for name in ("input", "output")] == [3, 5]
+
+
 def test_the_events_of_openais_helper_are_counted_once() -> None:
     """`client.chat.completions.stream` sends each chunk, and events that repeat it."""
     with replaying(CHAT.answer("text")) as server, capture_spans(**content_allowed(True)) as captured:
@@ -382,3 +417,33 @@ def test_the_host_makes_the_provider_certain(host: str, provider: str | None) ->
         response = type("Response", (), {"url": Stream.response.url})()
 
     assert span_of(Answered(["x"])).attributes.get("gen_ai.provider.name") == provider
+
+
+async def test_the_given_provider_counts() -> None:
+    """A provider that the application names stays, whatever the host of the awaited response is."""
+    openai = library("openai")
+
+    class Stream:
+        response = openai.OpenAI(api_key="none")._client.build_request("POST", "https://api.openai.com/v1")
+
+        async def __aiter__(self) -> AsyncIterator[str]:
+            yield "x"
+
+    async def request() -> Stream:
+        return Stream()
+
+    async def told(**options: Any) -> Any:
+        with capture_spans() as captured:
+            async for _ in track_stream(request(), model="m", **options):
+                pass
+        return ours(captured).attributes["gen_ai.provider.name"]
+
+    assert await told() == "openai"
+    assert await told(provider="azure") == "azure.ai.openai"
+
+
+@pytest.mark.parametrize(("given", "told"), [({}, "ollama"), ({"provider": "groq"}, "groq")], ids=str)
+def test_the_given_provider_counts_more_than_the_chunks(given: dict[str, str], told: str) -> None:
+    """Chunks of Ollama's show the provider, unless the application names another one, as a server of its protocol."""
+    chunk = {"model": "m", "created_at": "now", "done": False, "message": {"content": "x"}}
+    assert span_of([chunk], **given).attributes["gen_ai.provider.name"] == told

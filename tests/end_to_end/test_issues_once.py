@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 import sentry_sdk
 from langchain_core.runnables import RunnableLambda
+from sentry_sdk.envelope import Envelope
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry import failures, held_issues, internals
@@ -529,3 +530,18 @@ def test_a_run_that_ends_while_an_issue_is_made_has_its_span(shape: str, monkeyp
 
 def _refuse(_: int) -> None:
     raise ValueError("no")
+
+
+def test_a_flush_sends_what_is_held_for_its_own_client() -> None:
+    """A client that is flushed, or closed, leaves to every other client the failures that were caught there."""
+    with capture_spans() as outer:
+        with contextlib.suppress(ConnectionError):
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        with capture_spans() as inner:
+            with contextlib.suppress(TimeoutError):
+                failing(TimeoutError).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+            inner.client.flush()
+            sent = [str(item.type) for raw in outer.envelopes for item in Envelope.deserialize(raw).items]
+            assert "event" not in sent
+        assert [types for _, types in reported(inner)] == [["TimeoutError"]]
+        assert [types for _, types in reported(outer)] == [["ConnectionError"]]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.envelope import Envelope
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._vocabulary.keys import Dialect
@@ -58,6 +59,32 @@ async def test_a_break_in_a_request_loses_no_span(shape: str) -> None:
     span = captured.find(op="gen_ai.chat")
     assert span.parent_id == request
     assert (span.attributes["langchain_stream.outcome"], span.attributes["langchain_stream.chunks"]) == ("abandoned", 1)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_stream_that_fails_after_its_request_is_marked_so(shape: str) -> None:
+    """The span has the status of a failure, and its envelope the sampling facts of the request that was sent."""
+    resume = asyncio.Event()
+
+    async def refuse() -> None:
+        await resume.wait()
+        raise ConnectionError
+
+    model = ScriptedModel(before=lambda number: refuse() if number == 1 else None)
+    with capture_spans(**WIRE_SHAPES[shape], release="shop@1.2") as captured:
+        with active_span(shape, "handle"):
+            stream = model.astream("Hi", config={"callbacks": [SentryStreamHandler(capture_errors=False)]})
+            await anext(stream)
+        resume.set()
+        with pytest.raises(ConnectionError):
+            await anext(stream)
+    span = captured.find(op="gen_ai.chat")
+    assert span.status in ("error", "internal_error")
+    assert (span.status == "internal_error") is (span.shape == "transaction")
+    assert span.attributes["langchain_stream.outcome"] == "failed"
+    facts = {tuple(sorted(Envelope.deserialize(each).headers["trace"].items())) for each in captured.envelopes}
+    (same,) = facts
+    assert {"release": "shop@1.2", "transaction": "handle", "sampled": "true"}.items() <= dict(same).items()
 
 
 @pytest.mark.parametrize("sampled", [True, False])
@@ -113,5 +140,6 @@ async def test_the_next_root_has_no_stale_parent(shape: str) -> None:
         while handler.live_runs:
             await asyncio.sleep(0)
         assert sentry_sdk.get_current_span() is None
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.outcome"] == "abandoned"
     (span,) = [span for span in captured.spans if span.span_id == following]
     assert span.parent_id is None
