@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from sentry_langchain_stream import track_stream
+from sentry_langchain_stream._content.policy import NOTHING, Policy
+from sentry_langchain_stream._from_clients import answer
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
 from tests.clients.apis import APIS
 from tests.clients.apis.openai_chat import CHAT
@@ -447,3 +449,123 @@ def test_the_given_provider_counts_more_than_the_chunks(given: dict[str, str], t
     """Chunks of Ollama's show the provider, unless the application names another one, as a server of its protocol."""
     chunk = {"model": "m", "created_at": "now", "done": False, "message": {"content": "x"}}
     assert span_of([chunk], **given).attributes["gen_ai.provider.name"] == told
+
+
+def text_of_choice(number: int, text: str) -> dict[str, Any]:
+    """A chunk of OpenAI's chat with a piece of one of several answers."""
+    choices = [{"index": number, "delta": {"content": text}, "finish_reason": None}]
+    return {"object": "chat.completion.chunk", "id": "c", "model": "m", "choices": choices}
+
+
+def delta_of_block(number: int, **delta: Any) -> dict[str, Any]:
+    """An event of Anthropic's with a piece of one of several blocks."""
+    return {"type": "content_block_delta", "index": number, "delta": delta}
+
+
+def test_the_blocks_of_an_answer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an answer in very many blocks the first ones are recorded, whole, and every chunk counts."""
+    monkeypatch.setattr(answer, "_MOST_PARTS", 2)
+    numbers = (0, 1, 2, 3, 1)
+    span = span_of([delta_of_block(number, type="text_delta", text=f"{number}") for number in numbers])
+    assert [each["content"] for each in answer_of(span)] == ["0", "11"]
+    assert span.attributes["langchain_stream.chunks"] == 5
+
+
+def test_the_answers_to_a_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many answers to a request as many are recorded as are allowed."""
+    monkeypatch.setattr(answer, "_MOST_PARTS", 2)
+    span = span_of([text_of_choice(number, f"{number}") for number in range(9)])
+    assert len(json.loads(span.attributes["gen_ai.output.messages"])) == 2
+
+
+def test_the_citations_of_a_text_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a text with very many citations the first ones are recorded."""
+    monkeypatch.setattr(answer, "_MOST_PARTS", 2)
+    cited = [delta_of_block(0, type="citations_delta", citation={"title": f"{number}"}) for number in range(9)]
+    (part,) = answer_of(span_of([delta_of_block(0, type="text_delta", text="So."), *cited]))
+    assert [each["title"] for each in part["citations"]] == ["0", "1"]
+
+
+@pytest.mark.parametrize("outputs", [True, False])
+def test_the_numbers_of_calls_are_bounded(outputs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many tool calls no more numbers are kept than are allowed, whether or not the answer is recorded."""
+    monkeypatch.setattr(answer, "_MOST_PARTS", 2)
+    made = answer.Answer(Policy(outputs=outputs))
+    assert [made.numbered_call(number, f"c{number}", "look") for number in (0, 1, 2, 1)] == [(0, 0), (1, 0), (2, 0), (1, 0)]
+    assert len(made._numbered) == 2
+
+
+def test_the_ids_of_calls_with_one_number_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many tool calls that all have the number 0, no more are told apart than are allowed."""
+    monkeypatch.setattr(answer, "_MOST_PARTS", 2)
+    made = answer.Answer(NOTHING)
+    assert [made.numbered_call(0, f"c{number}", "look") for number in (0, 1, 2, 0)] == [(0, 0), (0, 1), (0, 1), (0, 0)]
+    assert [len(each.ids) for each in made._numbered.values()] == [2]
+
+
+def chat(**delta: Any) -> dict[str, Any]:
+    """A chunk of OpenAI's chat."""
+    choices = [{"index": 0, "delta": delta, "finish_reason": None}]
+    return {"object": "chat.completion.chunk", "id": "c", "model": "m", "choices": choices}
+
+
+def event(type: str, **fields: Any) -> dict[str, Any]:
+    """An event of OpenAI's Responses."""
+    return {"type": f"response.{type}", "sequence_number": 1, "output_index": 0, **fields}
+
+
+def generated(**fields: Any) -> dict[str, Any]:
+    """A chunk of Ollama's generate API."""
+    return {"model": "m", "created_at": "now", "done": False, "response": "", **fields}
+
+
+PARTS: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
+    "the transcript of audio": (
+        [chat(audio={"id": "a1", "transcript": "A "}), chat(audio={"transcript": "span."})],
+        [{"type": "text", "content": "A span."}],
+    ),
+    "the older function_call": (
+        [chat(function_call={"name": "look", "arguments": '{"city": '}), chat(function_call={"arguments": '"Rome"}'})],
+        [{"type": "tool_call", "name": "look", "arguments": {"city": "Rome"}}],
+    ),
+    "the text of reasoning": (
+        [event("reasoning_text.delta", content_index=0, delta=each) for each in ("Well, ", "so.")],
+        [{"type": "reasoning", "content": "Well, so."}],
+    ),
+    "a custom tool": (
+        [
+            event(
+                "output_item.done", item={"type": "custom_tool_call", "call_id": "c1", "name": "run", "input": "ls"}
+            )
+        ],
+        [{"type": "tool_call", "id": "c1", "name": "run", "arguments": {"__arg1": "ls"}}],
+    ),
+    "what Ollama thinks": (
+        [generated(thinking="Well, "), generated(thinking="so."), generated(response="Hi")],
+        [{"type": "reasoning", "content": "Well, so."}, {"type": "text", "content": "Hi"}],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_the_parts_that_chunks_bring(case: str) -> None:
+    """Pieces of each kind become one part of the answer, as a whole."""
+    chunks, expected = PARTS[case]
+    found = [{key: value for key, value in part.items() if value is not None} for part in answer_of(span_of(chunks))]
+    assert found == expected
+
+
+def test_a_package_whose_name_begins_the_same_is_another_one() -> None:
+    """A class of the application's package `openai_gateway` is not one of `openai`, whatever it is called."""
+
+    class ChatCompletionChunk:
+        choices = ()
+        usage: Mapping[str, int] = {"prompt_tokens": 1_000}
+
+        def __str__(self) -> str:
+            return "mine"
+
+    ChatCompletionChunk.__module__ = "openai_gateway"
+    span = span_of([ChatCompletionChunk()])
+    assert answer_of(span) == [{"type": "text", "content": "mine"}]
+    assert span.attributes["langchain_stream.usage_source"] == "estimate"

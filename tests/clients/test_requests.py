@@ -46,6 +46,12 @@ CONVERSATIONS: dict[str, Callable[[], list[Any]]] = {
         {"type": "function_call", "call_id": "c1", "name": "look", "arguments": json.dumps(ARGUMENTS)},
         {"type": "function_call_output", "call_id": "c1", "output": "sunny"},
     ],
+    "OpenAI's Responses with a custom tool": lambda: [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Weather?"},
+        {"type": "function_call", "call_id": "c1", "name": "look", "arguments": json.dumps(ARGUMENTS)},
+        {"type": "custom_tool_call_output", "call_id": "c1", "output": "sunny"},
+    ],
     "OpenAI's objects": lambda: [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Weather?"},
