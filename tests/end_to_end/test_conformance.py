@@ -76,6 +76,7 @@ def server_side(captured: Captured, *, scrub: bool) -> dict[str, Any]:
 async def test_every_attribute_that_leaves_has_its_conventional_type(way: Way, shape: str, dialect: Dialect) -> None:
     """Each key of Sentry's conventions carries the type that they give it; all other keys are ours or the recipe's."""
     captured = await captured_run(way, shape, dialect)
+    assert len(captured.spans) == 2
     for span in captured.spans:
         for key, value in span.attributes.items():
             if key == "thread.id":

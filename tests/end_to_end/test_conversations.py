@@ -81,6 +81,7 @@ async def test_streams_in_one_scope_keep_their_conversations(captured: Captured)
     for stream in streams:
         async for _ in stream:
             pass
+    assert len(captured.spans) == 4
     for span in captured.spans:
         assert span.attributes[ID] == span.attributes["gen_ai.pipeline.name"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from sentry_sdk.integrations import langchain
 from sentry_sdk.integrations.langchain import LangchainIntegration
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
+from sentry_langchain_stream._from_langchain import client_answers
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.kit.embedding import PER_REQUEST, SECRET, UNTOLD, embedding_server, retrieving
+from tests.kit.embedding import BROKEN, PER_REQUEST, SECRET, UNTOLD, embedding_server, retrieving
 from tests.kit.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES, Way, active_span, content_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -159,6 +161,52 @@ def test_a_request_without_tokens_makes_the_sum_an_estimate(server: tuple[str, l
     (span,) = ai_spans(captured)
     assert span.attributes["langchain_stream.usage_source"] == "estimate"
     assert span.attributes["gen_ai.usage.input_tokens"] == 2 + 3
+
+
+def test_the_tokens_of_the_requests_before_a_failure_are_kept(server: tuple[str, list[str]]) -> None:
+    """Of two requests the second fails: the failed call has the tokens that the first one reported."""
+    model = openai(server[0])
+    chain: Any = RunnableLambda(lambda text: len(model.embed_documents([text, BROKEN])))
+    with capture_spans() as captured, pytest.raises(pytest.importorskip("openai").InternalServerError):
+        chain.invoke("Where?", {"callbacks": [SentryStreamHandler(capture_errors=False)]})
+    (span,) = ai_spans(captured)
+    assert span.attributes["langchain_stream.outcome"] == "failed"
+    assert span.attributes["gen_ai.usage.input_tokens"] == PER_REQUEST
+    assert span.attributes["langchain_stream.usage_source"] == "provider"
+
+
+@pytest.mark.parametrize(("counts", "told"), [((3.0, 4.0), (7, "provider")), ((3.0, None), (4, "estimate"))], ids=str)
+def test_vertex_counts_each_text(
+    counts: tuple[float | None, ...], told: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokens of Vertex AI's answer are the sum of its embeddings', and an estimate if one of them has no number."""
+    models: Any = pytest.importorskip("google.genai.models").Models
+
+    def embed_content(self: Any) -> Any:
+        each = [SimpleNamespace(statistics=SimpleNamespace(token_count=count)) for count in counts]
+        return SimpleNamespace(embeddings=each)
+
+    class Vertex(Embeddings):
+        model = "embed-1"
+        client = object()
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            models.embed_content(None)
+            return [[0.1] for _ in texts]
+
+        def embed_query(self, text: str) -> list[float]:
+            return self.embed_documents([text])[0]
+
+    client_answers.uninstall()
+    monkeypatch.setattr(models, "embed_content", embed_content)
+    try:
+        with capture_spans() as captured:
+            chain: Any = RunnableLambda(lambda text: len(Vertex().embed_documents([text, text])))
+            chain.invoke("Where?", {"callbacks": [SentryStreamHandler()]})
+    finally:
+        client_answers.uninstall()
+    (span,) = ai_spans(captured)
+    assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["langchain_stream.usage_source"]) == told
 
 
 def _by_hand() -> list[Any]:

@@ -17,7 +17,7 @@ from tests.kit.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES, Way
 QUESTION = {"messages": [("user", "Hi")]}
 
 
-def hands_to(goto: Any) -> Any:
+def hands_to(goto: Any, name: str | None = "alice") -> Any:
     """A graph whose one node hands over."""
 
     def decide(state: MessagesState) -> Command[Any]:
@@ -26,7 +26,7 @@ def hands_to(goto: Any) -> Any:
     graph = StateGraph(MessagesState)
     graph.add_node("decide", decide)
     graph.add_edge(START, "decide")
-    return graph.compile(name="alice")
+    return graph.compile(name=name)
 
 
 def answers(state: MessagesState) -> dict[str, Any]:
@@ -91,9 +91,10 @@ def test_a_command_is_as_many_handoffs_as_it_names_agents(goto: Any, names: list
     assert [span.name for span in handoffs(captured)] == names
 
 
-def test_a_graph_called_in_a_node_hands_over_too() -> None:
+@pytest.mark.parametrize("name", ["alice", None])
+def test_a_graph_called_in_a_node_hands_over_too(name: str | None) -> None:
     """The agent may be called in a function that is the node, and need have no name of its own."""
-    inner = hands_to("bob")
+    inner = hands_to("bob", name=name)
 
     def call(state: MessagesState) -> Any:
         return inner.invoke(state)

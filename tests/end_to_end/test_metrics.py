@@ -185,3 +185,16 @@ async def test_without_a_client_nothing_is_gathered() -> None:
     handler = SentryStreamHandler(metrics=True)
     seen = [handler.live_runs async for _ in ScriptedModel().astream("Hi", config={"callbacks": [handler]})]
     assert set(seen) == {0}
+
+
+@pytest.mark.parametrize("sampling", SAMPLING)
+def test_an_abandoned_stream_is_of_the_model_that_answered(sampling: str) -> None:
+    """A model that the chunks have named so far is the response model of the metrics, also if the stream is left."""
+    model = ScriptedModel(of_each={"model_name": "scripted-2026"})
+    with capture_spans(**SAMPLING[sampling]) as captured:
+        stream: Any = model.stream("Hi", {"callbacks": [SentryStreamHandler(metrics=True)]})
+        next(stream)
+        stream.close()
+    found = [about(metric) for metric in recorded(captured).values()]
+    assert {each["langchain_stream.outcome"] for each in found} == {"abandoned"}
+    assert {each["gen_ai.response.model"] for each in found} == {"scripted-2026"}

@@ -142,8 +142,8 @@ async def test_a_prompt_is_for_the_next_call(way: Way) -> None:
     for name, (_, expected) in CHAINS.items():
         (root,) = (span for span in spans if span.name == name)
         found = [named(span)[0] for span in spans if span.op == "gen_ai.chat" and span.trace_id == root.trace_id]
-        if name == "a retry":  # LangChain does not retry a stream
-            expected = expected[: len(found)]
+        if name == "a retry" and way.streams:  # LangChain does not retry a stream
+            expected = expected[:1]
         assert sorted(map(str, found)) == sorted(map(str, expected)), name
 
 

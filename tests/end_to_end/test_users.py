@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +45,26 @@ async def test_set_user_wins(shape: str, way: Way) -> None:
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         sentry_sdk.set_user({"id": "7"})
         await way.run(chain(), {"question": "Hi"}, {"callbacks": [handler], "metadata": {"user_id": CANARY}})
+    assert len(captured.spans) == 2
+    assert CANARY.encode() not in b"".join(captured.envelopes)
+
+
+@pytest.fixture
+def everywhere() -> Iterator[sentry_sdk.Scope]:
+    """The global scope, which has no user afterwards."""
+    scope = sentry_sdk.get_global_scope()
+    yield scope
+    scope.set_user(None)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_user_of_the_whole_process_wins(shape: str, everywhere: sentry_sdk.Scope) -> None:
+    """A user that the application has set on the global scope is one that it has set, too."""
+    handler = SentryStreamHandler(user_key="user_id")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        everywhere.set_user({"id": "7"})
+        chain().invoke({"question": "Hi"}, {"callbacks": [handler], "metadata": {"user_id": CANARY}})
+    assert len(captured.spans) == 2
     assert CANARY.encode() not in b"".join(captured.envelopes)
 
 
@@ -53,6 +74,7 @@ def test_without_a_key_no_user_leaves(shape: str) -> None:
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         config: Any = {"callbacks": [SentryStreamHandler()], "metadata": {"user_id": CANARY}}
         chain().invoke({"question": "Hi"}, config)
+    assert len(captured.spans) == 2
     assert CANARY.encode() not in b"".join(captured.envelopes)
 
 

@@ -53,6 +53,7 @@ def test_nothing_is_sent_without_content(shape: str) -> None:
     """Where inputs may not be recorded, neither are stop sequences."""
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(False)) as captured:
         ScriptedModel().bind(tools=[TOOL], stop=[CANARY]).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert len(captured.find_all(op="gen_ai.chat")) == 1
     assert CANARY.encode() not in b"".join(captured.envelopes)
 
 
@@ -60,4 +61,5 @@ def test_stop_sequences_are_bounded() -> None:
     """A long list of long stop sequences costs a few characters."""
     with capture_spans(**content_allowed(True)) as captured:
         ScriptedModel().bind(stop=["x" * 1_000_000] * 50).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert "xxx" in str(captured.find(op="gen_ai.chat").attributes["gen_ai.request.stop_sequences"])
     assert len(b"".join(captured.envelopes)) < 20_000

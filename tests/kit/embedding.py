@@ -46,6 +46,9 @@ def retrieving(model: Embeddings) -> Runnable[Any, Any]:
 UNTOLD = "not counted"
 """A text for which the server reports no tokens."""
 
+BROKEN = "not answered"
+"""A text at which the server fails."""
+
 
 def _openai(asked: Any) -> dict[str, Any]:
     number = len(asked["input"]) if isinstance(asked["input"], list) else 1
@@ -91,7 +94,7 @@ class _Server(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.requests.append(path)
         answer = json.dumps(next(made for route, made in _ROUTES if re.search(route, path))(asked)).encode()
-        self.send_response(200)
+        self.send_response(500 if BROKEN in asked.get("input", ()) else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()

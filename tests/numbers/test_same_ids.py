@@ -15,6 +15,7 @@ from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._from_langchain import same_ids
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
 from tests.kit import HANG
 from tests.kit.async_context import is_async, needs_async_context
@@ -292,3 +293,20 @@ def test_calls_that_start_in_the_same_moment_are_two(shape: str) -> None:
     assert [sum(f'"{name}"' in question for question in questions) for name in NAMES[:2]] == [1, 1]
     assert [span.attributes["langchain_stream.outcome"] for span in spans] == ["completed", "completed"]
     assert handler.live_runs == 0
+
+
+def test_the_ids_of_runs_that_have_ended_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many calls have shared an id, as few as are allowed are remembered after their end."""
+    monkeypatch.setattr(same_ids, "_MOST", 2)
+    monkeypatch.setattr(same_ids, "_order", [])
+    monkeypatch.setattr(same_ids, "again", {})
+    config: Any = {"callbacks": [SentryStreamHandler(chains=True)], "run_id": SAME}
+
+    def ask(text: str) -> str:
+        return str(RunnableLambda(str).invoke(text, {**config, "run_name": "inner"}))
+
+    with capture_spans() as captured:
+        for _ in range(5):
+            RunnableLambda(ask).invoke("Hi", {**config, "run_name": "outer"})
+    assert [len(captured.find_all(name=name)) for name in ("outer", "inner")] == [5, 5]
+    assert [len(each) for each in (same_ids._order, same_ids.again[SAME])] == [2, 2]

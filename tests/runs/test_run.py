@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from sentry_langchain_stream._runs.call import Call, Request, Response
 from sentry_langchain_stream._runs.details import Agent, Retrieval, ToolCall
-from sentry_langchain_stream._runs.run import Tree
+from sentry_langchain_stream._runs.run import Ending, Tree
 from sentry_langchain_stream._runs.usage import Usage
 from tests.kit.helpers import Clock, filled_agent, filled_usage, prompt_of, run_of
 
@@ -217,3 +218,14 @@ def test_when_something_last_happened(touched: float, chunks: list[float], expec
         above.add_child(below)
         above = below
     assert top.active_at() == expected
+
+
+def test_the_failures_below_a_run_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many descendants that failed, the last ones are remembered, each with its span."""
+    monkeypatch.setattr(Ending, "_MOST_FAILED", 2)
+    ending = Ending()
+    for number in range(5):
+        ending.remember({UUID(int=number): None})
+    assert [*ending.failed] == [UUID(int=3), UUID(int=4)]
+    ending.remember({UUID(int=number): None for number in range(5, 9)})
+    assert [*ending.failed] == [UUID(int=7), UUID(int=8)]
