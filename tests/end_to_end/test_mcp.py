@@ -153,6 +153,60 @@ async def test_the_trace_travels_to_the_chosen_servers_only(
     assert [each.get("traceparent") for each in sent.meta] == w3c
 
 
+async def test_the_applications_own_meta_travels_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the application itself adds to the `_meta` of a call reaches the server beside the trace, and wins."""
+    from mcp.server.fastmcp import FastMCP
+    from mcp.shared.memory import create_connected_server_and_client_session as connected
+
+    server = FastMCP("adder")
+    server.add_tool(lambda a, b: a + b, name="add", description="Add.")
+    client = trace_mcp(MultiServerMCPClient({}))
+    sent = Recorded(monkeypatch)
+    with capture_spans() as captured:
+        async with connected(server._mcp_server) as session:
+            own: Any = {"own": 1, "traceparent": "mine"}
+            real = session.call_tool
+
+            async def with_meta(*args: Any, **kwargs: Any) -> Any:
+                return await real(*args, **kwargs, meta=own)
+
+            monkeypatch.setattr(session, "call_tool", with_meta)
+            (add,) = await load_mcp_tools(session, server_name="mine", tool_interceptors=client.tool_interceptors)
+            await add.ainvoke(CALL, {"callbacks": [SentryStreamHandler()]})
+    tool = captured.find(op="gen_ai.execute_tool")
+    (meta,) = sent.meta
+    assert (meta["own"], meta["traceparent"]) == (1, "mine")
+    assert meta["sentry-trace"] == f"{tool.trace_id}-{tool.span_id}-1"
+
+
+@pytest.mark.parametrize(
+    ("name", "transport"),
+    [
+        ("stdio", "stdio"),
+        ("http", "http"),
+        ("streamable_http", "http"),
+        ("streamable-http", "http"),
+        ("sse", "sse"),
+        ("websocket", "websocket"),
+        ("pigeon", None),
+    ],
+)
+async def test_the_transport_is_named_as_sentry_does(name: str, transport: str | None) -> None:
+    """Each of the adapters' names of a transport is Sentry's name of it, and an unknown one is left out."""
+    from mcp.server.fastmcp import FastMCP
+    from mcp.shared.memory import create_connected_server_and_client_session as connected
+
+    server = FastMCP("adder")
+    server.add_tool(lambda a, b: a + b, name="add", description="Add.")
+    connection: Any = {"mine": {"transport": name}}
+    client = trace_mcp(MultiServerMCPClient(connection))
+    with capture_spans() as captured:
+        async with connected(server._mcp_server) as session:
+            (add,) = await load_mcp_tools(session, server_name="mine", tool_interceptors=client.tool_interceptors)
+            await add.ainvoke(CALL, {"callbacks": [SentryStreamHandler()]})
+    assert captured.find(op="gen_ai.execute_tool").attributes.get("mcp.transport") == transport
+
+
 def test_a_request_that_is_closed_elsewhere_is_closed_quietly() -> None:
     """The coroutine of a task that is destroyed is closed in another context than the one that it ran in."""
     client = SimpleNamespace(tool_interceptors=[], connections={})

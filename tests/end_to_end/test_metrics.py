@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sentry_sdk
 from langchain_core.caches import InMemoryCache
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
@@ -187,13 +188,20 @@ async def test_without_a_client_nothing_is_gathered() -> None:
     assert set(seen) == {0}
 
 
+@pytest.mark.parametrize("end", ["closed", "given up"])
 @pytest.mark.parametrize("sampling", SAMPLING)
-def test_an_abandoned_stream_is_of_the_model_that_answered(sampling: str) -> None:
+def test_an_abandoned_stream_is_of_the_model_that_answered(sampling: str, end: str) -> None:
     """A model that the chunks have named so far is the response model of the metrics, also if the stream is left."""
+    clock = Clock()
+    handler = handler_on(clock, metrics=True, max_idle_seconds=60)
     model = ScriptedModel(of_each={"model_name": "scripted-2026"})
     with capture_spans(**SAMPLING[sampling]) as captured:
-        stream: Any = model.stream("Hi", {"callbacks": [SentryStreamHandler(metrics=True)]})
+        stream: Any = model.stream("Hi", {"callbacks": [handler]})
         next(stream)
+        if end == "given up":
+            clock.advance(100)
+            RunnableLambda(str).invoke("Hi", {"callbacks": [handler]})  # no end was heard of: that run is idle
+            assert handler.live_runs == 0
         stream.close()
     found = [about(metric) for metric in recorded(captured).values()]
     assert {each["langchain_stream.outcome"] for each in found} == {"abandoned"}

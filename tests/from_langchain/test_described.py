@@ -111,3 +111,24 @@ def test_a_long_text_is_not_kept(read: list[object]) -> None:
     spans = told(*[lambda config: model.invoke("Hi", config, model="x" * 3_000, temperature=0.3)] * 2)
     assert [span["gen_ai.request.temperature"] for span in spans] == [0.3] * 2
     assert len(read) == 2
+
+
+class Stating(ScriptedModel):
+    """A model with a temperature of its own, which LangChain finds."""
+
+    temperature: float = 0.5
+
+
+class Sending(ScriptedModel):
+    """A model that sends a temperature of its own, unless the call has another one."""
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return {"temperature": 0.5, **{name: value for name, value in kwargs.items() if value is not None}}
+
+
+@pytest.mark.parametrize("model", [Stating, Sending])
+def test_an_option_without_a_value_hides_nothing(model: type[ScriptedModel]) -> None:
+    """A call that is bound to `temperature=None`, as wrappers bind what was not given, has the model's temperature."""
+    bound = model().bind(temperature=None)
+    (span,) = told(lambda config: bound.invoke("Hi", config))
+    assert span["gen_ai.request.temperature"] == 0.5
