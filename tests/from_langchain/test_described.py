@@ -11,7 +11,7 @@ import sentry_sdk
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._from_langchain import parameters
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit.wire import ScriptedModel
+from tests.kit.wire import ScriptedModel, content_allowed
 
 
 def told(*calls: Callable[[Any], object]) -> list[Mapping[str, Any]]:
@@ -113,22 +113,24 @@ def test_a_long_text_is_not_kept(read: list[object]) -> None:
     assert len(read) == 2
 
 
-class Stating(ScriptedModel):
-    """A model with a temperature of its own, which LangChain finds."""
+class Warm(ScriptedModel):
+    """A model with a temperature and stop sequences of its own."""
 
     temperature: float = 0.5
 
-
-class Sending(ScriptedModel):
-    """A model that sends a temperature of its own, unless the call has another one."""
-
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return {"temperature": 0.5, **{name: value for name, value in kwargs.items() if value is not None}}
+        return {**super()._get_invocation_params(stop, **kwargs), "stop": stop or ["END"]}
 
 
-@pytest.mark.parametrize("model", [Stating, Sending])
-def test_an_option_without_a_value_hides_nothing(model: type[ScriptedModel]) -> None:
+def test_an_option_without_a_value_hides_nothing() -> None:
     """A call that is bound to `temperature=None`, as wrappers bind what was not given, has the model's temperature."""
-    bound = model().bind(temperature=None)
+    bound = Warm().bind(temperature=None)
     (span,) = told(lambda config: bound.invoke("Hi", config))
     assert span["gen_ai.request.temperature"] == 0.5
+
+
+def test_a_call_without_stop_sequences_has_the_models() -> None:
+    """LangChain's options of such a call have no value for `stop`, which does not hide what the model sends."""
+    with capture_spans(**content_allowed(True)) as captured:
+        Warm().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert captured.find(op="gen_ai.chat").attributes["gen_ai.request.stop_sequences"] == ["END"]
