@@ -445,7 +445,7 @@ async def test_the_given_provider_counts() -> None:
 
 
 @pytest.mark.parametrize(("given", "told"), [({}, "ollama"), ({"provider": "groq"}, "groq")], ids=str)
-def test_the_given_provider_counts_more_than_the_chunks(given: dict[str, str], told: str) -> None:
+def test_the_given_provider_counts_more_than_the_chunks(given: dict[str, Any], told: str) -> None:
     """Chunks of Ollama's show the provider, unless the application names another one, as a server of its protocol."""
     chunk = {"model": "m", "created_at": "now", "done": False, "message": {"content": "x"}}
     assert span_of([chunk], **given).attributes["gen_ai.provider.name"] == told
@@ -491,7 +491,12 @@ def test_the_numbers_of_calls_are_bounded(outputs: bool, monkeypatch: pytest.Mon
     """Of very many tool calls no more numbers are kept than are allowed, whether or not the answer is recorded."""
     monkeypatch.setattr(answer, "_MOST_PARTS", 2)
     made = answer.Answer(Policy(outputs=outputs))
-    assert [made.numbered_call(number, f"c{number}", "look") for number in (0, 1, 2, 1)] == [(0, 0), (1, 0), (2, 0), (1, 0)]
+    assert [made.numbered_call(number, f"c{number}", "look") for number in (0, 1, 2, 1)] == [
+        (0, 0),
+        (1, 0),
+        (2, 0),
+        (1, 0),
+    ]
     assert len(made._numbered) == 2
 
 
@@ -499,7 +504,8 @@ def test_the_ids_of_calls_with_one_number_are_bounded(monkeypatch: pytest.Monkey
     """Of very many tool calls that all have the number 0, no more are told apart than are allowed."""
     monkeypatch.setattr(answer, "_MOST_PARTS", 2)
     made = answer.Answer(NOTHING)
-    assert [made.numbered_call(0, f"c{number}", "look") for number in (0, 1, 2, 0)] == [(0, 0), (0, 1), (0, 1), (0, 0)]
+    found = [made.numbered_call(0, f"c{number}", "look") for number in (0, 1, 2, 0)]
+    assert found == [(0, 0), (0, 1), (0, 1), (0, 0)]
     assert [len(each.ids) for each in made._numbered.values()] == [2]
 
 
@@ -533,11 +539,7 @@ PARTS: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
         [{"type": "reasoning", "content": "Well, so."}],
     ),
     "a custom tool": (
-        [
-            event(
-                "output_item.done", item={"type": "custom_tool_call", "call_id": "c1", "name": "run", "input": "ls"}
-            )
-        ],
+        [event("output_item.done", item={"type": "custom_tool_call", "call_id": "c1", "name": "run", "input": "ls"})],
         [{"type": "tool_call", "id": "c1", "name": "run", "arguments": {"__arg1": "ls"}}],
     ),
     "what Ollama thinks": (

@@ -302,11 +302,14 @@ def test_the_ids_of_runs_that_have_ended_are_bounded(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(same_ids, "again", {})
     config: Any = {"callbacks": [SentryStreamHandler(chains=True)], "run_id": SAME}
 
+    def named(name: str) -> Any:
+        return {**config, "run_name": name}
+
     def ask(text: str) -> str:
-        return str(RunnableLambda(str).invoke(text, {**config, "run_name": "inner"}))
+        return str(RunnableLambda(str).invoke(text, named("inner")))
 
     with capture_spans() as captured:
         for _ in range(5):
-            RunnableLambda(ask).invoke("Hi", {**config, "run_name": "outer"})
+            RunnableLambda(ask).invoke("Hi", named("outer"))
     assert [len(captured.find_all(name=name)) for name in ("outer", "inner")] == [5, 5]
     assert [len(each) for each in (same_ids._order, same_ids.again[SAME])] == [2, 2]
