@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way
 
 QUESTION = {"question": "Hi"}
@@ -50,6 +51,7 @@ def sampled() -> list[dict[str, Any]]:
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("root", ROOTS)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda root, way: root == "agent" and is_async(way))
 async def test_a_sampler_gets_what_is_known_of_a_root_run(
     shape: str, root: str, way: Way, sampled: list[dict[str, Any]]
 ) -> None:
