@@ -194,9 +194,17 @@ def count(number: int) -> str:
     return ""
 
 
-def _tool_node() -> Runnable[Any, Any]:
-    from langgraph.prebuilt import ToolNode
+def _tool_nodes() -> tuple[Any, Any]:
+    try:  # LangChain 1.0 had a node of its own
+        from langchain.tools.tool_node import ToolInvocationError, _ToolNode  # type: ignore[attr-defined, unused-ignore]
+    except ImportError:
+        from langgraph.prebuilt.tool_node import ToolInvocationError
+        from langgraph.prebuilt.tool_node import ToolNode as _ToolNode
+    return _ToolNode, ToolInvocationError
 
+
+def _tool_node() -> Runnable[Any, Any]:
+    ToolNode, _ = _tool_nodes()
     call = {"name": "count", "args": {"number": ANSWER}, "id": "1", "type": "tool_call"}
     node: Any = ToolNode([count], handle_tool_errors=False)
     return RunnableLambda(lambda _: {"messages": [AIMessage("", tool_calls=[call])]}) | _graph(node)
@@ -210,8 +218,7 @@ def refuses_its_own_words(_: str) -> None:
 
 
 def refuses_its_own_call(_: str) -> None:
-    from langgraph.prebuilt.tool_node import ToolInvocationError
-
+    _, ToolInvocationError = _tool_nodes()
     error: Any = ValidationError.from_exception_data("count", [])
     raise ToolInvocationError("count", error, {"number": "words of the source code"})
 
