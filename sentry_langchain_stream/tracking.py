@@ -102,7 +102,7 @@ def track_stream(
     model: str,
     pipeline_name: str | None = None,
     provider: str | None = None,
-    dialect: Dialect = "gen_ai",
+    dialect: Dialect | None = None,
     text: Callable[[Any], str] | None = None,
     token_counter: Callable[[str], int] | None = None,
     prompt: Any = None,
@@ -112,7 +112,7 @@ def track_stream(
     parameters: Any = None,
     conversation_id: Any = None,
     metadata: Any = None,
-    include_prompts: bool = True,
+    include_prompts: bool | None = None,
     redact: Callable[[str], str] | None = None,
 ) -> Any:
     """Give any stream of an answer a model span, open from the first request for an item to the end of the stream.
@@ -138,7 +138,8 @@ def track_stream(
         pipeline_name: Name of the pipeline. If it is left out: Sentry's own pipeline name, else the generator's name.
         provider: LangChain's or OpenTelemetry's name of the provider. If it is left out, it is recorded only if the
             chunks or the host that the stream comes from make it certain: many providers offer OpenAI's protocol.
-        dialect: `"gen_ai"` or `"ai"`, as for `SentryStreamHandler`.
+        dialect: `"gen_ai"`, the default, or `"ai"`, as for `SentryStreamHandler`. If this, `pipeline_name` or
+            `include_prompts` is left out, the environment may have a value, as for the handler.
         text: Returns the text of an item. Called only if answers may be recorded or there is a `token_counter`. If it
             is given, only that text is recorded of the answer.
         token_counter: Counts the tokens of a text. It is called with the prompt, and with the answer item by item.
@@ -176,8 +177,8 @@ def track_stream(
     outside = with_environment({})
     settings = Settings(
         pipeline_name=outside.get("pipeline_name") if pipeline_name is None else pipeline_name,
-        dialect=outside.get("dialect", dialect) if dialect == "gen_ai" else dialect,
-        include_prompts=include_prompts and outside.get("include_prompts", True),
+        dialect=outside.get("dialect", "gen_ai") if dialect is None else dialect,
+        include_prompts=outside.get("include_prompts", True) if include_prompts is None else include_prompts,
         redact=redact,
         token_counter=token_counter,
         capture_errors=False,

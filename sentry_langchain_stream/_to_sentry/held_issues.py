@@ -148,9 +148,11 @@ def _is_here(failure: Failure) -> bool:
 def _trace(failure: Failure) -> dict[str, Any] | None:
     if failure.span is None:
         return None
-    with sentry_sdk.new_scope() as scope:
-        failure.backend.link(scope, failure.span)
-        return scope.get_trace_context()
+    # That of a run finds the active span itself, and the run that has failed may still be the innermost one.
+    current = sentry_sdk.get_current_scope()
+    scope: Scope = getattr(current, "covered", current).fork()
+    failure.backend.link(scope, failure.span)
+    return scope.get_trace_context()
 
 
 def recovered(error: BaseException) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
+from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, track_stream
 from sentry_langchain_stream._runs.environment import PREFIX, READERS
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream.testing import capture_spans
@@ -97,3 +97,15 @@ def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch, caplog: py
     SentryStreamHandler()
     (record,) = [each for each in caplog.records if "SENTRY_LANGCHAIN_INCLUDE_PROMPT " in each.getMessage()]
     assert "SENTRY_LANGCHAIN_INCLUDE_PROMPTS" in record.getMessage()
+
+
+def test_an_argument_of_track_stream_wins_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a tracked stream, the dialect and the content are those of the environment, unless they are given."""
+    monkeypatch.setenv(f"{PREFIX}DIALECT", "ai")
+    monkeypatch.setenv(f"{PREFIX}INCLUDE_PROMPTS", "false")
+    with capture_spans(**content_allowed(True)) as captured:
+        list(track_stream(iter(["one"]), model="m", prompt="Hi"))
+        list(track_stream(iter(["one"]), model="m", prompt="Hi", dialect="gen_ai", include_prompts=True))
+    (outside,) = captured.find_all(op="ai.chat_completions.create.langchain")
+    assert "gen_ai.input.messages" not in outside.attributes
+    assert "gen_ai.input.messages" in captured.find(op="gen_ai.chat").attributes

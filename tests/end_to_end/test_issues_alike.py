@@ -21,7 +21,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry import failures, held_issues, issues
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import reporters
-from tests.kit.wire import WIRE_SHAPES
+from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, active_span, child_span
 
 Config = Any  # a `RunnableConfig`
 
@@ -406,3 +406,25 @@ def test_variables_of_the_application_are_not_asked(name: str) -> None:
             sentry_sdk.capture_exception(error)
         (event,) = captured.events
     assert event["exception"]["values"][-1]["value"] == "no chain here"
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_a_report_is_linked_to_a_model_with_spans_inside(shape: str, way: Way) -> None:
+    """The event of a failure is linked to its model's span, though a client has made a span inside the call."""
+
+    def refuse(_: int) -> None:
+        with child_span(shape, "POST"):
+            pass
+        raise ValueError("no")
+
+    model = ScriptedModel(before=refuse)
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape, "request"):
+        try:
+            await way.run(model, "Hi", with_handler())
+        except ValueError as error:
+            sentry_sdk.capture_exception(error)
+    (event,) = captured.events
+    failed = captured.find(op="gen_ai.chat")
+    assert event["contexts"]["trace"]["span_id"] == failed.span_id
+    assert len(captured.find_all(name="POST")) == 1
