@@ -184,12 +184,20 @@ class Hooks(InlineHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Hook:
-        """A chain starts. A root chain is the pipeline. Any other chain links its children to its parent."""
+        """A chain starts. A root chain is the pipeline. Any other chain links its children to its parent.
+
+        A decision model starts as a chain too, and is a model call.
+        """
         try:
             if self._start_inner(run_id, parent_run_id, metadata, kwargs):
                 return DONE
+            run_type = kwargs.get("run_type")
+            if run_type == "llm":
+                start = self._read_start("model", run_id, parent_run_id, metadata, kwargs)
+                self._models.start_decision(start, serialized, inputs)
+                return DONE
             start = self._read_start("chain", run_id, parent_run_id, metadata, kwargs)
-            if kwargs.get("run_type") == "prompt":
+            if run_type == "prompt":
                 self._steps.start_prompt(start, serialized, inputs)
             else:
                 self._steps.start_chain(start, inputs)

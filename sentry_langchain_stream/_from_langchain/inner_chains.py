@@ -55,7 +55,7 @@ class InnerChains:
             return False  # somebody else's run is around this one, or LangChain does not say
         if (configurable := config.get("configurable")) and not self._says_nothing(configurable):
             return False
-        if not marks.is_step(name, kwargs.get("tags")) or kwargs.get("run_type") == "prompt":
+        if not marks.is_step(name, kwargs.get("tags")) or kwargs.get("run_type") in _NO_STEPS:
             return False
         if metadata and "langgraph_triggers" in metadata and marks.is_task(name, metadata):  # it may be tried again
             return False
@@ -137,3 +137,7 @@ class InnerChains:
                     parent.ending.remember(run.ending.failed)
                 run.tree.touched = self._runs.now()
         return True
+
+
+_NO_STEPS = ("prompt", "llm")
+"""What LangChain says of a chain that is a prompt, or a decision model."""

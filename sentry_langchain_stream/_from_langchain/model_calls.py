@@ -21,7 +21,7 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runs.usage import Usage
 from .._runtime.containment import contain, contained, warn_once
-from . import answers, inside, marks, requests, same_ids, stream_events
+from . import answers, decisions, inside, marks, requests, same_ids, stream_events
 from .described import Descriptions
 from .prompts import METADATA_KEYS, of_metadata
 
@@ -99,6 +99,22 @@ class ModelRuns:
             # It has started before: the handler is in the callback list twice, so every event of it will fire twice.
             run.call.echoes += 1
             self._runs.no_longer_plain(run)
+
+    def start_decision(self, start: Start, serialized: object, inputs: object) -> None:
+        """Start the run of a decision model, see `decisions`.
+
+        Args:
+            start: The start of the run.
+            serialized: LangChain's description of the model, if there is one.
+            inputs: The state and the questions.
+        """
+        start.operation = "chat"
+
+        def call(policy: Policy) -> Call:
+            described = self._descriptions.of(serialized, start.metadata, {})
+            return Call(decisions.request(described, inputs, policy, start.name), self._now())
+
+        self._runs.start(start, call)
 
     def gather(self, run_id: UUID, token: object, chunk: Any) -> None:
         """Count a chunk that has arrived, whatever it is. Most are counted by the handler itself: `LiveRuns.plain`."""

@@ -23,7 +23,7 @@ from .._runs.numbers import number
 from .._runs.run import Run
 from .._runs.start import Start
 from .._runtime.containment import contained
-from . import executors, handoffs, injected, inside, marks, prompts, same_ids
+from . import decisions, executors, handoffs, injected, inside, marks, prompts, same_ids
 from .inner_chains import InnerChains
 
 D = TypeVar("D", bound=Detail)
@@ -68,11 +68,15 @@ class StepRuns:
         self._runs.start(start)
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
-        """End a chain or an agent that has completed."""
+        """End a chain or an agent that has completed, or a decision model that has answered."""
         run = self._live(run_id)
         if run is None or self._inner.end(run):
             return
-        if isinstance(run.detail, Agent):
+        if run.call is not None:
+            with contained("answer of a decision model"):
+                # A call that is not recorded may still be followed for its metrics, which have no content.
+                decisions.add_answer(run.call, outputs, run.policy if run.place.recording else NOTHING)
+        elif isinstance(run.detail, Agent):
             with contained("answer of an agent"):
                 add_answer(run.detail, executors.answer(outputs), run.policy)
         if run.is_node and marks.hands_over(outputs):
