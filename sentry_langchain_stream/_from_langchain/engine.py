@@ -29,6 +29,7 @@ class Engine:
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         active_span.ask(inside.find)
         followed.follow_text_models()
+        self._are_keys_chosen = bool(settings.metadata_keys) or settings.user_key is not None
         self._configurable = frozenset((*settings.metadata_keys, *CONVERSATION, *filter(None, (settings.user_key,))))
         issues.ask(failures.find)
         self.runs = LiveRuns(settings, now, internals.watch_call)
@@ -73,13 +74,19 @@ class Engine:
         """Read the start event of a run, see `marks.read_start`."""
         config = internals.enclosing_config()
         enclosing_id = internals.run_id_of(config) if config else None
+        is_own = False
         if (
             parent_id is not None
             and parent_id is not enclosing_id  # as most often; whether two ids are equal takes longer to say
             and parent_id != enclosing_id
-            and internals.is_traceable(parent_id)
         ):
-            parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
+            if internals.is_traceable(parent_id):
+                parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
+            # LangGraph itself copies the id of the thread into the metadata, so nodes are not slowed down for that.
+            elif (self._are_keys_chosen or not (metadata and "langgraph_node" in metadata)) and (
+                own_config := internals.starting_config(parent_id)
+            ) is not None:
+                config, is_own = own_config, True
         if same_ids.again:
             parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
         own = same_ids.starting(id, self.runs)
@@ -91,6 +98,7 @@ class Engine:
             kwargs,
             enclosing_id=enclosing_id,
             configured=internals.configurable(config, self._configurable) if config else None,
+            configured_by=parent_id if is_own else enclosing_id,
             has_fallbacks=kind == "chain" and internals.starts_fallbacks(),
         )
         if own is not id:

@@ -88,13 +88,42 @@ def event_handlers() -> list[object] | None:
 def configurable(config: Any, names: Collection[str]) -> dict[str, Any]:
     """Return these values of the config of the run that encloses this code, if they are plain.
 
-    langchain-core before 1.8 copies all of them into the metadata of every run. Since then, it does so for LangSmith's
+    langchain-core before 1.3 copies all of them into the metadata of every run. Since then, it does so for LangSmith's
     tracer alone.
     """
     values = config.get("configurable")
     if not isinstance(values, Mapping) or not values:
         return {}
     return {name: values[name] for name in names if isinstance(values.get(name), (str, int, float, bool, UUID))}
+
+
+def starting_config(parent_id: UUID) -> Any | None:
+    """Return the config that the call with which LangChain is starting a run got from this parent, if that is found.
+
+    Workaround: `batch` and `abatch` of a sequence, a graph, and on Python 3.10 all async code hand the config to their
+    steps without setting LangChain's context (langchain-core 1.0 to 1.8). The config is then among the variables of the
+    call, and names the parent by its callbacks. Can go when the context is set there.
+    """
+    managers, frame, left = _MANAGERS, sys._getframe(1), _MOST_FRAMES
+    while frame.f_globals is not managers:  # ours, and LangChain's dispatch of the event
+        if frame.f_back is None or not left:
+            return None
+        frame, left = frame.f_back, left - 1
+    above: FrameType | None = frame
+    for _ in range(_MOST_FRAMES):
+        if above is None:
+            break
+        if _CONFIG in above.f_code.co_varnames:
+            found = above.f_locals.get(_CONFIG)
+            for config in found if type(found) is list else (found,):  # a text model has one for all prompts
+                if type(config) is dict and run_id_of(config) == parent_id:
+                    return config
+        above = above.f_back
+    return None
+
+
+_CONFIG = "config"
+"""What LangChain, and everybody who overrides its methods, calls a run's config."""
 
 
 _MANAGERS = vars(manager)

@@ -36,6 +36,7 @@ def read_start(
     *,
     enclosing_id: UUID | None = None,
     configured: Mapping[str, Any] | None = None,
+    configured_by: UUID | None = None,
     has_fallbacks: bool = False,
 ) -> Start:
     """Read all that the start of a run says about it.
@@ -48,6 +49,7 @@ def read_start(
         kwargs: What else LangChain hands to the start: name, tags, batch size, invocation parameters.
         enclosing_id: The run that LangChain's context names. It stands in where a run arrives without its parent.
         configured: Values of the config that count as metadata.
+        configured_by: The run whose children get that config.
         has_fallbacks: Whether `RunnableWithFallbacks` starts this run.
     """
     metadata = {**configured, **(metadata or {})} if configured else metadata or {}
@@ -64,7 +66,7 @@ def read_start(
     if metadata:
         _read_metadata(start, metadata)
     if configured:
-        start.configured = configured
+        start.configured, start.configured_by = configured, configured_by
     return start
 
 

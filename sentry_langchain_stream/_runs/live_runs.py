@@ -272,7 +272,7 @@ class LiveRuns:
             run.conversation = run.tree.conversation or start.conversation_id or inherited
             if run.place.recording:
                 labelling.label(run, start, self.settings)
-            if start.configured and parent is not None and parent.id == start.enclosing_id:
+            if start.configured and parent is not None and parent.id == start.configured_by:
                 labelling.complete(parent, start, self.settings)
             if isinstance(detail, Agent):
                 inherited = parent.agent if parent is not None else None

@@ -34,6 +34,7 @@ class Start:
         task: The id of the graph's task that it runs, if it is a node or a `@task`.
         has_fallbacks: Whether it is a call with fallbacks.
         configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
+        configured_by: The run whose children get that config.
         operation: The operation, if it is a model.
         model: The model asked for, if it is a model and that is known from its metadata.
         given_id: LangChain's id of the run, if `id` is another one: see `same_ids`.
@@ -59,6 +60,7 @@ class Start:
     task: str | None = field(init=False, default=None)
     has_fallbacks: bool = field(init=False, default=False)
     configured: Mapping[str, Any] = field(init=False, default_factory=nothing)
+    configured_by: UUID | None = field(init=False, default=None)
     operation: Operation | None = field(init=False, default=None)
     model: str | None = field(init=False, default=None)
     given_id: UUID | None = field(init=False, default=None)

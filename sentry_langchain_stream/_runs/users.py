@@ -30,5 +30,5 @@ def name(run: Run, start: Start, settings: Settings) -> None:
     # less than LangChain hands to its children, see `labelling.complete`.
     if parent is None or USER in parent.labels:
         return
-    if parent.implicit or (parent.id == start.enclosing_id and key in start.configured):
+    if parent.implicit or (parent.id == start.configured_by and key in start.configured):
         parent.labels = {**parent.labels, USER: found}

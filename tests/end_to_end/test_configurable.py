@@ -1,0 +1,168 @@
+"""What the `configurable` of a call's config says of it: the conversation, the user, and chosen metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel
+from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import tool
+from langgraph.graph import START, MessagesState, StateGraph
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.async_context import is_async, needs_async_context
+from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed, fake_model
+
+SAID = {"thread_id": "T9", "user_id": "u-1", "tenant": "acme"}
+OTHER = {"thread_id": "T10", "user_id": "u-2", "tenant": "umbra"}
+IS_COPIED = "tenant" in ensure_config({"configurable": SAID})["metadata"]
+"""Whether LangChain copies it into the metadata of every run: langchain-core before 1.3."""
+KEYS = ("gen_ai.conversation.id", "user.id", "langchain_stream.metadata.tenant")
+QUESTION = {"question": "Hi"}
+
+
+@tool
+def search(question: str) -> str:
+    """Find something."""
+    return question
+
+
+def prompt() -> Runnable[Any, Any]:
+    """A prompt."""
+    return ChatPromptTemplate.from_template("{question}")
+
+
+async def abatch(app: Runnable[Any, Any], questions: list[Any], config: Any, **kwargs: Any) -> None:
+    await app.abatch(questions, config, **kwargs)
+
+
+async def batch(app: Runnable[Any, Any], questions: list[Any], config: Any, **kwargs: Any) -> None:
+    app.batch(questions, config, **kwargs)
+
+
+BATCHES = (batch, abatch)
+
+APPS: dict[str, Callable[[], Runnable[Any, Any]]] = {
+    "prompt and model": lambda: prompt() | ScriptedModel(),
+    "function and tool": lambda: RunnableLambda(lambda asked: asked) | search,
+    "with a branch": lambda: prompt() | RunnableParallel(one=ScriptedModel()),
+}
+NESTED: dict[str, Callable[[], Runnable[Any, Any]]] = {
+    "with retries": lambda: (prompt() | ScriptedModel()).with_retry(),
+    "with fallbacks": lambda: (prompt() | ScriptedModel()).with_fallbacks([prompt() | fake_model()]),
+}
+
+
+def config(said: dict[str, str] = SAID, **options: Any) -> Any:
+    """A config with a handler that asks for all of it."""
+    handler = SentryStreamHandler(user_key="user_id", metadata_keys=("tenant",))
+    return {"callbacks": [handler], "configurable": said, **options}
+
+
+def told(captured: Captured) -> list[tuple[Any, ...]]:
+    """What is recorded of it on each span."""
+    return sorted((tuple(span.attributes.get(key) for key in KEYS) for span in captured.spans), key=str)
+
+
+@needs_async_context(lambda run: is_async(run))
+@pytest.mark.parametrize("run", BATCHES)
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("app", APPS)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_batch_has_it_on_every_span(shape: str, app: str, number: int, run: Any) -> None:
+    """Both of a chain's roots and all calls in them, though LangChain sets no context for the steps of a batch."""
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        await run(APPS[app](), [QUESTION] * number, config())
+    assert told(captured) == [tuple(SAID.values())] * 2 * number
+
+
+@needs_async_context(lambda run: is_async(run))
+@pytest.mark.parametrize("run", BATCHES)
+@pytest.mark.parametrize("app", NESTED)
+async def test_a_batch_inside_a_batch_has_it(app: str, run: Any) -> None:
+    """On the calls; with `abatch` not on the outermost span: nothing on the stack names the config of the inner one."""
+    with capture_spans(**content_allowed(True)) as captured:
+        await run(NESTED[app](), [QUESTION] * 2, config())
+    pipeline = (None,) * 3 if is_async(run) and not IS_COPIED else tuple(SAID.values())
+    assert told(captured) == sorted([tuple(SAID.values()), pipeline] * 2, key=str)
+
+
+@needs_async_context(lambda run: is_async(run))
+@pytest.mark.parametrize("run", BATCHES)
+@pytest.mark.parametrize("returned", [False, True], ids=["raised", "returned"])
+async def test_each_of_a_batch_has_its_own(run: Any, returned: bool) -> None:
+    """With a config for each, no span has the values of another one."""
+    with capture_spans(**content_allowed(True)) as captured:
+        configs = [config(), config(OTHER)]
+        await run(prompt() | ScriptedModel(), [QUESTION] * 2, configs, return_exceptions=returned)
+    assert told(captured) == sorted([tuple(SAID.values()), tuple(OTHER.values())] * 2, key=str)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_a_chain_has_it_on_every_span(way: Way) -> None:
+    """In every other way of calling it, too."""
+    with capture_spans(**content_allowed(True)) as captured:
+        await way.run(prompt() | ScriptedModel(), QUESTION, config())
+    assert told(captured) == [tuple(SAID.values())] * 2
+
+
+def test_a_batch_in_a_run_has_that_of_its_own_config() -> None:
+    """A batch that a function starts with another `configurable` is another conversation than the function's."""
+    inner = prompt() | ScriptedModel()
+
+    def start(asked: Any, config: RunnableConfig) -> Any:
+        own: RunnableConfig = {**config, "configurable": OTHER}
+        return inner.batch([asked], own)
+
+    outer = RunnableLambda(start)
+    with capture_spans(**content_allowed(True)) as captured:
+        outer.invoke(QUESTION, config())
+    found = {span.op: tuple(span.attributes.get(key) for key in KEYS) for span in captured.spans}
+    assert found["function"] == tuple(SAID.values())
+
+
+def test_a_graph_has_it_on_its_own_span() -> None:
+    """Its nodes are started with the config that the graph was called with."""
+
+    def answer(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [ScriptedModel().invoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("answer", answer)
+    graph.add_edge(START, "answer")
+    with capture_spans(**content_allowed(True)) as captured:
+        graph.compile().invoke({"messages": [HumanMessage("Hi")]}, config())
+    assert told(captured) == [tuple(SAID.values())] * 2
+
+
+@pytest.mark.skipif(IS_COPIED, reason="langchain-core before 1.3 copies `configurable` into the metadata")
+def test_a_model_that_is_called_directly_has_none_of_it() -> None:
+    """LangChain does not tell of it there, unless it is in the metadata too, as docs/runs.md says."""
+    with capture_spans(**content_allowed(True)) as captured:
+        ScriptedModel().invoke("Hi", config())
+        ScriptedModel().invoke("Hi", config(metadata=SAID))
+    found = [tuple(span.attributes.get(key) for key in KEYS) for span in captured.find_all(op="gen_ai.chat")]
+    assert found == [(None,) * 3, tuple(SAID.values())]
+
+
+async def test_a_hook_that_the_application_calls_finds_no_config() -> None:
+    """Only below a call of LangChain's is a variable of that name the config of a run."""
+    handler = SentryStreamHandler(user_key="user_id")
+    root, below = uuid4(), uuid4()
+
+    async def fire(config: Any) -> None:
+        await handler.on_chat_model_start({}, [[HumanMessage("Hi")]], run_id=below, parent_run_id=root)
+
+    with capture_spans() as captured:
+        await handler.on_chain_start({}, {}, run_id=root, name="outer")
+        await fire({"callbacks": SimpleNamespace(parent_run_id=root), "configurable": SAID})
+        await handler.on_chain_error(ValueError(), run_id=root)
+    assert len(captured.spans) == 2
+    assert not any(key in span.attributes for span in captured.spans for key in KEYS)
