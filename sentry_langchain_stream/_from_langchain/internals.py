@@ -21,6 +21,7 @@ from langchain_core.runnables import config
 
 from .._runtime.containment import contained, warn_once
 from .._runtime.interpreter import after_collection, is_on_stack
+from .._runtime.tracebacks import variable
 
 _enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_config", None)
 _start_code: CodeType | None = getattr(inspect.unwrap(AsyncCallbackManager.on_llm_start), "__code__", None)
@@ -113,11 +114,10 @@ def starting_config(parent_id: UUID) -> Any | None:
     for _ in range(_MOST_FRAMES):
         if above is None:
             break
-        if _CONFIG in above.f_code.co_varnames:
-            found = above.f_locals.get(_CONFIG)
-            for config in found if type(found) is list else (found,):  # a text model has one for all prompts
-                if type(config) is dict and run_id_of(config) == parent_id:
-                    return config
+        found = variable(above, _CONFIG)
+        for each in found if type(found) is list else (found,):  # a text model has one for all prompts
+            if type(each) is dict and run_id_of(each) == parent_id:
+                return each
         above = above.f_back
     return None
 
