@@ -82,7 +82,7 @@ async def test_a_stream_that_fails_after_its_request_is_marked_so(shape: str) ->
     assert span.status in ("error", "internal_error")
     assert (span.status == "internal_error") is (span.shape == "transaction")
     assert span.attributes["langchain_stream.outcome"] == "failed"
-    if shape == "stream":  # the SDK's batches of spans name the trace alone
+    if shape == "stream":  # what a batch of spans says of the sampling is the SDK's affair
         return
     facts = {tuple(sorted(Envelope.deserialize(each).headers["trace"].items())) for each in captured.envelopes}
     (same,) = facts
