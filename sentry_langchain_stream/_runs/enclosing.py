@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._to_sentry.reports import are_one, request_of
+from .._to_sentry.reports import request_of
 from .numbers import Number, number
 from .run import Run, Tree
 from .start import Start
@@ -49,10 +49,10 @@ def any_beside(tree: Tree, before: float) -> bool:
     """
     if tree.scopes is None:
         return False
-    request = request_of(tree.scopes[0])
+    request = request_of(tree.scopes)
     trees = {id(run.tree): run.tree for run in list(_runs.values()) if run.tree is not tree}
     return any(
-        each.started <= before and each.scopes is not None and are_one(request_of(each.scopes[0]), request)
+        each.started <= before and each.scopes is not None and request.is_also(request_of(each.scopes))
         for each in trees.values()
     )
 

@@ -28,7 +28,7 @@ from sentry_sdk.scope import Scope
 from .._content import error_texts
 from .._runtime.containment import contained
 from . import celery_tasks, failure_events, failures, internals, issues, reports
-from .client import Scopes, copies_of, is_sending, within_copies
+from .client import Scopes, copies_of, current_scopes, is_sending, within_copies
 from .failures import Failure
 
 _MOST = 100
@@ -55,13 +55,11 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         return
     issues.watch(reported)
     celery_tasks.follow(recovered)
-    scope = failure.scopes[0] if failure.scopes is not None else sentry_sdk.get_current_scope()
-    failure.traits = reports.traits(error_texts.chain(error), scope)
+    failure.traits = reports.traits(error_texts.chain(error), failure.scopes or current_scopes())
     with _lock:
         _forget(failure.failed)
-        is_known = _reports.know(failure.first, failure.started, _isolation(failure), failure.traits)
-        if is_known:
-            _reports.add(failure.failed, failure.traits)  # of many that fail one after the other, all are known
+        is_known = _reports.know(failure.first, failure.started, _isolation(failure))
+        is_known = _reports.know_like(failure.traits, failure.failed) or is_known
         # Of very many that are alike it is enough to hold some: they are one issue, also if nobody reports them.
         alike = [each for each in _held() if failure.traits.are_like(each.traits)]
     if not is_known and len(alike) < _MOST:
@@ -105,8 +103,8 @@ def reported(error: BaseException, is_here: bool = True) -> issues.Told:
     """
     parts = error_texts.chain(error)
     run_ids = [run.run_id for part in parts for run in issues.passed(part)]
-    isolation, scope = sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()
-    given = reports.traits(parts, scope)
+    scope, isolation = here = current_scopes()
+    given = reports.traits(parts, here)
     with _lock:
         now = time.monotonic()
         _forget(now)

@@ -17,14 +17,37 @@ from sentry_sdk.scope import Scope
 
 from .._runtime import tracebacks
 from . import joining
+from .client import Scopes
 
 Place = tuple[str, str, str, int]
 """Where an exception was raised: the module and the name of its class, the file, and the line."""
 
-Request = Any
-"""A trace id, or the SDK's propagation context, which has one. The threads of a request have scopes of their own, and
-share that. The SDK makes its id up when it is first asked for, and twice if two threads ask at once (sentry-sdk 2.44 to
-2.75): so it is asked for when two are compared."""
+
+class Request(NamedTuple):
+    """What surrounds a run: the request, the task or the script. Threads of a request have scopes of their own.
+
+    Args:
+        trace: The trace of the active span.
+        context: The SDK's propagation context, which has a trace, too. What goes on after the end of the request's span
+            has only that. The SDK makes its id up when it is first asked for, and twice if two threads ask at once
+            (sentry-sdk 2.44 to 2.75): so it is asked for when two are compared.
+        isolation: The address of the isolation scope.
+    """
+
+    trace: str | None
+    context: Any
+    isolation: int
+
+    def is_also(self, other: Request) -> bool:
+        """Whether both are the same request."""
+        if self.trace is None or other.trace is None or self.isolation == other.isolation:
+            return not self._traces().isdisjoint(other._traces())
+        return self.trace == other.trace
+
+    def _traces(self) -> set[str]:
+        found = (self.trace, getattr(self.context, "trace_id", None))
+        return {each for each in found if each is not None}
+
 
 _MOST = 100
 
@@ -44,23 +67,23 @@ class Traits(NamedTuple):
 
     def are_like(self, others: Traits) -> bool:
         """Whether both are of one request, and an exception of both was raised at one place."""
-        return are_one(self.request, others.request) and not self.places.isdisjoint(others.places)
+        return self.request.is_also(others.request) and not self.places.isdisjoint(others.places)
 
     def are_of(self, others: Traits) -> bool:
         """Whether both are of one request, and an exception of both is the same object."""
-        return are_one(self.request, others.request) and not self.objects.isdisjoint(others.objects)
+        return self.request.is_also(others.request) and not self.objects.isdisjoint(others.objects)
 
 
-UNKNOWN = Traits(None, frozenset(), frozenset())
+UNKNOWN = Traits(Request(None, None, 0), frozenset(), frozenset())
 """Those of a failure that is like no other."""
 
 
-def traits(parts: Sequence[BaseException], scope: Scope) -> Traits:
+def traits(parts: Sequence[BaseException], scopes: Scopes) -> Traits:
     """Return the traits of a failure.
 
     Args:
         parts: The exception, its causes and its contexts.
-        scope: The current scope, of the report or of the start of the tree.
+        scopes: The scopes of the report, or of the start of the tree.
     """
     places = set()
     for part in parts:
@@ -69,22 +92,15 @@ def traits(parts: Sequence[BaseException], scope: Scope) -> Traits:
             cls, code = type(part), entry.tb_frame.f_code
             places.add((cls.__module__, cls.__qualname__, code.co_filename, entry.tb_lineno))
     objects = frozenset((id(part), type(part).__qualname__) for part in parts)
-    return Traits(request_of(scope), frozenset(places), objects)
+    return Traits(request_of(scopes), frozenset(places), objects)
 
 
-def request_of(scope: Scope) -> Request:
-    """What surrounds the runs that start in a scope."""
-    around: Any = getattr(scope, "covered", scope)  # that of a run also knows the run's span, of a trace of its own
+def request_of(scopes: Scopes) -> Request:
+    """What surrounds the runs that start in these scopes."""
+    current, isolation = scopes
+    around: Any = getattr(current, "covered", current)  # that of a run also knows the run's span, of a trace of its own
     span = around.span or getattr(around, "streamed_span", None)
-    if span is None and (shared := joining.propagation_context(around)) is not None:
-        return shared
-    return around.get_trace_context().get("trace_id")
-
-
-def are_one(request: Request, other: Request) -> bool:
-    """Whether two requests are the same one."""
-    ids = [each if isinstance(each, str) else getattr(each, "trace_id", None) for each in (request, other)]
-    return ids[0] is not None and ids[0] == ids[1]
+    return Request(span.trace_id if span is not None else None, joining.propagation_context(around), id(isolation))
 
 
 class Reports:
@@ -117,20 +133,27 @@ class Reports:
             self.of_runs.append((now, isolation))
             del self.of_runs[:-_MOST]
 
-    def know(self, first: UUID, started: float, isolation: Scope | None, given: Traits) -> bool:
-        """Whether a failure is known.
+    def know(self, first: UUID, started: float, isolation: Scope | None) -> bool:
+        """Whether a failure is known by the run that failed first, or by one beside it.
 
         Args:
             first: The run that failed first.
             started: When the tree started. A report from before that is one of another run with the same id.
             isolation: The isolation scope of the tree.
-            given: The failure's traits.
         """
-        return (
-            self._first.get(first, started) > started
-            or any(scope is isolation and started < at for at, scope in self.of_runs)
-            or any(given.are_like(each) for _, each in self._alike)
+        return self._first.get(first, started) > started or any(
+            scope is isolation and started < at for at, scope in self.of_runs
         )
+
+    def know_like(self, given: Traits, now: float) -> bool:
+        """Whether one like it is known. That is remembered anew: of many that fail one after the other, all are known.
+
+        Only what was reported is: a failure that is known for another reason may be of an issue that nobody has seen.
+        """
+        found = [place for place, (_, each) in enumerate(self._alike) if given.are_like(each)]
+        for place in found:
+            self._alike[place] = now, self._alike[place][1]
+        return bool(found)
 
     def forget(self, before: float) -> None:
         """Forget what was reported before a time. Which runs failed first is remembered longer."""

@@ -171,6 +171,27 @@ async def test_alike_in_another_request_is_an_issue_of_its_own() -> None:
     assert sorted(mechanisms) == ["langchain_stream", "starlette"]
 
 
+async def test_what_was_only_beside_a_report_is_an_issue_later() -> None:
+    """Of two failures at a time one is reported; one like the other, later, is an issue that nobody has seen yet."""
+
+    async def other(_: Any) -> Any:
+        await asyncio.sleep(0)
+        raise KeyError("another one")
+
+    another: Any = RunnableLambda(fail, afunc=other)
+    with capture_spans() as captured:
+        found = await asyncio.gather(
+            CHAIN.ainvoke(1, with_handler()), another.ainvoke(1, with_handler()), return_exceptions=True
+        )
+        sentry_sdk.capture_exception(found[0])
+        with contextlib.suppress(KeyError):
+            await another.ainvoke(1, with_handler())
+        with contextlib.suppress(KeyError):
+            await another.ainvoke(1, with_handler())
+        types = [each["exception"]["values"][-1]["type"] for each in captured.events]
+    assert sorted(types) == ["KeyError", "KeyError", "ValueError"]
+
+
 async def test_of_very_many_that_nobody_reports_some_are_sent() -> None:
     """Of failures that are alike, so many issues are held, and the others are not made."""
     with capture_spans() as captured:
