@@ -152,7 +152,7 @@ def test_what_does_not_hold_is_reported(tmp_path: Path) -> None:
         of_one_cell(tmp_path / f"{name}.ipynb", source, *held)
     run = execute(tmp_path)
     assert run.returncode == 1
-    assert run.stdout == "differs.ipynb: up to date\n"
+    assert run.stdout == "differs.ipynb: up to date\n", run.stderr
     reported = [line for line in run.stderr.splitlines() if re.match(r"\w+\.ipynb: ", line)]
     assert reported == [
         "changed.ipynb: out of date, run `make notebooks`",
