@@ -88,7 +88,12 @@ def _is_followed_executor(frame: FrameType) -> bool:
 def _is_given_ours(frame: FrameType) -> bool:
     """Whether LangchainIntegration asks because it would add its own handler to callbacks that have one of ours."""
     called = frame.f_locals
-    return _has_ours(called.get("local_callbacks")) or _has_ours(called.get("inheritable_callbacks"))
+    if not (_has_ours(called.get("local_callbacks")) or _has_ours(called.get("inheritable_callbacks"))):
+        return False
+    from . import configuring
+
+    configuring.go_around(frame.f_code, _has_ours)
+    return True
 
 
 def _is_followed_embedding(frame: FrameType) -> bool:

@@ -64,6 +64,11 @@ def also(install: Callable[[], None], uninstall: Callable[[], None]) -> None:
         _more.append((install, uninstall))
 
 
+def undo_with(undo: Callable[[], None]) -> None:
+    """Register what `uninstall` is to do for something that was done later than `install`."""
+    _undo.append(undo)
+
+
 def is_installed() -> bool:
     """Whether somebody answers for the integrations that have a rule."""
     return bool(_undo)
