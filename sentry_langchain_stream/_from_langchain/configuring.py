@@ -41,7 +41,7 @@ def go_around(wrapper: CodeType, has_ours: Callable[[Any], bool]) -> None:
     ) -> Any:
         try:
             is_ours = has_ours(local_callbacks) or has_ours(inheritable_callbacks)
-        except Exception:  # what the application passes as callbacks may raise; the integration asks the same, contained
+        except Exception:  # callbacks may be anything; where the integration asks for them, that is contained
             is_ours = False
         chosen = wrapped if is_ours else theirs
         return chosen(callback_manager_cls, inheritable_callbacks, local_callbacks, *args, **kwargs)

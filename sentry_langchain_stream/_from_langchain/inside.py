@@ -90,8 +90,9 @@ def started(run: Run | None) -> None:
     if run.call is not None and run.call.request.operation == "text_completion":
         enclosing.started_elsewhere.add(run.number)
     # `LiveRuns` has just looked for the task.
-    hints, hint = _hints.get(), _Hint(run.number, get_ident(), id(run.task() if run.task is not None else None))
-    if _is_any_live(hints):
+    hints, task = _hints.get(), run.task() if run.task is not None else None
+    hint = tuple.__new__(_Hint, (run.number, get_ident(), id(task)))  # its own constructor is one more call
+    if hints and _is_any_live(hints):
         live = [each for each in hints if each.number != run.number and enclosing.get(each.number) is not None]
         _hints.set((*live[1 - _MOST_HINTS :], hint))
     else:

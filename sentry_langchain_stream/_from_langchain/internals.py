@@ -189,13 +189,23 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
         A weak reference, or `None` if there is no such call on the stack.
     """
     ours = sys._getframe(_FRAMES_OF_A_START)
-    found = _where_last_time(ours.f_code) or _starting_method(ours)
-    if found is None:
-        return None
-    method, caller = found
+    depth, code = _last_time.get(ours.f_code, (0, None))
+    try:
+        method = sys._getframe(depth)
+        caller = method.f_back if method.f_code is code else None
+    except ValueError:  # there are not so many
+        caller = None
+    if caller is None or caller.f_globals is _MANAGERS or caller.f_code.co_name == _COMPREHENSION:
+        found = _starting_method(ours)
+        if found is None:
+            return None
+        method, caller = found
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
-    is_langchain = str(caller.f_globals.get("__name__")).startswith("langchain_core.")
-    return _Watch.of(method.f_locals["self"], caller, over, run_id) if is_langchain else None
+    if not str(caller.f_globals.get("__name__")).startswith("langchain_core."):
+        return None
+    watch = _Watch(method.f_locals["self"], _gone)
+    watch.code, watch.frame_id, watch.over, watch.run_id = caller.f_code, id(caller), over, run_id
+    return watch
 
 
 _FRAMES_OF_A_START = 5
@@ -204,19 +214,6 @@ _FRAMES_OF_A_START = 5
 _last_time: dict[CodeType, tuple[int, CodeType | None]] = {}
 """How many frames above `watch_call` the method was that started a run, and its code, by the code of a frame of ours.
 Python makes an object of each frame that is looked at. So we look here first, before we search the stack."""
-
-
-def _where_last_time(ours: CodeType) -> tuple[FrameType, FrameType] | None:
-    """The method that is starting a run, and its caller, if it is where it was when our code was last called so."""
-    depth, code = _last_time.get(ours, (0, None))
-    try:
-        method = sys._getframe(depth + 1)
-    except ValueError:  # there are not so many
-        return None
-    if method.f_code is not code:
-        return None
-    caller = _caller(method)
-    return (method, caller) if caller is not None and caller.f_globals is not _MANAGERS else None
 
 
 def _starting_method(ours: FrameType) -> tuple[FrameType, FrameType] | None:
@@ -238,41 +235,27 @@ def _starting_method(ours: FrameType) -> tuple[FrameType, FrameType] | None:
     return None
 
 
-def _caller(method: FrameType) -> FrameType | None:
-    caller = method.f_back
-    while caller is not None and caller.f_code.co_name == _COMPREHENSION:
-        caller = caller.f_back
-    return caller
-
-
 class _Watch(weakref.ref[Any]):
     """A weak reference to the callback manager of a call, which knows what to do when it is gone."""
 
-    __slots__ = ("_code", "_frame_id", "_over", "_run_id")
+    __slots__ = ("code", "frame_id", "over", "run_id")
 
-    _code: CodeType
-    _frame_id: int
-    _over: Callable[[UUID], None]
-    _run_id: UUID
-
-    @classmethod
-    def of(cls, owner: object, frame: Any, over: Callable[[UUID], None], run_id: UUID) -> _Watch:
-        """Watch the manager of the call whose frame is given."""
-        made = cls(owner, _gone)
-        made._code, made._frame_id, made._over, made._run_id = frame.f_code, id(frame), over, run_id
-        return made
+    code: CodeType
+    frame_id: int
+    over: Callable[[UUID], None]
+    run_id: UUID
 
     def gone(self) -> None:
         """The manager is gone."""
         # LangChain signals the end of a generator that is closed. Garbage collection closes it only after it has found
         # that its manager is gone.
-        if self._code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+        if self.code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
             after_collection(self._end)
-        elif not is_on_stack(self._frame_id, self._code):
+        elif not is_on_stack(self.frame_id, self.code):
             self._end()
 
     def _end(self) -> None:
-        self._over(self._run_id)
+        self.over(self.run_id)
 
 
 def _gone(watch: _Watch) -> None:

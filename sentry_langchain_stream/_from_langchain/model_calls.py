@@ -172,7 +172,7 @@ class ModelRuns:
 
     def end(self, run_id: UUID, outcome: Outcome, response: Any, error: BaseException | None = None) -> None:
         """End a model run, with its whole or partial answer."""
-        run = self._live(number(same_ids.own(run_id)))
+        run = self._live(number(same_ids.own(run_id) if same_ids.again else run_id))
         if run is None:
             return
         if run.call is not None and response is not None:

@@ -18,6 +18,9 @@ claims: dict[Number, int] = {}
 get = _runs.get
 """The live run of a number, or `None`."""
 
+add = _runs.__setitem__
+"""A run has started: its number, and the run."""
+
 
 def parent_of(start: Start) -> Run | None:
     """Return the live parent: the run that LangChain names, or the tool among its children that calls this code.
@@ -55,11 +58,6 @@ def any_beside(tree: Tree, before: float) -> bool:
         each.started <= before and each.scopes is not None and request.is_also(request_of(each.scopes))
         for each in trees.values()
     )
-
-
-def add(run: Run) -> None:
-    """A run has started."""
-    _runs[run.number] = run
 
 
 def discard(run: Run) -> None:

@@ -236,7 +236,7 @@ class LiveRuns:
     def add(self, run: Run) -> None:
         """Put a run that has started into the map. Inside of it, its span is the active one."""
         self._runs[run.number] = run
-        enclosing.add(run)
+        enclosing.add(run.number, run)
         # In a request that is not sampled there is no span of ours to be the active one.
         if self.settings.nesting and (run.place.recording or run.place.is_ours):
             try:
@@ -270,7 +270,8 @@ class LiveRuns:
                 run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
             inherited = parent.conversation if parent else None
             run.conversation = run.tree.conversation or start.conversation_id or inherited
-            if run.place.recording:
+            recording = run.place.recording
+            if recording:
                 labelling.label(run, start, self.settings)
             if start.configured and parent is not None and parent.id == start.configured_by:
                 labelling.complete(parent, start, self.settings)
@@ -280,7 +281,8 @@ class LiveRuns:
             elif run.call is not None and parent is not None and run.call.request.tools is not None:
                 for agent in parent.agents():
                     agent.tools = agent.tools or run.call.request.tools
-            self._spans.open(run)
+            if recording:
+                self._spans.open(run)
         except BaseException as error:
             if not issubclass(type(error), Exception) or is_from_signal(error):
                 # Ctrl-C or a time limit while `redact` runs: LangChain does not end a run whose start has failed.

@@ -22,6 +22,7 @@ from .._to_sentry.client import (
     start_senders,
 )
 from .._to_sentry.conversations import scope_conversation_id
+from .._to_sentry.span_models import NO_SPANS, SpanBackend
 from .._vocabulary import names
 from . import silent_ends, watches
 from .numbers import Number
@@ -54,6 +55,8 @@ class Roots:
         self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
         self._last_client: Callable[[], object | None] = _no_client
         """A weak reference to the last Sentry client."""
+        self._backend: SpanBackend[Any] = NO_SPANS
+        """The backend for its root runs: by its options, which it got in `init`."""
 
     def policy(self, client: Any) -> Policy:
         """Decide what this client and the user's settings allow to be recorded."""
@@ -94,10 +97,11 @@ class Roots:
                 del self._batches[together]
             return begun
         client = current_client()
-        backend = choose_backend(client)
-        if backend is None:
-            return None
-        self.prepare(client, runs)
+        if self._last_client() is not client:
+            if not client.is_active():
+                return None
+            self.prepare(client, runs)
+        backend = self._backend
         scopes = current_scopes()
         active = backend.current(scopes[0])
         pipeline = names.pipeline(
@@ -139,6 +143,7 @@ class Roots:
         """Prepare for a client if it differs from the last one, and look at what it sends."""
         if self._last_client() is client:
             return
+        self._backend = choose_backend(client)
         if self._settings.capture_errors:
             issues.watch(held_issues.reported)
         silent_ends.process(runs)

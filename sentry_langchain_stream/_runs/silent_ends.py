@@ -20,15 +20,6 @@ from .numbers import Number, number
 from .run import Run
 
 
-def task(run: Run, ended: Callable[[UUID, bool], None]) -> None:
-    """Call `ended(run id, whether the task was cancelled)` when the current task ends. Without a task, do nothing."""
-    current = interpreter.current_task()
-    if current is not None:
-        run.task = weakref.ref(current)
-        run.task_watch = TaskWatch(run.task, run.id, ended)
-        current.add_done_callback(run.task_watch)
-
-
 class TaskWatch:
     """Is called when a task ends.
 
@@ -83,11 +74,19 @@ class Watching:
 
     def watch(self, run: Run) -> None:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
-        if run.kind not in CHAINS or run.parent is None:
-            task(run, self._end_with_task)
         if (run.kind in WATCHED or run.has_fallbacks) and self._watch_call is not None:
             run.thread = threading.get_ident()
             run.call_watch = self._watch_call(self._call_over_soon, run.id)
+        if run.kind in CHAINS and run.parent is not None:
+            return
+        current = interpreter.current_task()
+        if current is None:
+            return
+        run.task = weakref.ref(current)
+        # A call mostly ends before its task does, or with it. If nothing is sent of it, that is early enough.
+        if run.place.recording or run.call is not None or run.call_watch is None:
+            run.task_watch = TaskWatch(run.task, run.id, self._end_with_task)
+            current.add_done_callback(run.task_watch)
 
     def _note_call_over(self, run_id: UUID) -> None:
         """A call is over, of which LangChain may yet signal the end."""

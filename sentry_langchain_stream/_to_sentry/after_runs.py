@@ -55,9 +55,10 @@ def record_moment(
         counts: Numbers to add, by the name of the metric.
         about: The attributes of the metrics.
     """
-    backend = sentry_client.choose_backend(sentry_client.current_client())
-    if backend is None:
+    client = sentry_client.current_client()
+    if not client.is_active():
         return
+    backend = sentry_client.choose_backend(client)
     span: AnySpan | None = None
     if ids is not None:
         with contained("span of an evaluation"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -12,29 +12,25 @@ from sentry_sdk.scope import Scope
 
 from .._runtime.containment import warn_once
 from . import internals
-from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
+from .span_models import CAN_STREAM, NO_SPANS, SpanBackend, StreamedSpans, TransactionSpans
 
 Scopes = tuple[Scope, Scope]
 """The current scope and the isolation scope."""
 
 _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
-_NO_SPANS = NoSpans()
 _get_pipeline_name = internals.pipeline_name_getter()
 
 
-def current_client() -> Any:
-    """Return the current Sentry client."""
-    return sentry_sdk.get_client()
+current_client: Callable[[], Any] = Scope.get_client
+"""Returns the current Sentry client, as `sentry_sdk.get_client` does."""
 
 
-def choose_backend(client: Any) -> SpanBackend[Any] | None:
-    """Return the backend for a new root run, or `None` if this client is not active."""
-    if not client.is_active():
-        return None
+def choose_backend(client: Any) -> SpanBackend[Any]:
+    """Return the backend for the root runs of a client."""
     options = client.options
     if not has_tracing(options):
-        return _NO_SPANS
+        return NO_SPANS
     if _streams(options):
         return _STREAMED_SPANS
     if (instrumenter := other_instrumenter(options)) is not None:
@@ -45,7 +41,7 @@ def choose_backend(client: Any) -> SpanBackend[Any] | None:
             "says how.",
             instrumenter,
         )
-        return _NO_SPANS
+        return NO_SPANS
     return _TRANSACTION_SPANS
 
 
