@@ -49,9 +49,13 @@ def report_missing() -> None:
         warn_once("internals of langchain-core", "langchain-core lacks names that we use: %s", ", ".join(missing))
 
 
-def enclosing_config() -> Any | None:
-    """The config of the run that encloses this code, if LangChain says so. Off without it: see `enclosing_run_id`."""
-    return _enclosing_config.get() if _enclosing_config is not None else None
+def _no_config() -> None:
+    """Stands for LangChain's context where that has no config."""
+
+
+enclosing_config: Callable[[], Any] = _no_config if _enclosing_config is None else _enclosing_config.get
+"""Returns the config of the run that encloses this code, if LangChain says so. Off without it: see
+`enclosing_run_id`."""
 
 
 def enclosing_run_id() -> UUID | None:

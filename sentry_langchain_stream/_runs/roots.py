@@ -7,6 +7,8 @@ from threading import get_ident
 from typing import Any, Protocol
 from weakref import ref
 
+from sentry_sdk.scope import Scope
+
 from .._content.labels import own_tags
 from .._content.policy import NOTHING, Policy
 from .._runtime.containment import contained
@@ -15,7 +17,6 @@ from .._to_sentry.client import (
     allowed_content,
     choose_backend,
     current_client,
-    current_scopes,
     has_sampler,
     longest_text,
     sentry_pipeline_name,
@@ -102,12 +103,12 @@ class Roots:
                 return None
             self.prepare(client, runs)
         backend = self._backend
-        scopes = current_scopes()
+        scopes = Scope.get_current_scope(), Scope.get_isolation_scope()  # they identify the request
         active = backend.current(scopes[0])
         pipeline = names.pipeline(
             configured=self._settings.pipeline_name,
             metadata=start.pipeline_name,
-            sentry=sentry_pipeline_name(),
+            sentry=sentry_pipeline_name() if self._settings.pipeline_name is None else None,
             run=start.name,
         )
         tree = Tree()
@@ -116,7 +117,7 @@ class Roots:
             number=own,
             kind="pipeline",
             pipeline=pipeline,
-            policy=self.policy(client),
+            policy=self.policy(client) if self._others is not None else self._decide(client, self._settings),
             place=Place(
                 backend=backend,
                 anchor=active,
