@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -19,6 +20,16 @@ HOLD = 5.0
 LONGEST = 60.0
 """Seconds for which it is held at most, while calls go on that were under way when the run failed: `batch` and the
 executor of a block wait for all their calls before they raise the exception of one."""
+
+_TURNS = 10
+_SHORTLY = 0.2
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -41,7 +52,10 @@ class Failure:
         copies: The scopes as they were when it failed: the application goes on to other work, for another user.
         context: The context in which it failed, for what the application adds to the event.
         last_event: What `sentry_sdk.last_event_id()` returned then.
+        is_reported: Whether somebody has reported it.
         extended: Until when it is held, if calls went on after `HOLD` seconds.
+        loop: The event loop in which it failed.
+        turns: How often that loop has yet to come round after `HOLD` seconds, before nobody can be about to report it.
     """
 
     run_id: UUID
@@ -59,7 +73,11 @@ class Failure:
     copies: Scopes | None = None
     context: Context = field(default_factory=copy_context)
     last_event: str | None = None
+    is_reported: bool = False
     extended: float = 0.0
+    loop: asyncio.AbstractEventLoop | None = field(default_factory=_running_loop)
+    turns: int = _TURNS
+    _has_asked: bool = False
 
     @property
     def due(self) -> float:
@@ -68,7 +86,29 @@ class Failure:
 
     def waits(self, now: float) -> bool:
         """Whether it is held for longer, because calls go on that it may belong to."""
-        if now - self.failed >= LONGEST or not self.has_company(self.failed + HOLD):
+        if now - self.failed >= LONGEST:
             return False
-        self.extended = now + HOLD
+        if self.has_company(self.failed + HOLD):
+            self.extended = now + HOLD
+        elif self._is_loop_behind():
+            self.extended = now + _SHORTLY
+        else:
+            return False
         return True
+
+    def _is_loop_behind(self) -> bool:
+        """Whether its event loop has been so busy that the exception may still be on its way to who reports it."""
+        if self.loop is None or not self.loop.is_running():
+            return False
+        if not self._has_asked:
+            self._has_asked = True
+            try:
+                self.loop.call_soon_threadsafe(self._turn, context=Context())
+            except RuntimeError:  # it has been closed meanwhile
+                return False
+        return self.turns > 0
+
+    def _turn(self) -> None:
+        self.turns -= 1
+        if self.turns > 0 and self.loop is not None:
+            self.loop.call_soon(self._turn, context=Context())

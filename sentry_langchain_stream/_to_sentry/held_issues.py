@@ -11,12 +11,13 @@ an issue to send: a scope may refer to a whole request.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextvars import Context
+from contextvars import Context, ContextVar
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -32,7 +33,9 @@ from .client import Scopes, copies_of, current_scopes, is_sending, within_copies
 from .failures import Failure
 
 _MOST = 100
-"""So many issues are held, and so many of failures that are alike."""
+"""So many issues of failures are held that were raised at the same place."""
+_MOST_FAILURES = 1_000
+"""So many failures are kept: an outage of a provider fails all requests at once, and each report knows its own."""
 
 
 _failures: dict[UUID, Failure] = {}
@@ -41,6 +44,8 @@ _reports = reports.Reports()
 """The reports of the last `HOLD` seconds."""
 _lock = threading.RLock()
 _timer: list[threading.Thread] = []
+_is_capturing: ContextVar[bool] = ContextVar("sentry_langchain_stream_capturing", default=False)
+"""Whether an issue of ours is being sent in this context. What the application's `before_send` calls may fail, too."""
 
 
 def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
@@ -51,7 +56,7 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         failure: The failure.
         task: The task that the run started in.
     """
-    if internals.event_from_exception is None:
+    if internals.event_from_exception is None or _is_capturing.get():
         return
     issues.watch(reported)
     celery_tasks.follow(recovered)
@@ -61,7 +66,7 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         is_known = _reports.know(failure.first, failure.started, _isolation(failure))
         is_known = _reports.know_like(failure.traits, failure.failed) or is_known
         # Of very many that are alike it is enough to hold some: they are one issue, also if nobody reports them.
-        alike = [each for each in _held() if failure.traits.are_like(each.traits)]
+        alike = [each for each in _held() if not failure.traits.places.isdisjoint(each.traits.places)]
     if not is_known and len(alike) < _MOST:
         failure.event = failure_events.event(error, failure.client, failure.policy, task)
         if failure.event is not None and failure.scopes is not None:
@@ -73,9 +78,10 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         if same_id is not None and is_second:
             same_id.event = None  # the application tries again in its `except`: that failure is part of this one
         _failures[failure.run_id] = failure
-        early = [*filter(None, [same_id]), *_held()[:-_MOST]]
-        while len(_failures) > _MOST * 10:
-            early.append(_failures.pop(next(iter(_failures))))
+        early = [*filter(None, [same_id])]
+        while len(_failures) > _MOST_FAILURES:
+            settled = (each for each, kept in _failures.items() if kept.event is None)
+            early.append(_failures.pop(next(settled, next(iter(_failures)))))
     _flush_with(failure.client)
     for each in early:
         _send(each)
@@ -111,10 +117,11 @@ def reported(error: BaseException, is_here: bool = True) -> issues.Told:
         known = [_failures[each] for each in run_ids if each in _failures]
         if not run_ids:  # the application may have taken the traceback away, or the variables out of its frames
             known = [each for each in _failures.values() if each.traits.are_of(given)]
-        first_time = [each for each in known if each.event is not None]
+        first_time = [each for each in known if not each.is_reported]
         if is_here:
             _reports.add(now, given)
         for each in known:
+            each.is_reported = True
             _reports.add_run(now, each.first, _isolation(each) or isolation)
             for other in _failures.values():
                 if other is each or (_isolation(other) is _isolation(each) and _overlap(other, each)):
@@ -186,6 +193,7 @@ def _send(failure: Failure) -> None:
 
 
 def _capture(failure: Failure, event: Any, copies: Scopes | None) -> None:
+    _is_capturing.set(True)  # this context is a copy of its own
     with contained("issue"), within_copies(copies), sentry_sdk.new_scope() as scope:
         scope.set_client(failure.client)
         if failure.span is not None:
@@ -225,6 +233,7 @@ def _start_timer() -> bool:
         timer.name = "sentry-langchain-stream"
         _timer[:] = [timer]
         _forget_in_forks()
+        _send_at_exit()
         try:
             Context().run(timer.start)
         except RuntimeError:  # the interpreter is shutting down
@@ -270,6 +279,20 @@ def _flushing(weak: Callable[[], Any], original: Any) -> Any:
         return original(client, *args, **kwargs)
 
     return flush_first
+
+
+@cache
+def _send_at_exit() -> None:
+    """Send what is held for clients that another `init` has replaced: the SDK flushes the current one alone."""
+    atexit.register(_flush_all)
+
+
+def _flush_all() -> None:
+    with _lock:
+        clients = {id(each.client): each.client for each in _held()}
+    for each in clients.values():
+        with contained("issue"):
+            each.flush(timeout=each.options.get("shutdown_timeout", 2))
 
 
 @cache

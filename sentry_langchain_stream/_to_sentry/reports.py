@@ -28,6 +28,8 @@ class Request(NamedTuple):
 
     Args:
         trace: The trace of the active span.
+        root: The id of the transaction or segment that the active span belongs to. Several requests may be of one
+            trace: those of a page, the tasks that one request has put into a queue.
         context: The SDK's propagation context, which has a trace, too. What goes on after the end of the request's span
             has only that. The SDK makes its id up when it is first asked for, and twice if two threads ask at once
             (sentry-sdk 2.44 to 2.75): so it is asked for when two are compared.
@@ -35,21 +37,22 @@ class Request(NamedTuple):
     """
 
     trace: str | None
+    root: str | None
     context: Any
     isolation: int
 
     def is_also(self, other: Request) -> bool:
         """Whether both are the same request."""
-        if self.trace is None or other.trace is None or self.isolation == other.isolation:
+        if self.isolation == other.isolation or self.trace is None or other.trace is None:
             return not self._traces().isdisjoint(other._traces())
-        return self.trace == other.trace
+        return self.trace == other.trace and self.root == other.root
 
     def _traces(self) -> set[str]:
         found = (self.trace, getattr(self.context, "trace_id", None))
         return {each for each in found if each is not None}
 
 
-_MOST = 100
+_MOST = 1_000
 
 
 class Traits(NamedTuple):
@@ -74,7 +77,7 @@ class Traits(NamedTuple):
         return self.request.is_also(others.request) and not self.objects.isdisjoint(others.objects)
 
 
-UNKNOWN = Traits(Request(None, None, 0), frozenset(), frozenset())
+UNKNOWN = Traits(Request(None, None, None, 0), frozenset(), frozenset())
 """Those of a failure that is like no other."""
 
 
@@ -100,7 +103,13 @@ def request_of(scopes: Scopes) -> Request:
     current, isolation = scopes
     around: Any = getattr(current, "covered", current)  # that of a run also knows the run's span, of a trace of its own
     span = around.span or getattr(around, "streamed_span", None)
-    return Request(span.trace_id if span is not None else None, joining.propagation_context(around), id(isolation))
+    trace = span.trace_id if span is not None else None
+    return Request(trace, _root_of(span), joining.propagation_context(around), id(isolation))
+
+
+def _root_of(span: Any) -> str | None:
+    root = getattr(span, "containing_transaction", None) or getattr(span, "_segment", None)
+    return getattr(root, "span_id", None)
 
 
 class Reports:
@@ -127,7 +136,7 @@ class Reports:
             isolation: The isolation scope of its tree, if the run has ended.
         """
         self._first[first] = now
-        while len(self._first) > _MOST * 10:
+        while len(self._first) > _MOST:
             del self._first[next(iter(self._first))]
         if isolation is not None:
             self.of_runs.append((now, isolation))
