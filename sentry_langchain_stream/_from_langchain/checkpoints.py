@@ -26,7 +26,7 @@ from .._runtime.containment import contained
 from .._to_sentry.asking import is_asking
 from .._vocabulary.keys import bounded
 from .._vocabulary.names import LONGEST
-from . import inside, same_ids
+from . import inside, internals, same_ids
 from .families import Family
 from .recorded_calls import Arguments, Recording, langgraph_family
 
@@ -101,7 +101,7 @@ def _parent(config: object) -> Run | None:
     above = _live(same_ids.enclosing_own(parent_id)) if isinstance(parent_id, UUID) else None
     graph = _root(config) if above is None else _only_graph(above)
     found = graph or above
-    if found is None or _is_inside(inner, found):
+    if found is None or (_is_inside(inner, found) and not _is_found_by_the_stack(inner, graph)):
         return inner
     if above is not None and graph is not None and graph.kind == "chain":
         graph.keeper.become_graph(graph)  # LangGraph's first node, which shows that it is one, starts later
@@ -123,6 +123,19 @@ def _is_inside(run: Run | None, outer: Run) -> bool:
     while run is not None and run is not outer:
         run = run.parent
     return run is not None
+
+
+def _is_found_by_the_stack(inner: Run | None, graph: Run | None) -> bool:
+    """Whether the innermost run is the graph itself, as its method is on the stack while it loads.
+
+    The stack is looked at while a model is live, and on Python 3.10 in any task. LangChain's context, which names what
+    the application calls, never names a graph.
+    """
+    return (
+        inner is not None
+        and inner is graph
+        and _live(same_ids.enclosing_own(internals.enclosing_run_id())) is not graph
+    )
 
 
 def _live(run_id: UUID | None) -> Run | None:

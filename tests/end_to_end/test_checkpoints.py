@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("langgraph")
-from langchain_core.runnables import RunnableLambda
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
@@ -110,6 +111,41 @@ async def test_nodes_side_by_side_and_graphs_in_graphs(way: Way) -> None:
     }
     assert found[outer.span_id, "put_writes"] == 4
     assert found[nested.span_id, "put_writes"] == 2
+
+
+def test_a_graph_that_is_called_while_a_model_streams() -> None:
+    """The load of a graph in a node is that graph's too where its method is found on the stack, as a model is live."""
+    inner, model = graph(), FakeListChatModel(responses=["Hi"])
+
+    def read(state: MessagesState) -> dict[str, Any]:
+        for at, _ in enumerate(model.stream("Hi")):
+            if at == 0:
+                inner.invoke(state)
+        return {}
+
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        graph(InMemorySaver(), read=read).invoke(QUESTION, config())
+    outer, nested = captured.find(name="invoke_agent outer"), captured.find(name="invoke_agent inner")
+    loads = [each.parent_id for each in spans(captured) if each.name.endswith("get_tuple")]
+    assert sorted(loads, key=str) == sorted([outer.span_id, nested.span_id])
+
+
+def test_a_chain_that_loads_with_the_config_of_its_node() -> None:
+    """A chain in a node is no graph for a call of the checkpointer with that node's config."""
+    saver = InMemorySaver()
+
+    def look(_: MessagesState, config: RunnableConfig) -> dict[str, Any]:
+        def load(_: Any) -> None:
+            saver.get_tuple(config)
+
+        RunnableLambda(load).with_config(run_name="chain").invoke("Hi", config)
+        return {}
+
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        graph(saver, look=look).invoke(QUESTION, config(chains=True))
+    assert captured.find(name="chain").parent_id == captured.find(name="look").span_id
+    (load,) = [each for each in spans(captured) if each.parent_id == captured.find(name="chain").span_id]
+    assert load.name == "InMemorySaver.get_tuple"
 
 
 def test_two_conversations_at_a_time() -> None:
