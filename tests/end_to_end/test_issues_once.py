@@ -484,15 +484,16 @@ async def test_failures_keep_nothing_alive(way: Way, is_allowed: bool) -> None:
     assert not any(each.event for each in held_issues._failures.values())
 
 
-async def test_what_is_held_is_bounded() -> None:
+async def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of very many failures in a short time the oldest are sent at once."""
-    handler = SentryStreamHandler()
+    handler, most = SentryStreamHandler(), 30
+    monkeypatch.setattr(held_issues, "_MOST_FAILURES", most)
     with capture_spans() as captured:
-        for number in range(held_issues._MOST + 20):
+        for number in range(most + 20):
             with contextlib.suppress(ConnectionError):
                 failing(type(f"Error{number}", (ConnectionError,), {})).invoke("Hi", {"callbacks": [handler]})
-        assert len(held_issues._failures) <= held_issues._MOST
-        assert len(captured.events) == held_issues._MOST + 20
+        assert len(held_issues._failures) <= most
+        assert len(captured.events) == most + 20
 
 
 @pytest.mark.parametrize("fate", ["reported", "ignored"])
