@@ -7,8 +7,6 @@ from threading import get_ident
 from typing import Any, Protocol
 from weakref import ref
 
-from sentry_sdk.scope import Scope
-
 from .._content.labels import own_tags
 from .._content.policy import NOTHING, Policy
 from .._runtime.containment import contained
@@ -17,6 +15,7 @@ from .._to_sentry.client import (
     allowed_content,
     choose_backend,
     current_client,
+    current_scopes,
     has_sampler,
     longest_text,
     sentry_pipeline_name,
@@ -103,7 +102,7 @@ class Roots:
                 return None
             self.prepare(client, runs)
         backend = self._backend
-        scopes = Scope.get_current_scope(), Scope.get_isolation_scope()  # they identify the request
+        scopes = current_scopes()
         active = backend.current(scopes[0])
         pipeline = names.pipeline(
             configured=self._settings.pipeline_name,
