@@ -22,7 +22,9 @@ LONGEST = 60.0
 executor of a block wait for all their calls before they raise the exception of one."""
 
 _TURNS = 10
+"""So often an event loop comes round before an exception has certainly left: each `finally` on its way may wait."""
 _SHORTLY = 0.2
+"""Seconds after which the loop is looked at again."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
