@@ -22,7 +22,6 @@ from .._to_sentry.client import (
     start_senders,
 )
 from .._to_sentry.conversations import scope_conversation_id
-from .._to_sentry.span_models import NO_SPANS, SpanBackend
 from .._vocabulary import names
 from . import silent_ends, watches
 from .numbers import Number
@@ -55,8 +54,6 @@ class Roots:
         self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
         self._last_client: Callable[[], object | None] = _no_client
         """A weak reference to the last Sentry client."""
-        self._backend: SpanBackend[Any] = NO_SPANS
-        """The backend for its root runs: by its options, which it got in `init`."""
 
     def policy(self, client: Any) -> Policy:
         """Decide what this client and the user's settings allow to be recorded."""
@@ -101,7 +98,7 @@ class Roots:
             if not client.is_active():
                 return None
             self.prepare(client, runs)
-        backend = self._backend
+        backend = choose_backend(client)  # each time: tracing may be switched on while the process runs
         scopes = current_scopes()
         active = backend.current(scopes[0])
         pipeline = names.pipeline(
@@ -143,7 +140,6 @@ class Roots:
         """Prepare for a client if it differs from the last one, and look at what it sends."""
         if self._last_client() is client:
             return
-        self._backend = choose_backend(client)
         if self._settings.capture_errors:
             issues.watch(held_issues.reported)
         silent_ends.process(runs)
