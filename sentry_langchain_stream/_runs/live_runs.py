@@ -270,8 +270,7 @@ class LiveRuns:
                 run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
             inherited = parent.conversation if parent else None
             run.conversation = run.tree.conversation or start.conversation_id or inherited
-            recording = run.place.recording
-            if recording:
+            if run.place.recording:
                 labelling.label(run, start, self.settings)
             if start.configured and parent is not None and parent.id == start.configured_by:
                 labelling.complete(parent, start, self.settings)
@@ -281,8 +280,7 @@ class LiveRuns:
             elif run.call is not None and parent is not None and run.call.request.tools is not None:
                 for agent in parent.agents():
                     agent.tools = agent.tools or run.call.request.tools
-            if recording:
-                self._spans.open(run)
+            self._spans.open(run)
         except BaseException as error:
             if not issubclass(type(error), Exception) or is_from_signal(error):
                 # Ctrl-C or a time limit while `redact` runs: LangChain does not end a run whose start has failed.

@@ -94,10 +94,9 @@ class Roots:
                 del self._batches[together]
             return begun
         client = current_client()
-        if self._last_client() is not client:
-            if not client.is_active():
-                return None
-            self.prepare(client, runs)
+        if not client.is_active():
+            return None
+        self.prepare(client, runs)
         backend = choose_backend(client)  # each time: tracing may be switched on while the process runs
         scopes = current_scopes()
         active = backend.current(scopes[0])
@@ -113,7 +112,7 @@ class Roots:
             number=own,
             kind="pipeline",
             pipeline=pipeline,
-            policy=self.policy(client) if self._others is not None else self._decide(client, self._settings),
+            policy=self.policy(client),
             place=Place(
                 backend=backend,
                 anchor=active,

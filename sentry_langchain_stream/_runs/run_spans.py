@@ -117,9 +117,7 @@ class RunSpans:
             error: The exception that it failed with.
             evicted: Why this package ended the run, if LangChain did not.
         """
-        run.call_watch = None
-        if run.task_watch is not None:
-            self.detach(run)
+        self.detach(run)
         failure = error if outcome == "failed" else None
         is_inner = run.parent is not None and not run.parent.implicit
         if is_inner and failure is None and run.call is None and run.place.span is None:
@@ -174,7 +172,7 @@ class RunSpans:
 
     @staticmethod
     def detach(run: Run) -> None:
-        """Remove the callback on the run's task, and restore the span that was active before the run."""
+        """Stop watching the run's task and its call."""
         if run.task_watch is not None:
             run.task_watch.stop()
             run.task_watch = None

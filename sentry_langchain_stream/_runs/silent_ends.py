@@ -122,9 +122,8 @@ class Watching:
 
 def soon(work: Callable[[], None]) -> None:
     """Call `work` two turns of the event loop later, or now if there is none: LangChain may yet signal the end."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
+    loop = interpreter.running_loop()
+    if loop is None:
         work()
     else:
         context = Context()

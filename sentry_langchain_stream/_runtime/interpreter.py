@@ -69,6 +69,14 @@ def current_task() -> asyncio.Task[Any] | None:
         return None
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, or `None`."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def with_subclasses(base: type) -> Iterator[type]:
     """Yield a class and all classes below it, each once. No class is asked: `type` knows them."""
     seen: set[type] = set()

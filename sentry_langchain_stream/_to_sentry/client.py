@@ -12,13 +12,14 @@ from sentry_sdk.scope import Scope
 
 from .._runtime.containment import warn_once
 from . import internals
-from .span_models import CAN_STREAM, NO_SPANS, SpanBackend, StreamedSpans, TransactionSpans
+from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
 
 Scopes = tuple[Scope, Scope]
 """The current scope and the isolation scope."""
 
 _TRANSACTION_SPANS = TransactionSpans()
 _STREAMED_SPANS = StreamedSpans()
+_NO_SPANS = NoSpans()
 _get_pipeline_name = internals.pipeline_name_getter()
 
 
@@ -30,7 +31,7 @@ def choose_backend(client: Any) -> SpanBackend[Any]:
     """Return the backend for the root runs of a client."""
     options = client.options
     if not has_tracing(options):
-        return NO_SPANS
+        return _NO_SPANS
     if _streams(options):
         return _STREAMED_SPANS
     if (instrumenter := other_instrumenter(options)) is not None:
@@ -41,7 +42,7 @@ def choose_backend(client: Any) -> SpanBackend[Any]:
             "says how.",
             instrumenter,
         )
-        return NO_SPANS
+        return _NO_SPANS
     return _TRANSACTION_SPANS
 
 

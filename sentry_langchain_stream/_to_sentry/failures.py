@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from .._content.policy import Policy
+from .._runtime.interpreter import running_loop
 from . import reports
 from .client import Scopes
 from .span_models import AnySpan, SpanBackend
@@ -25,13 +26,6 @@ _TURNS = 10
 """So often an event loop comes round before an exception has certainly left: each `finally` on its way may wait."""
 _SHORTLY = 0.2
 """Seconds after which the loop is looked at again."""
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -58,6 +52,7 @@ class Failure:
         extended: Until when it is held, if calls went on after `HOLD` seconds.
         loop: The event loop in which it failed.
         turns: How often that loop has yet to come round after `HOLD` seconds, before nobody can be about to report it.
+            `None` until then.
     """
 
     run_id: UUID
@@ -77,9 +72,8 @@ class Failure:
     last_event: str | None = None
     is_reported: bool = False
     extended: float = 0.0
-    loop: asyncio.AbstractEventLoop | None = field(default_factory=_running_loop)
-    turns: int = _TURNS
-    _has_asked: bool = False
+    loop: asyncio.AbstractEventLoop | None = field(default_factory=running_loop)
+    turns: int | None = None
 
     @property
     def due(self) -> float:
@@ -102,8 +96,8 @@ class Failure:
         """Whether its event loop has been so busy that the exception may still be on its way to who reports it."""
         if self.loop is None or not self.loop.is_running():
             return False
-        if not self._has_asked:
-            self._has_asked = True
+        if self.turns is None:
+            self.turns = _TURNS
             try:
                 self.loop.call_soon_threadsafe(self._turn, context=Context())
             except RuntimeError:  # it has been closed meanwhile
@@ -111,6 +105,6 @@ class Failure:
         return self.turns > 0
 
     def _turn(self) -> None:
-        self.turns -= 1
+        self.turns = (self.turns or 0) - 1
         if self.turns > 0 and self.loop is not None:
             self.loop.call_soon(self._turn, context=Context())

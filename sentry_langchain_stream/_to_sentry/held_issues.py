@@ -29,7 +29,7 @@ from sentry_sdk.scope import Scope
 from .._content import error_texts
 from .._runtime.containment import contained
 from . import celery_tasks, failure_events, failures, internals, issues, reports
-from .client import Scopes, copies_of, current_scopes, is_sending, within_copies
+from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
 
 _MOST = 100
@@ -232,8 +232,7 @@ def _start_timer() -> bool:
         timer.daemon = True
         timer.name = "sentry-langchain-stream"
         _timer[:] = [timer]
-        _forget_in_forks()
-        _send_at_exit()
+        _follow_the_process()
         try:
             Context().run(timer.start)
         except RuntimeError:  # the interpreter is shutting down
@@ -282,24 +281,20 @@ def _flushing(weak: Callable[[], Any], original: Any) -> Any:
 
 
 @cache
-def _send_at_exit() -> None:
-    """Send what is held for clients that another `init` has replaced: the SDK flushes the current one alone."""
-    atexit.register(_flush_all)
+def _follow_the_process() -> None:
+    """Send at exit what is held for replaced clients. In a forked process, the parent process sends what it holds."""
+    atexit.register(_flush_replaced)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_all)
 
 
-def _flush_all() -> None:
+def _flush_replaced() -> None:
+    """Flush the clients that another `init` has replaced: the SDK flushes the current one alone, and waits for it."""
     with _lock:
-        clients = {id(each.client): each.client for each in _held()}
+        clients = {id(each.client): each.client for each in _held() if each.client is not current_client()}
     for each in clients.values():
         with contained("issue"):
             each.flush(timeout=each.options.get("shutdown_timeout", 2))
-
-
-@cache
-def _forget_in_forks() -> None:
-    """In a forked process, the parent process sends what it holds."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget_all)
 
 
 def _forget_all() -> None:

@@ -242,6 +242,14 @@ def set_scope_of_streamed(span: Any, scope: Any) -> None:
     span._scope = scope
 
 
+_take("sentry_sdk.traces", "StreamedSpan._segment", off="two requests of one trace count as one", since=(2, 55))
+
+
+def segment_of(span: Any) -> Any | None:
+    """The segment of a streamed span."""
+    return getattr(span, "_segment", None)
+
+
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 
 

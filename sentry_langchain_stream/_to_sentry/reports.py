@@ -16,7 +16,7 @@ from uuid import UUID
 from sentry_sdk.scope import Scope
 
 from .._runtime import tracebacks
-from . import joining
+from . import internals, joining
 from .client import Scopes
 
 Place = tuple[str, str, str, int]
@@ -108,7 +108,7 @@ def request_of(scopes: Scopes) -> Request:
 
 
 def _root_of(span: Any) -> str | None:
-    root = getattr(span, "containing_transaction", None) or getattr(span, "_segment", None)
+    root = getattr(span, "containing_transaction", None) or internals.segment_of(span)
     return getattr(root, "span_id", None)
 
 

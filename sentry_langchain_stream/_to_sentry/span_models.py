@@ -297,9 +297,6 @@ class NoSpans:
         scope.set_context("trace", {"trace_id": span.trace_id, "span_id": span.span_id})
 
 
-NO_SPANS = NoSpans()
-
-
 def _span_id() -> str:
     """Return the id of a new span: 8 bytes. The SDK takes it from a `UUID`, which takes five times as long."""
     return os.urandom(8).hex()
