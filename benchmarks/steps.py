@@ -30,7 +30,7 @@ STEPS: dict[str, tuple[str, ...]] = {
         "_content/labels.py",
     ),
     "run": (
-        "_runs/live_runs.py:start",
+        "_runs/starts.py:start",
         "_runs/live_runs.py:end",
         "_runs/roots.py:parent",
         "_runs/tree_ends.py",

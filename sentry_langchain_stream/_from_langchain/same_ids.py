@@ -70,7 +70,7 @@ def starting(given: UUID, runs: LiveRuns) -> UUID:
 
 
 def not_started(given: UUID) -> None:
-    """Give the id back: the run's start has failed on its way to `LiveRuns.start`, which does it else."""
+    """Give the id back: the run's start has failed on its way to `Starts.start`, which does it else."""
     if enclosing.claims.get(number(given)) == get_ident():
         enclosing.claims.pop(number(given), None)
 

@@ -10,7 +10,7 @@ import pytest
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._from_langchain import answers, inside, marks, requests, steps
-from sentry_langchain_stream._runs import attributes, enclosing, live_runs, run_spans
+from sentry_langchain_stream._runs import attributes, enclosing, run_spans, starts
 from sentry_langchain_stream._runs.call import Call
 from sentry_langchain_stream._to_sentry import active_span
 from sentry_langchain_stream._to_sentry.client import choose_backend, current_client
@@ -247,7 +247,7 @@ def test_an_interrupt_passes(error: type[BaseException]) -> None:
     assert handler.live_runs == 0
 
 
-@pytest.mark.parametrize("fault", [(marks, "read_start"), (live_runs.LiveRuns, "start")], ids=["read", "start"])
+@pytest.mark.parametrize("fault", [(marks, "read_start"), (starts.Starts, "start")], ids=["read", "start"])
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 def test_a_start_that_fails_leaves_nothing_behind(
     subject: Any, fault: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
@@ -264,7 +264,7 @@ def test_a_start_that_fails_leaves_nothing_behind(
 
 def test_nothing_of_ours_reaches_sentry_as_an_issue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own complaint is a warning, which Sentry's logging integration does not turn into an issue."""
-    monkeypatch.setattr(live_runs.LiveRuns, "start", broken)
+    monkeypatch.setattr(starts.Starts, "start", broken)
     logging.getLogger("sentry_langchain_stream").setLevel(logging.DEBUG)
     captured: Captured
     with capture_spans() as captured:

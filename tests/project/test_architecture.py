@@ -60,6 +60,7 @@ FINER: dict[str, list[set[str]]] = {
         {"run"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches", "prompts", "users"},
         {"run_spans", "roots", "tree_ends", "labelling"},
+        {"starts"},
         {"live_runs"},
     ],
 }

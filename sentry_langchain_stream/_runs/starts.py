@@ -1,0 +1,239 @@
+"""Starts runs: finds the parent, makes the record, opens the span, or takes the run over from another handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from .._content.policy import NOTHING, Policy
+from .._runtime.containment import is_from_signal, warn_once
+from .._to_sentry.asking import is_asking
+from .._to_sentry.client import current_client
+from .._vocabulary import names
+from . import attempts, enclosing, labelling
+from .call import Call
+from .details import Agent, Detail, MakeRecord
+from .eviction import Eviction
+from .kinds import CHAINS, Outcome
+from .numbers import Number, number
+from .roots import Kept, Roots
+from .run import Run
+from .run_spans import RunSpans
+from .silent_ends import Watching
+from .start import Start
+
+
+class Live(Kept, Protocol):
+    """The live runs of one handler, as starts need them."""
+
+    @property
+    def get(self) -> Callable[[Number], Run | None]:
+        """Returns the live run of a number, or `None`."""
+
+    @property
+    def count(self) -> Callable[[], int]:
+        """Returns how many runs are live."""
+
+    def add(self, run: Run) -> None:
+        """Put a run that has started into the map."""
+
+    def adopt(self, run: Run) -> None:
+        """Put a run into the map that another handler has handed over."""
+
+    def end_run(self, run: Run, outcome: Outcome) -> None:
+        """End a run."""
+
+
+class Starts:
+    """Starts the runs of one handler.
+
+    Args:
+        live: Its live runs.
+        roots: Makes the parents of runs without a live parent.
+        spans: Opens their spans.
+        eviction: Enforces the limits on them.
+        watching: Is told where LangChain signals no end.
+    """
+
+    def __init__(self, live: Live, *, roots: Roots, spans: RunSpans, eviction: Eviction, watching: Watching) -> None:
+        self._settings = live.settings
+        self._now = live.now
+        self._live = live
+        self._roots = roots
+        self._open_span = spans.open
+        self._eviction = eviction
+        self._watch = watching.watch
+
+    def start(self, start: Start, record: MakeRecord | None = None) -> Run | None:
+        """Start a run, unless it is already live, there is no Sentry client, or a function of the user's starts it.
+
+        Args:
+            start: The start of the run.
+            record: Makes the record of the run's input.
+
+        Returns:
+            The run, if this handler follows it.
+        """
+        own = number(start.id)
+        try:
+            return None if is_asking() else self._start(own, start, record)
+        finally:
+            enclosing.claims.pop(own, None)
+
+    def _start(self, own: Number, start: Start, record: MakeRecord | None) -> Run | None:
+        live = enclosing.get(own)
+        if live is not None:
+            self._take_over(live, start, record)
+            return self._live.get(own)
+        if self._live.count() >= self._settings.max_live_runs:
+            self._eviction.make_room()
+        parent = enclosing.parent_of(start) if start.parent_id is not None else None
+        if parent is None:
+            self._eviction.sweep()
+            parent = self._roots.parent(start, own, self._live)
+            if parent is None:
+                return None
+            if start.kind in CHAINS or (parent.place.anchor is not None and start.batch_size == 1):
+                # A chain without a parent is the pipeline itself, or an agent. A single call needs no pipeline around
+                # it if there is an active span that can be its parent.
+                self._start_root(parent, start, record)
+                return parent
+        elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
+            parent.keeper.become_graph(parent)
+        policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self._live else self._terms(parent)
+        around = parent.ancestors() if record is not None and not parent.implicit else ()
+        detail = self._record(parent, policy, record) if record is not None else None
+        with parent.tree.lock:
+            # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.
+            ended = not parent.implicit and enclosing.get(parent.number) is not parent
+            above = next((each for each in around if enclosing.get(each.number) is each), None) if ended else parent
+            run = Run(
+                id=start.id,
+                number=own,
+                kind=start.kind,
+                pipeline=pipeline,
+                policy=policy,
+                place=parent.place.below(nests=self._settings.nesting),
+                keeper=self._live,
+                tree=parent.tree,
+            )
+            run.name, run.given_id, run.enclosing_id = start.name, start.given_id, start.enclosing_id
+            run.parent = above
+            run.reports = parent.implicit and start.parent_id is None
+            run.is_node, run.has_fallbacks = start.is_node, start.has_fallbacks
+            run.agent, run.attempt = parent.agent, start.attempt or parent.attempt
+            if parent.has_fallbacks or parent.fallbacks:
+                run.fallback = attempts.fallback_of(parent, start.enclosing_id)
+            else:
+                run.fallback = parent.fallback
+            if detail is not None or start.task is not None:
+                run.work = attempts.work_of(start, parent, detail)
+            self._live.add(run)
+            if above is None or above.implicit:
+                self._eviction.add(run)
+            if above is not None:
+                above.add_child(run)
+                if run.has_fallbacks and not ended:
+                    parent.fallbacks = {**parent.fallbacks, run.id: run}
+            self._open(run, start, detail)
+        self._watch(run)
+        return run
+
+    def _start_root(self, run: Run, start: Start, record: MakeRecord | None) -> None:
+        run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
+        run.attempt, run.has_fallbacks = start.attempt, start.has_fallbacks
+        run.enclosing_id, run.given_id = start.enclosing_id, start.given_id
+        if start.kind != "chain":
+            run.kind = start.kind
+        detail = self._record(run, run.policy, record) if record is not None else None
+        with run.tree.lock:
+            self._live.add(run)
+            self._eviction.add(run)
+            self._open(run, start, detail)
+        self._watch(run)
+
+    def _terms(self, parent: Run) -> tuple[Policy, str]:
+        """What may be recorded of a child of another handler's run, and the name of its pipeline."""
+        client = current_client()
+        self._roots.prepare(client, self._live)
+        return self._roots.policy(client), self._settings.pipeline_name or parent.pipeline
+
+    def _take_over(self, run: Run, start: Start, record: MakeRecord | None) -> None:
+        """Record a run that another handler has just started. LangChain calls the handler nearest to the run last."""
+        if run.keeper is self._live or self._live in run.seen_by:
+            return  # this handler is in the callback list twice
+        warn_once(
+            "two handlers",
+            "Two SentryStreamHandlers see the same run. The one nearest to it records it: the model's own before the "
+            "call's, the call's before one of an enclosing run.",
+        )
+        policy, pipeline = self._terms(run)
+        policy = run.policy.and_(policy)
+        detail = self._record(run, policy, record) if record is not None else None
+        self._eviction.sweep()
+        with run.tree.lock:
+            before, run.seen_by = run.keeper, (*run.seen_by, run.keeper)
+            if not before.hand_over(run):
+                return
+            alone = run.parent if run.parent is not None and run.parent.implicit and not run.tree.batch else None
+            for each in (alone, run):
+                if each is not None:
+                    each.place = replace(each.place)  # chains without a span share one
+                    each.keeper, each.policy, each.pipeline = self._live, policy, pipeline
+                    each.place.nests = self._settings.nesting
+            self._live.adopt(run)
+            if run.parent is None or run.parent.implicit:
+                self._eviction.add(run)
+            if alone is not None and alone.place.span is not None:
+                self._open_span(alone)
+            self._open(run, start, detail)
+        self._watch(run)
+
+    def _record(self, parent: Run, policy: Policy, record: MakeRecord) -> Call | Detail | None:
+        """Make the record of a run. Call it without the lock: it calls the user's `redact` and `token_counter`."""
+        if parent.implicit and parent.place.span is None and parent.place.anchor is None:
+            # A call without a parent run and without an active span: the pipeline gets a span that ends with the call.
+            parent.keeper.open(parent)
+        if not (parent.place.recording or self._settings.metrics or parent.tree.watches):
+            return None
+        try:
+            return record(policy if parent.place.recording else NOTHING)  # the metrics hold no content
+        except BaseException:
+            # Ctrl-C while the record is made: LangChain does not end a run whose start has failed.
+            if parent.implicit and not parent.below:
+                parent.keeper.complete(parent)
+                parent.keeper.close(parent, "cancelled", None, None)
+            raise
+
+    def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
+        """Set what is known from the start of a run, and open its span. The run is already in the map."""
+        try:
+            if isinstance(detail, Call):
+                run.call = detail
+            else:
+                run.detail = detail
+            parent = run.parent
+            if parent is not None and run.work is not None:
+                attempt, fallback = attempts.count(run, parent)
+                run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
+            inherited = parent.conversation if parent else None
+            run.conversation = run.tree.conversation or start.conversation_id or inherited
+            if run.place.recording:
+                labelling.label(run, start, self._settings)
+            if start.configured and parent is not None and parent.id == start.configured_by:
+                labelling.complete(parent, start, self._settings)
+            if isinstance(detail, Agent):
+                inherited = parent.agent if parent is not None else None
+                run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
+            elif run.call is not None and parent is not None and run.call.request.tools is not None:
+                for agent in parent.agents():
+                    agent.tools = agent.tools or run.call.request.tools
+            self._open_span(run)
+        except BaseException as error:
+            if not issubclass(type(error), Exception) or is_from_signal(error):
+                # Ctrl-C or a time limit while `redact` runs: LangChain does not end a run whose start has failed.
+                self._open_span(run)
+                self._live.end_run(run, "cancelled")
+            raise
+        run.tree.touched = self._now()
