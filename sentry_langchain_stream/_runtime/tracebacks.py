@@ -127,7 +127,22 @@ def _suspended(awaitable: Any, frame: FrameType) -> list[FrameType]:
             found.append(own)
         if awaitable is None:
             break
-    return []
+    # The frame is one of a task that has ended, as each of a model's async answers is made in one. Where the end of the
+    # run is signalled just now, the suspended code is what has awaited that task.
+    if not found or not _signals(found[-1]):
+        return []
+    while found and _signals(found[-1]):
+        found.pop()
+    found.reverse()
+    return found
+
+
+def _signals(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith(_SIGNALLING)
+
+
+_SIGNALLING = "langchain_core.callbacks."
+"""How the modules are named that signal the end of a run."""
 
 
 def _step(awaitable: Any) -> tuple[FrameType | None, Any]:

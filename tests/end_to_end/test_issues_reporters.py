@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -163,3 +165,37 @@ async def test_a_failure_that_the_application_catches_is_ours(app: str, way: str
     marked = [frame["function"] for frame in frames if frame.get("in_app")]
     assert {"answer", outer, inner} <= set(marked)
     assert not any(frames[at].get("in_app") for at in langchain)
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "abatch", "gathered"])
+async def test_an_async_model_fails_in_a_task_of_its_own_and_the_frames_go_on(way: str) -> None:
+    """LangChain calls a model in another task, and signals the failure when that has ended: who awaits it is told."""
+
+    def refuse(_: int) -> None:
+        raise ConnectionError
+
+    model, config = ScriptedModel(before=refuse), {"callbacks": [SentryStreamHandler()]}
+
+    async def answer() -> None:
+        with suppress(ConnectionError):
+            if way == "abatch":
+                await model.abatch(["Hi"], cast(Any, config))
+            elif way == "gathered":
+                await asyncio.gather(asked())
+            else:
+                await asked()
+
+    async def asked() -> Any:
+        return await model.ainvoke("Hi", cast(Any, config))
+
+    with capture_spans() as captured:
+        await answer()
+        captured.client.flush()
+    (event,) = captured.events
+    frames = event["exception"]["values"][-1]["stacktrace"]["frames"]
+    names = [frame["function"] for frame in frames]
+    # A task has no frames above its own: of `gather` those of what it runs, which for `abatch` is LangChain's.
+    above = {"ainvoke": ["answer", "asked"], "gathered": ["asked"], "abatch": []}[way]
+    assert [name for name in names if name in ("answer", "asked")] == above
+    ends = [name for name in names if name in ("ainvoke", "agenerate", "_agenerate", "refuse")]
+    assert ends[-4:] == ["ainvoke", "agenerate", "_agenerate", "refuse"]
