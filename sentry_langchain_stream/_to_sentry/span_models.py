@@ -159,14 +159,15 @@ class TransactionSpans:
     def finish(self, span: Span, attributes: dict[str, AttributeValue], status: Status) -> None:
         scope: Scope | None = None
         transaction = span.containing_transaction
+        is_late = transaction is not None and transaction is not span and transaction.timestamp is not None
         try:
             span.update_data(attributes)
-            span.set_status("ok" if status == "cancelled" and self._becomes_item(span) else status)
+            span.set_status("ok" if status == "cancelled" and not is_late and self._becomes_item(span) else status)
             scope = ending_scope(span, attributes, is_root=transaction is span)
         finally:
             if transaction is span:
                 internals.stop_profiles(span)
-            if transaction is None or transaction is span or transaction.timestamp is None:
+            if transaction is None or not is_late:
                 span.finish(scope)
             elif transaction.sampled:
                 self._finish_late(span, transaction)

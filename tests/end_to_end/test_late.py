@@ -62,6 +62,19 @@ async def test_a_break_in_a_request_loses_no_span(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_stream_that_is_left_after_its_request_is_cancelled(shape: str) -> None:
+    """A late span is a transaction, which has a status for that. Only a span that is sent apart has none."""
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        with active_span(shape):
+            stream = ScriptedModel().astream("Hi", config={"callbacks": [SentryStreamHandler()]})
+            await anext(stream)
+        await stream.aclose()
+    span = captured.find(op="gen_ai.chat")
+    assert span.attributes["langchain_stream.outcome"] == "abandoned"
+    assert span.status == ("cancelled" if span.shape == "transaction" else "ok")
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_stream_that_fails_after_its_request_is_marked_so(shape: str) -> None:
     """The span has the status of a failure, and its envelope the sampling facts of the request that was sent."""
     resume = asyncio.Event()
