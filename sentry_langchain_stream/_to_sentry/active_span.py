@@ -196,11 +196,12 @@ class RunScope(Scope):
             if seen is None:
                 seen = self._seen = SeenSpans()
             seen.add(span, span_id, inside)
-            if isinstance(span, Transaction) and (name := internals.event_name(self.covered)) is not None:
+            is_root = isinstance(span, Transaction) or internals.segment_of(span) is span
+            if is_root and (name := internals.event_name(self.covered)) is not None:
                 seen.names.setdefault(inside.key, name)
 
     def _name_again(self, name: tuple[Any, dict[str, Any]] | None) -> None:
-        """Name later events as before a transaction that has ended: what it puts back here is a span without a name."""
+        """Name later events as before a root that has ended: what it puts back here is a span without a name."""
         if name is not None:
             internals.set_event_name(self.covered, *name)
 

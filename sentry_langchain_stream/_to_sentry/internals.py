@@ -214,7 +214,7 @@ _take(
 
 
 def event_name(scope: Any) -> tuple[Any, dict[str, Any]] | None:
-    """The name of the transaction that events of a scope have, and what is known of the name."""
+    """The name of the transaction or segment that events of a scope have, and what is known of the name."""
     info = getattr(scope, "_transaction_info", None)
     return (scope._transaction, dict(info)) if isinstance(info, dict) and hasattr(scope, "_transaction") else None
 
@@ -242,7 +242,12 @@ def set_scope_of_streamed(span: Any, scope: Any) -> None:
     span._scope = scope
 
 
-_take("sentry_sdk.traces", "StreamedSpan._segment", off="two requests of one trace count as one", since=(2, 55))
+_take(
+    "sentry_sdk.traces",
+    "StreamedSpan._segment",
+    off="two requests of one trace count as one, and a segment that was opened in a run names later events",
+    since=(2, 55),
+)
 
 
 def segment_of(span: Any) -> Any | None:

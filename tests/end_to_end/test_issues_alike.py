@@ -395,15 +395,21 @@ def test_the_last_event_stays_that_of_later_work() -> None:
         assert sentry_sdk.last_event_id() == ours[-1]
 
 
-def test_a_transaction_in_a_node_names_no_later_event() -> None:
-    """After a transaction that a node has opened, events have the name of the one around the chain again."""
+@pytest.mark.parametrize("callbacks", [{}, with_handler()], ids=["without", "with"])
+@pytest.mark.parametrize("sampled", [1.0, 0.0])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_root_in_a_node_names_no_later_event(shape: str, sampled: float, callbacks: Any) -> None:
+    """After a transaction or segment that a node has opened, events have the name of the one around the chain again."""
 
     def node(value: Any) -> Any:
+        if shape == "stream":
+            with sentry_sdk.traces.start_span(name="inner", parent_span=None):
+                return value
         with sentry_sdk.start_transaction(op="job", name="inner"):
             return value
 
-    with capture_spans() as captured, sentry_sdk.start_transaction(op="task", name="outer"):
-        (RunnableLambda(node) | RunnableLambda(str)).invoke(1, with_handler())
+    with capture_spans(**WIRE_SHAPES[shape], traces_sample_rate=sampled) as captured, active_span(shape, "outer"):
+        (RunnableLambda(node) | RunnableLambda(str)).invoke(1, callbacks)
         sentry_sdk.capture_message("after")
         (event,) = captured.events
     assert event["transaction"] == "outer"
