@@ -69,7 +69,8 @@ class SentryStreamIntegration(Integration):
         """Add the handler to LangChain's callback managers from now on. Sentry calls this once per process."""
         if langchain_internals.configure is None:
             raise DidNotEnable("this version of langchain-core makes its callback managers in another way")
-        manager._configure = _with_handler(manager._configure)
+        with langchain_internals.replacing:
+            manager._configure = _with_handler(manager._configure)
 
 
 def _decide(client: Any, identifier: str, found: Any) -> Any:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 from langchain_core.callbacks import manager
 
+from .._runtime.containment import pass_on
 from .._to_sentry import other_integrations
+from . import internals
 
 
 def go_around(wrapper: CodeType, has_ours: Callable[[Any], bool]) -> None:
@@ -28,8 +30,10 @@ def go_around(wrapper: CodeType, has_ours: Callable[[Any], bool]) -> None:
     """
     theirs: Any = getattr(manager, "_configure", None)
     wrapped = getattr(theirs, "__wrapped__", None)
-    if wrapped is None or getattr(theirs, "__code__", None) is not wrapper:
+    # A proxy of somebody's has the attributes of what it stands for, the code among them.
+    if wrapped is None or type(theirs) is not FunctionType or theirs.__code__ is not wrapper:
         return
+    is_off = False
 
     @wraps(theirs)
     def configure(
@@ -40,15 +44,22 @@ def go_around(wrapper: CodeType, has_ours: Callable[[Any], bool]) -> None:
         **kwargs: Any,
     ) -> Any:
         try:
-            is_ours = has_ours(local_callbacks) or has_ours(inheritable_callbacks)
-        except Exception:  # callbacks may be anything; where the integration asks for them, that is contained
-            is_ours = False
+            is_ours = not is_off and (has_ours(local_callbacks) or has_ours(inheritable_callbacks))
+        except Exception as error:
+            pass_on(error)
+            is_ours = False  # callbacks may be anything; where the integration asks for them, that is contained
         chosen = wrapped if is_ours else theirs
         return chosen(callback_manager_cls, inheritable_callbacks, local_callbacks, *args, **kwargs)
 
     def undo() -> None:
-        if manager._configure is configure:
-            manager._configure = theirs
+        nonlocal is_off
+        is_off = True  # somebody may have wrapped it meanwhile
+        with internals.replacing:
+            if manager._configure is configure:
+                manager._configure = theirs
 
-    manager._configure = configure
+    with internals.replacing:
+        if manager._configure is not theirs:
+            return  # another thread has just replaced it
+        manager._configure = configure
     other_integrations.undo_with(undo)

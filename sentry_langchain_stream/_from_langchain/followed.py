@@ -89,7 +89,7 @@ def _is_given_ours(frame: FrameType) -> bool:
     """Whether LangchainIntegration asks because it would add its own handler to callbacks that have one of ours."""
     called = frame.f_locals
     if not (_has_ours(called.get("local_callbacks")) or _has_ours(called.get("inheritable_callbacks"))):
-        return False
+        return _is_hooked()
     from . import configuring
 
     configuring.go_around(frame.f_code, _has_ours)
@@ -131,8 +131,13 @@ def follows(runnable: Any, config: Any) -> bool:
     for source in (config, getattr(runnable, "config", None), internals.enclosing_config()):
         callbacks = source.get("callbacks") if isinstance(source, Mapping) else None
         if callbacks is not None:
-            return _has_ours(callbacks)
-    return False
+            return _has_ours(callbacks) or _is_hooked()
+    return _is_hooked()
+
+
+def _is_hooked() -> bool:
+    """Whether a handler of ours comes to every call by LangChain's `register_configure_hook`."""
+    return any(isinstance(each, _handler_class) for each in internals.hooked_handlers())
 
 
 def _has_ours(callbacks: Any) -> bool:

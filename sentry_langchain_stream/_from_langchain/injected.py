@@ -15,6 +15,8 @@ from weakref import WeakKeyDictionary
 
 from langchain_core.tools import BaseTool, InjectedToolArg
 
+from .._runtime.containment import pass_on
+
 _CALLBACKS = ("langchain_core.callbacks", "sentry_langchain_stream")
 _MOST_FRAMES = 16
 _FILTERED = frozenset({"run_manager", "callbacks"})
@@ -86,7 +88,8 @@ def _annotated(function: Callable[..., Any]) -> frozenset[str]:
     annotations: Mapping[str, Any] = getattr(function, "__annotations__", None) or {}
     try:
         hints = get_type_hints(function, include_extras=True)
-    except Exception:  # an annotation names what is imported for type checkers only
+    except Exception as error:  # an annotation names what is imported for type checkers only
+        pass_on(error)
         hints = dict(annotations)
     return frozenset(name for name, hint in hints.items() if name != "return" and _is_injection(hint))
 

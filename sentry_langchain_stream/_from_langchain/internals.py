@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import sys
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
+from threading import RLock
 from types import CodeType, FrameType
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,8 @@ _enclosing_config: ContextVar[Any] | None = getattr(config, "var_child_runnable_
 _start_code: CodeType | None = getattr(inspect.unwrap(AsyncCallbackManager.on_llm_start), "__code__", None)
 configure: Any | None = getattr(manager, "_configure", None)
 """Makes every callback manager. `SentryStreamIntegration` adds its handler there, and is off without it."""
+replacing = RLock()
+"""Held while we replace it: what another thread has put there meanwhile must not be lost."""
 
 TABLE = {
     ("langchain_core.runnables.config", "var_child_runnable_config"): (
@@ -156,6 +159,16 @@ _MOST_FRAMES = 12
 
 _FALLBACKS = "langchain_core.runnables.fallbacks"
 """The module of calls with fallbacks. Nobody has to import it who has none: it would take half of our import."""
+
+
+def hooked_handlers() -> Iterator[Any]:
+    """Yield the handlers that LangChain adds to every call of this context: those of `register_configure_hook`.
+
+    That function is public. What it has registered is not.
+    """
+    module = sys.modules.get("langchain_core.tracers.context")  # nothing is registered before its import
+    for holder, *_ in getattr(module, "_configure_hooks", ()):
+        yield holder.get()
 
 
 def is_traceable(run_id: UUID) -> bool:
