@@ -38,7 +38,8 @@ def _as_mapping(value: Any, depth: int) -> Any:
         return value
     try:
         found = _dumped(value)
-    except Exception:  # not such an object, or it raised, which is not our failure
+    except Exception as error:  # not such an object, or it raised, which is not our failure
+        pass_on(error)
         return value
     return {name: _as_mapping(each, depth - 1) for name, each in found.items() if each is not None}
 

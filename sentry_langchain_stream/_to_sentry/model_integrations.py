@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
-from .._runtime.containment import contain
+from .._runtime.containment import contain, pass_on
 from . import internals, other_integrations
 
 
@@ -69,7 +69,8 @@ def traces_bedrock() -> bool:
     """
     try:
         return find_spec("sentry_sdk.integrations.boto3._services.bedrock") is not None
-    except Exception:  # the package refuses its import without botocore
+    except Exception as error:  # the package refuses its import without botocore
+        pass_on(error)
         return False
 
 

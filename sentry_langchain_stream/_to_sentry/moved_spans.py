@@ -15,6 +15,7 @@ from typing import Any
 
 from sentry_sdk.tracing import Span
 
+from .._runtime.containment import pass_on
 from . import internals
 
 
@@ -36,7 +37,8 @@ def install() -> None:
         sample = PlainSpan(_sample())
         sample.seconds = {}
         is_same = _shortly(sample, event) == internals.move_span({**sample}, event)  # type: ignore[misc]
-    except Exception:  # in this version of the SDK it is another function
+    except Exception as error:  # in this version of the SDK it is another function
+        pass_on(error)
         return
     if is_same:
         internals.have_moved_by(_moved)
@@ -59,8 +61,8 @@ def _moved(span: dict[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
     if type(span) is PlainSpan:
         try:
             return _shortly(span, event)
-        except Exception:  # something is missing, or is not plain any more
-            pass
+        except Exception as error:  # something is missing, or is not plain any more
+            pass_on(error)
     return internals.move_span(span, event)  # type: ignore[misc]
 
 

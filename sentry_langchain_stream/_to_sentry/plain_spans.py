@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import sentry_sdk
 from sentry_sdk.tracing import Span, Transaction
 
+from .._runtime.containment import pass_on
 from . import internals
 from .moved_spans import PlainSpan
 
@@ -67,7 +68,8 @@ class _Prepared(dict[str, Any]):
         longest = sentry_sdk.get_client().options.get("max_value_length") or inf
         try:
             return _plain(self, longest)
-        except Exception:  # it is not plain, or checking a value raised
+        except Exception as error:  # it is not plain, or checking a value raised
+            pass_on(error)
             payload: dict[str, Any] = _left_to_the_sdk({"spans": [{**self}]})["spans"][0]
             return payload
 
@@ -79,7 +81,8 @@ class _PreparedContext(dict[str, Any]):
         longest = sentry_sdk.get_client().options.get("max_value_length") or inf
         try:
             return _checked({**self}, longest)
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             context: dict[str, Any] = _left_to_the_sdk({"contexts": {"trace": {**self}}})["contexts"]["trace"]
             return context
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 from langchain_core.tools import tool
 
+import sentry_langchain_stream
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream._content.reading import str_of
 from sentry_langchain_stream._from_langchain import answers, steps
@@ -247,3 +250,23 @@ def test_a_greenlet_that_is_killed_or_times_out_is_cancelled(way: str, fresh: Fr
         """
     )
     assert ran.stdout.split() == ["cancelled", "0", "0"], ran.stderr
+
+
+def test_wherever_an_exception_is_caught_that_of_a_signal_handler_is_let_through() -> None:
+    """Each `except Exception` of the handler's code has `contain` or `pass_on`, or raises again."""
+    root = Path(sentry_langchain_stream.__file__).parent
+    found = 0
+    for path in root.glob("_*/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ExceptHandler) or ast.unparse(node.type or ast.Name("")) not in _EVERYTHING:
+                continue
+            found += 1
+            called = {ast.unparse(each.func).split(".")[-1] for each in ast.walk(node) if isinstance(each, ast.Call)}
+            raises = any(isinstance(each, ast.Raise) for each in node.body)
+            assert raises or called & _LETTING_THROUGH, f"{path.relative_to(root)}:{node.lineno}"
+    assert found > 20
+
+
+_EVERYTHING = {"", "Exception", "BaseException"}
+_LETTING_THROUGH = {"contain", "pass_on", "is_from_signal", "_not_started", "not_started", "_end_anyway", "end_anyway"}
+"""What raises the exception of a signal handler again; the last ones call `contain`."""
