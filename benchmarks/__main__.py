@@ -22,6 +22,7 @@ from .pairs import pairs
 from .plot import draw, draw_runs
 from .production import QUICK, Load, production
 from .sections import CROWD_SECTIONS, NAMES, SECTIONS
+from .simulated import simulated
 from .summary import Results
 
 _ALWAYS = BASELINES | {"own", "unprepared"}
@@ -124,6 +125,8 @@ def _measured(asked: argparse.Namespace) -> dict[str, Any]:
         results["import"] = imports(pythons, few, 1 if quick else min(asked.rounds, 5))
     if "production" in asked.sections:
         results["production"] = production(pythons, chosen, QUICK if quick else Load())
+    if "simulated" in asked.sections:
+        results["simulated"] = simulated(pythons, quick)
     return results
 
 

@@ -9,7 +9,7 @@ import select
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,12 @@ class Worker:
     Args:
         python: The interpreter of its environment.
         key: Contestant and variant.
+        within: A command that runs it.
     """
 
-    def __init__(self, python: Path, key: Key) -> None:
+    def __init__(self, python: Path, key: Key, within: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            [python, "-m", "benchmarks.worker", *key],
+            [*within, python, "-m", "benchmarks.worker", *key],
             cwd=ROOT,
             env={**os.environ, **QUIET},
             stdin=subprocess.PIPE,

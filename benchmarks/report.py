@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import breakdown
+from . import breakdown, simulated
 from .contestants import BASELINES, BY_NAME
 from .goals import best_peer, goals, rates, records_tokens, verdict
 from .summary import Figure, Results, added
@@ -50,6 +50,7 @@ def render(results: Mapping[str, Any]) -> str:
     found = Results(results.get("samples", ()))
     parts = [HEAD, first(found, results.get("crowd", ())), UNDER_FIRST, _about(results), GOALS]
     parts += _goals(found, results)
+    parts += simulated.render(results.get("simulated", ()))
     parts += _profile(results.get("profile", ()))
     parts += _production(results.get("production", ()))
     parts += _earlier(results.get("earlier", ()))

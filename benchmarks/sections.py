@@ -139,7 +139,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
 )
 
-CROWD_SECTIONS = ("pairs", "profile", "crowd", "history", "import", "production")
+CROWD_SECTIONS = ("pairs", "profile", "crowd", "history", "import", "production", "simulated")
 """Those that are not made of samples in turns, or want processes of their own."""
 
 NAMES = (*(section.name for section in SECTIONS), *CROWD_SECTIONS)

@@ -52,6 +52,11 @@ class Process:
             from .profiling import profiled
 
             return profiled(lambda: self._run(*what), asked["rounds"])
+        if asked["do"] == "simulate":
+            from .simulated import watched
+
+            watched(lambda: self._run(*what))
+            return {}
         return self._sample(*what)
 
     def _sample(self, workload: str, size: int, times: int) -> dict[str, Any]:
