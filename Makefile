@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 
-.PHONY: help test lint format demo example notebooks matrix payloads docs mutation bench soak transparency wheel clean
+.PHONY: help test lint ruff mypy pyright format demo example notebooks matrix payloads docs mutation bench soak transparency wheel clean
 
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -32,9 +32,16 @@ transparency: $(VENV)/dev ## LangChain's and LangGraph's own unit tests, with an
 	@$(BIN)/python -m tests.transparency $(ARGS)
 
 lint: $(VENV)/dev ## ruff, mypy, and pyright for the public API
+	@$(MAKE) --no-print-directory --jobs 2 ruff mypy pyright
+
+ruff: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+mypy: $(VENV)/dev
 	$(BIN)/mypy
+
+pyright: $(VENV)/dev
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 format: $(VENV)/dev ## Format the code

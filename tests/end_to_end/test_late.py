@@ -66,7 +66,7 @@ async def test_a_stream_that_is_left_after_its_request_is_cancelled(shape: str) 
     """A late span is a transaction, which has a status for that. Only a span that is sent apart has none."""
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         with active_span(shape):
-            stream = ScriptedModel().astream("Hi", config={"callbacks": [SentryStreamHandler()]})
+            stream: Any = ScriptedModel().astream("Hi", config={"callbacks": [SentryStreamHandler()]})
             await anext(stream)
         await stream.aclose()
     span = captured.find(op="gen_ai.chat")
