@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import breakdown, details, goals, pairs, report, steps
+from benchmarks import breakdown, details, goals, pairs, report, simulated, steps
 from benchmarks.__main__ import merged
 from benchmarks.contestants import BY_NAME
 from benchmarks.earlier import LONGEST, after, summary
@@ -371,6 +371,35 @@ def test_the_page_shows_steps_and_production() -> None:
     ):
         assert line in page
     assert "### `invoke`" in details.render(measured)
+
+
+def test_the_page_shows_what_was_simulated() -> None:
+    """Instructions are in thousands, misses are of the smaller cache and of the larger one; who failed has a dash."""
+    rows = [
+        {
+            "case": "`invoke`",
+            "contestant": "own",
+            "instructions": 1_600_400,
+            "misses": {"512 kB": 10_800, "1 MB": 1_550},
+        },
+        {"case": "`invoke`", "contestant": "sentry", "problem": "its process ended", "misses": {}},
+        {"case": "`invoke`, unsampled", "contestant": "bare", "instructions": 700_000, "misses": {"512 kB": 5_000}},
+    ]
+    page = report.render(results(simulated=rows))
+    for line in (
+        "|  | sentry-langchain-stream | bare Sentry span |",
+        "| `invoke` | 1,600 | – |",
+        "| `invoke` | 10,800 / 1,550 | – |",
+        "| `invoke`, unsampled | – | 5,000 / – |",
+    ):
+        assert line in page
+    assert simulated.ABOUT not in report.render(results(simulated=[]))
+
+
+def test_what_callgrind_has_counted_is_read() -> None:
+    """The events and their sums are two of the lines of its file."""
+    counted = "version: 1\nevents: Ir Dr ILmr DLmr\nfn=(1) work\n10 5 2 1 0\n\ntotals: 105 22 1 3\n"
+    assert simulated.totals(counted) == {"Ir": 105, "Dr": 22, "ILmr": 1, "DLmr": 3}
 
 
 def test_every_function_that_begins_a_step_exists() -> None:
