@@ -134,7 +134,7 @@ class RunSpans:
                 if run.call.request.model is None:
                     self._name_model(run, run.call)
                 self._settle_usage(run, run.call)
-                if self._prices is not None and run.place.span is not None:
+                if self._prices is not None:  # of unsampled calls too: who watches the run adds them up
                     self._price(run.call, self._prices)
         finally:  # Ctrl-C or a time limit may arrive in any of these, for example while `redact` runs
             if run.place.span is not None:

@@ -191,14 +191,19 @@ async def test_nothing_is_kept_after_the_block() -> None:
 
 
 @pytest.mark.parametrize("options", [{"traces_sample_rate": 0.0}, {"traces_sample_rate": None}], ids=str)
+@needs("genai_prices")
 async def test_the_numbers_do_not_depend_on_sampling(options: dict[str, Any]) -> None:
-    """Without a span in Sentry there are no ids and no address, but tokens."""
-    handler = SentryStreamHandler()
+    """Without a span in Sentry there are no ids and no address, but the same tokens and the same cost."""
+    handler = SentryStreamHandler(cost=True)
+    with capture_spans(), handler.watch() as sampled:
+        chain(priced(100)).invoke(QUESTION, {"callbacks": [handler]})
     with capture_spans(**options), handler.watch() as runs:
-        chain().invoke(QUESTION, {"callbacks": [handler]})
+        chain(priced(100)).invoke(QUESTION, {"callbacks": [handler]})
     (found,) = runs
     assert (found.trace_id, found.span_id, found.url("https://acme.sentry.io")) == (None, None, None)
+    assert (found.total_tokens, found.cost) == (sampled.total_tokens, sampled.cost)
     assert found.total_tokens
+    assert found.cost
 
 
 @pytest.mark.parametrize(
