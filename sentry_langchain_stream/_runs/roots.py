@@ -126,7 +126,8 @@ class Roots:
         tree.scopes = scopes
         tree.outside = backend.outside()
         tree.watches = watches.current()
-        tree.conversation = root.conversation = scope_conversation_id(scopes[0])
+        tree.conversation = scope_conversation_id(scopes[0])
+        root.conversation = tree.conversation or start.conversation_id
         if active is None and has_sampler(client):
             tree.sampling = {"langchain_run": sampled_by(start, pipeline, self._settings.metadata_keys)}
         tree.touched = self._now()  # before another thread sees the run and checks whether it is idle

@@ -101,6 +101,7 @@ def _leave_pipeline(pipeline: Run, ending: Ending, evicted: str | None) -> None:
     """Give the pipeline around calls without a parent the worst of their outcomes, and end it with the last one."""
     if _SEVERITY.index(ending.outcome) >= _SEVERITY.index(pipeline.ending.outcome):
         pipeline.ending.outcome, pipeline.ending.error_type = ending.outcome, ending.error_type
+        pipeline.ending.counted = ending.outcome == "failed"  # the span of the call stands for the failure
     if not pipeline.below:
         pipeline.keeper.complete(pipeline)
         pipeline.keeper.close(pipeline, pipeline.ending.outcome, None, evicted)

@@ -139,6 +139,26 @@ def test_a_failed_call_is_one_error_of_its_conversation(captured: Captured, own:
     assert [span.attributes.get(ID) for span in failed] == [None, "talk"]
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["completed", "failed"])
+@pytest.mark.parametrize("own", [False, True], ids=["metadata", "set_conversation_id"])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_a_lone_call_and_its_root_are_one_conversation_and_one_error(
+    captured: Captured, way: Way, own: bool, fails: bool
+) -> None:
+    """A model that no chain is around gets a root span, which is of the same conversation unless it has failed."""
+
+    def fail(_: int) -> None:
+        raise ValueError
+
+    if own:
+        set_conversation_id("talk")
+    model = ScriptedModel(before=fail) if fails else ScriptedModel()
+    with suppress(ValueError):
+        await way.run(model, "Hi", {"callbacks": [SentryStreamHandler()], "metadata": {"thread_id": "talk"}})
+    found = {span.op: span.attributes.get(ID) for span in captured.spans}
+    assert found == {"function": None if fails else "talk", "gen_ai.chat": "talk"}
+
+
 @pytest.mark.parametrize("wraps", [False, True], ids=["as it is", "wrapped"])
 def test_an_agent_that_fails_with_its_model_is_no_second_error(captured: Captured, wraps: bool) -> None:
     """The graph, its node and the model fail with one exception, or one that it caused: only the model has the id."""
