@@ -250,9 +250,10 @@ def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
                 raise TypeError(f"{argument} is missing: pass run, or trace_id and span_id")
             if not isinstance(value, str):
                 raise TypeError(f"{argument} must be a str of {digits} hexadecimal digits, not {type_name(value)}")
-            if len(value) != digits or not _HEXADECIMAL.issuperset(value):
-                raise ValueError(f"{argument} must be {digits} hexadecimal digits, not {value!r}")
-        return SpanIds(trace_id, span_id)
+            found = value.strip().lower()
+            if len(found) != digits or not _HEXADECIMAL.issuperset(found) or set(found) == {"0"}:
+                raise ValueError(f"{argument} must be {digits} hexadecimal digits that are not all 0, not {value!r}")
+        return SpanIds(trace_id.strip().lower(), span_id.strip().lower())
     if not isinstance(run, watches.RunInfo):
         raise TypeError(
             f"run must be a RunInfo, as handler.run_info() and handler.watch() return, not {type_name(run)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, cast
 from uuid import UUID
 
@@ -55,7 +56,8 @@ class SentryStreamHandler(Hooks):
             raises, the text is dropped.
         token_counter: Counts the tokens of a text. It is used for the estimate if the provider reports no usage, and is
             called with the answer chunk by chunk.
-        capture_errors: Report an exception as an issue, once, when the root run fails with it.
+        capture_errors: Link the issue of a failed run to its span, and report a failure that nobody else reports. With
+            `False` issues are left alone.
         max_live_runs: The maximum number of live runs. When it is reached, the oldest ones are ended.
         max_idle_seconds: A run without an event for this long is ended, because LangChain does not signal every end.
         cost: Record the cost of each call in USD, for a Sentry that does not compute costs. Needs the extra `cost`.
@@ -190,21 +192,37 @@ class SentryStreamHandler(Hooks):
 
         return WatchedRuns(self._runs)
 
-    def run_info(self, run_id: UUID) -> RunInfo | None:
+    def run_info(self, run_id: UUID | str) -> RunInfo | None:
         """Return what is known of a run: of a live one, or of one of the latest 200 root runs that have ended.
 
         Args:
-            run_id: LangChain's run id, which you can choose: `config={"run_id": uuid4(), ...}`.
+            run_id: LangChain's run id, which you can choose: `config={"run_id": uuid4(), ...}`. Or the text of it, as
+                from a header.
 
         Returns:
             What is known, or `None` if the run is not known.
+
+        Raises:
+            TypeError: `run_id` is neither.
+            ValueError: `run_id` is a text that is no UUID.
         """
+        if isinstance(run_id, str):
+            try:
+                run_id = UUID(run_id.strip())
+            except ValueError:
+                raise ValueError(f"run_id must be a UUID, not {run_id!r}") from None
+        elif not isinstance(run_id, UUID):
+            raise TypeError(f"run_id must be a UUID or the text of one, not {type(run_id).__name__}")
         from ._from_langchain import same_ids
         from ._runs import watches
         from ._runs.numbers import number
 
         run = self._runs.get(number(same_ids.enclosing_own(run_id)))
         return watches.find(run_id) if run is None else watches.info(run, type(self).clock())
+
+
+# `inspect` asks `__new__` first, whose arguments are those of `__init__`.
+SentryStreamHandler.__new__.__signature__ = signature(SentryStreamHandler.__init__)  # type: ignore[attr-defined]
 
 
 def _remake(cls: type[SentryStreamHandler]) -> SentryStreamHandler:

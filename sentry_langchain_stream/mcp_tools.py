@@ -35,8 +35,14 @@ def trace_mcp(client: C, *, propagate: bool | Collection[str] = True) -> C:
         The same client.
 
     Raises:
-        TypeError: `client` has no `tool_interceptors`: it is something else, or the adapters are too old.
+        TypeError: `client` has no `tool_interceptors`: it is something else, or the adapters are too old. Or
+            `propagate` has the wrong type.
     """
+    if not isinstance(propagate, bool):
+        names = None if isinstance(propagate, str) or not isinstance(propagate, Collection) else frozenset(propagate)
+        if names is None or not all(isinstance(each, str) for each in names):
+            raise TypeError(f"propagate must be True, False or a collection of names of servers, not {propagate!r}")
+        propagate = names
     interceptors = getattr(client, "tool_interceptors", None)
     if not isinstance(interceptors, list):
         raise TypeError(

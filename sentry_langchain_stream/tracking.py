@@ -217,6 +217,12 @@ def _check(*, model: object, provider: object, text: object) -> None:
 
 
 def _check_request(given: Mapping[str, Any]) -> None:
+    for argument, value in given.items():
+        if callable(value):
+            raise TypeError(f"{argument} must not be a function where there is a stream: nothing would call it")
+    known = given.get("parameters")
+    if known is not None and not isinstance(known, Mapping):
+        raise TypeError(f"parameters must be a mapping or None, not {type(known).__name__}")
     for argument in ("prompt", "conversation_id"):
         value = given.get(argument)
         if value is not None and not isinstance(value, str):
@@ -275,6 +281,8 @@ def _tracked(
         metadata=labels,
         settings=settings.with_metadata_keys(tuple(labels)) if labels else settings,
     )
+    if isinstance(stream, (str, bytes, Mapping)):
+        raise TypeError(f"stream must be an iterable of the items of an answer, not {type(stream).__name__}")
     if isinstance(stream, AsyncIterable) or isawaitable(stream):  # a task is iterable, too
         return AsyncTrackedStream(stream, options)
     if isinstance(stream, Iterable):

@@ -112,10 +112,12 @@ class Settings:
                 or not all(isinstance(each, str) for each in given)
             ):
                 raise TypeError(f"{name} must be a collection of str, not {given!r}")
+            if not all(each.strip() for each in given):
+                raise ValueError(f"{name} must not have an empty name, as in {given!r}")
         if self.user_key is not None:
             if not isinstance(self.user_key, str):
                 raise TypeError(f"user_key must be a str or None, not {type_name(self.user_key)}")
-            if not self.user_key:
+            if not self.user_key.strip():
                 raise ValueError("user_key must not be empty; leave it out to record no user")
 
 

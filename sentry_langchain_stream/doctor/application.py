@@ -7,7 +7,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -45,7 +45,7 @@ def initialise(targets: Sequence[str]) -> Application:
     Raises:
         NoSuchApplication: There is no such module, or it has no such name.
     """
-    told, chain, target = [], None, None
+    told, chain, target, odd = [], None, None, False
     try:
         if not targets:
             sentry_sdk.init(traces_sample_rate=1.0)
@@ -63,7 +63,9 @@ def initialise(targets: Sequence[str]) -> Application:
             told.append(found)
             if isinstance(result, Runnable):
                 chain = Named(target, result)
-        return Application(Finding(NAME, "ok", "; ".join(told)), chain)
+            odd = odd or result is _NEITHER
+        remedy = "Name a chain, graph or model, a function that sets Sentry up, or the module alone."
+        return Application(Finding(NAME, "warning" if odd else "ok", "; ".join(told), remedy if odd else None), chain)
     except NoSuchApplication:
         raise
     except (Exception, SystemExit) as error:
@@ -84,7 +86,8 @@ def _load(target: str) -> tuple[str, object]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # a module that the application imports is missing
-        raise NoSuchApplication(f"there is no module {error.name!r}, also not in {here}") from None
+        hint = "; write it without .py" if module.endswith(".py") else ""
+        raise NoSuchApplication(f"there is no module {error.name!r}, also not in {here}{hint}") from None
     if not path:
         return f"{module} was imported", None
     try:
@@ -93,18 +96,22 @@ def _load(target: str) -> tuple[str, object]:
         raise NoSuchApplication(f"there is no {path!r} in {module}") from None
     if isinstance(found, Runnable):
         return f"{module} was imported; {path} is a {type(found).__name__}", found
+    if not callable(found):
+        return f"{module} was imported; {path} is a {type(found).__name__}, which cannot be probed or called", _NEITHER
     if not _needs_no_arguments(found):
-        return f"{module} was imported; {path} needs arguments or is not a function, so it was not called", None
+        return f"{module} was imported; {path} needs arguments, so it was not called", None
     result = found()
     if inspect.iscoroutine(result):
         result = asyncio.run(result)
     return f"{module} was imported, and {path}() called", result
 
 
-def _needs_no_arguments(found: object) -> bool:
+_NEITHER = object()
+"""Stands for a target that is neither a chain nor a function."""
+
+
+def _needs_no_arguments(found: Callable[..., object]) -> bool:
     """Whether an object can be called without arguments. An ASGI or WSGI application cannot, and is only imported."""
-    if not callable(found):
-        return False
     try:
         inspect.signature(found).bind()
     except (TypeError, ValueError):

@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
 def _target(text: str) -> str:
     module, colon, path = text.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), *(path.split(".") if colon else [])]):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form module or module:function")
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form module or module:name")
     return text
 
 
@@ -172,9 +172,12 @@ def _json(text: str) -> Any:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds
 
 

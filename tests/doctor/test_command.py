@@ -272,7 +272,7 @@ def test_the_applications_own_initialisation_is_checked(
     assert "delivery" not in findings
 
 
-@pytest.mark.parametrize("target", ["shop", "shop:asgi", "shop:number"])
+@pytest.mark.parametrize("target", ["shop", "shop:asgi"])
 @needs("boto3")
 def test_what_takes_arguments_is_not_called(write: Any, capsys: pytest.CaptureFixture[str], target: str) -> None:
     """To import an ASGI application is enough, as its server does; here nobody has called `sentry_sdk.init` then."""
@@ -282,6 +282,17 @@ def test_what_takes_arguments_is_not_called(write: Any, capsys: pytest.CaptureFi
     assert findings["app"]["level"] == "ok"
     assert findings["app"]["found"].startswith("shop was imported")
     assert findings["client"]["level"] == "fail"
+
+
+@needs("boto3")
+def test_what_is_neither_a_chain_nor_a_function_is_to_look_at(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a wrong name nothing is probed: that is no success, and says what may be named."""
+    write("shop", HEALTHY.format(dsn=NOWHERE))
+    main(["--app", "shop:setup", "--app", "shop:number", "--json"])
+    found = told(capsys)["app"]
+    assert found["level"] == "warning"
+    assert "number is a int, which cannot be probed or called" in found["found"]
+    assert "a chain, graph or model" in found["remedy"]
 
 
 @pytest.mark.parametrize(
@@ -391,8 +402,11 @@ def test_the_command_sends(write: Any, capsys: pytest.CaptureFixture[str]) -> No
         (["--app", "shop.nowhere"], "no module 'shop.nowhere'"),
         (["--app", "shop:nowhere"], "no 'nowhere' in shop"),
         (["--app", "shop.py"], "no module 'shop.py'"),
-        (["--app", "./shop"], "module:function"),
-        (["--app", "shop:"], "module:function"),
+        (["--app", "./shop"], "module:name"),
+        (["--app", "shop:"], "module:name"),
+        (["--app", "shop.py:chain"], "write it without .py"),
+        (["--timeout", "soon"], "not a number of seconds above 0"),
+        (["--timeout", "0"], "not a number of seconds above 0"),
         (["--timeout", "-1"], "--timeout"),
         (["--input", "Hello"], "'Hello' is not JSON"),
         (["--nonsense"], "--nonsense"),

@@ -204,7 +204,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"redact": "x"}, "redact must be a callable"),
     ({"trace_id": None}, "trace_id is missing: pass run, or trace_id and span_id"),
     ({"span_id": 7}, "span_id must be a str of 16 hexadecimal digits, not int"),
-    ({"trace_id": "xyz"}, "trace_id must be 32 hexadecimal digits, not 'xyz'"),
+    ({"trace_id": "xyz"}, "trace_id must be 32 hexadecimal digits that are not all 0, not 'xyz'"),
+    ({"span_id": "0" * 16}, "span_id must be 16 hexadecimal digits that are not all 0"),
     ({"run": object()}, "run must be a RunInfo"),
 ]
 WRONG_FEEDBACK: list[tuple[dict[str, Any], str]] = [
@@ -228,6 +229,15 @@ def test_wrong_arguments_are_named() -> None:
         with pytest.raises(TypeError, match="trace_id and span_id must be left out"):
             record_evaluation(a_run(), **IDS, name="relevance", score=1)
     assert told(captured, "trace_metric") == told(captured, "feedback") == []
+
+
+def test_ids_may_be_spelled_in_any_way() -> None:
+    """An id from a form or a header may have upper case and spaces: it is the same id."""
+    with capture_spans() as captured:
+        assert record_feedback(**{name: f" {value.upper()}\n" for name, value in IDS.items()}, thumbs="up")
+    (sent,) = told(captured, "feedback")
+    trace = sent["contexts"]["trace"]
+    assert (trace["trace_id"], trace["span_id"]) == (IDS["trace_id"], IDS["span_id"])
 
 
 def test_without_a_client_nothing_happens() -> None:

@@ -228,3 +228,12 @@ def test_another_object_is_refused() -> None:
     """What has no interceptors cannot be traced, and the message says what can."""
     with pytest.raises(TypeError, match="MultiServerMCPClient"):
         trace_mcp(object())
+
+
+@pytest.mark.parametrize("propagate", ["weather-eu", None, 1, ["weather", 2]])
+def test_to_whom_the_trace_travels_is_checked(propagate: Any) -> None:
+    """A text is no collection of names: "weather" is in "weather-eu", and would get the trace of the other server."""
+    client = SimpleNamespace(tool_interceptors=[])
+    with pytest.raises(TypeError, match="propagate must be True, False or a collection of names of servers"):
+        trace_mcp(client, propagate=propagate)
+    assert client.tool_interceptors == []

@@ -346,6 +346,13 @@ async def test_what_fails_of_ours_does_not_touch_the_stream(source: Any) -> None
         ({"prompt": 1}, TypeError, "prompt"),
         ({"dialect": "x"}, ValueError, "dialect"),
         ({"stream": 1}, TypeError, "stream"),
+        ({"stream": "abc"}, TypeError, "stream"),
+        ({"stream": {"choices": []}}, TypeError, "stream"),
+        ({"messages": len}, TypeError, "messages"),
+        ({"system": len}, TypeError, "system"),
+        ({"tools": len}, TypeError, "tools"),
+        ({"parameters": len}, TypeError, "parameters"),
+        ({"parameters": ["temperature"]}, TypeError, "parameters"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict[str, Any], error: type[Exception], names: str) -> None:

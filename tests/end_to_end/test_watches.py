@@ -7,7 +7,7 @@ import gc
 import threading
 import weakref
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -330,3 +330,19 @@ def test_a_tracked_stream_knows_its_run_however_many_have_ended_since() -> None:
         for _ in range(watches._MOST + 1):
             list(track_stream(iter(["one"]), model="m"))
         assert stream.run_info is not None
+
+
+async def test_a_run_is_found_by_the_text_of_its_id() -> None:
+    """An id that came as JSON or in a header is a text; what is no id is refused."""
+    handler, run_id = SentryStreamHandler(), uuid4()
+    with capture_spans():
+        chain().invoke(QUESTION, {"callbacks": [handler], "run_id": run_id})
+    found = handler.run_info(run_id)
+    assert found is not None
+    for text in (str(run_id), run_id.hex, f" {str(run_id).upper()} "):
+        assert handler.run_info(text) == found
+    assert handler.run_info(str(uuid4())) is None
+    with pytest.raises(ValueError, match="run_id must be a UUID, not 'first'"):
+        handler.run_info("first")
+    with pytest.raises(TypeError, match="run_id must be a UUID or the text of one, not int"):
+        handler.run_info(cast(Any, 5))

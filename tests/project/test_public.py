@@ -24,6 +24,12 @@ def test_the_public_names_and_their_arguments_are_the_stored_ones() -> None:
     assert public.text() == kept, "if it is meant: python -m tests.project.public, and an entry in CHANGELOG.md"
 
 
+def test_whoever_asks_for_the_handlers_signature_gets_its_arguments() -> None:
+    """A notebook's help asks `inspect`, which looks at `__new__` before `__init__`."""
+    arguments = inspect.signature(SentryStreamHandler.__init__).parameters.values()
+    assert list(inspect.signature(SentryStreamHandler).parameters.values()) == list(arguments)[1:]
+
+
 def test_the_integration_takes_the_handlers_arguments() -> None:
     """For type checkers `SentryStreamIntegration(...)` has each keyword argument of the handler, with its type."""
     arguments = inspect.signature(SentryStreamHandler.__init__).parameters.values()
