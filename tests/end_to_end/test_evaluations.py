@@ -234,7 +234,8 @@ def test_wrong_arguments_are_named() -> None:
 def test_ids_may_be_spelled_in_any_way() -> None:
     """An id from a form or a header may have upper case and spaces: it is the same id."""
     with capture_spans() as captured:
-        assert record_feedback(**{name: f" {value.upper()}\n" for name, value in IDS.items()}, thumbs="up")
+        spelled: dict[str, Any] = {name: f" {value.upper()}\n" for name, value in IDS.items()}
+        assert record_feedback(**spelled, thumbs="up")
     (sent,) = told(captured, "feedback")
     trace = sent["contexts"]["trace"]
     assert (trace["trace_id"], trace["span_id"]) == (IDS["trace_id"], IDS["span_id"])
