@@ -103,15 +103,23 @@ async def _executed(text: str) -> str | CellExecutionError:
 
 
 def joined(outputs: list[Any]) -> list[Any]:
-    """The outputs with neighbouring pieces of one stream put together: how a stream is cut up is chance."""
+    """The outputs without what is there by chance, and with neighbouring pieces of one stream put together."""
     result: list[Any] = []
     for output in outputs:
+        if output.output_type == "stream" and output.name == "stderr":
+            output.text = output.text.replace(_BY_CHANCE, "")
+            if not output.text:
+                continue
         last = result[-1] if result else None
         if last is not None and output.output_type == "stream" and last.get("name") == output.name:
             last.text += output.text
         else:
             result.append(output)
     return result
+
+
+_BY_CHANCE = "socket.send() raised exception.\n"
+"""What asyncio logs when a server has written to a client five times since that has left: whether it has is chance."""
 
 
 def without_pictures(notebook: str) -> str:
