@@ -245,15 +245,17 @@ def _terms_here() -> watches.Terms:
 def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
     """Return where the run is in Sentry, or `None` if it is not there."""
     if run is None:
+        ids: list[str] = []
         for argument, value, digits in (("trace_id", trace_id, 32), ("span_id", span_id, 16)):
             if value is None:
                 raise TypeError(f"{argument} is missing: pass run, or trace_id and span_id")
             if not isinstance(value, str):
                 raise TypeError(f"{argument} must be a str of {digits} hexadecimal digits, not {type_name(value)}")
             found = value.strip().lower()
+            ids.append(found)
             if len(found) != digits or not _HEXADECIMAL.issuperset(found) or set(found) == {"0"}:
                 raise ValueError(f"{argument} must be {digits} hexadecimal digits that are not all 0, not {value!r}")
-        return SpanIds(trace_id.strip().lower(), span_id.strip().lower())
+        return SpanIds(*ids)
     if not isinstance(run, watches.RunInfo):
         raise TypeError(
             f"run must be a RunInfo, as handler.run_info() and handler.watch() return, not {type_name(run)}"
