@@ -97,7 +97,7 @@ def track_stream(
 
 
 def track_stream(
-    stream: Any = None,
+    stream: Any = ...,  # not `None`, which a client may return by mistake
     *,
     model: str,
     pipeline_name: str | None = None,
@@ -187,7 +187,7 @@ def track_stream(
     def tracked(source: Any, **given: Any) -> Any:
         return _tracked(source, model=model, provider=provider, text=text, settings=settings, **given)
 
-    if stream is None:
+    if stream is ...:
         _check_request({name: value for name, value in per_request.items() if not callable(value)})
         return _decorator(tracked, per_request)
     _check_request(per_request)

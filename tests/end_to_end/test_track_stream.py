@@ -346,6 +346,7 @@ async def test_what_fails_of_ours_does_not_touch_the_stream(source: Any) -> None
         ({"prompt": 1}, TypeError, "prompt"),
         ({"dialect": "x"}, ValueError, "dialect"),
         ({"stream": 1}, TypeError, "stream"),
+        ({"stream": None}, TypeError, "stream"),
         ({"stream": "abc"}, TypeError, "stream"),
         ({"stream": {"choices": []}}, TypeError, "stream"),
         ({"messages": len}, TypeError, "messages"),
