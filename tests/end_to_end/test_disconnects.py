@@ -62,7 +62,7 @@ def check(report: dict[str, Any], clients: int) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "first", "rest"),
-    [(shape, 50, 150) if shape == DEFAULT_SHAPE else (shape, 10, 20) for shape in WIRE_SHAPES],
+    [(shape, 20, 60) if shape == DEFAULT_SHAPE else (shape, 10, 20) for shape in WIRE_SHAPES],
 )
 async def test_of_every_client_that_leaves_the_partial_answer_is_kept(
     shape: str, first: int, rest: int, fresh: Fresh

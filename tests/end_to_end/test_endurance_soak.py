@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.kit import HANG, REPOSITORY
+from tests.kit import HANG, REPOSITORY, lean_environment
 from tests.kit.absent import needs
 
 
@@ -13,5 +13,7 @@ from tests.kit.absent import needs
 def test_the_soak_ends_with_the_numbers_that_it_began_with() -> None:
     """Streams with every ending, in threads and loops: each model call is told once, as it ended, and nothing stays."""
     command = [sys.executable, "-m", "tests.soak", "--streams", "600"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG, check=False)
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=lean_environment(), capture_output=True, text=True, timeout=HANG, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

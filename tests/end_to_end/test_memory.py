@@ -97,11 +97,11 @@ def test_without_content_a_stream_costs_the_same_however_long_it_is(shape: str, 
 
 @pytest.mark.parametrize("kind", EACH)
 def test_with_content_a_stream_costs_no_more_than_may_be_sent(kind: str) -> None:
-    """With capture on the ends of the text are kept: as much after 200 KB as after 800 KB."""
+    """With capture on the ends of the text are kept: as much after 200 KB as after 400 KB."""
     with capture_spans(**content_allowed(True)):
         with live(kind, 100) as short:
             pass
-        for chunks in (11_000, 44_000):
+        for chunks in (11_000, 22_000):
             with live(kind, chunks) as long:
                 pass
             # Besides the characters each piece that has not been joined yet is an object, here the same one.
