@@ -14,13 +14,14 @@ from ._from_langchain import internals as langchain_internals
 from ._from_langchain import text_models
 from ._runtime.containment import contained
 from ._to_sentry import client as sentry_client
-from ._to_sentry import model_integrations, other_integrations
+from ._to_sentry import held_issues, issues, model_integrations, other_integrations
 from ._to_sentry.other_integrations import INTEGRATION, is_sentrys_handler
 from .handler import SentryStreamHandler
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ._content.policy import Policy
     from ._runs.settings import HandlerOptions
 
 
@@ -67,6 +68,7 @@ class SentryStreamIntegration(Integration):
     @staticmethod
     def setup_once() -> None:
         """Add the handler to LangChain's callback managers from now on. Sentry calls this once per process."""
+        issues.watch(held_issues.reported)  # a raw client's call may fail before there is any run
         if langchain_internals.configure is None:
             raise DidNotEnable("this version of langchain-core makes its callback managers in another way")
         with langchain_internals.replacing:
@@ -82,6 +84,17 @@ def _decide(client: Any, identifier: str, found: Any) -> Any:
     return model_integrations.of_client(client, identifier, found, own)
 
 
+def _of_client_calls(event: Any, _: BaseException) -> list[Policy]:
+    """What may be recorded of the call of a raw client, whose failure an integration reports that was enabled here."""
+    client = sentry_client.current_client()
+    ours, identifier = other_integrations.own_integration(client), issues.mechanism(event)
+    if not isinstance(ours, SentryStreamIntegration) or identifier not in ours.providers:
+        return []
+    if _decide(client, identifier, None) is not ours.providers[identifier]:
+        return []  # the application has passed one of its own
+    return [ours.handler._runs.policy(client)]
+
+
 def _runs_outside() -> Any:
     """The live runs for calls of embedding models and rerankers that no run encloses, see `text_models.outside`."""
     integration = sentry_sdk.get_client().get_integration(SentryStreamIntegration)
@@ -89,6 +102,7 @@ def _runs_outside() -> Any:
 
 
 other_integrations.decide(_decide)
+issues.also(_of_client_calls)
 text_models.outside(_runs_outside)
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator
 from inspect import isawaitable
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from .tracked import Options, Tracked
+from .._content import error_texts
+from .._content.policy import Policy
+from .._runtime import tracebacks
+from .._to_sentry import issues
+from .tracked import Options, Tracked, running
 
 T = TypeVar("T")
 
@@ -119,3 +123,24 @@ def _closable(items: object, source: object) -> list[object]:
     Closing the iterator of an OpenAI stream does not close the stream, which holds the connection.
     """
     return [each for each in ((items,) if items is source else (items, source)) if each is not None]
+
+
+_METHODS = frozenset(
+    method.__code__
+    for method in (
+        *(TrackedStream.__next__, TrackedStream._close),
+        *(AsyncTrackedStream.__anext__, AsyncTrackedStream._close),
+    )
+)
+"""The methods that an exception of a source comes through."""
+
+
+def _may_be_recorded(_: Any, error: BaseException) -> list[Policy]:
+    """What may be recorded of the streams that an exception has come through, or whose source reports it."""
+    inside = running()
+    entries = [entry for part in error_texts.chain(error) for entry in tracebacks.entries(part)]
+    through = [tracebacks.variable(each.tb_frame, "self") for each in entries if each.tb_frame.f_code in _METHODS]
+    return [each.policy for each in (*through, inside) if isinstance(each, Tracked)]
+
+
+issues.also(_may_be_recorded)

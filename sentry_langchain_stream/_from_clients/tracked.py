@@ -27,6 +27,7 @@ from .._runtime.containment import contained
 from .._to_sentry import active_span, model_integrations, other_integrations
 from .._to_sentry.active_span import Pull
 from .._to_sentry.asking import is_asking
+from .._to_sentry.client import current_client
 from .._vocabulary import providers
 from . import readers
 from .answer import Answer
@@ -182,6 +183,11 @@ class Tracked(Generic[T]):
             return watches.info(run, type(self).clock())
         self._info = self._info or watches.find(self._id)
         return self._info
+
+    @property
+    def policy(self) -> Policy:
+        """What may be recorded of the stream with the current client."""
+        return self._runs.policy(current_client())
 
     def _record(self, policy: Policy) -> Call:
         options = self._options

@@ -32,6 +32,7 @@ class Engine:
         self._are_keys_chosen = bool(settings.metadata_keys) or settings.user_key is not None
         self._configurable = frozenset((*settings.metadata_keys, *CONVERSATION, *filter(None, (settings.user_key,))))
         issues.ask(failures.find)
+        issues.also(failures.around)
         self.runs = LiveRuns(settings, now, internals.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)

@@ -19,7 +19,7 @@ from .._runs.settings import Settings
 from .._runtime import tracebacks
 from .._to_sentry.client import allowed_content, current_client
 from .._to_sentry.issues import Passed
-from . import same_ids
+from . import inside, same_ids
 from .inline_hooks import InlineHandler
 from .recorded_calls import Recording
 
@@ -41,6 +41,15 @@ def find(error: BaseException) -> list[Passed]:
                 found.pop(run_id, None)  # of several prompts that started together, the one that failed comes again
                 found[run_id] = Passed(run_id, reduce(Policy.and_, policies))
     return list(found.values())
+
+
+def around(_: Any, error: BaseException) -> list[Policy]:
+    """Return what may be recorded of the run inside of which an exception is reported, if there is one.
+
+    The exception may hold anything of that run, and its traceback does not show the run before it leaves it.
+    """
+    run = inside.innermost()
+    return [run.policy] if run is not None and run.keeper.settings.capture_errors else []
 
 
 def _managers(frame: FrameType) -> Iterator[Any]:

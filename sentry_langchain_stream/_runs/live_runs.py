@@ -65,6 +65,8 @@ class LiveRuns:
         """The calls whose next chunk is counted if it has a text, and kept if that is allowed, and that is all: as is
         most often. By number."""
         self._roots = Roots(settings, now, others)
+        self.policy = self._roots.policy
+        """Returns what may be recorded with a client."""
         self._eviction = Eviction(settings, now, self._runs, self.end)
         watching = silent_ends.Watching(self.get, self.end, watch_call)
         self.start = Starts(

@@ -140,8 +140,7 @@ class Roots:
         """Prepare for a client if it differs from the last one, and look at what it sends."""
         if self._last_client() is client:
             return
-        if self._settings.capture_errors:
-            issues.watch(held_issues.reported)
+        issues.watch(held_issues.reported)
         silent_ends.process(runs)
         transaction_size.watch()
         moved_spans.install()

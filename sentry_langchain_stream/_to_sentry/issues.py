@@ -8,7 +8,7 @@ reports is reported by us: see `held_issues`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,10 +56,14 @@ class Told(NamedTuple):
     policies: Sequence[Policy]
 
 
+Also = Callable[[Any, BaseException], Iterable[Policy]]
+"""Finds what may be recorded of what else the event of an exception may tell of, besides the runs it came through."""
+
 Reported = Callable[[BaseException, bool], Told]
 """Is told that somebody reports an exception, and whether that is where the exception belongs."""
 
 _find: Find | None = None
+_also: list[Also] = []
 _reported: Reported | None = None
 _watched: object = None
 _noticed: ContextVar[tuple[int, Told]] = ContextVar("sentry_langchain_stream_noticed")
@@ -70,6 +74,12 @@ def ask(find: Find) -> None:
     """From now on ask this function which runs an exception has come through."""
     global _find
     _find = find
+
+
+def also(find: Also) -> None:
+    """From now on ask this function, too, what may be recorded of what an event tells of."""
+    if find not in _also:
+        _also.append(find)
 
 
 def passed(error: BaseException) -> Sequence[Passed]:
@@ -114,11 +124,14 @@ def _notice(event: Event, hint: Hint) -> Event:
 
 def _is_elsewhere(event: Event, hint: Hint) -> bool:
     """Whether an exception is reported wherever garbage is collected: of a task that nobody has awaited, for one."""
-    mechanisms = [value.get("mechanism") or {} for value in _values(event)[-1:]]
     record = hint.get("log_record")
-    return getattr(record, "name", None) == "asyncio" or any(
-        each.get("type") == "unraisablehook" for each in mechanisms
-    )
+    return getattr(record, "name", None) == "asyncio" or mechanism(event) == "unraisablehook"
+
+
+def mechanism(event: Event) -> str | None:
+    """The name of who has reported the exception of an event."""
+    found = [value.get("mechanism") or {} for value in _values(event)[-1:]]
+    return found[0].get("type") if found else None
 
 
 def _told(event: Event, hint: Hint, error: BaseException) -> Told:
@@ -130,18 +143,22 @@ def _told(event: Event, hint: Hint, error: BaseException) -> Told:
 
 
 def _process(event: Event, hint: Hint) -> Event:
-    """Link the event of an exception that has come through a run of ours, and remove what may not be recorded."""
+    """Link the event of an exception that has come through a run of ours, and remove what may not be recorded.
+
+    So it is removed from an exception that is reported inside of one: by a tool that catches it, for one.
+    """
     error = _error_of(event, hint)
     if error is None:
         return event
     try:
-        runs = [each for part in error_texts.chain(error) for each in passed(part)]
+        policies = [each.policy for part in error_texts.chain(error) for each in passed(part)]
+        policies += [each for find in _also for each in find(event, error)]
         if asking.is_asking():
-            if runs:  # `redact` would be called for this event too, and so on without end
+            if policies:  # `redact` would be called for this event too, and so on without end
                 keep_private(event, error, Policy(), record=hint.get("log_record"))
             return event
         told = _told(event, hint, error)
-        policies = [*(each.policy for each in runs), *told.policies]
+        policies += told.policies
         if policies:
             keep_private(event, error, reduce(Policy.and_, policies), record=hint.get("log_record"))
             if told.trace is not None:

@@ -18,6 +18,7 @@ class Body:
 
     content_type: str
     data: bytes
+    status: int = 200
 
 
 Answer = dict[str, Any] | Sequence[Any] | Body
@@ -46,7 +47,7 @@ def replaying(*answers: Answer) -> Iterator[Replay]:
             answer = answers[min(len(kept.requests), len(answers) - 1)]
             kept.requests.append(json.loads(body or "{}"))
             sent = _body(answer)
-            self.send_response(200)
+            self.send_response(sent.status)
             self.send_header("Content-Type", sent.content_type)
             self.send_header("Content-Length", str(len(sent.data)))
             self.send_header("Connection", "close")
