@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 from ._from_langchain import mcp_calls
-from ._runtime.containment import contained
+from ._runtime.containment import contained, warn_once
 
 C = TypeVar("C")
 
@@ -39,15 +39,23 @@ def trace_mcp(client: C, *, propagate: bool | Collection[str] = True) -> C:
             `propagate` has the wrong type.
     """
     if not isinstance(propagate, bool):
-        names = None if isinstance(propagate, str) or not isinstance(propagate, Collection) else frozenset(propagate)
-        if names is None or not all(isinstance(each, str) for each in names):
+        is_collection = isinstance(propagate, Collection) and not isinstance(propagate, str)
+        if not is_collection or not all(isinstance(each, str) for each in propagate):
             raise TypeError(f"propagate must be True, False or a collection of names of servers, not {propagate!r}")
-        propagate = names
+        propagate = frozenset(propagate)
     interceptors = getattr(client, "tool_interceptors", None)
     if not isinstance(interceptors, list):
         raise TypeError(
             "trace_mcp needs a MultiServerMCPClient of langchain-mcp-adapters 0.2 or later, "
             f"and was given an object of class {type(client).__name__}"
+        )
+    known = getattr(client, "connections", None)
+    if not isinstance(propagate, bool) and known and not propagate <= set(known):
+        warn_once(
+            "trace_mcp",
+            "trace_mcp: propagate names no server of the client: %s. Its servers are %s.",
+            ", ".join(sorted(propagate - set(known))),
+            ", ".join(map(str, known)),
         )
     if not any(isinstance(each, _Traced) for each in interceptors):
         with contained("tracing MCP"):

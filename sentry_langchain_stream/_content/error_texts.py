@@ -136,7 +136,8 @@ def _status(error: BaseException) -> str | None:
         code = reason.get("Code") if isinstance(reason, Mapping) else None
     if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
         return None
-    is_code = isinstance(code, str) and _CODE.fullmatch(code)
+    # An exception of the application may have these attributes, too, but no response.
+    is_code = response is not None and isinstance(code, str) and _CODE.fullmatch(code)
     return f"status {status}, {code}" if is_code else f"status {status}"
 
 

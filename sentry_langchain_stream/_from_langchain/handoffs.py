@@ -11,9 +11,12 @@ Y". It has no op in dialect `"ai"`, which is older than agents.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from uuid import uuid4
 
+from .._content.error_texts import FILTERED
+from .._content.policy import Policy
 from .._content.reading import field
 from .._runs import enclosing
 from .._runs.details import Agent, Handoff
@@ -42,13 +45,24 @@ def record(run: Run, parent: Run | None, error: BaseException) -> None:
     command = error.args[0] if error.args else None
     source = _source(run, parent)
     for target in list(dict.fromkeys(targets(field(command, "goto"))))[:_MOST]:
-        handoff = Handoff(source, target)
+        handoff = Handoff(source, _sendable(target, run.policy))
         start = Start(id=uuid4(), parent_id=parent.id, kind="handoff", name=handoff.name)
         run.keeper.start(start, lambda policy, made=handoff: made)  # type: ignore[misc]
         live = enclosing.get(number(start.id))
         if live is not None:
             live.agent = source
         run.keeper.end(start.id)
+
+
+def _sendable(target: str, policy: Policy) -> str:
+    """A target, unless it may be content: a tool may take the model's word for where to go on."""
+    if _NAME.fullmatch(target):
+        return target
+    return (policy.text(target) if policy.inputs else None) or FILTERED
+
+
+_NAME = re.compile(r"[\w.:-]{1,64}")
+"""A name, as that of a node is, without blanks."""
 
 
 def _source(run: Run, parent: Run) -> str:

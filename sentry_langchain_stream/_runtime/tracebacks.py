@@ -6,6 +6,8 @@ import asyncio
 import dis
 import gc
 import inspect
+import os
+import sys
 from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -71,8 +73,30 @@ def is_raised(entry: TracebackType) -> bool:
 
 def is_source(code: CodeType) -> bool:
     """Whether code comes from a file, or a cell of a notebook. Other code was made at run time, perhaps by a model."""
-    name = code.co_filename
-    return not name.startswith("<") or name.startswith(("<frozen ", "<ipython-input-"))
+    return is_source_file(code.co_filename)
+
+
+def is_source_file(path: str) -> bool:
+    """Whether a code's file name is that of source code: there is such a file, or an archive with it.
+
+    Whoever compiles a text may give it any name, and what interprets a model's code may use IPython for it.
+    """
+    name = os.path.basename(path)
+    if name.startswith("<ipython-input-") or os.path.basename(os.path.dirname(path)).startswith("ipykernel_"):
+        return _is_interactive()
+    if name.startswith("<"):
+        return name.startswith("<frozen ")
+    while path and not os.path.exists(path):
+        path, name = os.path.split(path)
+        if not name:
+            break
+    return os.path.isfile(path)
+
+
+def _is_interactive() -> bool:
+    """Whether this process is a session of IPython's, and not an application that runs code with its shell."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and type(shell).__name__ != "InteractiveShell"
 
 
 def is_written_in(text: str, file: str, function: str) -> bool:

@@ -172,6 +172,8 @@ def _process(event: Event, hint: Hint) -> Event:
 def keep_private(event: Event, error: BaseException, policy: Policy, record: Any = None) -> None:
     """Remove from an event what its policy does not allow: variables of stack frames, and parts of messages.
 
+    Of code that was made at run time, perhaps by a model, the lines are removed, too.
+
     Args:
         event: The event of an exception.
         error: The exception.
@@ -297,3 +299,7 @@ def _remove_variables(event: Event) -> None:
         trace: Any = holder.get("stacktrace")
         if isinstance(trace, dict) and trace.get("frames"):
             trace["frames"] = [_Frame(each) for each in trace["frames"] if each.pop("vars", None) or True]
+            for frame in trace["frames"]:
+                if not tracebacks.is_source_file(str(frame.get("abs_path") or "")):
+                    for key in ("pre_context", "context_line", "post_context"):
+                        frame.pop(key, None)

@@ -70,10 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoSuchApplication as error:
         print(f"doctor: --app {' '.join(options.app)}: {printable(str(error))}", file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
-    else:
-        _print(findings)
+    try:
+        if options.json:
+            print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        else:
+            _print(findings)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it has left, as `head` does, and Sentry would report that
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it is flushed again as the process ends
     return exit_code(findings, strict=options.strict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -515,6 +516,18 @@ def test_the_process_tells_by_its_exit_code(write: Any) -> None:
     wrong = as_process("--app", "nowhere")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@needs("boto3")
+def test_a_reader_that_leaves_is_no_failure(write: Any, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    """Whoever reads only the first lines, as `head` does, breaks the pipe: nothing is raised for Sentry to report."""
+    write("shop", HEALTHY.format(dsn=""))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        assert main(["--app", "shop:setup", *options]) == 1
 
 
 def test_packages_are_looked_up() -> None:

@@ -12,7 +12,7 @@ from langgraph.types import Command, Send
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
-from tests.kit.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES, Way
+from tests.kit.wire import DEFAULT_SHAPE, WAYS, WIRE_SHAPES, Way, content_allowed
 
 QUESTION = {"messages": [("user", "Hi")]}
 
@@ -89,6 +89,24 @@ def test_a_command_is_as_many_handoffs_as_it_names_agents(goto: Any, names: list
     with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
         team(hands_to(goto)).invoke(QUESTION, {"callbacks": [SentryStreamHandler()]})
     assert [span.name for span in handoffs(captured)] == names
+
+
+@pytest.mark.parametrize(
+    ("client", "settings", "shown"),
+    [
+        ({}, {}, "[Filtered]"),
+        (content_allowed(True), {"include_prompts": False}, "[Filtered]"),
+        (content_allowed(True), {"redact": lambda text: text.replace("Meier", "***")}, "Dr. *** about my rash"),
+        (content_allowed(True), {}, "Dr. Meier about my rash"),
+    ],
+)
+def test_a_target_that_is_no_name_is_content(client: dict[str, Any], settings: dict[str, Any], shown: str) -> None:
+    """A tool may take the model's word for where to go on, which need be no agent's name."""
+    with capture_spans(**client) as captured:
+        team(hands_to("Dr. Meier about my rash")).invoke(QUESTION, {"callbacks": [SentryStreamHandler(**settings)]})
+    (span,) = handoffs(captured)
+    assert span.name == f"handoff from alice to {shown}"
+    assert span.attributes["langchain_stream.handoff_to"] == shown
 
 
 @pytest.mark.parametrize("name", ["alice", None])

@@ -15,6 +15,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from tests.end_to_end.test_issues_privacy import issue, swallowed
+from tests.kit.absent import needs
+from tests.kit.fresh import Fresh
 from tests.kit.wire import ScriptedModel
 
 ANSWER = "yebra's \"secret\" 'words' 471"
@@ -66,6 +68,16 @@ def written_by_the_model(text: str) -> None:
     exec(f"raise ValueError({text!r})")
 
 
+def written_into_a_named_file(text: str) -> None:
+    exec(compile(f"raise ValueError({text!r})", "step_1.py", "exec"))
+
+
+def with_a_code_of_its_own(text: str) -> None:
+    error: Any = ValueError("no")
+    error.status_code, error.code = 400, SECRET[0]
+    raise error
+
+
 def named_by_the_model(text: str) -> None:
     eval("_".join(SECRET))
 
@@ -84,6 +96,8 @@ FAILURES: dict[str, Callable[[str], None]] = {
     "an error number": of_a_future(lambda text: OSError(471, "x")),
     "throw": thrown,
     "code of the model": written_by_the_model,
+    "code of the model, with the name of a file": written_into_a_named_file,
+    "a code that no server has sent": with_a_code_of_its_own,
     "a name of the model": named_by_the_model,
     "a number": number,
 }
@@ -212,3 +226,41 @@ def test_an_odd_exception_is_an_issue_too(name: str, report: Callable[[Exception
     """Whatever attributes an exception has, it is one event, with its message if that stands in the source code."""
     (value,) = issue(after_the_answer(ODD[name]), report)["exception"]["values"]
     assert name == "unknown error number" or value["value"] == "several things failed"
+
+
+INTERPRETER = """
+    import json, sys
+    import sentry_sdk
+    from IPython.core.interactiveshell import InteractiveShell
+    from langchain_core.tools import tool
+    from sentry_langchain_stream import SentryStreamHandler
+    from sentry_langchain_stream.testing import capture_spans
+
+    @tool
+    def python(code: str) -> str:
+        "Run code."
+        return str(InteractiveShell.instance().run_cell(code).raise_error())
+
+    with capture_spans() as captured:
+        try:
+            code = "raise ValueError('the patient is very ill')"
+            python.invoke({"code": code}, {"callbacks": [SentryStreamHandler()]})
+        except ValueError as error:
+            sentry_sdk.capture_exception(error)
+    (event,) = captured.events
+    event.pop("breadcrumbs", None)
+    frames = event["exception"]["values"][-1]["stacktrace"]["frames"]
+    lines = [frame.get("context_line") for frame in frames]
+    sys.__stdout__.write(json.dumps(["patient" in json.dumps(event), any(lines), frames[-1]["filename"]]))
+"""
+
+
+@needs("IPython")
+def test_what_a_code_interpreter_runs_is_no_source_code(fresh: Fresh) -> None:
+    """A tool that runs the model's code with IPython's shell: neither its message nor its lines are sent."""
+    done = fresh.run(INTERPRETER)
+    assert done.returncode == 0, done.stderr[-3000:]
+    tells, has_lines, innermost = json.loads(done.stdout.splitlines()[-1])
+    assert "ipython-input" in innermost
+    assert not tells
+    assert has_lines  # of IPython's and LangChain's code, which is in files

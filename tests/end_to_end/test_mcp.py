@@ -237,3 +237,12 @@ def test_to_whom_the_trace_travels_is_checked(propagate: Any) -> None:
     with pytest.raises(TypeError, match="propagate must be True, False or a collection of names of servers"):
         trace_mcp(client, propagate=propagate)
     assert client.tool_interceptors == []
+
+
+def test_a_server_that_is_not_there_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Who names a server that the client does not have is told once which there are."""
+    client = SimpleNamespace(tool_interceptors=[], connections={"weather": {}, "maps": {}})
+    trace_mcp(client, propagate=["maps", "wether"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "trace_mcp: propagate names no server of the client: wether. Its servers are weather, maps."
+    ]
