@@ -21,7 +21,6 @@ from .handler import SentryStreamHandler
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._content.policy import Policy
     from ._runs.settings import HandlerOptions
 
 
@@ -84,7 +83,7 @@ def _decide(client: Any, identifier: str, found: Any) -> Any:
     return model_integrations.of_client(client, identifier, found, own)
 
 
-def _of_client_calls(event: Any, _: BaseException) -> list[Policy]:
+def _of_client_calls(event: Any, _: BaseException) -> list[Any]:
     """What may be recorded of the call of a raw client, whose failure an integration reports that was enabled here."""
     client = sentry_client.current_client()
     ours, identifier = other_integrations.own_integration(client), issues.mechanism(event)

@@ -7,8 +7,10 @@ from typing import Any, cast
 from uuid import UUID
 
 from .._content.labels import CONVERSATION
+from .._runs import enclosing
 from .._runs.kinds import Outcome, RunKind
 from .._runs.live_runs import LiveRuns
+from .._runs.numbers import number
 from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runtime.containment import contain, contained
@@ -84,9 +86,11 @@ class Engine:
             if internals.is_traceable(parent_id):
                 parent_id = enclosing_id  # nobody signals the runs of such functions, so look further up
             # LangGraph itself copies the id of the thread into the metadata, so nodes are not slowed down for that.
-            elif (self._are_keys_chosen or not (metadata and "langgraph_node" in metadata)) and (
-                own_config := internals.starting_config(parent_id)
-            ) is not None:
+            elif (
+                self._are_keys_chosen
+                or not (metadata and "langgraph_node" in metadata)
+                or _has_conversation_around(parent_id)  # whose thread may be another one
+            ) and (own_config := internals.starting_config(parent_id)) is not None:
                 config, is_own = own_config, True
         if same_ids.again:
             parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
@@ -105,3 +109,9 @@ class Engine:
         if own is not id:
             start.given_id = id
         return start
+
+
+def _has_conversation_around(run_id: UUID) -> bool:
+    """Whether something is around a run that has a conversation: around a graph that is called in a node."""
+    run = enclosing.get(number(run_id))
+    return run is not None and run.parent is not None and run.parent.conversation is not None

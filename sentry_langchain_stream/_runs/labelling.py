@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
-from .._content.labels import user_labels
+from .._content.labels import CONVERSATION, conversation_id, user_labels
 from .._runtime.containment import contained
 from . import prompts, users
 from .run import Run
 from .settings import Settings
 from .start import Start
+
+
+def conversation(found: str, start: Start, parent: Run) -> str:
+    """Return the id of the conversation that a run belongs to which its config says something of.
+
+    Args:
+        found: The id by its metadata and its parent.
+        start: Its start.
+        parent: Its parent.
+    """
+    return (_own_thread(start, parent) or found) if _is_copied(found, parent) else found
+
+
+def _is_copied(conversation: str, run: Run) -> bool:
+    """Whether the id is that of a run around this one.
+
+    LangGraph copies the `thread_id` of a graph into the metadata of all that is called inside, and there it stays, also
+    where a graph or a chain is called inside with a `thread_id` of its own (langgraph 1.0 to 1.2).
+    """
+    while run.parent is not None:
+        run = run.parent
+        if run.conversation == conversation:
+            return True
+    return False
+
+
+def _own_thread(start: Start, parent: Run) -> str | None:
+    """The id of the conversation by the `thread_id` of the config, unless metadata say more."""
+    thread = {key: start.configured[key] for key in _COPIED if key in start.configured}
+    found = conversation_id({**start.metadata, **thread}) if thread else None
+    graph = parent.parent
+    if parent.is_node and graph is not None and graph.parent is None and found != start.conversation_id:
+        parent.tree.overruled = found  # by the metadata of the same call: nothing is around it to be copied from
+    return None if found == parent.tree.overruled else found
+
+
+_COPIED = CONVERSATION[-1:]
+"""The key that LangGraph copies."""
 
 
 def label(run: Run, start: Start, settings: Settings) -> None:
@@ -38,7 +76,14 @@ def complete(parent: Run, start: Start, settings: Settings) -> None:
         start: The start of the child.
         settings: The settings of the child's handler.
     """
-    parent.conversation = parent.conversation or start.conversation_id
+    own = conversation_id(start.configured)
+    if own is not None and own != parent.conversation and parent.tree.conversation is None:
+        if parent.conversation is None or (
+            _is_copied(parent.conversation, parent) and own == _own_thread(start, parent)
+        ):
+            parent.conversation = own
+        else:
+            parent.tree.overruled = own
     if parent.place.recording and parent.policy.inputs:
         with contained("labels"):
             own = user_labels((), start.configured, settings.metadata_keys, parent.policy)

@@ -217,8 +217,10 @@ class Starts:
             if parent is not None and run.work is not None:
                 attempt, fallback = attempts.count(run, parent)
                 run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
-            inherited = parent.conversation if parent else None
-            run.conversation = run.tree.conversation or start.conversation_id or inherited
+            found = start.conversation_id or (parent.conversation if parent is not None else None)
+            if found is not None and start.configured and parent is not None:
+                found = labelling.conversation(found, start, parent)
+            run.conversation = run.tree.conversation or found
             if run.place.recording:
                 labelling.label(run, start, self._settings)
             if start.configured and parent is not None and parent.id == start.configured_by:

@@ -30,5 +30,9 @@ def name(run: Run, start: Start, settings: Settings) -> None:
     # less than LangChain hands to its children, see `labelling.complete`.
     if parent is None or USER in parent.labels:
         return
-    if parent.implicit or (parent.id == start.configured_by and key in start.configured):
-        parent.labels = {**parent.labels, USER: found}
+    if not parent.implicit:
+        own = user_id(start.configured, key, settings.redact) if parent.id == start.configured_by else None
+        if own is None:
+            return
+        found = own
+    parent.labels = {**parent.labels, USER: found}

@@ -128,6 +128,103 @@ def test_a_batch_in_a_run_has_that_of_its_own_config() -> None:
     assert found["function"] == tuple(SAID.values())
 
 
+def asks(state: MessagesState) -> dict[str, Any]:
+    """A plain function as a node."""
+    return {"messages": [ScriptedModel().invoke("Hi")]}
+
+
+def graph(node: Any, name: str) -> Any:
+    """A graph of one node."""
+    built = StateGraph(MessagesState)
+    built.add_node("node", node)
+    built.add_edge(START, "node")
+    return built.compile(name=name)
+
+
+SUB = graph(asks, "sub")
+
+
+def calls(*threads: str | None) -> Any:
+    """Something that calls a graph once in each of these threads, and then a model."""
+
+    def step(_: Any) -> Any:
+        for each in threads:
+            SUB.invoke({"messages": []}, {"configurable": {"thread_id": each}} if each else None)
+        return asks({"messages": []})
+
+    return step
+
+
+THREAD = {"configurable": {"thread_id": "outer"}}
+
+
+@pytest.mark.parametrize("settings", [{}, {"user_key": "user_id"}], ids=["nothing chosen", "a user key"])
+@pytest.mark.parametrize(
+    ("threads", "said", "expected"),
+    [
+        ([None], THREAD, ["outer", "outer", "outer", "outer"]),
+        (["one"], THREAD, ["outer", "one", "one", "outer"]),
+        (["one", "two"], THREAD, ["outer", "one", "one", "two", "two", "outer"]),
+        (["one"], {}, [None, "one", "one", None]),
+        (["one"], {**THREAD, "metadata": {"conversation_id": "said"}}, ["said", "said", "said", "said"]),
+        ([None], {**THREAD, "metadata": {"thread_id": "said"}}, ["said", "said", "said", "said"]),
+        (["one"], {**THREAD, "metadata": {"thread_id": "said"}}, ["said", "one", "one", "said"]),
+    ],
+)
+@pytest.mark.parametrize("outer", ["graph", "function"])
+def test_a_graph_that_is_called_inside_has_its_own_conversation(
+    outer: str, threads: list[str | None], said: dict[str, Any], expected: list[Any], settings: dict[str, Any]
+) -> None:
+    """LangGraph copies the outer thread into all metadata inside: a graph called with a thread of its own keeps that.
+
+    What the application says by a key that ranks higher is inherited.
+    """
+    step = calls(*threads)
+    app = graph(step, "top") if outer == "graph" else RunnableLambda(step)
+    with capture_spans() as captured:
+        app.invoke({"messages": []}, {"callbacks": [SentryStreamHandler("bot", **settings)], **said})
+    assert [span.attributes.get(KEYS[0]) for span in captured.spans] == expected
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_a_chain_that_is_called_in_a_node_has_its_own_conversation(way: Way) -> None:
+    """It is called with a thread of its own, as a graph may be, and so is what it calls."""
+    inner = prompt() | ScriptedModel()
+
+    def node(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [inner.invoke(QUESTION, {"configurable": {"thread_id": "own"}})]}
+
+    with capture_spans() as captured:
+        await way.run(graph(node, "top"), {"messages": []}, {"callbacks": [SentryStreamHandler()], **THREAD})
+    assert [(span.op, span.attributes.get(KEYS[0])) for span in captured.spans] == [
+        ("gen_ai.invoke_agent", "outer"),
+        ("gen_ai.chat", "own"),
+    ]
+
+
+@pytest.mark.parametrize("call", ["invoke", "batch"])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"session_id": "chat-7", "user_id": "ada"}, ("chat-7", "ada")),
+        ({"tenant": "acme"}, (None, None)),
+        ({"user_id": "ada"}, (None, "ada")),
+    ],
+)
+def test_a_chain_takes_nothing_of_what_it_calls(
+    call: str, said: dict[str, Any], expected: tuple[str | None, str | None]
+) -> None:
+    """The metadata of a model that a chain calls say whose that model's run is, and not whose the chain's."""
+    own: Any = {"metadata": {"conversation_id": "job-1", "user_id": "service"}}
+    chain = RunnableLambda(lambda asked: (prompt() | ScriptedModel()).invoke(QUESTION, own))
+    handler = SentryStreamHandler("bot", user_key="user_id", metadata_keys=("tenant",))
+    config: Any = {"callbacks": [handler], "configurable": said}
+    with capture_spans() as captured:
+        chain.batch(["Hi"], config) if call == "batch" else chain.invoke("Hi", config)
+    found = [tuple(span.attributes.get(key) for key in KEYS[:2]) for span in captured.spans]
+    assert found == [expected, ("job-1", "service")]
+
+
 def test_a_graph_has_it_on_its_own_span() -> None:
     """Its nodes are started with the config that the graph was called with."""
 
