@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import NamedTuple
+
 from .._to_sentry.reports import request_of
 from .numbers import Number, number
 from .run import Run, Tree
@@ -36,6 +39,33 @@ def parent_of(start: Start) -> Run | None:
     if inside is not None and inside.kind == "tool" and inside.parent is named:
         return inside
     return named
+
+
+class Gone(NamedTuple):
+    """A chain that was given up: LangChain may yet start steps of it, in tasks and threads that it does not stop.
+
+    Args:
+        pipeline: The name of its pipeline.
+        conversation: The id of the conversation that it belonged to.
+    """
+
+    pipeline: str
+    conversation: str | None
+
+
+_MOST_GONE = 500
+_gone: dict[Number, Gone] = {}
+
+gone = _gone.get
+"""The chain of a number that was given up, one of the latest, or `None`."""
+
+
+def give_up(number: Number, chain: Gone) -> None:
+    """Remember a chain that was given up, or a step that has started after that."""
+    _gone[number] = chain
+    if len(_gone) > _MOST_GONE:
+        with suppress(KeyError, RuntimeError):  # another thread was faster. A lock might be held in a forked process
+            del _gone[next(iter(_gone))]
 
 
 def any_live() -> bool:

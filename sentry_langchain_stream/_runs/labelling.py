@@ -86,5 +86,5 @@ def complete(parent: Run, start: Start, settings: Settings) -> None:
             parent.tree.overruled = own
     if parent.place.recording and parent.policy.inputs:
         with contained("labels"):
-            own = user_labels((), start.configured, settings.metadata_keys, parent.policy)
-            parent.labels = {**own, **parent.labels}
+            chosen = user_labels((), start.configured, settings.metadata_keys, parent.policy)
+            parent.labels = {**chosen, **parent.labels}

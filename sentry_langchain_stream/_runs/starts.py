@@ -89,6 +89,13 @@ class Starts:
         if self._live.count() >= self._settings.max_live_runs:
             self._eviction.make_room()
         parent = enclosing.parent_of(start) if start.parent_id is not None else None
+        gone = enclosing.gone(number(start.parent_id)) if parent is None and start.parent_id is not None else None
+        if gone is not None:
+            if start.kind == "chain":  # a parser or a function, whose end LangChain may not even signal
+                enclosing.give_up(own, gone)
+                return None
+            start.pipeline_name = start.pipeline_name or gone.pipeline
+            start.conversation_id = start.conversation_id or gone.conversation
         if parent is None:
             self._eviction.sweep()
             parent = self._roots.parent(start, own, self._live)

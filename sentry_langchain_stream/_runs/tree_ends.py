@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from . import attempts, silent_ends
+from . import attempts, enclosing, silent_ends
 from .kinds import CHAINS, NOTHING, Outcome
 from .run import Ending, Run
 
@@ -31,6 +31,8 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
                     outcome = "abandoned"
                 else:
                     _release(run)
+            if outcome in _GIVEN_UP and run.kind in CHAINS:
+                _give_up(run)
             if run.below:
                 _close(run.descendants(), _INHERITED[outcome], evicted)
         finally:
@@ -45,10 +47,19 @@ def _close(runs: list[Run], outcome: Outcome, evicted: str | None) -> None:
     for number, run in enumerate(runs, start=1):
         try:
             if run.keeper.take(run):
+                if run.kind in CHAINS:
+                    _give_up(run)
                 run.keeper.close(run, outcome, None, evicted)
         except BaseException:
             _close(runs[number:], outcome, evicted)
             raise
+
+
+_GIVEN_UP = ("cancelled", "abandoned")
+
+
+def _give_up(run: Run) -> None:
+    enclosing.give_up(run.number, enclosing.Gone(run.pipeline, run.conversation))
 
 
 def _release(run: Run) -> None:

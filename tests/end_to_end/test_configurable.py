@@ -180,7 +180,7 @@ def test_a_graph_that_is_called_inside_has_its_own_conversation(
     What the application says by a key that ranks higher is inherited.
     """
     step = calls(*threads)
-    app = graph(step, "top") if outer == "graph" else RunnableLambda(step)
+    app: Any = graph(step, "top") if outer == "graph" else RunnableLambda(step)
     with capture_spans() as captured:
         app.invoke({"messages": []}, {"callbacks": [SentryStreamHandler("bot", **settings)], **said})
     assert [span.attributes.get(KEYS[0]) for span in captured.spans] == expected
@@ -216,7 +216,7 @@ def test_a_chain_takes_nothing_of_what_it_calls(
 ) -> None:
     """The metadata of a model that a chain calls say whose that model's run is, and not whose the chain's."""
     own: Any = {"metadata": {"conversation_id": "job-1", "user_id": "service"}}
-    chain = RunnableLambda(lambda asked: (prompt() | ScriptedModel()).invoke(QUESTION, own))
+    chain: Any = RunnableLambda(lambda asked: (prompt() | ScriptedModel()).invoke(QUESTION, own))
     handler = SentryStreamHandler("bot", user_key="user_id", metadata_keys=("tenant",))
     config: Any = {"callbacks": [handler], "configurable": said}
     with capture_spans() as captured:
