@@ -92,6 +92,8 @@ class Engine:
                 or _has_conversation_around(parent_id)  # whose thread may be another one
             ) and (own_config := internals.starting_config(parent_id)) is not None:
                 config, is_own = own_config, True
+        elif parent_id is None and enclosing_id is None and kind != "model":
+            config = internals.root_config()
         if same_ids.again:
             parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
         own = same_ids.starting(id, self.runs)

@@ -129,6 +129,26 @@ def starting_config(parent_id: UUID) -> Any | None:
     return None
 
 
+def root_config() -> Any | None:
+    """Return the config of LangChain's call that is starting a run without a parent: it is among its variables.
+
+    What the run's children get of it is too late for a function that calls nothing.
+    """
+    managers, left = _MANAGERS, _MOST_FRAMES
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals is not managers:
+        frame, left = frame.f_back if left else None, left - 1
+    while frame is not None and frame.f_globals is managers:
+        frame = frame.f_back
+    if frame is None or not str(frame.f_globals.get("__name__")).startswith(_CALLERS):
+        return None  # somebody else's variable of that name may be anything
+    found = variable(frame, _CONFIG)
+    return found if type(found) is dict else None
+
+
+_CALLERS = ("langchain_core.", "langchain_classic.", "langgraph.")
+"""How the modules are named that start runs."""
+
 _CONFIG = "config"
 """What LangChain, and everybody who overrides its methods, calls a run's config."""
 

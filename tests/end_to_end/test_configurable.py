@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,7 @@ from uuid import uuid4
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableLambda, RunnableParallel
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
@@ -223,6 +224,39 @@ def test_a_chain_takes_nothing_of_what_it_calls(
         chain.batch(["Hi"], config) if call == "batch" else chain.invoke("Hi", config)
     found = [tuple(span.attributes.get(key) for key in KEYS[:2]) for span in captured.spans]
     assert found == [expected, ("job-1", "service")]
+
+
+def fails(_: Any) -> None:
+    raise KeyError("no such order")
+
+
+def yields(asked: Any) -> Any:
+    yield from asked
+
+
+async def ayields(asked: Any) -> Any:
+    async for each in asked:
+        yield each
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize(
+    "step", [RunnableLambda(str), RunnableLambda(fails), RunnableGenerator(yields, ayields)], ids=str
+)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_function_that_calls_nothing_has_it(shape: str, step: Any, way: Way) -> None:
+    """No child tells of its config, so it is read as it starts; if it fails, that is an error of the conversation."""
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured, suppress(KeyError):
+        await way.run(step, "Hi", config())
+    assert told(captured) == [tuple(SAID.values())]
+
+
+def test_what_the_metadata_of_a_function_says_comes_first() -> None:
+    """Metadata wins over `configurable`, as with every other run."""
+    said: Any = {"conversation_id": "said", "user_id": "ada", "tenant": "mine"}
+    with capture_spans(**content_allowed(True)) as captured:
+        RunnableLambda(str).invoke("Hi", config(metadata=said))
+    assert told(captured) == [("said", "ada", "mine")]
 
 
 def test_a_graph_has_it_on_its_own_span() -> None:
