@@ -11,7 +11,7 @@ from .._content import error_texts
 from .._content.policy import Policy
 from .._runtime import tracebacks
 from .._to_sentry import issues
-from .tracked import Options, Tracked, running
+from .tracked import Options, Tracked, policy_of, running
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ def _may_be_recorded(_: Any, error: BaseException) -> list[Policy]:
     inside = running()
     entries = [entry for part in error_texts.chain(error) for entry in tracebacks.entries(part)]
     through = [tracebacks.variable(each.tb_frame, "self") for each in entries if each.tb_frame.f_code in _METHODS]
-    return [each.policy for each in (*through, inside) if isinstance(each, Tracked)]
+    return [policy_of(each) for each in (*through, inside) if isinstance(each, Tracked)]
 
 
 issues.also(_may_be_recorded)

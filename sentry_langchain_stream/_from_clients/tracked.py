@@ -184,11 +184,6 @@ class Tracked(Generic[T]):
         self._info = self._info or watches.find(self._id)
         return self._info
 
-    @property
-    def policy(self) -> Policy:
-        """What may be recorded of the stream with the current client."""
-        return self._runs.policy(current_client())
-
     def _record(self, policy: Policy) -> Call:
         options = self._options
         self._said.policy = policy
@@ -302,6 +297,11 @@ class Tracked(Generic[T]):
         # The consumer left without closing the stream.
         if getattr(self, "_call", None) is not None:
             self._end("abandoned")
+
+
+def policy_of(stream: Tracked[Any]) -> Policy:
+    """What may be recorded of a stream with the current client."""
+    return stream._runs.policy(current_client())
 
 
 _running: ContextVar[ReferenceType[Tracked[Any]] | None] = ContextVar("sentry_langchain_stream_tracked", default=None)

@@ -55,7 +55,7 @@ RUN_NAME = Fact(("langchain_stream.run_name",))
 REQUEST_MODEL = Fact(("gen_ai.request.model", "ai.model_id"))
 """Model asked for."""
 RESPONSE_MODEL = Fact(("gen_ai.response.model",))
-"""Model that answered."""
+"""Model that answered. If a completed answer names none: the one that was asked."""
 RESPONSE_ID = Fact(("gen_ai.response.id",))
 """The provider's id of the answer."""
 FINISH_REASONS = Fact(("gen_ai.response.finish_reasons",))
@@ -205,7 +205,7 @@ FOUND = Fact(("langchain_stream.found",))
 HANDOFF_FROM = Fact(("langchain_stream.handoff_from",))
 """Of a handoff: the agent that hands over."""
 HANDOFF_TO = Fact(("langchain_stream.handoff_to",))
-"""Of a handoff: the agent that goes on."""
+"""Of a handoff: the agent that goes on. A text that is no name needs inputs: it has blanks, or over 64 characters."""
 
 MEMORY_OPERATION = Fact(("langchain_stream.memory_operation",))
 """What was done with a store: `search_memory`, `upsert_memory`, `delete_memory`."""
