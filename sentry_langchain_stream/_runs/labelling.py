@@ -10,15 +10,20 @@ from .settings import Settings
 from .start import Start
 
 
-def conversation(found: str, start: Start, parent: Run) -> str:
+def conversation(found: str, start: Start, run: Run) -> str:
     """Return the id of the conversation that a run belongs to which its config says something of.
 
     Args:
         found: The id by its metadata and its parent.
         start: Its start.
-        parent: Its parent.
+        run: The run.
     """
-    return (_own_thread(start, parent) or found) if _is_copied(found, parent) else found
+    thread = _by_thread(start)
+    if run.parent is None or run.parent.implicit:
+        run.tree.overruled = thread  # which is the one found, unless the metadata of the same call have another one
+    elif thread is not None and thread != run.tree.overruled and _is_copied(found, run.parent):
+        return thread
+    return found
 
 
 def _is_copied(conversation: str, run: Run) -> bool:
@@ -34,14 +39,10 @@ def _is_copied(conversation: str, run: Run) -> bool:
     return False
 
 
-def _own_thread(start: Start, parent: Run) -> str | None:
+def _by_thread(start: Start) -> str | None:
     """The id of the conversation by the `thread_id` of the config, unless metadata say more."""
     thread = {key: start.configured[key] for key in _COPIED if key in start.configured}
-    found = conversation_id({**start.metadata, **thread}) if thread else None
-    graph = parent.parent
-    if parent.is_node and graph is not None and graph.parent is None and found != start.conversation_id:
-        parent.tree.overruled = found  # by the metadata of the same call: nothing is around it to be copied from
-    return None if found == parent.tree.overruled else found
+    return conversation_id({**start.metadata, **thread}) if thread else None
 
 
 _COPIED = CONVERSATION[-1:]
@@ -76,14 +77,12 @@ def complete(parent: Run, start: Start, settings: Settings) -> None:
         start: The start of the child.
         settings: The settings of the child's handler.
     """
-    own = conversation_id(start.configured)
-    if own is not None and own != parent.conversation and parent.tree.conversation is None:
-        if parent.conversation is None or (
-            _is_copied(parent.conversation, parent) and own == _own_thread(start, parent)
-        ):
+    own, tree = conversation_id(start.configured), parent.tree
+    if own is not None and tree.conversation is None and own not in (parent.conversation, tree.overruled):
+        if parent.conversation is None or (_is_copied(parent.conversation, parent) and own == _by_thread(start)):
             parent.conversation = own
         else:
-            parent.tree.overruled = own
+            tree.overruled = own
     if parent.place.recording and parent.policy.inputs:
         with contained("labels"):
             chosen = user_labels((), start.configured, settings.metadata_keys, parent.policy)

@@ -44,7 +44,7 @@ class Tree:
         usage: Their summed usage, without that of embeddings.
         cost: What they cost in USD, if that is known.
         conversation: The id of the conversation that was set with Sentry's `set_conversation_id` when the tree started.
-        overruled: The id of the conversation that its config has, if its metadata has another one.
+        overruled: The id of a conversation that a config has whose call has another one in its metadata.
         sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.

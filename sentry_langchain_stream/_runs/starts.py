@@ -225,8 +225,8 @@ class Starts:
                 attempt, fallback = attempts.count(run, parent)
                 run.attempt, run.fallback = run.attempt or attempt, run.fallback or fallback
             found = start.conversation_id or (parent.conversation if parent is not None else None)
-            if found is not None and start.configured and parent is not None:
-                found = labelling.conversation(found, start, parent)
+            if found is not None and start.configured:
+                found = labelling.conversation(found, start, run)
             run.conversation = run.tree.conversation or found
             if run.place.recording:
                 labelling.label(run, start, self._settings)
