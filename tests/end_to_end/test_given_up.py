@@ -21,7 +21,7 @@ from sentry_langchain_stream._to_sentry.active_span import RunScope
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, child_span, current_span_id, fake_model
 
-TIMES = 1_500
+TIMES = 600
 FEW = 50
 
 
@@ -154,7 +154,7 @@ async def test_calls_of_all_kinds_end_soon_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_thousands_that_were_given_up_leave_nothing(way: Callable[[Any], Awaitable[None]]) -> None:
+async def test_hundreds_that_were_given_up_leave_nothing(way: Callable[[Any], Awaitable[None]]) -> None:
     """In one task: no deeper scopes, no deeper stack, no live runs and no more objects of ours than after a few."""
     handler: Any = SentryStreamHandler(capture_errors=False)
     counts: list[int] = []

@@ -27,7 +27,7 @@ from sentry_langchain_stream._to_sentry.span_models import SpanBackend, Status
 from sentry_langchain_stream._vocabulary.keys import AttributeValue, Dialect
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
 from tests.kit.helpers import Clock
-from tests.kit.wire import SLACK, WIRE_SHAPES, active_span, content_allowed, current_span_id
+from tests.kit.wire import DEFAULT_SHAPE, SLACK, WIRE_SHAPES, active_span, content_allowed, current_span_id
 
 NUMBER = "langchain_stream.metadata.number"
 """Tells which start a span is of."""
@@ -795,14 +795,15 @@ class RealEvents(Events):
 @pytest.mark.usefixtures("lenient")
 def test_whatever_fails_spans_are_finished_once_and_always() -> None:
     """In any order of events, with any part failing at any time, no hook raises and no run or span is left behind."""
-    run_state_machine_as_test(FaultyEvents, settings=settings(SETTINGS, max_examples=2 * SETTINGS.max_examples))
+    run_state_machine_as_test(FaultyEvents, settings=SETTINGS)
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_whatever_the_order_what_is_sent_is_what_was_seen(shape: str) -> None:
     """In any order of events each run has its span, with its own outcome, where it belongs, and active while inside."""
     machine = type("RealEvents", (RealEvents,), {"shape": shape})
-    run_state_machine_as_test(machine, settings=SETTINGS)
+    some = SETTINGS.max_examples if shape == DEFAULT_SHAPE else SETTINGS.max_examples // 2
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=some))
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["ended", "live"])
