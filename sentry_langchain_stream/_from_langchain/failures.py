@@ -15,11 +15,14 @@ from uuid import UUID
 from langchain_core.callbacks.manager import BaseRunManager
 
 from .._content.policy import Policy
+from .._runs import enclosing
+from .._runs.numbers import number
 from .._runs.settings import Settings
 from .._runtime import tracebacks
+from .._to_sentry import active_span
 from .._to_sentry.client import allowed_content, current_client
 from .._to_sentry.issues import Passed
-from . import inside, same_ids
+from . import inside, internals, same_ids
 from .inline_hooks import InlineHandler
 from .recorded_calls import Recording
 
@@ -46,10 +49,17 @@ def find(error: BaseException) -> list[Passed]:
 def around(_: Any, error: BaseException) -> list[Policy]:
     """Return what may be recorded of the run inside of which an exception is reported, if there is one.
 
-    The exception may hold anything of that run, and its traceback does not show the run before it leaves it.
+    The exception may hold anything of that run, and its traceback does not show the run before it leaves it. The run
+    may have ended, as that of a node which goes on in its thread when its time is over: LangChain's context remains.
     """
     run = inside.innermost()
-    return [run.policy] if run is not None and run.keeper.settings.capture_errors else []
+    if run is None and (found := active_span.where()) is not None and isinstance(found.key, UUID):
+        run = enclosing.get(number(found.key))
+    if run is not None:
+        return [run.policy] if run.keeper.settings.capture_errors else []
+    config = internals.enclosing_config()
+    left = _settings(config.get("callbacks")) if config else ()
+    return [_policy(each) for each in left if each.capture_errors]
 
 
 def _managers(frame: FrameType) -> Iterator[Any]:

@@ -47,10 +47,12 @@ class Gone(NamedTuple):
     Args:
         pipeline: The name of its pipeline.
         conversation: The id of the conversation that it belonged to.
+        is_node: Whether it is a node, whose code is the application's and may go on.
     """
 
     pipeline: str
     conversation: str | None
+    is_node: bool
 
 
 _MOST_GONE = 500

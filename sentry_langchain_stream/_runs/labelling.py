@@ -20,7 +20,7 @@ def conversation(found: str, start: Start, run: Run) -> str:
     """
     thread = _by_thread(start)
     if run.parent is None or run.parent.implicit:
-        run.tree.overruled = thread  # which is the one found, unless the metadata of the same call have another one
+        run.tree.overruled = thread if thread != found else None  # by the metadata of the same call
     elif thread is not None and thread != run.tree.overruled and _is_copied(found, run.parent):
         return thread
     return found

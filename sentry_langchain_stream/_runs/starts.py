@@ -91,11 +91,12 @@ class Starts:
         parent = enclosing.parent_of(start) if start.parent_id is not None else None
         gone = enclosing.gone(number(start.parent_id)) if parent is None and start.parent_id is not None else None
         if gone is not None:
-            if start.kind == "chain":  # a parser or a function, whose end LangChain may not even signal
-                enclosing.give_up(own, gone)
+            if start.kind == "chain" and not gone.is_node and any(map(_is_of_step, start.tags)):
+                enclosing.give_up(own, gone)  # its end LangChain may not even signal
                 return None
-            start.pipeline_name = start.pipeline_name or gone.pipeline
-            start.conversation_id = start.conversation_id or gone.conversation
+            if start.kind not in CHAINS:
+                start.pipeline_name = start.pipeline_name or gone.pipeline
+                start.conversation_id = start.conversation_id or gone.conversation
         if parent is None:
             self._eviction.sweep()
             parent = self._roots.parent(start, own, self._live)
@@ -246,3 +247,8 @@ class Starts:
                 self._live.end_run(run, "cancelled")
             raise
         run.tree.touched = self._now()
+
+
+def _is_of_step(tag: object) -> bool:
+    """Whether a tag says that a chain has this step: a prompt, a function, a parser. What code calls has none."""
+    return isinstance(tag, str) and tag.startswith(("seq:step:", "map:key:"))

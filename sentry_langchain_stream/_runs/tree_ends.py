@@ -31,7 +31,7 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
                     outcome = "abandoned"
                 else:
                     _release(run)
-            if outcome in _GIVEN_UP and run.kind in CHAINS:
+            if outcome in _GIVEN_UP and run.kind in CHAINS and evicted is None:
                 _give_up(run)
             if run.below:
                 _close(run.descendants(), _INHERITED[outcome], evicted)
@@ -47,7 +47,7 @@ def _close(runs: list[Run], outcome: Outcome, evicted: str | None) -> None:
     for number, run in enumerate(runs, start=1):
         try:
             if run.keeper.take(run):
-                if run.kind in CHAINS:
+                if run.kind in CHAINS and evicted is None:
                     _give_up(run)
                 run.keeper.close(run, outcome, None, evicted)
         except BaseException:
@@ -59,7 +59,7 @@ _GIVEN_UP = ("cancelled", "abandoned")
 
 
 def _give_up(run: Run) -> None:
-    enclosing.give_up(run.number, enclosing.Gone(run.pipeline, run.conversation))
+    enclosing.give_up(run.number, enclosing.Gone(run.pipeline, run.conversation, run.is_node))
 
 
 def _release(run: Run) -> None:

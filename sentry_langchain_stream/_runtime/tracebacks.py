@@ -77,20 +77,35 @@ def is_source(code: CodeType) -> bool:
 
 
 def is_source_file(path: str) -> bool:
-    """Whether a code's file name is that of source code: there is such a file, or an archive with it.
+    """Whether a code's file name is that of source code: there is such a file, or an archive or a module with it.
 
     Whoever compiles a text may give it any name, and what interprets a model's code may use IPython for it.
     """
-    name = os.path.basename(path)
-    if name.startswith("<ipython-input-") or os.path.basename(os.path.dirname(path)).startswith("ipykernel_"):
+    folder, name = os.path.split(path)
+    if name.startswith("<ipython-input-") or any(each.startswith(_KERNELS) for each in folder.split(os.sep)):
         return _is_interactive()
+    if name.startswith("__marimo__cell_"):
+        return "marimo" in sys.modules
     if name.startswith("<"):
         return name.startswith("<frozen ")
-    while path and not os.path.exists(path):
-        path, name = os.path.split(path)
-        if not name:
-            break
-    return os.path.isfile(path)
+    around = path
+    while around and name and not os.path.exists(around):
+        around, name = os.path.split(around)
+    return os.path.isfile(around) or _is_of_compiled_module(path)
+
+
+_KERNELS = ("ipykernel_", ".ipykernel")
+"""How the folders begin in which notebooks, and those of Databricks, say that their cells are."""
+
+
+def _is_of_compiled_module(path: str) -> bool:
+    """Whether there is a module of such a name whose source is not there: compiled for a container, or frozen."""
+    name, _ = os.path.splitext(os.path.basename(path))
+    for each, module in list(sys.modules.items()):
+        origin = getattr(getattr(module, "__spec__", None), "origin", None)
+        if each.rpartition(".")[2] == name and isinstance(origin, str) and origin.endswith(".pyc"):
+            return True
+    return False
 
 
 def _is_interactive() -> bool:

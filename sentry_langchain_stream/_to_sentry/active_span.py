@@ -68,6 +68,12 @@ def is_calling() -> bool:
     return inside is not None and inside.is_call
 
 
+def where() -> Inside | None:
+    """Where the calling code is, in a thread that such code has started, too, if Sentry has handed its scope on."""
+    scope = Scope.get_current_scope()
+    return scope._inside() if isinstance(scope, RunScope) else _inside()
+
+
 def enter(holder: int, *, is_root: bool) -> RunScope | None:
     """Put a scope in place that knows the active span, where there is none yet. Call it where a run starts.
 

@@ -152,7 +152,8 @@ def _process(event: Event, hint: Hint) -> Event:
         return event
     try:
         policies = [each.policy for part in error_texts.chain(error) for each in passed(part)]
-        policies += [each for find in _also for each in find(event, error)]
+        if not _is_elsewhere(event, hint):
+            policies += [each for find in _also for each in find(event, error)]
         if asking.is_asking():
             if policies:  # `redact` would be called for this event too, and so on without end
                 keep_private(event, error, Policy(), record=hint.get("log_record"))

@@ -187,6 +187,24 @@ def test_a_graph_that_is_called_inside_has_its_own_conversation(
     assert [span.attributes.get(KEYS[0]) for span in captured.spans] == expected
 
 
+def test_a_call_further_inside_may_come_back_to_the_outer_conversation() -> None:
+    """A graph in a graph of another conversation is called with the outer one's thread: its span and calls agree."""
+
+    def back(_: Any) -> Any:
+        SUB.invoke({"messages": []}, {"configurable": {"thread_id": "outer"}})
+        return {"messages": []}
+
+    middle = graph(back, "middle")
+
+    def step(_: Any) -> Any:
+        middle.invoke({"messages": []}, {"configurable": {"thread_id": "other"}})
+        return {"messages": []}
+
+    with capture_spans() as captured:
+        graph(step, "top").invoke({"messages": []}, {"callbacks": [SentryStreamHandler("bot")], **THREAD})
+    assert [span.attributes.get(KEYS[0]) for span in captured.spans] == ["outer", "other", "outer", "outer"]
+
+
 @pytest.mark.parametrize("way", WAYS, ids=str)
 async def test_a_chain_that_is_called_in_a_node_has_its_own_conversation(way: Way) -> None:
     """It is called with a thread of its own, as a graph may be, and so is what it calls."""

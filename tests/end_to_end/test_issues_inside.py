@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +19,7 @@ from langchain_core.tools import tool
 
 from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG
 from tests.kit.absent import needs
 from tests.kit.fresh import Fresh
 from tests.kit.wire import WIRE_SHAPES, content_allowed
@@ -133,6 +137,93 @@ def test_what_is_reported_after_a_run_is_left_alone() -> None:
         quotes(SECRET, captured_)
     (event,) = captured.events
     assert event["exception"]["values"][-1]["value"] == f"no such order: {SECRET}"
+
+
+def in_a_pool(report: Report) -> Any:
+    @tool
+    def look(order: str) -> str:
+        """Look for an order in a thread."""
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(quotes, order, report).result()
+
+    return lambda config: look.invoke({"order": SECRET}, config)
+
+
+def in_a_thread(report: Report) -> Any:
+    @tool
+    def look(order: str) -> str:
+        """Look for an order in a thread."""
+        thread = threading.Thread(target=quotes, args=(order, report))
+        thread.start()
+        thread.join()
+        return "sorry"
+
+    return lambda config: look.invoke({"order": SECRET}, config)
+
+
+@pytest.mark.parametrize("place", [in_a_pool, in_a_thread])
+def test_what_a_thread_of_a_tool_reports_is_private(place: Any) -> None:
+    """LangChain's context does not reach the thread, and Sentry's scope does."""
+    event = event_of(place(captured_), SentryStreamHandler())
+    assert SECRET[-32:] not in json.dumps(event, default=str)
+
+
+async def test_what_a_node_reports_after_its_run_was_cancelled_is_private() -> None:
+    """A plain function goes on in its thread when the time of its call is over, and fails with content."""
+    started, allowed, over = threading.Event(), threading.Event(), threading.Event()
+
+    def look(order: Any) -> str:
+        started.set()
+        assert allowed.wait(HANG)
+        try:
+            return quotes(str(order), captured_)
+        finally:
+            over.set()
+
+    step: Any = RunnableLambda(look)
+    with capture_spans() as captured:
+        call = asyncio.ensure_future(step.ainvoke(SECRET, {"callbacks": [SentryStreamHandler()]}))
+        assert await asyncio.to_thread(started.wait, HANG)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        allowed.set()
+        assert await asyncio.to_thread(over.wait, HANG)
+    (event,) = captured.events
+    event.pop("breadcrumbs", None)
+    assert SECRET[-32:] not in json.dumps(event, default=str)
+
+
+def test_what_garbage_collection_reports_inside_a_run_is_left_alone() -> None:
+    """The exception of a task that nobody awaited belongs to whoever started it, wherever garbage is collected."""
+
+    @tool
+    def collects() -> str:
+        """Do something that collects garbage."""
+        gc.collect()
+        return "done"
+
+    async def forget() -> None:
+        async def work(order: str) -> None:
+            kept.append((asyncio.current_task(), kept))
+            raise ValueError(f"order failed: {order}")
+
+        kept: list[Any] = []
+        task = asyncio.ensure_future(work(SECRET))
+        await asyncio.wait([task])
+
+    async def serve() -> None:
+        gc.disable()
+        try:
+            await forget()
+            collects.invoke({}, {"callbacks": [SentryStreamHandler()]})
+        finally:
+            gc.enable()
+
+    with capture_spans() as captured:
+        asyncio.run(serve())
+    (event,) = captured.events
+    assert event["exception"]["values"][-1]["value"] == f"order failed: {SECRET}"
+    assert any("vars" in frame for frame in event["exception"]["values"][-1]["stacktrace"]["frames"])
 
 
 def _source(reports: bool) -> Iterator[str]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import json
 import logging
+import py_compile
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +19,7 @@ import sentry_sdk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
+from sentry_langchain_stream._runtime import tracebacks
 from tests.end_to_end.test_issues_privacy import issue, swallowed
 from tests.kit.absent import needs
 from tests.kit.fresh import Fresh
@@ -264,3 +270,39 @@ def test_what_a_code_interpreter_runs_is_no_source_code(fresh: Fresh) -> None:
     assert "ipython-input" in innermost
     assert not tells
     assert has_lines  # of IPython's and LangChain's code, which is in files
+
+
+def test_the_words_of_a_module_without_its_source_are_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may have the compiled modules alone, which name files of the machine where they were compiled."""
+    source = tmp_path / "compiled_alone.py"
+    source.write_text("def fail(text):\n    raise ValueError('the order could not be found')\n")
+    py_compile.compile(str(source), cfile=f"{source}c", dfile="/build/compiled_alone.py", doraise=True)
+    source.unlink()
+    monkeypatch.syspath_prepend(tmp_path)
+    compiled = importlib.import_module("compiled_alone")
+    try:
+        event = issue(after_the_answer(compiled.fail))
+    finally:
+        del sys.modules["compiled_alone"]
+    assert event["exception"]["values"][-1]["value"] == "the order could not be found"
+
+
+@pytest.mark.parametrize(
+    ("path", "shell", "expected"),
+    [
+        ("/tmp/ipykernel_12/345.py", "ZMQInteractiveShell", True),
+        ("/databricks/.ipykernel/12/command-4281-1", "DatabricksShell", True),
+        ("<ipython-input-1-abc>", "TerminalInteractiveShell", True),
+        ("<ipython-input-1-abc>", "InteractiveShell", False),
+        ("/databricks/.ipykernel/12/command-4281-1", None, False),
+        ("<string>", "ZMQInteractiveShell", False),
+        ("step_1.py", "ZMQInteractiveShell", False),
+    ],
+)
+def test_cells_are_source_code_in_a_session(
+    monkeypatch: pytest.MonkeyPatch, path: str, shell: str | None, expected: bool
+) -> None:
+    """The cells of a notebook are the developer's; what an application runs with IPython's shell may be a model's."""
+    made = type(shell, (), {})() if shell is not None else None
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: made))
+    assert tracebacks.is_source_file(path) is expected

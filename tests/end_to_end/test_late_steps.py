@@ -13,6 +13,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langgraph.graph import START, MessagesState, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -144,3 +145,78 @@ def test_a_parser_that_starts_after_the_consumer_has_left_is_no_pipeline(shape: 
         leaving.join()
     assert names(captured).count("bot") == 1
     assert set(names(captured)) == {"bot", "chat scripted"}
+
+
+def inner_graph() -> Any:
+    """A graph with a name of its own, of plain functions that ask a model."""
+
+    def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [ScriptedModel().invoke("Hi")]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("one", ask)
+    graph.add_node("two", ask)
+    graph.add_edge(START, "one")
+    graph.add_edge("one", "two")
+    return graph.compile(name="inner")
+
+
+def outer_graph(node: Any, name: str = "outer") -> Any:
+    graph = StateGraph(MessagesState)
+    graph.add_node("node", node)
+    graph.add_edge(START, "node")
+    return graph.compile(name=name)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_graph_that_a_node_goes_on_to_call_is_an_agent(shape: str) -> None:
+    """A node that shields its work from a cancellation calls another graph, which is whole."""
+    started, allowed, inner = asyncio.Event(), asyncio.Event(), inner_graph()
+
+    async def work() -> None:
+        started.set()
+        await allowed.wait()
+        await inner.ainvoke({"messages": []})
+
+    async def node(state: MessagesState) -> dict[str, Any]:
+        await asyncio.shield(working := asyncio.ensure_future(work()))
+        return {"messages": [str(working)]}
+
+    others = asyncio.all_tasks()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        request = asyncio.ensure_future(
+            outer_graph(node).ainvoke({"messages": []}, {"callbacks": [SentryStreamHandler("bot")]})
+        )
+        await asyncio.wait_for(started.wait(), HANG)
+        request.cancel()
+        await asyncio.gather(request, return_exceptions=True)
+        allowed.set()
+        await all_ended(others)
+    agent = captured.find(name="invoke_agent inner")
+    assert [span.name for span in captured.children(agent)] == ["chat scripted"] * 2
+    assert len(captured.find_all(op="gen_ai.chat")) == 2
+
+
+async def test_graphs_that_were_only_evicted_go_on_as_agents() -> None:
+    """With too many live runs the oldest are ended here, though their code runs: what it calls then is whole, too."""
+    inner, began, allowed = inner_graph(), [], asyncio.Event()
+
+    async def node(state: MessagesState) -> dict[str, Any]:
+        began.append(state)
+        await allowed.wait()
+        await inner.ainvoke({"messages": []})
+        return {"messages": []}
+
+    handler = SentryStreamHandler("bot", max_live_runs=3)
+    with capture_spans() as captured:
+        calls = [
+            asyncio.ensure_future(
+                outer_graph(node, f"outer{number}").ainvoke({"messages": []}, {"callbacks": [handler]})
+            )
+            for number in range(4)
+        ]
+        while len(began) < len(calls):
+            await asyncio.sleep(0)
+        allowed.set()
+        await asyncio.gather(*calls)
+    assert len(captured.find_all(name="invoke_agent inner")) == 4

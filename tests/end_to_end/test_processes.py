@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import celery.exceptions  # type: ignore[import-untyped, unused-ignore]
 import httpx
 import pytest
 from langchain.agents import create_agent
@@ -104,18 +105,31 @@ async def test_a_service_that_a_tool_calls_continues_the_trace(tmp_path: Path) -
         assert model.attributes["gen_ai.pipeline.name"] == "service"
 
 
+Answer = Callable[[Any], Any]
+
+
 @contextmanager
-def worker(shape: str, folder: Path) -> Iterator[None]:
-    """A real worker; when the block is left, it has sent what it had."""
+def worker(shape: str, folder: Path) -> Iterator[Answer]:
+    """A real worker; when the block is left, it has sent what it had. Yields what waits for its answer."""
     app = ["-A", "tests.kit.apps.celery_worker"]
     command = [sys.executable, "-m", "celery", *app, "worker", "-P", "solo", "-l", "ERROR"]
     environment = {**os.environ, celery_worker.FOLDER: str(folder), celery_worker.SHAPE: shape}
-    options: Any = {"cwd": REPOSITORY, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(
-        [*command, "--without-gossip", "--without-mingle", "--without-heartbeat"], env=environment, **options
-    ) as process:
+    command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+
+    def answer(result: Any) -> Any:
+        while True:
+            with suppress(celery.exceptions.TimeoutError):
+                return result.get(timeout=5, interval=0.05)
+            # Nobody else answers.
+            assert process.poll() is None, complaints.read_text()
+
+    complaints = folder / "complaints"
+    with (
+        complaints.open("w") as written,
+        subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=written, stderr=written) as process,
+    ):
         try:
-            yield
+            yield answer
             process.send_signal(signal.SIGTERM)
             process.wait(HANG)
         finally:
@@ -127,12 +141,12 @@ def test_a_background_task_continues_the_trace(tmp_path: Path) -> None:
     app = celery_worker.connect(tmp_path)
     enqueue = app.tasks["answer"]
     calls: list[Captured] = []
-    with worker(BOTH_MODELS[-1], tmp_path):
+    with worker(BOTH_MODELS[-1], tmp_path) as answer:
         for here in WIRE_SHAPES:
             with capture_spans(**WIRE_SHAPES[here]) as captured, around(here, True):
                 result = enqueue.delay("Hi")
             calls.append(captured)
-            assert result.get(timeout=HANG, interval=0.05) == "one two"
+            assert answer(result) == "one two"
     there = received(tmp_path / celery_worker.SENT)
     for captured in calls:
         spans = [span for span in there.spans if span.trace_id == captured.find(name="application").trace_id]
@@ -146,10 +160,10 @@ def test_a_background_task_continues_the_trace(tmp_path: Path) -> None:
 def test_a_failed_task_is_celerys_issue(tmp_path: Path) -> None:
     """In a real worker the last attempt is one event, Celery's, linked to its model call, with the task's frame."""
     app = celery_worker.connect(tmp_path)
-    with worker(BOTH_MODELS[0], tmp_path):
+    with worker(BOTH_MODELS[0], tmp_path) as answer:
         result = app.tasks["fail"].delay("Hi")
         with pytest.raises(ConnectionError):
-            result.get(timeout=HANG, interval=0.05)
+            answer(result)
     there = received(tmp_path / celery_worker.SENT)
     (event,) = there.events
     value = event["exception"]["values"][-1]
