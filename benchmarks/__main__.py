@@ -58,7 +58,9 @@ def merged(before: dict[str, Any], again: dict[str, Any]) -> dict[str, Any]:
     sections = {row["section"] for row in again["samples"]}
     kept = [row for row in before["samples"] if row["section"] not in sections]
     rest = {name: again[name] for name in CROWD_SECTIONS if name in again}
-    runs = [*before.get("again", ()), f"on {again['date']} with `{again['command']}`"]
+    how = f"with `{again['command']}`"
+    runs = [run for run in before.get("again", ()) if not run.endswith(how)]  # of those nothing is left
+    runs.append(f"on {again['date']} {how}")
     return {**before, **rest, "samples": [*kept, *again["samples"]], "again": runs}
 
 

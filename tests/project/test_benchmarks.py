@@ -89,6 +89,7 @@ def test_sections_can_be_measured_again() -> None:
         ("call", [3.0 * MICRO]),
     ]
     assert (both["history"], both["crowd"], both["command"]) == ([3], [2], before["command"])
+    assert merged(both, again)["again"] == both["again"]  # of the second time, nothing is left
     assert "Some sections were measured again on 2026-01-02 with `the second`." in report.render(
         {**before, "again": both["again"], "history": [], "crowd": []}
     )
