@@ -63,6 +63,7 @@ def read_start(
     start.has_fallbacks = has_fallbacks or (name is not None and name.startswith(_WITH_FALLBACKS))
     if tags:
         start.attempt, start.is_node = attempt(tags), node
+        start.is_step = kind == "chain" and any(tag.startswith(_STEP) for tag in tags)
     if metadata:
         _read_metadata(start, metadata)
     if configured:

@@ -31,6 +31,7 @@ class Start:
         conversation_id: The id of the conversation, hashed unless it is opaque already.
         attempt: The number of the attempt, if this is a retry (2 or more).
         is_node: Whether it is a node of a graph.
+        is_step: Whether it is a chain that is a step of another one: a prompt, a function or a parser in it.
         task: The id of the graph's task that it runs, if it is a node or a `@task`.
         has_fallbacks: Whether it is a call with fallbacks.
         configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
@@ -57,6 +58,7 @@ class Start:
     conversation_id: str | None = field(init=False, default=None)
     attempt: int | None = field(init=False, default=None)
     is_node: bool = field(init=False, default=False)
+    is_step: bool = field(init=False, default=False)
     task: str | None = field(init=False, default=None)
     has_fallbacks: bool = field(init=False, default=False)
     configured: Mapping[str, Any] = field(init=False, default_factory=nothing)

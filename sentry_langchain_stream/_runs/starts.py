@@ -91,7 +91,7 @@ class Starts:
         parent = enclosing.parent_of(start) if start.parent_id is not None else None
         gone = enclosing.gone(number(start.parent_id)) if parent is None and start.parent_id is not None else None
         if gone is not None:
-            if start.kind == "chain" and not gone.is_node and any(map(_is_of_step, start.tags)):
+            if start.is_step and not gone.is_node:
                 enclosing.give_up(own, gone)  # its end LangChain may not even signal
                 return None
             if start.kind not in CHAINS:
@@ -247,8 +247,3 @@ class Starts:
                 self._live.end_run(run, "cancelled")
             raise
         run.tree.touched = self._now()
-
-
-def _is_of_step(tag: object) -> bool:
-    """Whether a tag says that a chain has this step: a prompt, a function, a parser. What code calls has none."""
-    return isinstance(tag, str) and tag.startswith(("seq:step:", "map:key:"))

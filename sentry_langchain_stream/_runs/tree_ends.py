@@ -31,8 +31,8 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
                     outcome = "abandoned"
                 else:
                     _release(run)
-            if outcome in _GIVEN_UP and run.kind in CHAINS and evicted is None:
-                _give_up(run)
+            if outcome in _GIVEN_UP:
+                _give_up(run, evicted)
             if run.below:
                 _close(run.descendants(), _INHERITED[outcome], evicted)
         finally:
@@ -47,8 +47,7 @@ def _close(runs: list[Run], outcome: Outcome, evicted: str | None) -> None:
     for number, run in enumerate(runs, start=1):
         try:
             if run.keeper.take(run):
-                if run.kind in CHAINS and evicted is None:
-                    _give_up(run)
+                _give_up(run, evicted)
                 run.keeper.close(run, outcome, None, evicted)
         except BaseException:
             _close(runs[number:], outcome, evicted)
@@ -58,8 +57,10 @@ def _close(runs: list[Run], outcome: Outcome, evicted: str | None) -> None:
 _GIVEN_UP = ("cancelled", "abandoned")
 
 
-def _give_up(run: Run) -> None:
-    enclosing.give_up(run.number, enclosing.Gone(run.pipeline, run.conversation, run.is_node))
+def _give_up(run: Run, evicted: str | None) -> None:
+    """Remember a chain whose steps may start late. The code of one that was only evicted goes on as before."""
+    if run.kind in CHAINS and evicted is None:
+        enclosing.give_up(run.number, enclosing.Gone(run.pipeline, run.conversation, run.is_node))
 
 
 def _release(run: Run) -> None:

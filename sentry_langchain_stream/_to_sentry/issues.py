@@ -8,7 +8,7 @@ reports is reported by us: see `held_issues`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -185,6 +185,7 @@ def keep_private(event: Event, error: BaseException, policy: Policy, record: Any
     if is_allowed and policy.redact is None:
         return
     _remove_variables(event)
+    _remove_lines(event)
     sendable = _redacted if is_allowed else _without_content
     parts = error_texts.chain(error)
     parts.reverse()  # causes first: what passes there may be repeated
@@ -275,6 +276,7 @@ def _template(record: Any) -> str | None:
 def _remove_all(event: Event) -> None:
     """Remove everything that may hold content, because it is not known what it is."""
     _remove_variables(event)
+    _remove_lines(event)
     for value in _values(event):
         value["value"] = None
     if "logentry" in event:
@@ -295,12 +297,23 @@ class _Frame(dict[str, Any]):
 
 
 def _remove_variables(event: Event) -> None:
+    for trace in _traces(event):
+        trace["frames"] = [_Frame(each) for each in trace["frames"] if each.pop("vars", None) or True]
+
+
+def _remove_lines(event: Event) -> None:
+    """Remove the lines of code that is no source code."""
+    for trace in _traces(event):
+        for frame in trace["frames"]:
+            if not tracebacks.is_source_file(str(frame.get("abs_path") or "")):
+                for key in ("pre_context", "context_line", "post_context"):
+                    frame.pop(key, None)
+
+
+def _traces(event: Event) -> Iterator[dict[str, Any]]:
+    """Yield the stack traces of an event that have frames."""
     threads = (event.get("threads") or {}).get("values") or ()
     for holder in (*_values(event), *(each for each in threads if isinstance(each, dict)), event):
         trace: Any = holder.get("stacktrace")
         if isinstance(trace, dict) and trace.get("frames"):
-            trace["frames"] = [_Frame(each) for each in trace["frames"] if each.pop("vars", None) or True]
-            for frame in trace["frames"]:
-                if not tracebacks.is_source_file(str(frame.get("abs_path") or "")):
-                    for key in ("pre_context", "context_line", "post_context"):
-                        frame.pop(key, None)
+            yield trace
