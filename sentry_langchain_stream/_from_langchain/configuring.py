@@ -44,7 +44,10 @@ def go_around(wrapper: CodeType, has_ours: Callable[[Any], bool]) -> None:
         **kwargs: Any,
     ) -> Any:
         try:
-            is_ours = not is_off and (has_ours(local_callbacks) or has_ours(inheritable_callbacks))
+            # Most runs have no callbacks of their own.
+            is_ours = not is_off and (
+                (local_callbacks is not None and has_ours(local_callbacks)) or has_ours(inheritable_callbacks)
+            )
         except Exception as error:
             pass_on(error)
             is_ours = False  # callbacks may be anything; where the integration asks for them, that is contained

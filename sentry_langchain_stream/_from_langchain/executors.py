@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
-_MODULE = "langchain_classic.agents.agent"
+MODULE = "langchain_classic.agents.agent"
 _LIBRARY = "langchain_classic."
 _CALLBACKS = ("langchain_core.callbacks", "sentry_langchain_stream")
 _MOST_FRAMES = 16
@@ -15,7 +15,7 @@ _MOST_FRAMES = 16
 
 def is_executor(value: Any) -> bool:
     """Whether a value is an `AgentExecutor`. The library is never imported here."""
-    cls = getattr(sys.modules.get(_MODULE), "AgentExecutor", None)
+    cls = getattr(sys.modules.get(MODULE), "AgentExecutor", None)
     return isinstance(cls, type) and isinstance(value, cls)
 
 
@@ -24,7 +24,7 @@ def starting() -> Any | None:
 
     The run's name is no sign of it, because the application can choose the name, and `iter` gives none.
     """
-    if _MODULE not in sys.modules:
+    if MODULE not in sys.modules:
         return None
     frame: FrameType | None = sys._getframe(1)
     for _ in range(_MOST_FRAMES):
@@ -51,7 +51,7 @@ def question(inputs: object) -> object:
 
 def answer(outputs: object) -> object:
     """The output of an executor as the state of a graph. What is no output of an executor is returned as it is."""
-    if _MODULE not in sys.modules or not isinstance(outputs, Mapping) or "messages" in outputs:
+    if MODULE not in sys.modules or not isinstance(outputs, Mapping) or "messages" in outputs:
         return outputs
     if not isinstance(outputs.get("output"), str):
         return outputs

@@ -8,6 +8,7 @@ is in any way another one, and the two give the same record: tests/properties/te
 from __future__ import annotations
 
 from collections.abc import Mapping
+from sys import modules
 from threading import get_ident
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
 from .._runs.run import Run
 from .._runtime import interpreter
-from .._to_sentry.asking import is_asking
+from .._to_sentry import asking
 from . import executors, internals, marks, same_ids
 
 
@@ -32,6 +33,9 @@ class InnerChains:
     def __init__(self, runs: LiveRuns) -> None:
         settings = runs.settings
         self._runs = runs
+        self._live = runs.get
+        self._pop = runs.pop
+        self._count, self._most = runs.count, settings.max_live_runs
         self._telling = frozenset((*settings.metadata_keys, *CONVERSATION, *marks.OF_GRAPHS))
         # With these settings a chain has a span, or its metadata say whose it is.
         self._are_any = not settings.chains and settings.user_key is None
@@ -48,10 +52,10 @@ class InnerChains:
             return False
         if (again := same_ids.again) and (id in again or parent_id in again):
             return False
-        parent, config, name = enclosing.get(number(parent_id)), internals.enclosing_config(), kwargs.get("name")
-        if parent is None or not self._may_be_below(parent):
+        parent, config, name = self._live(number(parent_id)), internals.enclosing_config(), kwargs.get("name")
+        if parent is None or parent.has_fallbacks or parent.fallbacks or self._count() >= self._most:
             return False
-        if not config or internals.run_id_of(config) is not parent_id:
+        if not config or getattr(config.get("callbacks"), "parent_run_id", None) is not parent_id:
             return False  # somebody else's run is around this one, or LangChain does not say
         if (configurable := config.get("configurable")) and not self._says_nothing(configurable):
             return False
@@ -59,16 +63,11 @@ class InnerChains:
             return False
         if metadata and "langgraph_triggers" in metadata and marks.is_task(name, metadata):  # it may be tried again
             return False
-        if internals.starts_fallbacks() or executors.starting() is not None or is_asking():
+        if internals.FALLBACKS in modules and internals.starts_fallbacks():
+            return False
+        if (executors.MODULE in modules and executors.starting() is not None) or (asking.ever and asking.is_asking()):
             return False
         return self._add(id, name, parent)
-
-    def _may_be_below(self, parent: Run) -> bool:
-        return (
-            parent.keeper is self._runs
-            and not (parent.implicit or parent.has_fallbacks or parent.fallbacks)
-            and self._runs.count() < self._runs.settings.max_live_runs
-        )
 
     def _says_nothing(self, metadata: object) -> bool:
         return type(metadata) is dict and self._telling.isdisjoint(metadata)
@@ -102,7 +101,10 @@ class InnerChains:
                 run.prompt = parent.prompt
                 run.enclosing_id = parent.id
                 self._runs.add(run)
-                parent.add_child(run)
+                if parent.below is None:
+                    parent.below = run
+                else:
+                    parent.add_child(run)
                 tree.touched = self._runs.now()
         finally:
             claims.pop(own, None)
@@ -124,15 +126,19 @@ class InnerChains:
             or run.has_fallbacks
             or run.scope is not None
             or run.ending.left
-            or interpreter.is_collecting()
+            or (interpreter.collecting and interpreter.is_collecting())
         ):
             return False
         with run.tree.lock:
             if run.below is not None or run.parent is not parent or run.keeper is not self._runs:
                 return False
-            if self._runs.take(run):
+            enclosing.discard(run)
+            if self._pop(run.number, None) is not None:
                 run.parent = None
-                parent.remove_child(run)
+                if parent.below is run:
+                    parent.below = None
+                else:
+                    parent.remove_child(run)
                 if run.ending.failed:
                     parent.ending.remember(run.ending.failed)
                 run.tree.touched = self._runs.now()

@@ -159,6 +159,8 @@ _MANAGERS = vars(manager)
 
 def starts_fallbacks() -> bool:
     """Whether it is a call with fallbacks that is starting a run. Its name may be any."""
+    if FALLBACKS not in sys.modules:
+        return False
     managers, left = _MANAGERS, _MOST_FRAMES
     try:
         frame: FrameType | None = sys._getframe(_OWN_FRAMES)
@@ -168,7 +170,7 @@ def starts_fallbacks() -> bool:
         frame, left = frame.f_back if left else None, left - 1
     while frame is not None and frame.f_globals is managers:
         frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__") == _FALLBACKS  # the method that starts the run
+    return frame is not None and frame.f_globals.get("__name__") == FALLBACKS  # the method that starts the run
 
 
 _OWN_FRAMES = 4
@@ -177,7 +179,7 @@ _OWN_FRAMES = 4
 _MOST_FRAMES = 12
 """From LangChain's dispatch of the event down to our hook, or from its callback manager: there are few in between."""
 
-_FALLBACKS = "langchain_core.runnables.fallbacks"
+FALLBACKS = "langchain_core.runnables.fallbacks"
 """The module of calls with fallbacks. Nobody has to import it who has none: it would take half of our import."""
 
 

@@ -38,6 +38,7 @@ class StepRuns:
 
     def __init__(self, runs: LiveRuns) -> None:
         self._runs = runs
+        self._get = runs.get
         self._inner = InnerChains(runs)
         self.start_inner = self._inner.start
         """Starts a chain below a chain, if nothing is sent of it, and returns whether it has."""
@@ -69,7 +70,7 @@ class StepRuns:
 
     def end_chain(self, run_id: UUID, outputs: object) -> None:
         """End a chain or an agent that has completed, or a decision model that has answered."""
-        run = self._live(run_id)
+        run = self._get(number(same_ids.own(run_id) if same_ids.again else run_id))
         if run is None or self._inner.end(run):
             return
         if run.call is not None:
@@ -165,7 +166,7 @@ class StepRuns:
 
     def _live(self, run_id: UUID) -> Run | None:
         """Return the live run that LangChain's event with this id is about."""
-        return self._runs.get(number(same_ids.own(run_id)))
+        return self._get(number(same_ids.own(run_id)))
 
 
 def _read(what: str, make: Callable[[Policy], D]) -> Callable[[Policy], D]:

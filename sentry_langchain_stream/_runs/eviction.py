@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
@@ -34,12 +33,12 @@ class Eviction:
         self._now = now
         self._runs = runs
         self._end = end
-        # The numbers of runs without a live parent, those checked longest ago first. `sweep` removes ended ones.
-        self._roots: deque[Number] = deque()
+        self.roots: dict[Number, Run] = {}
+        """The runs without a live parent, those checked longest ago first. Whoever ends a run takes it out."""
 
     def add(self, run: Run) -> None:
         """Add a run that has no live parent."""
-        self._roots.append(run.number)
+        self.roots[run.number] = run
 
     def make_room(self) -> None:
         """End the oldest trees if `max_live_runs` is reached."""
@@ -55,20 +54,20 @@ class Eviction:
 
     def sweep(self) -> None:
         """End trees that have been idle for too long. Each call checks two trees at most, in rotation."""
-        for _ in range(min(2, len(self._roots))):
+        for _ in range(min(2, len(self.roots))):
             try:
-                number = self._roots.popleft()
-            except IndexError:  # another thread changed it first
+                number = next(iter(self.roots))
+                run = self.roots.pop(number)
+            except (KeyError, RuntimeError, StopIteration):  # another thread changed it first
                 return
-            run = self._runs.get(number)
-            if run is None:
-                continue
             longest = self._settings.max_idle_seconds
             if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
                 self._end(run.id, "abandoned", evicted="idle")
-            else:
-                self._roots.append(number)
+                continue
+            self.roots[number] = run
+            if self._runs.get(number) is not run:  # it has ended meanwhile
+                self.roots.pop(number, None)
 
     def forget(self) -> None:
         """Forget all runs."""
-        self._roots.clear()
+        self.roots.clear()

@@ -61,6 +61,8 @@ class LiveRuns:
         """Returns the live run of a number, or `None`."""
         self.count = self._runs.__len__
         """Returns how many runs are live."""
+        self.pop = self._runs.pop
+        """Takes the run of a number out of the map and returns it, if it is there: what `take` does last."""
         self.plain: dict[int, Call] = {}
         """The calls whose next chunk is counted if it has a text, and kept if that is allowed, and that is all: as is
         most often. By number."""
@@ -85,6 +87,7 @@ class LiveRuns:
         self._spans.detach(run)
         if run.call is not None and run.call.streamed:
             self.no_longer_plain(run)
+        self._eviction.roots.pop(run.number, None)
         return self._runs.pop(run.number, None) is not None
 
     def make_plain(self, run: Run, call: Call) -> None:
@@ -119,7 +122,8 @@ class LiveRuns:
                 contain("nesting", error)
         if run.call is not None and run.call.streamed:
             self.no_longer_plain(run)
-        return self._runs.pop(run.number, None) is not None
+        self._eviction.roots.pop(run.number, None)
+        return self.pop(run.number, None) is not None
 
     def complete(self, pipeline: Run) -> None:
         """Record that no further call below this implicit pipeline will start."""
@@ -161,7 +165,11 @@ class LiveRuns:
         evicted: str | None = None,
     ) -> None:
         """The same, with the run itself."""
-        if interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
+        if interpreter.collecting and interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
+            return
+        place = run.place
+        if outcome == "completed" and not (place.recording or place.is_ours or run.below or self.settings.metrics):
+            tree_ends.end(run, outcome, error, evicted)  # nothing is sent of it, so it does not matter from where
             return
         if are_current(run.tree.scopes):
             self._end(run, outcome, error, evicted)

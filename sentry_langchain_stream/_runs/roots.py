@@ -57,19 +57,18 @@ class Roots:
 
     def policy(self, client: Any) -> Policy:
         """Decide what this client and the user's settings allow to be recorded."""
+        allowed = allowed_content(client)
+        if not any(allowed):
+            return NOTHING
+        decided = self._decide(client, allowed, self._settings)
         others = self._others(client) if self._others is not None else None
-        if others is not None:
-            return self._decide(client, others).and_(self._decide(client, self._settings))
-        return self._decide(client, self._settings)
+        return decided if others is None else self._decide(client, allowed, others).and_(decided)
 
     @staticmethod
-    def _decide(client: Any, settings: Settings) -> Policy:
-        inputs, outputs = allowed_content(client)
-        if not (inputs or outputs):
-            return NOTHING
+    def _decide(client: Any, allowed: tuple[bool, bool], settings: Settings) -> Policy:
         return Policy.decide(
-            client_inputs=inputs,
-            client_outputs=outputs,
+            client_inputs=allowed[0],
+            client_outputs=allowed[1],
             include_prompts=settings.include_prompts,
             redact=settings.redact,
             limits=settings.limits,
@@ -96,7 +95,8 @@ class Roots:
         client = current_client()
         if not client.is_active():
             return None
-        self.prepare(client, runs)
+        if self._last_client() is not client:
+            self.prepare(client, runs)
         backend = choose_backend(client)  # each time: tracing may be switched on while the process runs
         scopes = current_scopes()
         active = backend.current(scopes[0])
@@ -124,7 +124,8 @@ class Roots:
         )
         root.implicit = True
         tree.scopes = scopes
-        tree.outside = backend.outside()
+        if active is None:
+            tree.outside = backend.outside()
         tree.watches = watches.current()
         tree.conversation = scope_conversation_id(scopes[0])
         root.conversation = tree.conversation or start.conversation_id

@@ -117,7 +117,9 @@ class RunSpans:
             error: The exception that it failed with.
             evicted: Why this package ended the run, if LangChain did not.
         """
-        self.detach(run)
+        if run.task_watch is not None:
+            self.detach(run)
+        run.call_watch = None
         failure = error if outcome == "failed" else None
         is_inner = run.parent is not None and not run.parent.implicit
         if is_inner and failure is None and run.call is None and run.place.span is None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .._content.policy import NOTHING, Policy
 from .._runtime.containment import is_from_signal, warn_once
-from .._to_sentry.asking import is_asking
+from .._to_sentry import asking
 from .._to_sentry.client import current_client
 from .._vocabulary import names
 from . import attempts, enclosing, labelling
@@ -77,7 +77,7 @@ class Starts:
         """
         own = number(start.id)
         try:
-            return None if is_asking() else self._start(own, start, record)
+            return None if asking.ever and asking.is_asking() else self._start(own, start, record)
         finally:
             enclosing.claims.pop(own, None)
 
@@ -98,7 +98,8 @@ class Starts:
                 start.pipeline_name = start.pipeline_name or gone.pipeline
                 start.conversation_id = start.conversation_id or gone.conversation
         if parent is None:
-            self._eviction.sweep()
+            if self._eviction.roots:
+                self._eviction.sweep()
             parent = self._roots.parent(start, own, self._live)
             if parent is None:
                 return None
@@ -239,7 +240,8 @@ class Starts:
             elif run.call is not None and parent is not None and run.call.request.tools is not None:
                 for agent in parent.agents():
                     agent.tools = agent.tools or run.call.request.tools
-            self._open_span(run)
+            if run.place.recording:
+                self._open_span(run)
         except BaseException as error:
             if not issubclass(type(error), Exception) or is_from_signal(error):
                 # Ctrl-C or a time limit while `redact` runs: LangChain does not end a run whose start has failed.

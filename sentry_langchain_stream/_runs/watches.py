@@ -176,6 +176,9 @@ class WatchedRuns(Sequence[RunInfo]):
 
 
 _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_stream_watches", default=())
+current = _watches.get
+"""Returns who watches the runs that start here."""
+
 _Known = tuple[tuple[Any, ...], "Policy", "Callable[[str], str] | None"]
 """What a `RunInfo` is made of, which is seldom asked for, and what else it holds."""
 
@@ -192,11 +195,6 @@ def watch_runs() -> WatchedRuns:
     ```
     """
     return WatchedRuns()
-
-
-def current() -> tuple[WatchedRuns, ...]:
-    """Who watches the runs that start here."""
-    return _watches.get()
 
 
 def count(run: Run, call: Call) -> None:

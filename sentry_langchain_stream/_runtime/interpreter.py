@@ -22,18 +22,19 @@ from .containment import contained
 
 MATTERS = sys.version_info < (3, 12)
 
-_collecting: set[int] = set()
+collecting: set[int] = set()
+"""The threads in which garbage is being collected. Mostly there are none: ask that first where it has to be quick."""
 _waiting: dict[int, list[Callable[[], object]]] = {}
 
 
 def is_collecting() -> bool:
     """Whether garbage is being collected in this thread, so that no context variable may be set."""
-    return MATTERS and get_ident() in _collecting
+    return MATTERS and get_ident() in collecting
 
 
 def after_collection(work: Callable[[], object]) -> None:
     """Call `work` when the garbage that is being collected in this thread has been finalized, else now."""
-    if get_ident() in _collecting:
+    if get_ident() in collecting:
         _waiting.setdefault(get_ident(), []).append(work)
     else:
         work()
@@ -48,14 +49,14 @@ def watch_collections() -> None:
 def _note(phase: str, _: Mapping[str, Any]) -> None:
     here = get_ident()
     if phase == "start":
-        _collecting.add(here)
+        collecting.add(here)
         return
     try:
         for work in _waiting.pop(here, ()) if _waiting else ():
             with contained("after garbage collection"):
                 work()
     finally:
-        _collecting.discard(here)
+        collecting.discard(here)
 
 
 def current_task() -> asyncio.Task[Any] | None:

@@ -8,7 +8,7 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -45,20 +45,20 @@ def variable(frame: FrameType, name: str) -> Any:
     code = frame.f_code
     if name not in code.co_varnames and name not in code.co_cellvars:
         return None
-    found = frame.f_locals.get(name)
-    _forget(frame)
+    variables = frame.f_locals
+    found = variables.get(name)
+    _forget(code, variables)
     return found
 
 
 def forget_variables(trace: TracebackType | None) -> None:
     """Remove exceptions from the copies of their variables that the frames of a traceback hold, see `variable`."""
     while trace is not None:
-        _forget(trace.tb_frame)
+        _forget(trace.tb_frame.f_code, trace.tb_frame.f_locals)
         trace = trace.tb_next
 
 
-def _forget(frame: FrameType) -> None:
-    code, variables = frame.f_code, frame.f_locals
+def _forget(code: CodeType, variables: Mapping[str, Any]) -> None:
     if isinstance(variables, dict) and code.co_flags & inspect.CO_OPTIMIZED:
         for name in (*code.co_varnames, *code.co_cellvars):
             if issubclass(type(variables.get(name)), (BaseException, TracebackType)):

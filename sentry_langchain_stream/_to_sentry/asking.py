@@ -16,6 +16,9 @@ from . import internals
 
 T = TypeVar("T")
 
+ever = False
+"""Whether such a function has been called in this process. Mostly none has: ask that first where it has to be quick."""
+
 _asking: ContextVar[bool] = ContextVar("sentry_langchain_stream_asking", default=False)
 """Copied to tasks, to `asyncio.to_thread`, and to the threads of LangChain's executors."""
 
@@ -34,6 +37,8 @@ class Asked(Generic[T]):
 
     def __call__(self, text: str) -> T:
         """Call the function. What runs inside it is not followed."""
+        global ever
+        ever = True
         token = _asking.set(True)
         try:
             with sentry_sdk.new_scope() as scope:

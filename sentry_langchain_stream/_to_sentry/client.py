@@ -34,13 +34,13 @@ def choose_backend(client: Any) -> SpanBackend[Any]:
         return _NO_SPANS
     if _streams(options):
         return _STREAMED_SPANS
-    if (instrumenter := other_instrumenter(options)) is not None:
+    if options.get("instrumenter") not in _SENTRYS:
         warn_once(
             "instrumenter",
             "Sentry's client has instrumenter=%r, with which the SDK makes no spans but those of OpenTelemetry, so "
             "runs have no spans in Sentry. Use OTLPIntegration instead; `python -m sentry_langchain_stream doctor` "
             "says how.",
-            instrumenter,
+            other_instrumenter(options),
         )
         return _NO_SPANS
     return _TRANSACTION_SPANS
