@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
@@ -33,7 +34,7 @@ class Eviction:
         self._now = now
         self._runs = runs
         self._end = end
-        self.roots: dict[Number, Run] = {}
+        self.roots: OrderedDict[Number, Run] = OrderedDict()
         """The runs without a live parent, those checked longest ago first. Whoever ends a run takes it out."""
 
     def add(self, run: Run) -> None:
@@ -56,9 +57,8 @@ class Eviction:
         """End trees that have been idle for too long. Each call checks two trees at most, in rotation."""
         for _ in range(min(2, len(self.roots))):
             try:
-                number = next(iter(self.roots))
-                run = self.roots.pop(number)
-            except (KeyError, RuntimeError, StopIteration):  # another thread changed it first
+                number, run = self.roots.popitem(last=False)
+            except KeyError:  # another thread changed it first
                 return
             longest = self._settings.max_idle_seconds
             if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
