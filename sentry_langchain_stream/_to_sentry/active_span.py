@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from copy import copy
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sentry_sdk.scope import Scope
@@ -283,13 +284,10 @@ def _key(inside: Inside | None) -> Hashable:
 
 
 def _share(name: str) -> property:
-    def get(self: RunScope) -> Any:
-        return getattr(self.covered, name)
-
     def set_(self: RunScope, value: Any) -> None:
         setattr(self.covered, name, value)
 
-    return property(get, set_)
+    return property(attrgetter(f"covered.{name}"), set_)  # the SDK reads these often, and sets them seldom
 
 
 for _name in internals.scope_slots or ():
