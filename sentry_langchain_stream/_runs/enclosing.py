@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from .._to_sentry.reports import request_of
 from .numbers import Number, number
-from .run import Run, Tree
+from .places import Tree
+from .run import Run
 from .start import Start
 
 _runs: dict[Number, Run] = {}

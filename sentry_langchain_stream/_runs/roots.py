@@ -25,7 +25,8 @@ from .._to_sentry.conversations import scope_conversation_id
 from .._vocabulary import names
 from . import silent_ends, watches
 from .numbers import Number
-from .run import Keeper, Place, Run, Tree
+from .places import Place, Tree
+from .run import Keeper, Run
 from .settings import Settings
 from .start import Start
 

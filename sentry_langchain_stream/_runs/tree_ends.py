@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable
 
 from . import attempts, enclosing, silent_ends
+from .ending import Ending
 from .kinds import CHAINS, NOTHING, Outcome
-from .run import Ending, Run
+from .run import Run
 
 # The outcome of a parent -> the outcome of its children that are still open.
 _INHERITED: dict[Outcome, Outcome] = {

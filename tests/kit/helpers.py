@@ -17,7 +17,8 @@ from sentry_langchain_stream._runs.estimates import Prompt, PromptBy
 from sentry_langchain_stream._runs.kinds import RunKind
 from sentry_langchain_stream._runs.live_runs import LiveRuns
 from sentry_langchain_stream._runs.numbers import number
-from sentry_langchain_stream._runs.run import Place, Run, Tree
+from sentry_langchain_stream._runs.places import Place, Tree
+from sentry_langchain_stream._runs.run import Run
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans

@@ -55,7 +55,7 @@ FINER: dict[str, list[set[str]]] = {
     "_runs": [
         {"usage_shapes", "settings", "environment", "estimates", "kinds", "numbers"},
         {"usage"},
-        {"call", "reports"},
+        {"call", "reports", "ending", "places"},
         {"details", "start", "pricing", "call_facts"},
         {"run"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "watches", "prompts", "users"},

@@ -16,7 +16,8 @@ from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
 from sentry_langchain_stream._runs.details import Agent, Retrieval, ToolCall
 from sentry_langchain_stream._runs.kinds import RunKind
-from sentry_langchain_stream._runs.run import Run, Tree
+from sentry_langchain_stream._runs.places import Tree
+from sentry_langchain_stream._runs.run import Run
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._runtime import containment

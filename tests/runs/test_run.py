@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sentry_langchain_stream._runs.call import Call, Request, Response
 from sentry_langchain_stream._runs.details import Agent, Retrieval, ToolCall
-from sentry_langchain_stream._runs.run import Ending, Tree
+from sentry_langchain_stream._runs.ending import Ending
+from sentry_langchain_stream._runs.places import Tree
 from sentry_langchain_stream._runs.usage import Usage
 from tests.kit.helpers import Clock, filled_agent, filled_usage, prompt_of, run_of
 
