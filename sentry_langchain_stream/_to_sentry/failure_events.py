@@ -9,7 +9,7 @@ import sentry_sdk
 
 from .._content.policy import Policy
 from .._runtime import tracebacks
-from . import control_flow, internals, issues
+from . import control_flow, internals, private_events
 
 
 def event(error: BaseException, client: Any, policy: Policy, task: Any) -> Any | None:
@@ -38,8 +38,8 @@ def event(error: BaseException, client: Any, policy: Policy, task: Any) -> Any |
             mechanism={"type": "langchain_stream", "handled": True},
         )
     tracebacks.forget_variables(trace)
-    issues.keep_private(made, error, policy)
-    issues.shorten(made, policy)
+    private_events.keep_private(made, error, policy)
+    private_events.shorten(made, policy)
     made["timestamp"] = datetime.now(timezone.utc)
     return made
 
