@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
@@ -34,12 +34,12 @@ class Eviction:
         self._now = now
         self._runs = runs
         self._end = end
-        self.roots: OrderedDict[Number, Run] = OrderedDict()
-        """The runs without a live parent, those checked longest ago first. Whoever ends a run takes it out."""
+        self.roots: deque[Number] = deque()
+        """The numbers of runs without a live parent, those checked longest ago first. `sweep` removes ended ones."""
 
     def add(self, run: Run) -> None:
         """Add a run that has no live parent."""
-        self.roots[run.number] = run
+        self.roots.append(run.number)
 
     def make_room(self) -> None:
         """End the oldest trees if `max_live_runs` is reached."""
@@ -57,16 +57,17 @@ class Eviction:
         """End trees that have been idle for too long. Each call checks two trees at most, in rotation."""
         for _ in range(min(2, len(self.roots))):
             try:
-                number, run = self.roots.popitem(last=False)
-            except KeyError:  # another thread changed it first
+                number = self.roots.popleft()
+            except IndexError:  # another thread changed it first
                 return
+            run = self._runs.get(number)
+            if run is None:
+                continue
             longest = self._settings.max_idle_seconds
             if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
                 self._end(run.id, "abandoned", evicted="idle")
-                continue
-            self.roots[number] = run
-            if self._runs.get(number) is not run:  # it has ended meanwhile
-                self.roots.pop(number, None)
+            else:
+                self.roots.append(number)
 
     def forget(self) -> None:
         """Forget all runs."""

@@ -87,7 +87,6 @@ class LiveRuns:
         self._spans.detach(run)
         if run.call is not None and run.call.streamed:
             self.no_longer_plain(run)
-        self._eviction.roots.pop(run.number, None)
         return self._runs.pop(run.number, None) is not None
 
     def make_plain(self, run: Run, call: Call) -> None:
@@ -122,7 +121,6 @@ class LiveRuns:
                 contain("nesting", error)
         if run.call is not None and run.call.streamed:
             self.no_longer_plain(run)
-        self._eviction.roots.pop(run.number, None)
         return self.pop(run.number, None) is not None
 
     def complete(self, pipeline: Run) -> None:
