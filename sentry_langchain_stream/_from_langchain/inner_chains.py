@@ -101,7 +101,7 @@ class InnerChains:
                 run.prompt = parent.prompt
                 run.enclosing_id = parent.id
                 self._runs.add(run)
-                if parent.below is None:
+                if parent.below is None:  # as mostly; a function call for it would be a part of what a chain costs
                     parent.below = run
                 else:
                     parent.add_child(run)
@@ -132,7 +132,7 @@ class InnerChains:
         with run.tree.lock:
             if run.below is not None or run.parent is not parent or run.keeper is not self._runs:
                 return False
-            enclosing.discard(run)
+            enclosing.discard(run)  # all that `LiveRuns.take` does of a run without a scope and a call
             if self._pop(run.number, None) is not None:
                 run.parent = None
                 if parent.below is run:

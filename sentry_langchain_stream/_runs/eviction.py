@@ -34,12 +34,12 @@ class Eviction:
         self._now = now
         self._runs = runs
         self._end = end
-        self.roots: deque[Number] = deque()
-        """The numbers of runs without a live parent, those checked longest ago first. `sweep` removes ended ones."""
+        # The numbers of runs without a live parent, those checked longest ago first. `sweep` removes ended ones.
+        self._roots: deque[Number] = deque()
 
     def add(self, run: Run) -> None:
         """Add a run that has no live parent."""
-        self.roots.append(run.number)
+        self._roots.append(run.number)
 
     def make_room(self) -> None:
         """End the oldest trees if `max_live_runs` is reached."""
@@ -55,9 +55,9 @@ class Eviction:
 
     def sweep(self) -> None:
         """End trees that have been idle for too long. Each call checks two trees at most, in rotation."""
-        for _ in range(min(2, len(self.roots))):
+        for _ in range(min(2, len(self._roots))):
             try:
-                number = self.roots.popleft()
+                number = self._roots.popleft()
             except IndexError:  # another thread changed it first
                 return
             run = self._runs.get(number)
@@ -67,8 +67,8 @@ class Eviction:
             if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
                 self._end(run.id, "abandoned", evicted="idle")
             else:
-                self.roots.append(number)
+                self._roots.append(number)
 
     def forget(self) -> None:
         """Forget all runs."""
-        self.roots.clear()
+        self._roots.clear()

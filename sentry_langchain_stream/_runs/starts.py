@@ -98,8 +98,7 @@ class Starts:
                 start.pipeline_name = start.pipeline_name or gone.pipeline
                 start.conversation_id = start.conversation_id or gone.conversation
         if parent is None:
-            if self._eviction.roots:
-                self._eviction.sweep()
+            self._eviction.sweep()
             parent = self._roots.parent(start, own, self._live)
             if parent is None:
                 return None

@@ -34,13 +34,13 @@ def choose_backend(client: Any) -> SpanBackend[Any]:
         return _NO_SPANS
     if _streams(options):
         return _STREAMED_SPANS
-    if options.get("instrumenter") not in _SENTRYS:
+    if (instrumenter := options.get("instrumenter")) not in _SENTRYS:
         warn_once(
             "instrumenter",
             "Sentry's client has instrumenter=%r, with which the SDK makes no spans but those of OpenTelemetry, so "
             "runs have no spans in Sentry. Use OTLPIntegration instead; `python -m sentry_langchain_stream doctor` "
             "says how.",
-            other_instrumenter(options),
+            str(instrumenter),
         )
         return _NO_SPANS
     return _TRANSACTION_SPANS

@@ -308,7 +308,7 @@ async def test_a_task_of_many_calls_gathers_no_watches() -> None:
             await fake_model().ainvoke("Hi", config={"callbacks": [handler]})
         after = len(task._callbacks or ()) if hasattr(task, "_callbacks") else None
     assert after == before
-    assert len(handler._runs._eviction.roots) <= 2
+    assert len(handler._runs._eviction._roots) <= 2
 
 
 PROCESS = """

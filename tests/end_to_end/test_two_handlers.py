@@ -121,7 +121,7 @@ def test_nothing_stays_of_calls_that_the_models_own_handler_took_over() -> None:
     with capture_spans():
         for _ in range(50):
             model.invoke("Hi", {"callbacks": [calls]})
-    assert [len(each._runs._eviction.roots) <= 2 for each in (own, calls)] == [True, True]
+    assert [len(each._runs._eviction._roots) <= 2 for each in (own, calls)] == [True, True]
 
 
 def test_a_log_line_says_once_that_there_are_two(caplog: pytest.LogCaptureFixture) -> None:
