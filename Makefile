@@ -21,9 +21,11 @@ export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 help: ## Show the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
+# In the order of their names: by default the files with the fewest tests, which are the longest ones, come last, and one
+# process waits for another.
 test: $(VENV)/dev lint ## Lint, types and all tests
 	@mkdir -p $(CACHE)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadscope --basetemp $(CACHE)/pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --basetemp $(CACHE)/pytest $(ARGS)
 
 soak: $(VENV)/dev ## Play 300,000 streams with random endings, and compare what they leave (ARGS="--streams 3000", or ARGS=--servers for real servers)
 	@$(BIN)/python -m tests.soak $(ARGS)

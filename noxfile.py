@@ -133,7 +133,15 @@ def _test(session: nox.Session) -> None:
     if versions is None:  # the environment is made, and no more than that
         return
     about.write_text(json.dumps({"versions": json.loads(str(versions)), "whole": not session.posargs}))
-    command = ["--numprocesses", "auto", "--dist", "loadscope", "--quiet", f"--junitxml={report}"]
+    command = [
+        "--numprocesses",
+        "auto",
+        "--dist",
+        "loadscope",
+        "--no-loadscope-reorder",
+        "--quiet",
+        f"--junitxml={report}",
+    ]
     temporary = ["--basetemp", str(ROOT / ".cache" / f"pytest-{session.name}")]
     session.run("python", "-m", "pytest", *command, *temporary, *session.posargs)
 
