@@ -72,13 +72,25 @@ def _of_numbers(
     cache_creation_tokens: int | None,
     reasoning_tokens: int | None,
 ) -> Usage:
-    """Return the usage, in which a detail is never more than its total."""
+    """Return the usage, in which a detail is never more than its total. One that is more was counted beside it."""
     raw: dict[str, Any] = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
         "input_token_details": {"cache_read": cached_tokens, "cache_creation": cache_creation_tokens},
         "output_token_details": {"reasoning": reasoning_tokens},
     }
+    for whole, name, parts in (
+        (input_tokens, "input_tokens", (cached_tokens, cache_creation_tokens)),
+        (output_tokens, "output_tokens", (reasoning_tokens,)),
+    ):
+        if whole is not None and sum(part or 0 for part in parts) > whole:
+            warn_once(
+                f"set_usage {name}",
+                "set_usage got fewer %s than their parts, which were added to them. The input includes the cached "
+                "tokens, and the output the reasoning. Anthropic counts the cached ones beside the input: pass its "
+                "usage as it is, or add them.",
+                name,
+            )
     return Usage.reported(raw) or Usage()
 
 

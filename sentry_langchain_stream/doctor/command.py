@@ -70,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoSuchApplication as error:
         print(f"doctor: --app {' '.join(options.app)}: {printable(str(error))}", file=sys.stderr)
         return 2
+    except Unused as error:
+        print(
+            f"doctor: {error}: --app names no chain, graph or model, and no function that returns one", file=sys.stderr
+        )
+        return 2
     try:
         if options.json:
             print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -81,16 +86,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code(findings, strict=options.strict)
 
 
+class Unused(Exception):
+    """An argument is about a chain, and there is none."""
+
+
 def examine(options: argparse.Namespace) -> Iterator[Finding]:
     """Set up Sentry, run every check, and send the probe if asked to.
 
     Args:
         options: The arguments of the command.
+
+    Raises:
+        Unused: An argument is about a chain, and the application has none.
     """
     watch = Watch()
     application = initialise(options.app)
     yield application.finding
     failed = application.finding.level == "fail"
+    if application.chain is None and not failed and (options.live or options.input is not None):
+        raise Unused("--live" if options.live else "--input")
     client = sentry_sdk.get_client()
     case = Case(client) if failed else _case(client, application.chain, watch, options)
     for check in OF_ENVIRONMENT if failed else (*OF_ENVIRONMENT, *OF_APPLICATION):

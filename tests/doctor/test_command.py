@@ -411,6 +411,8 @@ def test_the_command_sends(write: Any, capsys: pytest.CaptureFixture[str]) -> No
         (["--timeout", "-1"], "--timeout"),
         (["--input", "Hello"], "'Hello' is not JSON"),
         (["--nonsense"], "--nonsense"),
+        (["--live"], "--live: --app names no chain"),
+        (["--app", "shop", "--input", "{}"], "--input: --app names no chain"),
     ],
 )
 def test_a_wrong_argument_is_a_usage_error(

@@ -103,6 +103,35 @@ async def test_a_providers_usage_is_taken_as_it_is(source: Any, report: str, as_
     assert usage_of(told) == (20, 9, 29, cached, reasoning, "provider")
 
 
+@pytest.mark.parametrize(
+    ("numbers", "sent", "named"),
+    [
+        (
+            {"input_tokens": 20, "output_tokens": 9, "cached_tokens": 30},
+            (50, 9, 59, 30, None, "provider"),
+            "input_tokens",
+        ),
+        (
+            {"input_tokens": 20, "output_tokens": 9, "reasoning_tokens": 10},
+            (20, 19, 39, None, 10, "provider"),
+            "output_",
+        ),
+        ({"input_tokens": 20, "output_tokens": 9, "cached_tokens": 20, "reasoning_tokens": 9}, None, None),
+    ],
+)
+def test_details_beside_their_whole_are_added_and_logged(
+    caplog: pytest.LogCaptureFixture, numbers: dict[str, int], sent: Any, named: str | None
+) -> None:
+    """More cached tokens than input can only have been counted beside it, and whoever passes them is told."""
+    with capture_spans() as captured:
+        stream = track_stream(texts(), model="m")
+        for _ in stream:
+            stream.set_usage(**numbers)
+    told = usage_of(captured.find(op="gen_ai.chat").attributes)
+    assert told == (sent or (20, 9, 29, 20, 9, "provider"))
+    assert [named in each.getMessage() for each in caplog.records if named] == ([True] if named else [])
+
+
 async def test_numbers_with_their_details(source: Any) -> None:
     """Numbers may be given with those of cache and reasoning; a detail is never more than its total."""
     with capture_spans() as captured:
