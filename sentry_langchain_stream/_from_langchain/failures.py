@@ -17,6 +17,7 @@ from langchain_core.callbacks.manager import BaseRunManager
 from .._content.policy import Policy
 from .._runs import enclosing
 from .._runs.numbers import number
+from .._runs.roots import decided
 from .._runs.settings import Settings
 from .._runtime import tracebacks
 from .._to_sentry import active_span
@@ -83,12 +84,6 @@ def _settings(manager: Any) -> list[Any]:
     return [each for each in own if each is not None]
 
 
-def _policy(settings: Any) -> Policy:
-    inputs, outputs = allowed_content(current_client())
-    return Policy.decide(
-        client_inputs=inputs,
-        client_outputs=outputs,
-        include_prompts=settings.include_prompts,
-        redact=settings.redact,
-        limits=settings.limits,
-    )
+def _policy(settings: Settings) -> Policy:
+    client = current_client()
+    return decided(client, allowed_content(client), settings)

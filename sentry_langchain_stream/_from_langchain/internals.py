@@ -134,12 +134,7 @@ def root_config() -> Any | None:
 
     What the run's children get of it is too late for a function that calls nothing.
     """
-    managers, left = _MANAGERS, _MOST_FRAMES
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals is not managers:
-        frame, left = frame.f_back if left else None, left - 1
-    while frame is not None and frame.f_globals is managers:
-        frame = frame.f_back
+    frame = _starter(sys._getframe(1))
     if frame is None or not str(frame.f_globals.get("__name__")).startswith(_CALLERS):
         return None  # somebody else's variable of that name may be anything
     found = variable(frame, _CONFIG)
@@ -161,16 +156,25 @@ def starts_fallbacks() -> bool:
     """Whether it is a call with fallbacks that is starting a run. Its name may be any."""
     if FALLBACKS not in sys.modules:
         return False
-    managers, left = _MANAGERS, _MOST_FRAMES
     try:
-        frame: FrameType | None = sys._getframe(_OWN_FRAMES)
+        frame = _starter(sys._getframe(_OWN_FRAMES))
     except ValueError:  # it is somebody's own code that calls the hook
         return False
-    while frame is not None and frame.f_globals is not managers:  # a method that overrides the hook
+    return frame is not None and frame.f_globals.get("__name__") == FALLBACKS
+
+
+def _starter(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of the method that starts a run: the one that has called LangChain's callback manager.
+
+    Args:
+        frame: A frame that the manager has called, over others or not: a method that overrides a hook is one more.
+    """
+    managers, left = _MANAGERS, _MOST_FRAMES
+    while frame is not None and frame.f_globals is not managers:
         frame, left = frame.f_back if left else None, left - 1
     while frame is not None and frame.f_globals is managers:
         frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__") == FALLBACKS  # the method that starts the run
+    return frame
 
 
 _OWN_FRAMES = 4

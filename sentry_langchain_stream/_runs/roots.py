@@ -61,20 +61,9 @@ class Roots:
         allowed = allowed_content(client)
         if not any(allowed):
             return NOTHING
-        decided = self._decide(client, allowed, self._settings)
+        own = decided(client, allowed, self._settings)
         others = self._others(client) if self._others is not None else None
-        return decided if others is None else self._decide(client, allowed, others).and_(decided)
-
-    @staticmethod
-    def _decide(client: Any, allowed: tuple[bool, bool], settings: Settings) -> Policy:
-        return Policy.decide(
-            client_inputs=allowed[0],
-            client_outputs=allowed[1],
-            include_prompts=settings.include_prompts,
-            redact=settings.redact,
-            limits=settings.limits,
-            longest=longest_text(client),
-        )
+        return own if others is None else decided(client, allowed, others).and_(own)
 
     def parent(self, start: Start, own: Number, runs: Kept) -> Run | None:
         """Make the pipeline that becomes the parent of a run. It is a child of the active span if there is one.
@@ -158,6 +147,24 @@ class Roots:
         """Forget the client. Its threads do not exist in a forked process."""
         self._batches.clear()
         self._last_client = _no_client
+
+
+def decided(client: Any, allowed: tuple[bool, bool], settings: Settings) -> Policy:
+    """Return what a client and the settings of one handler allow to be recorded.
+
+    Args:
+        client: The client.
+        allowed: Whether it allows inputs, and outputs: `client.allowed_content`.
+        settings: The settings.
+    """
+    return Policy.decide(
+        client_inputs=allowed[0],
+        client_outputs=allowed[1],
+        include_prompts=settings.include_prompts,
+        redact=settings.redact,
+        limits=settings.limits,
+        longest=longest_text(client),
+    )
 
 
 def sampled_by(start: Start, pipeline: str, keys: Collection[str]) -> dict[str, Any]:
