@@ -37,6 +37,11 @@ def captured_spans(request: pytest.FixtureRequest) -> Iterator[Captured]:
 
     options: dict[str, Any] = {}
     for marker in request.node.iter_markers("sentry_options"):
+        if marker.args:
+            raise TypeError(
+                "the marker sentry_options takes options by name, such as sentry_options(environment='test'), "
+                f"not {marker.args[0]!r}"
+            )
         options = {**marker.kwargs, **options}  # the nearest marker comes first
     with capture_spans(**options) as captured:
         yield captured

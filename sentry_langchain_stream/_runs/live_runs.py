@@ -166,8 +166,9 @@ class LiveRuns:
         if interpreter.collecting and interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
             return
         place = run.place
-        if outcome == "completed" and not (place.recording or place.is_ours or run.below or self.settings.metrics):
-            tree_ends.end(run, outcome, error, evicted)  # nothing is sent of it, so it does not matter from where
+        if outcome == "completed" and not (place.recording or place.is_ours or run.below or run.call is not None):
+            # Nothing is sent of it, and the user's `token_counter` not called, so it does not matter from where.
+            tree_ends.end(run, outcome, error, evicted)
             return
         if are_current(run.tree.scopes):
             self._end(run, outcome, error, evicted)

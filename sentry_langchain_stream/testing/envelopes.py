@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ class CapturedSpan:
     origin: str
     is_root: bool
     """Whether it is a transaction or a segment, the root of what this process sent."""
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Any] = field(hash=False)
     shape: str
     """The format in which it was sent: `"transaction"` or `"span"` (a version 2 span item)."""
 

@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 
-def open_runs() -> dict[Any, str]:
-    """Return the root runs that our handlers follow now: id and name.
+class OpenRun(NamedTuple):
+    """A root run that has not ended."""
+
+    id: Any
+    name: str
+    trace_id: str | None
+    """The trace that its spans belong to. `None` if it has none."""
+
+
+def open_runs() -> list[OpenRun]:
+    """Return the root runs that our handlers follow now.
 
     Nothing is imported for it. Where no handler has been made, the module is not loaded, and there are no runs.
     """
     live: Any = sys.modules.get("sentry_langchain_stream._runs.enclosing")
     runs = list(live._runs.values()) if live is not None else []
     known = set(map(id, runs))  # the pipeline around a lone model is not among them
-    return {run.id: str(run.name or run.kind) for run in runs if id(run.parent) not in known}
+    return [
+        OpenRun(run.id, str(run.name or run.kind), getattr(run.place.anchor, "trace_id", None))
+        for run in runs
+        if id(run.parent) not in known
+    ]
 
 
 def steady(client: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sentry_sdk
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.messages.utils import count_tokens_approximately
@@ -15,7 +16,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
-from sentry_langchain_stream import SentryStreamHandler, track_stream
+from sentry_langchain_stream import SentryStreamHandler, track_stream, watch_runs
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import capture_spans
@@ -80,6 +81,30 @@ async def test_a_token_counter_is_better(endpoint: str, shape: str, way: Way) ->
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         await way.run(chat(endpoint), QUESTION, {"callbacks": [handler]})
     assert numbers(captured.find(op="gen_ai.chat")) == (len(QUESTION), len("one two three"), "estimate")
+
+
+@pytest.mark.parametrize("sampled", [0.0, 1.0])
+def test_the_prompt_is_counted_in_the_request_that_asked(sampled: float) -> None:
+    """What a `token_counter` reports of a stream that ends in another request belongs to its own, sampled or not."""
+
+    def counting(text: str) -> int:
+        if text == QUESTION:
+            sentry_sdk.capture_message("the tokenizer is slow")
+        return len(text)
+
+    with capture_spans(traces_sample_rate=sampled) as captured, watch_runs() as runs:
+        with sentry_sdk.isolation_scope() as request, sentry_sdk.start_transaction(name="asks"):
+            request.set_user({"id": "asks"})
+            stream = fake_model("one two").stream(
+                QUESTION, {"callbacks": [SentryStreamHandler(token_counter=counting)]}
+            )
+            next(stream)
+        with sentry_sdk.isolation_scope() as request, sentry_sdk.start_transaction(name="reads"):
+            request.set_user({"id": "reads"})
+            list(stream)
+    assert runs.input_tokens == len(QUESTION)
+    (event,) = captured.events
+    assert (event["transaction"], event["user"]["id"]) == ("asks", "asks")
 
 
 @pytest.mark.parametrize("way", WHOLE, ids=str)
