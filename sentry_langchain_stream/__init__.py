@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._content.policy import Limits
-    from ._runs.watches import RunInfo, WatchedRuns, watch_runs
+    from ._runs.run_info import RunInfo
+    from ._runs.watches import WatchedRuns, watch_runs
     from ._vocabulary.keys import Dialect
     from .evaluations import record_evaluation, record_feedback
     from .handler import SentryStreamHandler
@@ -46,7 +47,7 @@ _MODULE_OF = {
     "AsyncTrackedStream": "tracking",
     "Dialect": "_vocabulary.keys",
     "Limits": "_content.policy",
-    "RunInfo": "_runs.watches",
+    "RunInfo": "_runs.run_info",
     "SentryStreamHandler": "handler",
     "SentryStreamIntegration": "integration",
     "TrackedStream": "tracking",

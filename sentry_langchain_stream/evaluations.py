@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from numbers import Real
+from typing import Any, Literal, get_args
 
 from ._content.policy import Limits, Policy
 from ._runs import watches
 from ._runs.environment import with_environment
+from ._runs.run_info import RunInfo, Terms
 from ._runs.settings import check_callable, type_name
-from ._runtime.containment import contained
+from ._runtime.containment import contained, warn_once
 from ._to_sentry import after_runs, other_integrations
 from ._to_sentry import client as sentry_client
 from ._to_sentry.after_runs import SpanIds
@@ -26,9 +28,6 @@ from ._vocabulary.keys import (
     Group,
     bounded,
 )
-
-if TYPE_CHECKING:
-    from ._runs.watches import RunInfo
 
 Thumbs = Literal["up", "down"]
 
@@ -204,7 +203,7 @@ def _content(
     """The attributes that are content: the explanation, and the result in the shape that Sentry's pages read."""
     if not policy.outputs:
         return {}
-    result = label if label is not None else f"{score:g}"
+    result = label if label is not None or score is None else f"{float(score):g}"
     answers = {name: {"type": "choice", "choice": result}}
     found: dict[str, AttributeValue] = {
         "gen_ai.output.messages": json.dumps([{"type": "evaluation", "answers": answers}], ensure_ascii=False)
@@ -233,13 +232,18 @@ def _policy(run: RunInfo | None, redact: Callable[[str], str] | None, *, comment
     return Policy(outputs=allowed, redact=terms.redact).and_(own)
 
 
-def _terms_here() -> watches.Terms:
+def _terms_here() -> Terms:
     """What may be recorded of a run whose handler is not known: what the process's own, if it has one, would record."""
     handler = other_integrations.own_handler(sentry_client.current_client())
     if handler is not None:
         settings = handler._settings
-        return watches.Terms(settings.include_prompts, settings.redact, settings.limits or Limits())
-    return watches.Terms(bool(with_environment({}).get("include_prompts", True)), None, Limits())
+        return Terms(settings.include_prompts, settings.redact, settings.limits or Limits())
+    try:
+        outputs = bool(with_environment({}).get("include_prompts", True))
+    except ValueError as error:  # what forbids content may be what cannot be read
+        warn_once("evaluation settings", "No content of evaluations is recorded: %s", error)
+        outputs = False
+    return Terms(outputs, None, Limits())
 
 
 def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
@@ -256,7 +260,7 @@ def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
             if len(found) != digits or not _HEXADECIMAL.issuperset(found) or set(found) == {"0"}:
                 raise ValueError(f"{argument} must be {digits} hexadecimal digits that are not all 0, not {value!r}")
         return SpanIds(*ids)
-    if not isinstance(run, watches.RunInfo):
+    if not isinstance(run, RunInfo):
         raise TypeError(
             f"run must be a RunInfo, as handler.run_info() and handler.watch() return, not {type_name(run)}"
         )
@@ -275,8 +279,8 @@ def _text(argument: str, value: object) -> None:
 def _number(argument: str, value: object) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{argument} must be a number, not {type_name(value)}")
+    if isinstance(value, bool) or not isinstance(value, Real):  # numpy's are, too
+        raise TypeError(f"{argument} must be an int or a float, not {type_name(value)}")
     try:
         is_finite = math.isfinite(value)
     except OverflowError:  # an int that no float can hold

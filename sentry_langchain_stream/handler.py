@@ -20,7 +20,8 @@ P = ParamSpec("P")
 
 if TYPE_CHECKING:
     from ._content.policy import Limits
-    from ._runs.watches import RunInfo, WatchedRuns
+    from ._runs.run_info import RunInfo
+    from ._runs.watches import WatchedRuns
     from ._vocabulary.keys import Dialect
 
 

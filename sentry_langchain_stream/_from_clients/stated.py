@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .._content.reading import count
 from .._runs.call import Response
 from .._runs.reports import reported_by
 from .._runs.usage import Usage
@@ -25,8 +26,12 @@ class StatedUsage(NamedTuple):
         stated = self.usage
         if stated.input is not None and stated.output is not None:
             return stated
-        input = prompt if stated.input is None else stated.input
-        output = arrived if stated.output is None else stated.output
+        input, output = stated.input, stated.output
+        if input is None:
+            cached = (stated.cache_read or 0) + (stated.cache_creation or 0)
+            input = max(prompt or 0, cached) or prompt
+        if output is None:
+            output = max(arrived, stated.reasoning or 0)
         return stated._replace(input=input, output=output, total=(input or 0) + output, source="estimate")
 
 
@@ -50,6 +55,8 @@ def stated_usage(usage: object, **tokens: int | None) -> StatedUsage | None:
             raise TypeError(f"{name} must be an int or None, not {type(number).__name__}")
         if number is not None and number < 0:
             raise ValueError(f"{name} must not be negative, but is {number}")
+        if number is not None and count(number) is None:
+            raise ValueError(f"{name} must be at most 2**53, but is {number}")
     given = any(number is not None for number in tokens.values())
     if usage is None:
         return StatedUsage(_of_numbers(**tokens)) if given else None
@@ -91,7 +98,13 @@ def _of_numbers(
                 "usage as it is, or add them.",
                 name,
             )
-    return Usage.reported(raw) or Usage()
+    found = Usage.reported(raw) or Usage()
+    # Of an input or an output that is yet to be estimated nothing is known but its parts.
+    if input_tokens is None:
+        found = found._replace(cache_read=cached_tokens, cache_creation=cache_creation_tokens)
+    if output_tokens is None:
+        found = found._replace(reasoning=reasoning_tokens)
+    return found
 
 
 def stated_response(earlier: StatedResponse, **facts: str | None) -> StatedResponse:

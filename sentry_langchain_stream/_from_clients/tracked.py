@@ -19,9 +19,9 @@ from .._runs.call import Call, Request
 from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
+from .._runs.run_info import RunInfo
 from .._runs.settings import Settings
 from .._runs.start import Start
-from .._runs.watches import RunInfo
 from .._runtime import interpreter
 from .._runtime.containment import contained
 from .._to_sentry import active_span, model_integrations, other_integrations
@@ -89,6 +89,7 @@ class Tracked(Generic[T]):
         self._options = options
         self._runs = LiveRuns(options.settings, type(self).clock, others=_integrations_own)
         self._id: UUID | None = None
+        self._is_live = False
         self._call: Call | None = None
         self._said = _Said(NOTHING)
         self._info: RunInfo | None = None
@@ -123,7 +124,7 @@ class Tracked(Generic[T]):
         Raises:
             TypeError: There is both a usage and a number, the usage is a number or a text, or a number is neither an
                 `int` nor `None`.
-            ValueError: A number is negative.
+            ValueError: A number is negative, or more than 2**53.
         """
         stated = stated_usage(
             usage,
@@ -160,7 +161,8 @@ class Tracked(Generic[T]):
             if self._id is None and not is_asking():  # the text is not redacted yet
                 self._id = uuid4()
                 run = self._runs.start(self._start(self._id), self._record)
-                self._call = run.call if run is not None else None
+                self._is_live = run is not None
+                self._call = run.call if run is not None else None  # of an unsampled run there is no record
                 if run is not None and run.place.anchor is not None:
                     self._pulling = Pull(run.place.anchor)
             if self._pulling is not None:
@@ -266,7 +268,8 @@ class Tracked(Generic[T]):
             with contained("nesting"):
                 pulling.end()
         call, self._call = self._call, None
-        if call is None or self._id is None:
+        is_live, self._is_live = self._is_live, False
+        if not is_live or self._id is None:
             return
         # Without the stream itself, which may be about to go.
         said, runs, id = self._said, self._runs, self._id
@@ -274,7 +277,8 @@ class Tracked(Generic[T]):
 
         def finish() -> None:
             try:
-                call.take_what_was_said()  # here, not as the run ends: `redact` is called without the tree's lock
+                if call is not None:
+                    call.take_what_was_said()  # here, not as the run ends: `redact` is called without the tree's lock
             finally:  # Ctrl-C or a time limit may arrive while `redact` runs
                 failed = outcome == "completed" and said.answer is not None and said.answer.failed
                 runs.end(id, "failed" if failed else outcome, error)
@@ -295,7 +299,7 @@ class Tracked(Generic[T]):
 
     def __del__(self) -> None:
         # The consumer left without closing the stream.
-        if getattr(self, "_call", None) is not None:
+        if getattr(self, "_is_live", False):
             self._end("abandoned")
 
 

@@ -85,6 +85,11 @@ class Cost(NamedTuple):
     requests: float | None = None
     """What the provider charges for the request itself, whatever its tokens: Perplexity's searches."""
 
+    @property
+    def whole(self) -> float:
+        """What a bill has: the tokens, and the request itself."""
+        return self.total + (self.requests or 0.0)
+
 
 @dataclass(slots=True, eq=False)
 class Call:

@@ -18,8 +18,8 @@ from .details import Agent
 from .eviction import Eviction
 from .kinds import Outcome
 from .numbers import Number, number
-from .roots import Others, Roots
-from .run import Run
+from .roots import Roots
+from .run import Others, Run
 from .run_spans import RunSpans
 from .settings import Settings
 from .starts import Starts
@@ -52,6 +52,7 @@ class LiveRuns:
         others: Others | None = None,
     ) -> None:
         self.settings = settings
+        self.others = others
         self.now = now
         self._spans = RunSpans(settings, now)
         self.open = self._spans.open

@@ -35,4 +35,12 @@ def is_same_report(answer: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def reported_by(value: object) -> Usage | None:
     """Return the usage that an object of a client library is, or has: an answer or a chunk."""
     body = as_mapping(value)
-    return reported_in(body) if isinstance(body, Mapping) else None
+    if not isinstance(body, Mapping):
+        return None
+    parts = (as_mapping(body[name]) for name in _AROUND if body.get(name) is not None)
+    inner = (reported_in(part) for part in parts if isinstance(part, Mapping))
+    return reported_in(body) or next((found for found in inner if found is not None), None)
+
+
+_AROUND = ("metadata", "message", "response")
+"""The keys under which an event of a stream has what has the usage: Bedrock's, Anthropic's, OpenAI's Responses."""

@@ -26,11 +26,9 @@ from .._vocabulary import names
 from . import silent_ends, watches
 from .numbers import Number
 from .places import Place, Tree
-from .run import Keeper, Run
+from .run import Keeper, Others, Run
 from .settings import Settings
 from .start import Start
-
-Others = Callable[[Any], "Settings | None"]
 
 
 class Kept(Keeper, silent_ends.Followed, Protocol):

@@ -33,12 +33,19 @@ class TaskWatch(Protocol):
         """Remove the callback."""
 
 
+Others = Callable[[Any], "Settings | None"]
+
+
 class Keeper(Protocol):
     """The live runs of one handler. A run is kept by the handler that is nearest to it, whoever keeps its parent."""
 
     @property
     def settings(self) -> Settings:
         """The user's settings."""
+
+    @property
+    def others(self) -> Others | None:
+        """Returns further settings whose vetoes hold with a client, if there are any."""
 
     @property
     def now(self) -> Callable[[], float]:

@@ -1,107 +1,30 @@
-"""What is known of a run, for the application itself: ids for a log line, numbers for a bill."""
+"""Who watches the runs of a block, and which runs have ended: what the application may ask for."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from functools import reduce
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
-from .._to_sentry.client import trace_page
+from .._content.policy import Policy
+from .._to_sentry.client import current_client
+from . import enclosing
 from .call import TextsCall
 from .numbers import Number, number
+from .run_info import RunInfo, Terms, made
 from .usage import Usage
 
 if TYPE_CHECKING:
-    from .._content.policy import Limits, Policy
     from .call import Call
-    from .kinds import Outcome, RunKind
     from .run import Run
 
 _MOST = 200
 """How many runs that have ended are remembered, to be found by their id."""
-
-
-class Terms(NamedTuple):
-    """What may be recorded of the output of a run that may have ended.
-
-    Args:
-        outputs: Whether content may be recorded.
-        redact: The `redact` of its handler.
-        limits: How much is recorded.
-    """
-
-    outputs: bool
-    redact: Callable[[str], str] | None
-    limits: Limits
-
-
-class _Kept:
-    """Holds what a `RunInfo` knows besides its fields. It is neither copied nor pickled with them."""
-
-    __slots__ = ("policy_", "redact_")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunInfo(_Kept):
-    """What is known of a run, without content. `None` means unknown.
-
-    The numbers are those of the model calls that have ended in the run.
-
-    Args:
-        run_id: LangChain's id of the run.
-        kind: `"pipeline"`, `"agent"`, `"chain"`, `"model"`, `"tool"`, `"retriever"`, `"embeddings"` or `"rerank"`.
-        name: The run's name.
-        pipeline: The pipeline's name.
-        conversation_id: The conversation that it belongs to.
-        model: The model that answered, else the one that was asked, if the run is a model call.
-        trace_id: The trace in Sentry, 32 hexadecimal digits. `None` if no span of the run is sent.
-        span_id: The run's span in Sentry, 16 hexadecimal digits.
-        outcome: `"completed"`, `"cancelled"`, `"abandoned"` or `"failed"`. `None` while it is running.
-        error_type: The class of the exception that it failed with.
-        seconds: How long it has been running. Known of root runs and model calls.
-        model_calls: How many model calls have ended in it.
-        input_tokens: Their input tokens. Without those of embeddings, as in `gen_ai.usage` of an agent.
-        output_tokens: Their output tokens.
-        total_tokens: Their tokens.
-        usage_source: `"provider"`, or `"estimate"` if a number of any call is estimated.
-        cost: What they cost in USD, embeddings included. Needs `cost=True`.
-    """
-
-    run_id: UUID
-    kind: RunKind
-    name: str | None
-    pipeline: str
-    conversation_id: str | None
-    model: str | None
-    trace_id: str | None
-    span_id: str | None
-    outcome: Outcome | None
-    error_type: str | None
-    seconds: float | None
-    model_calls: int
-    input_tokens: int | None
-    output_tokens: int | None
-    total_tokens: int | None
-    usage_source: str | None
-    cost: float | None
-
-    def url(self, base: str | None = None) -> str | None:
-        """Return the address of the run's trace in Sentry, or `None` if that is not known.
-
-        Args:
-            base: The address of your organisation, such as `"https://acme.sentry.io"`, or, self-hosted,
-                `"https://sentry.example.com/organizations/acme"`. Without it, Sentry's address of the organisation
-                whose number is in the client's DSN, which only a DSN of sentry.io has.
-        """
-        page = trace_page(base)
-        if page is None or self.trace_id is None:
-            return None
-        return f"{page}/{self.trace_id}/?node=span-{self.span_id}"
 
 
 class WatchedRuns(Sequence[RunInfo]):
@@ -179,7 +102,7 @@ _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_str
 current = _watches.get
 """Returns who watches the runs that start here."""
 
-_Known = tuple[tuple[Any, ...], "Policy", "Callable[[str], str] | None"]
+_Known = tuple[tuple[Any, ...], Policy, "Callable[[str], str] | None"]
 """What a `RunInfo` is made of, which is seldom asked for, and what else it holds."""
 
 _ended: OrderedDict[Number, _Known] = OrderedDict()
@@ -202,7 +125,7 @@ def count(run: Run, call: Call) -> None:
     tree = run.tree
     tree.calls += 1
     if call.cost is not None:
-        tree.cost = (tree.cost or 0.0) + call.cost.total
+        tree.cost = (tree.cost or 0.0) + call.cost.whole
     used = None if isinstance(call, TextsCall) else call.settled
     if used is not None:
         tree.usage = used if tree.usage is None else Usage.together((tree.usage, used))
@@ -222,7 +145,7 @@ def ended(run: Run, now: float) -> None:
     except KeyError:  # another thread has emptied it
         pass
     if run.tree.watches:
-        found = _made(*known)
+        found = made(*known)
         for watch in run.tree.watches:
             watch._add(run, found)
 
@@ -230,7 +153,7 @@ def ended(run: Run, now: float) -> None:
 def find(run_id: UUID) -> RunInfo | None:
     """Return what is known of one of the latest root runs that have ended, or `None`."""
     known = _ended.get(number(run_id))
-    return _made(*known) if known is not None else None
+    return made(*known) if known is not None else None
 
 
 def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
@@ -241,7 +164,7 @@ def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
         now: The time, in seconds of the handler's clock.
         is_live: Whether it is still running.
     """
-    return _made(*_known(run, now, is_live=is_live))
+    return made(*_known(run, now, is_live=is_live))
 
 
 def _known(run: Run, now: float, *, is_live: bool) -> _Known:
@@ -251,10 +174,10 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
     if call is not None:
         model, seconds, calls = call.response.model or call.request.model, now - call.started, int(not is_live)
         usage = None if isinstance(call, TextsCall) else call.usage()
-        cost = call.cost.total if call.cost is not None else None
+        cost = call.cost.whole if call.cost is not None else None
     elif run.parent is None or run.parent.implicit:
         seconds, calls, usage, cost = monotonic() - tree.started, tree.calls, tree.usage, tree.cost
-    span = run.place.span if run.place.recording else None
+    span, keeper = run.place.span if run.place.recording else None, run.keeper
     known = (
         run.given_id or run.id,
         run.kind,
@@ -270,27 +193,34 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
         usage,
         cost,
     )
-    return known, run.policy, run.keeper.settings.redact
+    is_alone = not run.seen_by and keeper.others is None
+    return known, run.policy, keeper.settings.redact if is_alone else _redact(run)
 
 
-_FIELDS = tuple(each.name for each in fields(RunInfo))
-
-
-def _made(known: tuple[Any, ...], policy: Policy, redact: Callable[[str], str] | None) -> RunInfo:
-    *before, span, outcome, error_type, seconds, calls, usage, cost = known
-    ids = span or (None, None)
-    used = (None,) * 4 if usage is None else (usage.input, usage.output, usage.total, usage.source)
-    values = (*before, *ids, outcome, error_type, seconds, calls, *used, cost)
-    found = RunInfo(**dict(zip(_FIELDS, values, strict=True)))
-    object.__setattr__(found, "policy_", policy)  # the class is frozen
-    object.__setattr__(found, "redact_", redact)
-    return found
+def _redact(run: Run) -> Callable[[str], str] | None:
+    """The `redact` of everybody who sees a run, one after another, whatever the client allows."""
+    keepers = (*run.seen_by, run.keeper)
+    others = [each.others(current_client()) for each in keepers if each.others is not None]
+    every = [*filter(None, others), *(each.settings for each in keepers)]
+    return reduce(Policy.and_, [Policy(redact=each.redact) for each in every]).redact
 
 
 def terms_of(info: RunInfo) -> Terms | None:
-    """Return what may be recorded of a run, or `None` if that is not known: of a copy, or from another process."""
+    """Return what may be recorded of a run, or `None` if that is not known.
+
+    That is so in another process, and later of one that was pickled or made by `dataclasses.replace`.
+    """
     policy: Policy | None = getattr(info, "policy_", None)
-    return None if policy is None else Terms(policy.outputs, getattr(info, "redact_", None), policy.limits)
+    redact = getattr(info, "redact_", None)
+    if policy is None:
+        own = number(info.run_id)
+        if (known := _ended.get(own)) is not None:
+            _, policy, redact = known
+        elif (run := enclosing.get(own)) is not None:
+            policy, redact = run.policy, _redact(run)
+        else:
+            return None
+    return Terms(policy.outputs, redact, policy.limits)
 
 
 def _sum(numbers: list[int | None]) -> int | None:

@@ -138,13 +138,24 @@ def trace_page(base: str | None = None) -> str | None:
 
     Args:
         base: The address of the organisation. Without it, the organisation's number is taken from the client's DSN.
+
+    Raises:
+        TypeError: `base` is neither a `str` nor `None`.
+        ValueError: `base` is no address.
     """
-    if base is None:
+    if base is not None:
+        if not isinstance(base, str):
+            raise TypeError(f"base must be a str or None, not {type(base).__name__}")
+        base = base.strip()
+        if _ADDRESS.fullmatch(base) is None:
+            raise ValueError(f"base must be the address of your organisation, as https://acme.sentry.io, not {base!r}")
+    else:
         found = _ORGANISATION.search(str(current_client().options.get("dsn") or ""))
         base = f"https://sentry.io/organizations/{found[1]}" if found else None
     return f"{base.rstrip('/')}/explore/traces/trace" if base else None
 
 
+_ADDRESS = re.compile(r"https?://[^\s?#]+")
 _ORGANISATION = re.compile(r"@o(\d+)\.ingest\.(?:\w+\.)?sentry\.io/")
 """The number of the organisation in a DSN of sentry.io."""
 

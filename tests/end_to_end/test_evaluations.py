@@ -6,6 +6,9 @@ import copy
 import json
 import math
 import pickle
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from sentry_langchain_stream import (
     record_evaluation,
     record_feedback,
     track_stream,
+    watch_runs,
 )
 from sentry_langchain_stream._to_sentry import internals
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -173,6 +177,76 @@ def test_a_comment_is_redacted(settings: dict[str, Any]) -> None:
     assert CANARY.encode() not in b"".join(captured.envelopes)
 
 
+def seen_by_two(first: dict[str, Any], second: dict[str, Any]) -> RunInfo:
+    """A run that two handlers see."""
+    with watch_runs() as runs:
+        ScriptedModel().invoke("Hi", {"callbacks": [SentryStreamHandler(**first), SentryStreamHandler(**second)]})
+    return runs[0]
+
+
+def of_a_stream(**_: Any) -> RunInfo:
+    """The run of a tracked stream, for which the client's integration speaks too."""
+    stream = track_stream(iter(["one "]), model="m")
+    list(stream)
+    assert stream.run_info is not None
+    return stream.run_info
+
+
+@pytest.mark.parametrize("allowed", [True, False], ids=["content allowed", "content forbidden"])
+@pytest.mark.parametrize(
+    ("make", "ours"),
+    [
+        (partial(seen_by_two, {"redact": hide}, {}), {}),
+        (partial(seen_by_two, {}, {"redact": hide}), {}),
+        (of_a_stream, {"redact": hide}),
+    ],
+    ids=["first handler", "second handler", "integration"],
+)
+def test_every_redact_of_a_run_sees_what_is_said_of_it(make: Any, ours: dict[str, Any], allowed: bool) -> None:
+    """Whoever's it is: that of another handler which saw the run, or of the integration."""
+    integrations = [SentryStreamIntegration(providers=False, **ours)] if ours else []
+    with capture_spans(integrations=integrations, **content_allowed(allowed)) as captured:
+        run = make()
+        record_evaluation(run, name="relevance", score=1, explanation=f"It says {CANARY}.")
+        record_feedback(run, comment=f"I am {CANARY}")
+    assert [each["contexts"]["feedback"]["message"] for each in told(captured, "feedback")] == ["I am [hidden]"]
+    assert CANARY.encode() not in b"".join(captured.envelopes)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, replace, lambda run: pickle.loads(pickle.dumps(run))],
+    ids=["copy", "deepcopy", "replace", "pickle"],
+)
+@pytest.mark.parametrize("settings", [{"redact": hide}, {"include_prompts": False}], ids=["redact", "no content"])
+def test_a_copy_of_a_run_keeps_the_vetoes_of_its_handler(settings: dict[str, Any], copied: Any) -> None:
+    """In the process where the run was, its id tells whose it is."""
+    with capture_spans(**content_allowed(True)) as captured:
+        record_evaluation(copied(a_run(**settings)), name="relevance", score=1, explanation=f"It says {CANARY}.")
+    assert captured.find(op="gen_ai.evaluate")
+    assert CANARY.encode() not in b"".join(captured.envelopes)
+
+
+def test_settings_that_cannot_be_read_forbid_content_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistyped variable of the operator's is named, and what is no content is recorded all the same."""
+    monkeypatch.setenv("SENTRY_LANGCHAIN_INCLUDE_PROMPTS", "wrong")
+    with capture_spans(**content_allowed(True)) as captured:
+        record_evaluation(**IDS, name="relevance", score=1, explanation=CANARY)
+        assert record_feedback(**IDS, thumbs="up") is not None
+    assert captured.find(op="gen_ai.evaluate").attributes["gen_ai.evaluation.score.value"] == 1.0
+    assert CANARY.encode() not in b"".join(captured.envelopes)
+    assert "SENTRY_LANGCHAIN_INCLUDE_PROMPTS" in caplog.text
+
+
+def test_any_real_number_is_a_score() -> None:
+    """Also one of another library's types, as those of numpy."""
+    with capture_spans() as captured:
+        record_evaluation(**IDS, name="relevance", score=Fraction(1, 4))  # type: ignore[arg-type]
+    assert captured.find(op="gen_ai.evaluate").attributes["gen_ai.evaluation.score.value"] == 0.25
+
+
 def test_a_tracked_stream_can_be_evaluated() -> None:
     """The run of a stream of any library is a run too."""
     with capture_spans() as captured:
@@ -194,8 +268,8 @@ def test_a_run_info_can_be_stored() -> None:
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "name must not be empty"),
     ({"name": 3}, "name must be a str, not int"),
-    ({"score": "4"}, "score must be a number, not str"),
-    ({"score": True}, "score must be a number, not bool"),
+    ({"score": "4"}, "score must be an int or a float, not str"),
+    ({"score": True}, "score must be an int or a float, not bool"),
     ({"score": math.nan}, "score must be a finite number"),
     ({"score": 10**400}, "score must be a finite number"),
     ({"label": 1}, "label must be a str, not int"),

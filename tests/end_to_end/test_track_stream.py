@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -72,6 +73,33 @@ async def test_a_stream_has_a_model_span_below_a_pipeline(source: Any, shape: st
     assert told["langchain_stream.usage_source"] == "estimate"
     assert told["langchain_stream.outcome"] == "completed"
     assert told["gen_ai.response.streaming"] is True
+
+
+def broken_off(first: str) -> Iterator[str]:
+    """A stream that fails after its first item."""
+    yield first
+    raise ValueError("overloaded")
+
+
+@pytest.mark.parametrize("rate", [0.0, None, 1.0], ids=["not sampled", "no tracing", "sampled"])
+async def test_a_run_ends_sampled_or_not(source: Any, rate: float | None) -> None:
+    """However a stream ends no run of it is left, and its outcome is known, also if nothing of it is sent."""
+    with capture_spans(traces_sample_rate=rate) as captured:
+        whole, failing, left, dropped = (
+            track_stream(each, model="m") for each in (source(), broken_off("one"), *2 * [iter("ab")])
+        )
+        await consume(whole)
+        with pytest.raises(ValueError, match="overloaded"):
+            list(failing)
+        with left:
+            next(left)
+        next(dropped)
+        assert dropped.run_info is not None
+        del dropped
+        gc.collect()
+        assert captured.open_runs == []
+    outcomes = [each.run_info.outcome for each in (whole, failing, left) if each.run_info is not None]
+    assert outcomes == ["completed", "failed", "abandoned"]
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)

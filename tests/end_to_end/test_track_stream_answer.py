@@ -132,6 +132,34 @@ def test_details_beside_their_whole_are_added_and_logged(
     assert [named in each.getMessage() for each in caplog.records if named] == ([True] if named else [])
 
 
+async def test_details_alone_are_kept(source: Any) -> None:
+    """Of an input or output that is left out, and so estimated, the parts that are known are recorded."""
+    with capture_spans() as captured:
+        stream = track_stream(source(), model="m")
+        async for _ in each(stream):
+            stream.set_usage(cached_tokens=70, reasoning_tokens=40)
+    assert usage_of(captured.find(op="gen_ai.chat").attributes) == (70, 40, 110, 70, 40, "estimate")
+
+
+NESTED = {
+    "Bedrock's": {"metadata": {"usage": {"inputTokens": 30, "outputTokens": 40, "totalTokens": 70}}},
+    "Anthropic's": {"type": "message_start", "message": {"usage": {"input_tokens": 30, "output_tokens": 40}}},
+    "OpenAI's": {"type": "response.completed", "response": {"usage": {"input_tokens": 30, "output_tokens": 40}}},
+}
+
+
+@pytest.mark.parametrize("as_objects", [False, True], ids=["mapping", "objects"])
+@pytest.mark.parametrize("event", NESTED)
+async def test_the_event_that_has_the_usage_is_enough(source: Any, event: str, as_objects: bool) -> None:
+    """The events of a stream have it below other keys, where it is found."""
+    raw = NESTED[event]
+    with capture_spans() as captured:
+        stream = track_stream(source(), model="m")
+        async for _ in each(stream):
+            stream.set_usage(objects(raw) if as_objects else raw)
+    assert usage_of(captured.find(op="gen_ai.chat").attributes) == (30, 40, 70, None, None, "provider")
+
+
 async def test_numbers_with_their_details(source: Any) -> None:
     """Numbers may be given with those of cache and reasoning; a detail is never more than its total."""
     with capture_spans() as captured:
@@ -153,6 +181,7 @@ async def test_numbers_with_their_details(source: Any) -> None:
         (("x",), {}, TypeError, "^usage must"),
         ((OPENAI_CHAT,), {"input_tokens": 7}, TypeError, "not both"),
         ((), {"cached_tokens": -1}, ValueError, "^cached_tokens must"),
+        ((), {"input_tokens": 2**60}, ValueError, "^input_tokens must"),
         ((), {"reasoning_tokens": "1"}, TypeError, "^reasoning_tokens must"),
     ],
 )

@@ -226,6 +226,19 @@ async def test_the_address_of_the_trace(dsn: str, base: str | None, page: str | 
         assert found.url(base) == expected
 
 
+@pytest.mark.parametrize(
+    ("base", "error"),
+    [(123, TypeError), (b"x", TypeError), ("acme", ValueError), ("acme.sentry.io", ValueError), ("", ValueError)],
+)
+def test_what_is_no_address_is_refused(base: Any, error: type[Exception]) -> None:
+    """Of a name of the organisation no address could be made that leads anywhere."""
+    handler = SentryStreamHandler()
+    with capture_spans(), handler.watch() as runs:
+        chain().invoke(QUESTION, {"callbacks": [handler]})
+    with pytest.raises(error, match=r"^base must be"):
+        runs[0].url(base)
+
+
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_a_tracked_stream_tells_of_its_run(shape: str) -> None:
     """Before the first pull nothing is known; then the ids; in the end the outcome and the tokens."""

@@ -22,7 +22,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy
 
-from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream import SentryStreamHandler, watch_runs
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import HANG
 from tests.kit.absent import needs
@@ -575,7 +575,9 @@ class Perplexity(Says):
 def test_the_fee_of_a_request_is_beside_the_cost_of_its_tokens(shape: str) -> None:
     """The total is that of the tokens, which is what its key says; Perplexity's fee per search has a key of its own."""
     usage: Any = {"input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500}
-    span = ask(Perplexity(messages=[AIMessage("Done.", usage_metadata=usage)]), shape=shape, cost=True)
+    with watch_runs() as runs:
+        span = ask(Perplexity(messages=[AIMessage("Done.", usage_metadata=usage)]), shape=shape, cost=True)
     cost = {key: span.attributes[f"gen_ai.cost.{key}_tokens"] for key in ("input", "output", "total")}
     assert cost["total"] == pytest.approx(cost["input"] + cost["output"])
     assert span.attributes["langchain_stream.request_fee"] == pytest.approx(0.012)
+    assert runs.cost == runs[0].cost == pytest.approx(cost["total"] + 0.012)  # which a bill is made of

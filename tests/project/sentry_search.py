@@ -14,7 +14,7 @@ from tests.kit.wire import WIRE_SHAPES, ScriptedModel
 PRICE = 0.01
 """What a token costs here, in USD."""
 
-TERM = re.compile(r"(tags\[[\w.]+,number\]|[\w.]+):(>?)(\[[\w,]+\]|[\w.]+)")
+TERM = re.compile(r"!?(tags\[[\w.]+,number\]|[\w.]+):(>?)(\[[\w,]+\]|[\w.]+)")
 CALL = re.compile(r"(\w+)\(([^()]+)\)")
 
 
@@ -68,7 +68,8 @@ class Rows(list[dict[str, Any]]):
 def _found(row: dict[str, Any], term: re.Match[str]) -> bool:
     attribute, above, value = term.groups()
     has = row.get(key(attribute))
-    return has is not None and (has > float(value) if above else has in value.strip("[]").split(","))
+    is_so = has is not None and (has > float(value) if above else has in value.strip("[]").split(","))
+    return is_so is not term[0].startswith("!")
 
 
 def row(span: CapturedSpan) -> dict[str, Any]:
@@ -76,7 +77,8 @@ def row(span: CapturedSpan) -> dict[str, Any]:
     told = dict(span.attributes)
     if "gen_ai.operation.name" in told:
         kinds = {"invoke_agent": "agent", "execute_tool": "tool"}
-        told["gen_ai.cost.total_tokens"] = PRICE * told["gen_ai.usage.total_tokens"]
+        if "gen_ai.usage.total_tokens" in told:
+            told["gen_ai.cost.total_tokens"] = PRICE * told["gen_ai.usage.total_tokens"]
         told["gen_ai.operation.type"] = kinds.get(str(told["gen_ai.operation.name"]), "ai_client")
     return {**told, "span.duration": span.duration * 1000, "trace": span.trace_id, "timestamp": span.start}
 

@@ -16,9 +16,11 @@ import pytest
 
 from examples.sentry import __main__ as posting
 from examples.sentry import build
+from sentry_langchain_stream import record_evaluation
 from sentry_langchain_stream._vocabulary.keys import KEYS
+from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import WIRE_SHAPES
-from tests.project.sentry_search import CALL, Rows, attributes, key, searched, stream
+from tests.project.sentry_search import CALL, Rows, attributes, key, row, searched, stream
 
 SENT = {key for keys in KEYS["gen_ai"].values() for key in keys}
 BUILT_IN = {"span.duration", "trace", "timestamp", "gen_ai.operation.type"}
@@ -68,6 +70,16 @@ def test_every_key_is_sent(where: str, fields: list[str], search: str) -> None:
     asked = {key(each) for field in fields if field for each in attributes(field)}
     asked |= {key(term[1]) for term in searched(search)}
     assert asked - SENT - BUILT_IN == set()
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_an_evaluation_is_no_answer(shape: str) -> None:
+    """Its span is an AI span that Sentry takes for a model call, which no query counts as one."""
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        record_evaluation(trace_id="a" * 32, span_id="b" * 16, name="relevance", score=1)
+    spans = Rows(map(row, captured.spans))
+    assert [each["gen_ai.operation.type"] for each in spans if "gen_ai.operation.type" in each] == ["ai_client"]
+    assert [where for where, _, search in queries() if spans.matching(search)] == []
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
