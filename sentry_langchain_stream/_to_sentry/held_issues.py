@@ -28,7 +28,7 @@ from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._runtime.containment import contained
-from . import celery_tasks, failure_events, failures, internals, issues, reports
+from . import celery_tasks, failure_events, failures, in_flight, internals, issues, reports
 from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
 
@@ -72,7 +72,9 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         if failure.event is not None and failure.scopes is not None:
             failure.copies = copies_of(failure.scopes)
             failure.last_event = internals.last_event_id(failure.scopes[1])
-    is_second = failure.run_id in _failures and failure.run_id in _passed_before(error)
+    failure.held = time.monotonic()
+    before = (each for each in error_texts.chain(error) if each is not error)
+    is_second = failure.run_id in _failures and any(failure.run_id in in_flight.runs_of(each) for each in before)
     with _lock:
         same_id = _failures.pop(failure.run_id, None)
         if same_id is not None and is_second:
@@ -87,12 +89,6 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         _send(each)
     if not _start_timer():
         _send(failure)
-
-
-def _passed_before(error: BaseException) -> set[UUID]:
-    """The runs that the causes and contexts of an exception have passed."""
-    parts = [each for each in error_texts.chain(error) if each is not error]
-    return {run.run_id for part in parts for run in issues.passed(part)}
 
 
 def _held() -> list[Failure]:
@@ -162,7 +158,7 @@ def _trace(failure: Failure) -> dict[str, Any] | None:
 
 def recovered(error: BaseException) -> None:
     """Somebody has the exception who decides what becomes of it: nothing is reported by us."""
-    found = [run.run_id for part in error_texts.chain(error) for run in issues.passed(part)]
+    found = in_flight.runs_of(error)
     with _lock:
         for each in found:
             if each in _failures:
@@ -173,11 +169,9 @@ def flush(client: Any = None) -> None:
     """Send what is held for a client, but not a failure that this thread is still handling."""
     if is_sending(queues=False):  # somebody's `repr` flushes; what is captured now, the SDK drops
         return
-    current = sys.exc_info()[1]
-    parts = error_texts.chain(current) if current is not None else ()
-    in_flight = {run.run_id for part in parts for run in issues.passed(part)}
+    handled = in_flight.runs_of(sys.exc_info()[1])
     with _lock:
-        held = [each for each in _failures.values() if client in (None, each.client) and each.run_id not in in_flight]
+        held = [each for each in _failures.values() if client in (None, each.client) and each.run_id not in handled]
     for each in held:
         _send(each)
 
