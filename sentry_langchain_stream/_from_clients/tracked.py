@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 from weakref import ReferenceType, ref
@@ -87,7 +87,10 @@ class Tracked(Generic[T]):
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._runs = LiveRuns(options.settings, type(self).clock, others=_integrations_own)
+        ours, settings = _integrations_own(current_client()), options.settings
+        if ours is not None and (ours.metrics or ours.cost):  # which are meant for every model call
+            settings = replace(settings, metrics=ours.metrics, cost=ours.cost)
+        self._runs = LiveRuns(settings, type(self).clock, others=_integrations_own)
         self._id: UUID | None = None
         self._is_live = False
         self._call: Call | None = None

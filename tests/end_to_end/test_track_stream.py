@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import sentry_sdk
 
-from sentry_langchain_stream import track_stream
+from sentry_langchain_stream import SentryStreamIntegration, track_stream, watch_runs
 from sentry_langchain_stream.testing import CapturedSpan, capture_spans
 from sentry_langchain_stream.tracking import AsyncTrackedStream, TrackedStream
+from tests.kit.absent import needs
 from tests.kit.helpers import Clock, collect
 from tests.kit.wire import WIRE_SHAPES, active_span, child_span, content_allowed
 
@@ -100,6 +101,20 @@ async def test_a_run_ends_sampled_or_not(source: Any, rate: float | None) -> Non
         assert captured.open_runs == []
     outcomes = [each.run_info.outcome for each in (whole, failing, left) if each.run_info is not None]
     assert outcomes == ["completed", "failed", "abandoned"]
+
+
+@needs("genai_prices")
+@pytest.mark.parametrize("rate", [0.0, 1.0], ids=["not sampled", "sampled"])
+@pytest.mark.parametrize("asked", [True, False])
+async def test_metrics_and_cost_are_those_of_the_integration(source: Any, rate: float, asked: bool) -> None:
+    """What the client's integration is asked to record of every model call, it records of a tracked stream, too."""
+    ours = SentryStreamIntegration(providers=False, metrics=asked, cost=asked)
+    with capture_spans(traces_sample_rate=rate, integrations=[ours]) as captured, watch_runs() as runs:
+        stream = track_stream(source(), model="gpt-4o-mini", provider="openai")
+        await consume(stream, lambda _: stream.set_usage(input_tokens=20, output_tokens=10))
+    assert (runs.cost is not None) is asked
+    metrics = [each["name"] for kind, payload in captured.items if kind == "trace_metric" for each in payload["items"]]
+    assert ("gen_ai.client.inference.usage.output_tokens" in metrics) is asked
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
