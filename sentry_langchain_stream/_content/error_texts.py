@@ -145,15 +145,16 @@ def chain(error: BaseException) -> list[BaseException]:
     """An exception, its causes and contexts, and the exceptions in its groups."""
     found: list[BaseException] = []
     seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
+    pending = [error]
     while pending and len(found) < _MOST:
         each = pending.pop()
-        if each is not None and id(each) not in seen:
+        if id(each) not in seen:
             seen.add(id(each))
             found.append(each)
             inside = field(each, "exceptions")  # other classes than groups may have such an attribute
             inside = inside if isinstance(inside, (tuple, list)) else ()
-            pending += (each.__cause__, each.__context__, *(one for one in inside if isinstance(one, BaseException)))
+            around = (field(each, "__cause__"), field(each, "__context__"))  # which a class may override, too
+            pending += (one for one in (*around, *inside) if isinstance(one, BaseException))
     return found
 
 

@@ -142,16 +142,24 @@ def with_callers(trace: TracebackType | None, task: asyncio.Task[Any] | None) ->
 
 def _callers(frame: FrameType, task: asyncio.Task[Any] | None) -> list[FrameType]:
     """The frames above a frame, the nearest first."""
+    if task is not None and not _is_running(frame):  # suspended: it awaits the task in which its end is signalled
+        return _suspended(task.get_coro(), frame)
     found: list[FrameType] = []
     above = frame.f_back
-    if above is None and task is not None:  # suspended: it awaits the task in which its end is signalled
-        return _suspended(task.get_coro(), frame)
     while above is not None and len(found) < _MOST_FRAMES:
         if above.f_globals.get("__name__") == "asyncio.events":  # the event loop, which runs one step of a task
             break
         found.append(above)
         above = above.f_back
     return found
+
+
+def _is_running(frame: FrameType) -> bool:
+    """Whether this thread is in a frame. Since Python 3.12 one that has ended may still name a frame above it."""
+    own: FrameType | None = sys._getframe() if frame.f_back is not None else None
+    while own is not None and own is not frame:
+        own = own.f_back
+    return own is not None
 
 
 def _suspended(awaitable: Any, frame: FrameType) -> list[FrameType]:

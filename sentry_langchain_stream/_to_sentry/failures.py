@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from threading import get_ident
 from typing import Any
 from uuid import UUID
 
 from .._content.policy import Policy
 from .._runtime.interpreter import running_loop
-from . import in_flight, reports
+from . import reports
 from .client import Scopes
 from .span_models import AnySpan, SpanBackend
 
@@ -46,7 +45,6 @@ class Failure:
         traits: What it has in common with reports of it.
         failed: When it failed.
         held: Since when its issue is held, which takes some time to make.
-        thread: The thread in which it failed.
         event: The issue, as long as it may have to be sent.
         copies: The scopes as they were when it failed: the application goes on to other work, for another user.
         context: The context in which it failed, for what the application adds to the event.
@@ -70,7 +68,6 @@ class Failure:
     traits: reports.Traits = reports.UNKNOWN
     failed: float = field(default_factory=time.monotonic)
     held: float = 0.0
-    thread: int = field(default_factory=get_ident)
     event: Any = None
     copies: Scopes | None = None
     context: Context = field(default_factory=copy_context)
@@ -86,12 +83,12 @@ class Failure:
         return max(self.failed + HOLD, self.held + HOLD, self.extended)
 
     def waits(self, now: float) -> bool:
-        """Whether it is held for longer: calls go on that it may belong to, or its exception is still on its way."""
+        """Whether it is held for longer, because calls go on that it may belong to."""
         if now - self.failed >= LONGEST:
             return False
         if self.has_company(self.failed + HOLD):
             self.extended = now + HOLD
-        elif self._is_loop_behind() or in_flight.is_on_its_way(self.run_id, self.thread):
+        elif self._is_loop_behind():
             self.extended = now + _SHORTLY
         else:
             return False

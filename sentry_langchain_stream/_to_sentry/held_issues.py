@@ -28,7 +28,7 @@ from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._runtime.containment import contained
-from . import celery_tasks, failure_events, failures, in_flight, internals, issues, reports
+from . import celery_tasks, failure_events, failures, internals, issues, reports
 from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
 
@@ -74,7 +74,7 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
             failure.last_event = internals.last_event_id(failure.scopes[1])
     failure.held = time.monotonic()
     before = (each for each in error_texts.chain(error) if each is not error)
-    is_second = failure.run_id in _failures and any(failure.run_id in in_flight.runs_of(each) for each in before)
+    is_second = failure.run_id in _failures and any(failure.run_id in issues.runs_behind(each) for each in before)
     with _lock:
         same_id = _failures.pop(failure.run_id, None)
         if same_id is not None and is_second:
@@ -158,7 +158,7 @@ def _trace(failure: Failure) -> dict[str, Any] | None:
 
 def recovered(error: BaseException) -> None:
     """Somebody has the exception who decides what becomes of it: nothing is reported by us."""
-    found = in_flight.runs_of(error)
+    found = issues.runs_behind(error)
     with _lock:
         for each in found:
             if each in _failures:
@@ -169,7 +169,7 @@ def flush(client: Any = None) -> None:
     """Send what is held for a client, but not a failure that this thread is still handling."""
     if is_sending(queues=False):  # somebody's `repr` flushes; what is captured now, the SDK drops
         return
-    handled = in_flight.runs_of(sys.exc_info()[1])
+    handled = issues.runs_behind(sys.exc_info()[1])
     with _lock:
         held = [each for each in _failures.values() if client in (None, each.client) and each.run_id not in handled]
     for each in held:
@@ -235,16 +235,18 @@ def _start_timer() -> bool:
 
 
 def _on_time() -> None:
-    with contained("issue"):
+    try:
         now = time.monotonic()
         with _lock:
             due = [each for each in _failures.values() if now >= each.due - 0.1]
             _timer.clear()
         for each in due:
-            if not each.waits(now):
-                _send(each)
+            with contained("issue"):
+                if not each.waits(now):
+                    _send(each)
+    finally:
         with _lock:
-            _forget(now)
+            _forget(time.monotonic())
             is_empty = not _failures and not _reports.of_runs
         if not is_empty:
             _start_timer()

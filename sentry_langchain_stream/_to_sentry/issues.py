@@ -85,6 +85,12 @@ def passed(error: BaseException) -> Sequence[Passed]:
     return _find(error) if _find is not None else ()
 
 
+def runs_behind(error: BaseException | None) -> set[UUID]:
+    """The runs of ours that an exception has come through, and those that its causes and contexts have."""
+    parts = error_texts.chain(error) if error is not None else ()
+    return {run.run_id for part in parts for run in passed(part)}
+
+
 def watch(reported: Reported) -> None:
     """Look at every event of an exception from now on. Does nothing if this has been done.
 

@@ -51,8 +51,8 @@ class Captured:
     _after: Collection[Any] | None = None
     """The ids of those that were open when it ended."""
     _is_replaced: bool = False
-    _read: tuple[int, list[CapturedSpan]] = (0, [])
-    """The spans of so many envelopes."""
+    _read: tuple[list[bytes], list[CapturedSpan]] = field(default_factory=lambda: ([], []))
+    """Envelopes, and the spans in them."""
 
     @property
     def open_runs(self) -> list[str]:
@@ -66,21 +66,19 @@ class Captured:
     @property
     def items(self) -> list[tuple[str, Any]]:
         """`(type, parsed payload)` of every transaction, span, event, metric, log and feedback."""
+        return list(_items(self._sent()))
+
+    def _sent(self) -> list[bytes]:
         self.client.flush(timeout=2.0)
-        return [
-            (str(item.type), json.loads(item.payload.get_bytes()))
-            for raw in self.envelopes
-            for item in Envelope.deserialize(raw).items
-            if item.type in ("transaction", "span", "event", "trace_metric", "log", "feedback")
-        ]
+        return [*self.envelopes]
 
     @property
     def spans(self) -> list[CapturedSpan]:
         """Every span, ordered by start time. A root comes before other spans with the same start time."""
-        items, count = self.items, len(self.envelopes)  # in this order: the first flushes
-        if self._read[0] != count:
-            spans = [span for kind, payload in items for span in read_spans(kind, payload)]
-            self._read = count, sorted(spans, key=lambda span: (span.start, not span.is_root))
+        sent = self._sent()
+        if self._read[0] != sent:
+            spans = [span for kind, payload in _items(sent) for span in read_spans(kind, payload)]
+            self._read = sent, sorted(spans, key=lambda span: (span.start, not span.is_root))
         return [*self._read[1]]
 
     @property
@@ -160,6 +158,13 @@ class Captured:
         spans = self.spans
         notes = [each for each in self._notes(spans) if spans or each != "(no spans)"]  # which the timeline says
         return timeline.as_html(spans) + "".join(f"<p>{escape(each)}</p>" for each in notes)
+
+
+def _items(envelopes: Sequence[bytes]) -> Iterator[tuple[str, Any]]:
+    for raw in envelopes:
+        for item in Envelope.deserialize(raw).items:
+            if item.type in ("transaction", "span", "event", "trace_metric", "log", "feedback"):
+                yield str(item.type), json.loads(item.payload.get_bytes())
 
 
 @contextmanager

@@ -205,6 +205,7 @@ def test_a_call_further_inside_may_come_back_to_the_outer_conversation() -> None
     assert [span.attributes.get(KEYS[0]) for span in captured.spans] == ["outer", "other", "outer", "outer"]
 
 
+@needs_async_context(lambda way: is_async(way))
 @pytest.mark.parametrize("way", WAYS, ids=str)
 async def test_a_chain_that_is_called_in_a_node_has_its_own_conversation(way: Way) -> None:
     """It is called with a thread of its own, as a graph may be, and so is what it calls."""

@@ -21,6 +21,7 @@ from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
 from tests.kit.absent import needs
+from tests.kit.async_context import needs_async_context
 from tests.kit.fresh import Fresh
 from tests.kit.wire import WIRE_SHAPES, content_allowed
 
@@ -168,6 +169,7 @@ def test_what_a_thread_of_a_tool_reports_is_private(place: Any) -> None:
     assert SECRET[-32:] not in json.dumps(event, default=str)
 
 
+@needs_async_context()
 async def test_what_a_node_reports_after_its_run_was_cancelled_is_private() -> None:
     """A plain function goes on in its thread when the time of its call is over, and fails with content."""
     started, allowed, over = threading.Event(), threading.Event(), threading.Event()

@@ -24,7 +24,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry import failures, held_issues, internals
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit import HANG, reporters
+from tests.kit import reporters
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 
@@ -349,55 +349,6 @@ async def test_a_flush_in_a_finally_block_does_not_report_it_early() -> None:
         assert reported(captured) == [("excepthook", ["ConnectionError"])]
 
 
-def in_another_thread(do: Callable[[], None]) -> None:
-    """Do it there, and wait for it."""
-    with ThreadPoolExecutor(1) as threads:
-        threads.submit(do).result(HANG)
-
-
-@pytest.mark.parametrize("where", ["except", "finally", "another thread", "repr"])
-def test_what_is_reported_late_is_one_issue(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the exception is under way: in a block that handles it, or in the `repr` of a variable."""
-
-    class Rows:
-        def __repr__(self) -> str:
-            if where == "repr" and is_reporting:
-                in_another_thread(time_passes)
-            return "<rows>"
-
-    def time_passes() -> None:
-        let_time_pass(monkeypatch)
-
-    def view() -> None:
-        rows = Rows()
-        failing().invoke(str(type(rows)), {"callbacks": [SentryStreamHandler()]})
-
-    def request() -> None:
-        if where == "another thread":
-            with ThreadPoolExecutor(1) as threads:
-                threads.submit(view).result(HANG)
-        try:
-            view()
-        finally:
-            if where == "finally":
-                in_another_thread(time_passes)
-
-    is_reporting, kept = False, None
-    with capture_spans(**content_allowed(True)) as captured:
-        try:
-            request()
-        except ConnectionError as error:
-            kept = error
-            if where in ("except", "another thread"):
-                in_another_thread(time_passes)
-            if where != "repr":
-                sentry_sdk.capture_exception()
-        if where == "repr":  # as an `excepthook` reports it, when no block handles it any more
-            is_reporting = True
-            sentry_sdk.capture_exception(kept)
-        assert reported(captured) == [("generic", ["ConnectionError"])]
-
-
 def test_the_time_of_an_issue_begins_when_it_is_made() -> None:
     """What the handler itself takes to make it, as a slow `repr` does, is not taken from whoever reports it."""
     looked_at = []
@@ -418,15 +369,24 @@ def test_the_time_of_an_issue_begins_when_it_is_made() -> None:
         assert held.due >= max(looked_at) + failures.HOLD
 
 
-def test_what_is_handled_for_very_long_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block that handles a failure, and goes on and on, does not keep it from being told of."""
-    monkeypatch.setattr(failures, "LONGEST", 0.0)
+@pytest.mark.usefixtures("lenient")
+def test_a_failure_that_cannot_be_looked_at_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong with one that is held, the next one is sent, and the timer goes on."""
+
+    def fail(_: float) -> bool:
+        raise RuntimeError
+
     with capture_spans() as captured:
-        try:
-            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
-        except ConnectionError:
-            in_another_thread(lambda: let_time_pass(monkeypatch))
-            assert reported(captured) == [("langchain_stream", ["ConnectionError"])]
+        for error in (KeyError, ConnectionError):
+            with contextlib.suppress(error):
+                failing(error).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        broken = next(iter(held_issues._held()))
+        broken.has_company = fail
+        let_time_pass(monkeypatch)
+        assert held_issues._timer
+        held_issues._timer[0].cancel()  # type: ignore[attr-defined]
+        held_issues._failures.pop(broken.run_id)
+        assert reported(captured) == [("langchain_stream", ["ConnectionError"])]
 
 
 async def test_what_nobody_reports_is_sent_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

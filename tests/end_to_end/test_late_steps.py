@@ -18,6 +18,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import HANG
+from tests.kit.async_context import needs_async_context
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span
 
 
@@ -168,6 +169,7 @@ def outer_graph(node: Any, name: str = "outer") -> Any:
     return graph.compile(name=name)
 
 
+@needs_async_context()
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_graph_that_a_node_goes_on_to_call_is_an_agent(shape: str) -> None:
     """A node that shields its work from a cancellation calls another graph, which is whole."""
@@ -197,6 +199,7 @@ async def test_a_graph_that_a_node_goes_on_to_call_is_an_agent(shape: str) -> No
     assert len(captured.find_all(op="gen_ai.chat")) == 2
 
 
+@needs_async_context()
 async def test_graphs_that_were_only_evicted_go_on_as_agents() -> None:
     """With too many live runs the oldest are ended here, though their code runs: what it calls then is whole, too."""
     inner, began, allowed = inner_graph(), [], asyncio.Event()

@@ -88,7 +88,9 @@ def spans_after(name: str, shape: str, *, flushes: bool) -> list[str]:
 
 @needs("uvicorn")
 @needs("fastapi")
-@pytest.mark.parametrize(("name", "shape"), [*(("uvicorn", shape) for shape in BOTH_MODELS), ("gunicorn", "stream")])
+@pytest.mark.parametrize(
+    ("name", "shape"), [*(("uvicorn", shape) for shape in BOTH_MODELS), ("gunicorn", BOTH_MODELS[-1])]
+)
 def test_every_open_stream_is_told(name: str, shape: str) -> None:
     """With the flush at the end of the lifespan all open streams arrive, as cancelled or left."""
     if name == "gunicorn":

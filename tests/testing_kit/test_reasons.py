@@ -170,6 +170,16 @@ def test_spans_may_be_put_into_a_set() -> None:
     assert found == set(captured.find_all())
 
 
+def test_envelopes_that_were_cleared_are_forgotten() -> None:
+    """The list is the caller's too, so what was read of it is read again when it has changed."""
+    with capture_spans() as captured:
+        invoke("first")
+        assert captured.find(name="first")
+        captured.envelopes.clear()
+        invoke("second")
+        assert captured.find(op="function").name == "second"
+
+
 def test_the_marker_takes_options_by_name_only(pytester: pytest.Pytester) -> None:
     """A mapping of options would have no effect, so it is an error."""
     pytester.makepyfile(
