@@ -71,6 +71,6 @@ def _without_variables(client: Any, options: dict[str, Any]) -> Any:
 
 def _is_ignored(cls: type, options: Any) -> bool:
     """Whether the client ignores a class of exceptions. It asks the exception, which is gone when the issue is sent."""
-    names = {cls.__name__, f"{cls.__module__}.{cls.__name__}"}
+    names = {cls.__qualname__, f"{cls.__module__}.{cls.__qualname__}"}
     ignored = options.get("ignore_errors") or ()
     return any(each in names if isinstance(each, str) else issubclass(cls, each) for each in ignored)

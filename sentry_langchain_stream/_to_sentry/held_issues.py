@@ -16,19 +16,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
-from weakref import ref
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._runtime.containment import contained
-from . import celery_tasks, failure_events, failures, internals, issues, reports
+from . import celery_tasks, failure_events, failures, flushes, internals, issues, reports
 from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
 
@@ -84,7 +83,7 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         while len(_failures) > _MOST_FAILURES:
             settled = (each for each, kept in _failures.items() if kept.event is None)
             early.append(_failures.pop(next(settled, next(iter(_failures)))))
-    _flush_with(failure.client)
+    flushes.lead(failure.client, _take)
     for each in early:
         _send(each)
     if not _start_timer():
@@ -165,15 +164,20 @@ def recovered(error: BaseException) -> None:
                 _failures[each].event = None
 
 
-def flush(client: Any = None) -> None:
-    """Send what is held for a client, but not a failure that this thread is still handling."""
+def _take(client: Any) -> Callable[[], None] | None:
+    """Return what sends what is held for a client, but not a failure that this thread is still handling."""
     if is_sending(queues=False):  # somebody's `repr` flushes; what is captured now, the SDK drops
-        return
+        return None
     handled = issues.runs_behind(sys.exc_info()[1])
     with _lock:
-        held = [each for each in _failures.values() if client in (None, each.client) and each.run_id not in handled]
+        held = [each for each in _failures.values() if each.client is client and each.run_id not in handled]
+    return partial(_send_all, held) if held else None
+
+
+def _send_all(held: Iterable[Failure]) -> None:
     for each in held:
-        _send(each)
+        with contained("issue"):
+            _send(each)
 
 
 def _send(failure: Failure) -> None:
@@ -252,30 +256,6 @@ def _on_time() -> None:
             _start_timer()
 
 
-def _flush_with(client: Any) -> None:
-    """Send what is held when the client is flushed, or closed, which flushes it.
-
-    Workaround: the client has no hook for it (sentry-sdk 2.44 to 2.75). Can go when it gets one.
-    """
-    if "flush" in vars(client):
-        return
-    weak = ref(client)
-    for name in ("flush", "flush_async"):
-        original = getattr(type(client), name, None)
-        if original is not None:
-            vars(client)[name] = _flushing(weak, original)
-
-
-def _flushing(weak: Callable[[], Any], original: Any) -> Any:
-    def flush_first(*args: Any, **kwargs: Any) -> Any:
-        client = weak()
-        with contained("issue"):
-            flush(client)
-        return original(client, *args, **kwargs)
-
-    return flush_first
-
-
 @cache
 def _follow_the_process() -> None:
     """Send at exit what is held for replaced clients. In a forked process, the parent process sends what it holds."""
@@ -288,9 +268,10 @@ def _flush_replaced() -> None:
     """Flush the clients that another `init` has replaced: the SDK flushes the current one alone, and waits for it."""
     with _lock:
         clients = {id(each.client): each.client for each in _held() if each.client is not current_client()}
+    began = time.monotonic()
     for each in clients.values():
         with contained("issue"):
-            each.flush(timeout=each.options.get("shutdown_timeout", 2))
+            each.flush(timeout=max(began + each.options.get("shutdown_timeout", 2) - time.monotonic(), 0.0))
 
 
 def _forget_all() -> None:

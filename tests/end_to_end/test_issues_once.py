@@ -8,6 +8,7 @@ import gc
 import logging
 import pickle
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry import failures, held_issues, internals
 from sentry_langchain_stream.testing import Captured, capture_spans
-from tests.kit import reporters
+from tests.kit import HANG, reporters
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 
@@ -460,6 +461,63 @@ def test_no_failure_waits_for_another_one() -> None:
         held_issues._timer.clear()
         assert held_issues._start_timer()
         assert held_issues._timer[0].interval <= 1.0  # type: ignore[attr-defined]
+
+
+def test_a_flush_waits_no_longer_than_it_is_told() -> None:
+    """Also where `before_send` wants a lock that whoever flushes holds: what is held is sent when it gets it."""
+    lock, sent = threading.Lock(), threading.Event()
+
+    def before_send(event: Any, hint: Any) -> Any:
+        with lock:
+            sent.set()
+            return event
+
+    with capture_spans(before_send=before_send) as captured:
+        with contextlib.suppress(ConnectionError):
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        with lock:
+            sentry_sdk.flush(timeout=0.01)
+        assert sent.wait(HANG)
+        assert reported(captured) == [("langchain_stream", ["ConnectionError"])]
+
+
+@pytest.mark.skipif(not hasattr(sentry_sdk.Client, "flush_async"), reason="needs an SDK with flush_async")
+async def test_an_async_flush_leaves_the_loop_free() -> None:
+    """What `before_send` waits for may be done in the same event loop."""
+    asked, may_go_on = threading.Event(), threading.Event()
+
+    def before_send(event: Any, hint: Any) -> Any:
+        asked.set()
+        assert may_go_on.wait(HANG)
+        return event
+
+    async def answer() -> None:
+        assert await asyncio.to_thread(asked.wait, HANG)
+        may_go_on.set()
+
+    with capture_spans(before_send=before_send) as captured:
+        with contextlib.suppress(ConnectionError):
+            failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        await asyncio.gather(captured.client.flush_async(timeout=HANG), answer())
+        assert any(b"ConnectionError" in each for each in captured.envelopes)
+
+
+class Outer:
+    """Where a class of exceptions is."""
+
+    class Inner(ConnectionError):
+        """One that is known by its qualified name."""
+
+
+@pytest.mark.parametrize(
+    ("ignored", "is_sent"), [("Outer.Inner", False), (f"{__name__}.Outer.Inner", False), ("Inner", True)]
+)
+def test_names_of_classes_are_those_that_the_sdk_compares(ignored: str, is_sent: bool) -> None:
+    """Of a class in a class the qualified name, with its module or without."""
+    with capture_spans(ignore_errors=[ignored]) as captured:
+        with contextlib.suppress(ConnectionError):
+            failing(Outer.Inner).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        assert bool(captured.events) is is_sent
 
 
 @pytest.mark.parametrize("ignored", [ConnectionError, "ConnectionError", OSError])
