@@ -191,6 +191,7 @@ def test_the_marker_takes_options_by_name_only(pytester: pytest.Pytester) -> Non
             pass
         """
     )
+    pytester.makeini("[pytest]\n")  # or, below this folder, that of this project holds
     result = pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:cacheprovider")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*sentry_options takes options by name*"])
