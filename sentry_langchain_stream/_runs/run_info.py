@@ -44,8 +44,8 @@ class _Kept:
 class RunInfo(_Kept):
     """What is known of a run, without content. `None` means unknown.
 
-    The numbers are those of the model calls that have ended in the run. They are known of root runs and model calls; of a
-    live run inside another one they are 0 and `None`.
+    The numbers are those of the model calls that have ended in the run. They are known of root runs and model calls:
+    of a live run inside another one they are 0 and `None`.
 
     Args:
         run_id: LangChain's id of the run.
