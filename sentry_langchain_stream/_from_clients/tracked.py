@@ -13,12 +13,13 @@ from weakref import ReferenceType, ref
 
 from .._content.gathered import Gathered
 from .._content.policy import NOTHING, Policy
-from .._from_langchain import marks
-from .._runs import silent_ends, watches
+from .._from_langchain import inside, marks
+from .._runs import labelling, silent_ends, watches
 from .._runs.call import Call, Request
 from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
+from .._runs.run import Run
 from .._runs.run_info import RunInfo
 from .._runs.settings import Settings
 from .._runs.start import Start
@@ -93,6 +94,7 @@ class Tracked(Generic[T]):
         self._runs = LiveRuns(settings, type(self).clock, others=_integrations_own)
         self._id: UUID | None = None
         self._is_live = False
+        self._around: Run | None = None
         self._call: Call | None = None
         self._said = _Said(NOTHING)
         self._info: RunInfo | None = None
@@ -163,11 +165,11 @@ class Tracked(Generic[T]):
         with contained("track_stream"):
             if self._id is None and not is_asking():  # the text is not redacted yet
                 self._id = uuid4()
+                self._around = inside.innermost()
                 run = self._runs.start(self._start(self._id), self._record)
-                self._is_live = run is not None
-                self._call = run.call if run is not None else None  # of an unsampled run there is no record
-                if run is not None and run.place.anchor is not None:
-                    self._pulling = Pull(run.place.anchor)
+                if run is not None:
+                    self._started(run)
+                self._around = None
             if self._pulling is not None:
                 self._pulling.begin()
 
@@ -175,8 +177,20 @@ class Tracked(Generic[T]):
         options = self._options
         start = Start(id, None, "model", options.name, metadata=options.metadata)
         start.conversation_id = options.conversation_id
+        if self._around is not None:
+            start.pipeline_name = self._around.pipeline
+            start.conversation_id = start.conversation_id or self._around.conversation
         start.operation, start.model = options.request.operation, options.request.model
         return start
+
+    def _started(self, run: Run) -> None:
+        self._is_live = True
+        self._call = run.call  # of an unsampled run there is no record
+        if self._around is not None:
+            run.policy, run.agent = self._around.policy.and_(run.policy), self._around.agent
+            labelling.inherit(run, self._around)
+        if run.place.anchor is not None:
+            self._pulling = Pull(run.place.anchor)
 
     @property
     def run_info(self) -> RunInfo | None:
@@ -191,6 +205,8 @@ class Tracked(Generic[T]):
 
     def _record(self, policy: Policy) -> Call:
         options = self._options
+        if self._around is not None:  # what may not be recorded of that run, may not be of this one, which is inside it
+            policy = self._around.policy.and_(policy)
         self._said.policy = policy
         request = options.given.complete(options.request, policy, options.settings.token_counter)
         gathered = Gathered(policy) if policy.outputs else None

@@ -18,7 +18,7 @@ from uuid import uuid4
 from .._content.error_texts import FILTERED
 from .._content.policy import Policy
 from .._content.reading import field
-from .._runs import enclosing
+from .._runs import enclosing, labelling
 from .._runs.details import Agent, Handoff
 from .._runs.numbers import number
 from .._runs.run import Run
@@ -51,6 +51,7 @@ def record(run: Run, parent: Run | None, error: BaseException) -> None:
         live = enclosing.get(number(start.id))
         if live is not None:
             live.agent = source
+            labelling.inherit(live, parent)
         run.keeper.end(start.id)
 
 

@@ -10,6 +10,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 from uuid import uuid4
 
+from .._runs import labelling
 from .._runs.details import MakeRecord
 from .._runs.kinds import RunKind
 from .._runs.run import Keeper, Run
@@ -42,6 +43,8 @@ class Recording:
         self.run = keeper.start(start, record)
         if self.run is not None:
             self.run.reports = False  # the application gets the exception, and what encloses the call may recover
+            if parent is not None:
+                labelling.inherit(self.run, parent)
             self._token = inside.enter(self.run)
 
     def end(self, result: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._content.labels import CONVERSATION, conversation_id, user_labels
 from .._runtime.containment import contained
+from .._vocabulary.keys import METADATA, TAGS, USER
 from . import prompts, users
 from .run import Run
 from .settings import Settings
@@ -67,6 +68,23 @@ def label(run: Run, start: Start, settings: Settings) -> None:
     if start.is_prompt or start.prompt is not None or (parent is not None and parent.prompt is not None):
         with contained("prompt"):
             prompts.carry(run, start, parent)
+
+
+def inherit(run: Run, around: Run) -> None:
+    """Label a run that LangChain knows nothing of as the one around it: no config brings it tags and metadata.
+
+    Args:
+        run: The run, which has just started.
+        around: The run that encloses it.
+    """
+    may_be_told = run.policy.inputs
+    found = {
+        key: value
+        for key, value in around.labels.items()
+        if key == USER or (may_be_told and (key == TAGS or key.startswith(METADATA)))
+    }
+    if found:
+        run.labels = {**found, **run.labels}
 
 
 def complete(parent: Run, start: Start, settings: Settings) -> None:

@@ -62,7 +62,7 @@ def _forget(code: CodeType, variables: Mapping[str, Any]) -> None:
     if isinstance(variables, dict) and code.co_flags & inspect.CO_OPTIMIZED:
         for name in (*code.co_varnames, *code.co_cellvars):
             if issubclass(type(variables.get(name)), (BaseException, TracebackType)):
-                del variables[name]
+                variables.pop(name, None)  # another thread may have done so
 
 
 def is_raised(entry: TracebackType) -> bool:

@@ -11,28 +11,32 @@ an issue to send: a scope may refer to a whole request.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from uuid import UUID
+from weakref import ref
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._runtime.containment import contained
-from . import celery_tasks, failure_events, failures, flushes, internals, issues, reports
+from . import celery_tasks, failure_events, failures, internals, issues, reports
 from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
 
 _MOST = 100
 """So many issues of failures are held that were raised at the same place."""
+_LEAST = 1.0
+"""Seconds that a flush may take to send them, however short its timeout: the network has no part in it."""
 _MOST_FAILURES = 1_000
 """So many failures are kept: an outage of a provider fails all requests at once, and each report knows its own."""
 
@@ -83,7 +87,7 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         while len(_failures) > _MOST_FAILURES:
             settled = (each for each, kept in _failures.items() if kept.event is None)
             early.append(_failures.pop(next(settled, next(iter(_failures)))))
-    flushes.lead(failure.client, _take)
+    _flush_with(failure.client)
     for each in early:
         _send(each)
     if not _start_timer():
@@ -164,20 +168,27 @@ def recovered(error: BaseException) -> None:
                 _failures[each].event = None
 
 
-def _take(client: Any) -> Callable[[], None] | None:
-    """Return what sends what is held for a client, but not a failure that this thread is still handling."""
+def _sending(client: Any, timeout: float) -> Iterator[None]:
+    """Send what is held for a client, one issue with each step, but not a failure that this thread is still handling.
+
+    Each runs the application's `before_send`, which may take its time. What is not sent in time is held on.
+
+    Args:
+        client: The client.
+        timeout: How long this may take, in seconds. It may take `_LEAST` seconds in any case.
+    """
     if is_sending(queues=False):  # somebody's `repr` flushes; what is captured now, the SDK drops
-        return None
+        return
     handled = issues.runs_behind(sys.exc_info()[1])
+    end = time.monotonic() + max(timeout, _LEAST)
     with _lock:
         held = [each for each in _failures.values() if each.client is client and each.run_id not in handled]
-    return partial(_send_all, held) if held else None
-
-
-def _send_all(held: Iterable[Failure]) -> None:
     for each in held:
         with contained("issue"):
             _send(each)
+        if time.monotonic() > end:
+            return
+        yield
 
 
 def _send(failure: Failure) -> None:
@@ -254,6 +265,45 @@ def _on_time() -> None:
             is_empty = not _failures and not _reports.of_runs
         if not is_empty:
             _start_timer()
+
+
+def _flush_with(client: Any) -> None:
+    """Send what is held when the client is flushed, or closed, which flushes it.
+
+    Workaround: the client has no hook for it (sentry-sdk 2.44 to 2.75). Can go when it gets one.
+    """
+    if "flush" in vars(client):
+        return
+    for name, make in (("flush", _flushing), ("flush_async", _flushing_async)):
+        original = getattr(type(client), name, None)
+        if original is not None:
+            vars(client)[name] = make(ref(client), original)
+
+
+def _flushing(weak: Callable[[], Any], original: Any) -> Any:
+    def flush_first(*args: Any, **kwargs: Any) -> Any:
+        client = weak()
+        with contained("issue"):
+            for _ in _sending(client, _timeout(client, *args, **kwargs)):
+                pass
+        return original(client, *args, **kwargs)
+
+    return flush_first
+
+
+def _flushing_async(weak: Callable[[], Any], original: Any) -> Any:
+    async def flush_first(*args: Any, **kwargs: Any) -> Any:
+        client = weak()
+        with contained("issue"):
+            for _ in _sending(client, _timeout(client, *args, **kwargs)):
+                await asyncio.sleep(0)  # others have their turn
+        return await original(client, *args, **kwargs)
+
+    return flush_first
+
+
+def _timeout(client: Any, timeout: float | None = None, *_: Any, **__: Any) -> float:
+    return float(client.options.get("shutdown_timeout", 2) if timeout is None else timeout)
 
 
 @cache

@@ -201,6 +201,19 @@ def embed(model: Embeddings) -> Any:
     return RunnableLambda(lambda question: model.embed_documents([question, f"{question}!"]))
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_an_embedding_has_the_user_and_the_metadata_of_its_run(shape: str, allowed: bool) -> None:
+    """No config reaches it, and whose texts were embedded is asked all the same; metadata needs the client's leave."""
+    handler = SentryStreamHandler(user_key="user_id", metadata_keys=["tenant"])
+    config: Any = {"callbacks": [handler], "metadata": {"user_id": "u1", "tenant": "acme"}, "tags": ["beta"]}
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
+        RunnableLambda(lambda text: Letters().embed_query(text)).invoke("Hi", config)
+    told = captured.find(op="gen_ai.embeddings").attributes
+    keys = ("user.id", "langchain_stream.metadata.tenant", "langchain_stream.tags")
+    assert [told.get(key) for key in keys] == ["u1", *(["acme", ["beta"]] if allowed else [None, None])]
+
+
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_an_embedding_in_a_tool_is_a_span_below_the_tool(shape: str) -> None:
     """What encloses the call is its parent, whatever kind of run that is."""

@@ -72,6 +72,16 @@ async def test_a_handoff_is_one_span_beside_the_agent(shape: str, way: Way) -> N
     assert handler.live_runs == 0
 
 
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_handoff_has_the_user_of_its_run(shape: str) -> None:
+    """It is no run of LangChain's, so the metadata of the call do not reach it by themselves."""
+    config: Any = {"callbacks": [SentryStreamHandler(user_key="user_id")], "metadata": {"user_id": "u1"}}
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        team(hands_to("bob")).invoke(QUESTION, config)
+    (span,) = handoffs(captured)
+    assert span.attributes["user.id"] == "u1"
+
+
 @pytest.mark.parametrize(
     ("goto", "names"),
     [

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from langgraph.graph import START, MessagesState, StateGraph
 
-from sentry_langchain_stream import SentryStreamIntegration, track_stream, watch_runs
-from sentry_langchain_stream.testing import CapturedSpan, capture_spans
+from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, track_stream, watch_runs
+from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from sentry_langchain_stream.tracking import AsyncTrackedStream, TrackedStream
 from tests.kit.absent import needs
+from tests.kit.async_context import needs_async_context
 from tests.kit.helpers import Clock, collect
 from tests.kit.wire import WIRE_SHAPES, active_span, child_span, content_allowed
 
@@ -101,6 +103,52 @@ async def test_a_run_ends_sampled_or_not(source: Any, rate: float | None) -> Non
         assert captured.open_runs == []
     outcomes = [each.run_info.outcome for each in (whole, failing, left) if each.run_info is not None]
     assert outcomes == ["completed", "failed", "abandoned"]
+
+
+def in_a_graph(settings: dict[str, Any], source: Any, shape: str, **given: Any) -> Captured:
+    """A tracked stream in a plain function that is a graph's node, as a route calls the graph."""
+    messages = [{"role": "user", "content": "canary-in"}]
+
+    def node(_: Any) -> dict[str, Any]:
+        list(track_stream(iter(["canary-out"]), model="m", messages=messages, **given))
+        return {}
+
+    async def anode(_: Any) -> dict[str, Any]:
+        await consume(track_stream(source(), model="m", messages=messages, **given))
+        return {}
+
+    is_sync = source is texts
+    plain: Any = node if is_sync else anode
+    graph = StateGraph(MessagesState).add_node("node", plain).add_edge(START, "node")
+    config: Any = {"callbacks": [SentryStreamHandler("bot", user_key="user_id", metadata_keys=["tenant"], **settings)]}
+    config["metadata"] = {"conversation_id": "c1", "user_id": "u1", "tenant": "acme"}
+    app = graph.compile(name="shop")
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        app.invoke({"messages": []}, config) if is_sync else asyncio.run(app.ainvoke({"messages": []}, config))
+    return captured
+
+
+@needs_async_context(lambda source: source is atexts)
+@pytest.mark.parametrize("settings", [{"redact": lambda text: "[hidden]"}, {"include_prompts": False}], ids=list)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_inside_a_run_the_vetoes_of_its_handler_hold(source: Any, shape: str, settings: dict[str, Any]) -> None:
+    """A stream in a node is recorded with no more content than the node is, whatever its own arguments say."""
+    captured = in_a_graph(settings, source, shape)
+    assert model_span(captured)
+    assert b"canary" not in b"".join(captured.envelopes)
+    assert b"one " not in b"".join(captured.envelopes)
+
+
+@needs_async_context(lambda source: source is atexts)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_inside_a_run_it_belongs_to_that_run(source: Any, shape: str) -> None:
+    """Its span has the pipeline, the agent, the conversation, the user and the metadata of the run around it."""
+    told = model_span(in_a_graph({}, source, shape)).attributes
+    assert (told["gen_ai.pipeline.name"], told["gen_ai.agent.name"]) == ("bot", "shop")
+    assert (told["gen_ai.conversation.id"], told["user.id"]) == ("c1", "u1")
+    assert told["langchain_stream.metadata.tenant"] == "acme"
+    own = model_span(in_a_graph({}, source, shape, pipeline_name="mine", conversation_id="c2")).attributes
+    assert (own["gen_ai.pipeline.name"], own["gen_ai.conversation.id"]) == ("mine", "c2")
 
 
 @needs("genai_prices")
