@@ -208,7 +208,7 @@ def test_an_embedding_has_the_user_and_the_metadata_of_its_run(shape: str, allow
     handler = SentryStreamHandler(user_key="user_id", metadata_keys=["tenant"])
     config: Any = {"callbacks": [handler], "metadata": {"user_id": "u1", "tenant": "acme"}, "tags": ["beta"]}
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
-        RunnableLambda(lambda text: Letters().embed_query(text)).invoke("Hi", config)
+        RunnableLambda(Letters().embed_query).invoke("Hi", config)
     told = captured.find(op="gen_ai.embeddings").attributes
     keys = ("user.id", "langchain_stream.metadata.tenant", "langchain_stream.tags")
     assert [told.get(key) for key in keys] == ["u1", *(["acme", ["beta"]] if allowed else [None, None])]
