@@ -199,6 +199,8 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
 
 def _redact(run: Run) -> Callable[[str], str] | None:
     """The `redact` of everybody who sees a run, one after another, whatever the client allows."""
+    if run.policy.redact is not None:  # which is that of all of them, and that of a run around it
+        return run.policy.redact
     keepers = (*run.seen_by, run.keeper)
     others = [each.others(current_client()) for each in keepers if each.others is not None]
     every = [*filter(None, others), *(each.settings for each in keepers)]

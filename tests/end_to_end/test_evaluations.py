@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import (
     RunInfo,
@@ -210,6 +211,18 @@ def test_every_redact_of_a_run_sees_what_is_said_of_it(make: Any, ours: dict[str
         record_evaluation(run, name="relevance", score=1, explanation=f"It says {CANARY}.")
         record_feedback(run, comment=f"I am {CANARY}")
     assert [each["contexts"]["feedback"]["message"] for each in told(captured, "feedback")] == ["I am [hidden]"]
+    assert CANARY.encode() not in b"".join(captured.envelopes)
+
+
+def test_what_is_said_of_a_stream_inside_a_run_is_redacted_as_that_run() -> None:
+    """The handler of the run around a tracked stream has its say."""
+    runs: list[RunInfo] = []
+    with capture_spans(**content_allowed(True)) as captured:
+        chain: Any = RunnableLambda(lambda _: runs.append(of_a_stream()))
+        chain.invoke("Hi", {"callbacks": [SentryStreamHandler(redact=hide)]})
+        record_evaluation(runs[0], name="relevance", score=1, explanation=f"It says {CANARY}.")
+        record_feedback(runs[0], comment=f"I am {CANARY}")
+    assert captured.find(op="gen_ai.evaluate").attributes["gen_ai.evaluation.explanation"] == "It says [hidden]."
     assert CANARY.encode() not in b"".join(captured.envelopes)
 
 
