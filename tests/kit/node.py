@@ -39,17 +39,20 @@ def install(folder: Path, packages: Sequence[str]) -> str:
     if tuple(int(part) for part in re.findall(r"\d+", told)[:2]) < OLDEST_NODE:
         pytest.skip(f"{packages[0]} needs Node {'.'.join(map(str, OLDEST_NODE))} or newer, not {told.strip()}")
     lock = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))["packages"]
-    if all(_installed(folder, name) == lock[f"node_modules/{name}"]["version"] for name in packages):
-        return node
-    done = subprocess.run(
-        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"],
-        cwd=folder,
-        env={**os.environ, "npm_config_cache": str(CACHE)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=HANG,
-    )
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # Several processes may play the tests of one folder, and npm begins by removing what is there.
+    with pytest.importorskip("filelock").FileLock(CACHE / f"{folder.name}.lock"):
+        if all(_installed(folder, name) == lock[f"node_modules/{name}"]["version"] for name in packages):
+            return node
+        done = subprocess.run(
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"],
+            cwd=folder,
+            env={**os.environ, "npm_config_cache": str(CACHE)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=HANG,
+        )
     if done.returncode:
         pytest.skip(f"npm could not install {packages[0]}: {done.stderr.strip()[-300:]}")
     return node
