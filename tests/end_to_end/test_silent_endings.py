@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import textwrap
@@ -21,7 +20,7 @@ from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import needs_async_context
 from tests.kit.endings import LEAVES, cancel_when, read, turns
 from tests.kit.fresh import Fresh
-from tests.kit.helpers import Clock
+from tests.kit.helpers import Clock, collect
 from tests.kit.pairwise import in_pairs
 from tests.kit.subjects import SUBJECTS
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, fake_model, needs_v3
@@ -88,7 +87,7 @@ def test_a_fallback_that_is_left_ends_in_its_request(shape: str) -> None:
             stream: Any = app.stream("Hi", {"callbacks": [handler]})
             next(stream)
             stream.close()
-            gc.collect()
+            collect()
         assert told(captured) == told(captured, "function") == ["abandoned"]
         assert handler.live_runs == 0
 

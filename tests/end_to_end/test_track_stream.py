@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -99,7 +98,7 @@ async def test_a_run_ends_sampled_or_not(source: Any, rate: float | None) -> Non
         next(dropped)
         assert dropped.run_info is not None
         del dropped
-        gc.collect()
+        collect()
         assert captured.open_runs == []
     outcomes = [each.run_info.outcome for each in (whole, failing, left) if each.run_info is not None]
     assert outcomes == ["completed", "failed", "abandoned"]
