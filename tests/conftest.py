@@ -20,12 +20,6 @@ from tests.kit import absent, async_context, garbage
 from tests.kit.fresh import Fresh
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: a test that waits for a process of its own leaves its processor idle."""
-    return (os.cpu_count() or 1) + 1
-
-
 class _Module(pytest.Module):
     """A file of tests, all of which are skipped if it imports what is absent."""
 
