@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 from weakref import ReferenceType, ref
@@ -94,7 +95,6 @@ class Tracked(Generic[T]):
         self._runs = LiveRuns(settings, type(self).clock, others=_integrations_own)
         self._id: UUID | None = None
         self._is_live = False
-        self._around: Run | None = None
         self._call: Call | None = None
         self._said = _Said(NOTHING)
         self._info: RunInfo | None = None
@@ -165,30 +165,29 @@ class Tracked(Generic[T]):
         with contained("track_stream"):
             if self._id is None and not is_asking():  # the text is not redacted yet
                 self._id = uuid4()
-                self._around = inside.innermost()
-                run = self._runs.start(self._start(self._id), self._record)
+                around = inside.innermost()
+                run = self._runs.start(self._start(self._id, around), partial(self._record, around))
                 if run is not None:
-                    self._started(run)
-                self._around = None
+                    self._started(run, around)
             if self._pulling is not None:
                 self._pulling.begin()
 
-    def _start(self, id: UUID) -> Start:
+    def _start(self, id: UUID, around: Run | None) -> Start:
         options = self._options
         start = Start(id, None, "model", options.name, metadata=options.metadata)
         start.conversation_id = options.conversation_id
-        if self._around is not None:
-            start.pipeline_name = self._around.pipeline
-            start.conversation_id = start.conversation_id or self._around.conversation
+        if around is not None:
+            start.pipeline_name = around.pipeline
+            start.conversation_id = start.conversation_id or around.conversation
         start.operation, start.model = options.request.operation, options.request.model
         return start
 
-    def _started(self, run: Run) -> None:
+    def _started(self, run: Run, around: Run | None) -> None:
         self._is_live = True
         self._call = run.call  # of an unsampled run there is no record
-        if self._around is not None:
-            run.policy, run.agent = self._around.policy.and_(run.policy), self._around.agent
-            labelling.inherit(run, self._around)
+        if around is not None:
+            run.policy, run.agent = around.policy.and_(run.policy), around.agent
+            labelling.inherit(run, around)
         if run.place.anchor is not None:
             self._pulling = Pull(run.place.anchor)
 
@@ -203,10 +202,10 @@ class Tracked(Generic[T]):
         self._info = self._info or watches.find(self._id)
         return self._info
 
-    def _record(self, policy: Policy) -> Call:
+    def _record(self, around: Run | None, policy: Policy) -> Call:
         options = self._options
-        if self._around is not None:  # what may not be recorded of that run, may not be of this one, which is inside it
-            policy = self._around.policy.and_(policy)
+        if around is not None:  # what may not be recorded of that run, may not be of this one, which is inside it
+            policy = around.policy.and_(policy)
         self._said.policy = policy
         request = options.given.complete(options.request, policy, options.settings.token_counter)
         gathered = Gathered(policy) if policy.outputs else None

@@ -37,8 +37,7 @@ def reported_by(value: object) -> Usage | None:
     body = as_mapping(value)
     if not isinstance(body, Mapping):
         return None
-    parts = (as_mapping(body[name]) for name in _AROUND if body.get(name) is not None)
-    inner = (reported_in(part) for part in parts if isinstance(part, Mapping))
+    inner = (reported_in(part) for name in _AROUND if isinstance(part := body.get(name), Mapping))
     return reported_in(body) or next((found for found in inner if found is not None), None)
 
 

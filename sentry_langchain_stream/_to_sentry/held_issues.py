@@ -76,8 +76,8 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
             failure.copies = copies_of(failure.scopes)
             failure.last_event = internals.last_event_id(failure.scopes[1])
     failure.held = time.monotonic()
-    before = (each for each in error_texts.chain(error) if each is not error)
-    is_second = failure.run_id in _failures and any(failure.run_id in issues.runs_behind(each) for each in before)
+    before = (run for part in error_texts.chain(error) if part is not error for run in issues.passed(part))
+    is_second = failure.run_id in _failures and any(run.run_id == failure.run_id for run in before)
     with _lock:
         same_id = _failures.pop(failure.run_id, None)
         if same_id is not None and is_second:
@@ -250,7 +250,7 @@ def _start_timer() -> bool:
 
 
 def _on_time() -> None:
-    try:
+    with contained("issue"):
         now = time.monotonic()
         with _lock:
             due = [each for each in _failures.values() if now >= each.due - 0.1]
@@ -259,7 +259,6 @@ def _on_time() -> None:
             with contained("issue"):
                 if not each.waits(now):
                     _send(each)
-    finally:
         with _lock:
             _forget(time.monotonic())
             is_empty = not _failures and not _reports.of_runs

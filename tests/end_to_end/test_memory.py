@@ -92,7 +92,8 @@ def test_without_content_a_stream_costs_the_same_however_long_it_is(shape: str, 
             pass
         with live(kind, 10_000, token_counter=len) as long:
             pass
-    assert long - short < 4_000  # of Python 3.10 2,500, all of them in the first thousand chunks
+    # On Python 3.10 it is 2,500, all of them in the first thousand chunks.
+    assert long - short < (2_000 if sys.version_info >= (3, 11) else 4_000)
 
 
 @pytest.mark.parametrize("kind", EACH)
