@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from examples.fastapi_sse.watch import watched
 from sentry_langchain_stream.demo.api import openai_or
 from sentry_langchain_stream.demo.capture import recording
 from sentry_langchain_stream.demo.endpoint import Answer
+from sentry_langchain_stream.demo.serve import listening
 
 ANSWER = Answer(
     "You are reading this while it is being written, and Sentry's span is open for just as long: from the request to "
@@ -43,7 +43,7 @@ def main() -> None:
     with (
         recording(dsn, **content_options() if arguments.content else {}) as delivery,
         openai_or(ANSWER) as ours,
-        socket.create_server(("127.0.0.1", arguments.port)) as listener,
+        listening(arguments.port) as listener,
         suppress(KeyboardInterrupt),  # uvicorn stops in order, then raises it again
     ):
         app = watched(create_app(), delivery.captured)

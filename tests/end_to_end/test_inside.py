@@ -48,10 +48,10 @@ def the(captured: Captured, name: str, op: str | None = None) -> CapturedSpan:
     return found[0]
 
 
-def trace_of(captured: Captured, kind: str, name: str) -> tuple[str, str | None]:
+def trace_of(items: list[tuple[str, Any]], kind: str, name: str) -> tuple[str, str | None]:
     """Trace and span of the only log or event with this text."""
     found: list[tuple[str, str | None]] = []
-    for item, payload in captured.items:
+    for item, payload in items:
         if item == kind == "log":
             for each in (each for each in payload["items"] if each["body"] == name):
                 older = each["attributes"].get("sentry.trace.parent_span_id", {})  # in older SDKs, as 2.44
@@ -99,6 +99,7 @@ async def test_what_is_done_inside_a_run_belongs_to_its_span(
         await places.run(place.make(work, awork), way, place.question, config, between)
         await outside.awork(shape, "after")
         note("after")
+    items = captured.items
     for name, expected in place.parents.items():
         parent = the(captured, expected)
         request = the(captured, f"/{name}", "http.client")
@@ -107,11 +108,11 @@ async def test_what_is_done_inside_a_run_belongs_to_its_span(
         assert any(span.parent_id == parent.span_id for span in captured.find_all(op="db")), captured.tree()
         assert outside.tracing[name] == f"{request.trace_id}-{request.span_id}-1"
         for kind in ("log", "event"):
-            assert trace_of(captured, kind, name) == (parent.trace_id, parent.span_id), kind
+            assert trace_of(items, kind, name) == (parent.trace_id, parent.span_id), kind
     outer = [span.span_id for span in captured.find_all(name="application")]
     inner = {span.span_id for span in captured.spans} - set(outer)
     for name in ("after", *consumed):
-        _, span_id = trace_of(captured, "event", name)
+        _, span_id = trace_of(items, "event", name)
         assert span_id not in inner, name
         assert not outer or span_id == outer[0], name
     if application:

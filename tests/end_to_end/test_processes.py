@@ -27,8 +27,6 @@ from tests.kit.inside import Calling, around, parent_of
 from tests.kit.processes import received
 from tests.kit.wire import BOTH_MODELS, DEFAULT_SHAPE, WAYS, WIRE_SHAPES
 
-"""Seconds that a process may take, on a busy machine, to start or to end."""
-
 
 @contextmanager
 def service(shape: str, path: Path) -> Iterator[str]:

@@ -87,6 +87,7 @@ _ROUTES = (("/embeddings$", _openai), ("/api/embed$", _ollama), (":batchEmbedCon
 
 class _Server(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or what follows the headers comes 40 ms late
     requests: list[str]
 
     def do_POST(self) -> None:

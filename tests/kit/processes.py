@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -19,6 +18,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.demo.serve import listening
 from sentry_langchain_stream.testing import Captured
 from sentry_langchain_stream.testing.internals import complete_flushes
 from tests.kit import HANG
@@ -51,7 +51,7 @@ def received(path: Path) -> Captured:
 
 def serve_until_closed(app: Any) -> None:
     """Serve an application on a free port, which is printed, until standard input is closed."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listening() as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2))
 
         def until_closed() -> None:

@@ -228,7 +228,6 @@ def test_two_contestants_with_a_process_each_take_turns(monkeypatch: pytest.Monk
     (taken,) = [each for each in PAIRS if (each.case.key, each.contestant) == ("call_invoke/8", "least")][:1]
     taken = taken._replace(other="empty", share=20)
     with Pool({"own": Path(sys.executable), "another": Path(sys.executable)}) as pool:
-        pairs._check(pool, taken)
         found = pairs._timed(pool, taken, 40)
     assert [len(both) for both in found] == [2, 2]
     assert all(seconds > 0 for both in found for seconds in both)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
@@ -19,6 +18,7 @@ from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.demo.serve import listening
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.kit import HANG
 from tests.kit.subjects import SUBJECTS
@@ -140,7 +140,7 @@ def main(shape: str) -> None:
     """Serve on a free port of 127.0.0.1."""
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
         app = service(captured)
-        with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        with listening() as listener:
             tracemalloc.start()
             print(listener.getsockname()[1], flush=True)
             config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
