@@ -1,14 +1,16 @@
-"""What the application itself says about an answer: `set_usage` and `set_response` of a tracked stream."""
+"""What is said about an answer: by its chunks, and by the application with `set_usage` and `set_response`."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .._content.policy import Policy
 from .._content.reading import count
-from .._runs.call import Response
+from .._runs.call import Call, Response
 from .._runs.reports import reported_by
 from .._runs.usage import Usage
 from .._runtime.containment import warn_once
+from .answer import Answer
 
 
 class StatedUsage(NamedTuple):
@@ -46,6 +48,30 @@ class StatedResponse(NamedTuple):
         """Return a response with these facts in place of its own."""
         reasons = response.finish_reasons if self.finish_reason is None else (self.finish_reason,)
         return response._replace(model=self.model or response.model, id=self.id or response.id, finish_reasons=reasons)
+
+
+class Said:
+    """All that was said about an answer so far. It does not know the stream, which may go first.
+
+    Args:
+        policy: What may be recorded of the answer.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.answer: Answer | None = None
+        self.response = StatedResponse()
+        self.usage: StatedUsage | None = None
+
+    def complete(self, call: Call) -> None:
+        """Put it together in the record of the call."""
+        if self.answer is not None:
+            request = call.request
+            call.response = self.answer.response(self.policy.beside(request.system, request.tools, request.messages))
+        call.response = self.response.over(call.response)
+        if self.usage is not None:
+            arrived = call.arrived()
+            call.reported = self.usage.completed(call.request.estimated_input, arrived)
 
 
 def stated_usage(usage: object, **tokens: int | None) -> StatedUsage | None:

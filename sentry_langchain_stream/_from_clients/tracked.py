@@ -34,7 +34,7 @@ from .._vocabulary import providers
 from . import readers
 from .answer import Answer
 from .requests import Given
-from .stated import StatedResponse, StatedUsage, stated_response, stated_usage
+from .stated import Said, stated_response, stated_usage
 
 T = TypeVar("T")
 
@@ -50,30 +50,6 @@ class Options:
     conversation_id: str | None
     metadata: Mapping[str, Any]
     settings: Settings
-
-
-class _Said:
-    """What the chunks and the application have said about an answer. It does not know the stream, which may go first.
-
-    Args:
-        policy: What may be recorded of the answer.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.answer: Answer | None = None
-        self.response = StatedResponse()
-        self.usage: StatedUsage | None = None
-
-    def complete(self, call: Call) -> None:
-        """Put it together in the record of the call."""
-        if self.answer is not None:
-            request = call.request
-            call.response = self.answer.response(self.policy.beside(request.system, request.tools, request.messages))
-        call.response = self.response.over(call.response)
-        if self.usage is not None:
-            arrived = call.arrived()
-            call.reported = self.usage.completed(call.request.estimated_input, arrived)
 
 
 def _integrations_own(client: Any) -> Settings | None:
@@ -96,7 +72,7 @@ class Tracked(Generic[T]):
         self._id: UUID | None = None
         self._is_live = False
         self._call: Call | None = None
-        self._said = _Said(NOTHING)
+        self._said = Said(NOTHING)
         self._info: RunInfo | None = None
         self._pulling: Pull | None = None
         self._token: Token[ReferenceType[Tracked[Any]] | None] | None = None
@@ -291,7 +267,7 @@ class Tracked(Generic[T]):
             return
         # Without the stream itself, which may be about to go.
         said, runs, id = self._said, self._runs, self._id
-        self._said = _Said(NOTHING)
+        self._said = Said(NOTHING)
 
         def finish() -> None:
             try:

@@ -11,25 +11,23 @@ an issue to send: a scope may refer to a whole request.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import Context, ContextVar
 from functools import cache
 from typing import Any
 from uuid import UUID
-from weakref import ref
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._runtime.containment import contained
-from . import celery_tasks, failure_events, failures, internals, issues, reports
+from . import celery_tasks, client_flushes, failure_events, failures, internals, issues, reports
 from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
 
@@ -87,7 +85,7 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         while len(_failures) > _MOST_FAILURES:
             settled = (each for each, kept in _failures.items() if kept.event is None)
             early.append(_failures.pop(next(settled, next(iter(_failures)))))
-    _flush_with(failure.client)
+    client_flushes.begin_with(_sending, failure.client)
     for each in early:
         _send(each)
     if not _start_timer():
@@ -264,45 +262,6 @@ def _on_time() -> None:
             is_empty = not _failures and not _reports.of_runs
         if not is_empty:
             _start_timer()
-
-
-def _flush_with(client: Any) -> None:
-    """Send what is held when the client is flushed, or closed, which flushes it.
-
-    Workaround: the client has no hook for it (sentry-sdk 2.44 to 2.75). Can go when it gets one.
-    """
-    if "flush" in vars(client):
-        return
-    for name, make in (("flush", _flushing), ("flush_async", _flushing_async)):
-        original = getattr(type(client), name, None)
-        if original is not None:
-            vars(client)[name] = make(ref(client), original)
-
-
-def _flushing(weak: Callable[[], Any], original: Any) -> Any:
-    def flush_first(*args: Any, **kwargs: Any) -> Any:
-        client = weak()
-        with contained("issue"):
-            for _ in _sending(client, _timeout(client, *args, **kwargs)):
-                pass
-        return original(client, *args, **kwargs)
-
-    return flush_first
-
-
-def _flushing_async(weak: Callable[[], Any], original: Any) -> Any:
-    async def flush_first(*args: Any, **kwargs: Any) -> Any:
-        client = weak()
-        with contained("issue"):
-            for _ in _sending(client, _timeout(client, *args, **kwargs)):
-                await asyncio.sleep(0)  # others have their turn
-        return await original(client, *args, **kwargs)
-
-    return flush_first
-
-
-def _timeout(client: Any, timeout: float | None = None, *_: Any, **__: Any) -> float:
-    return float(client.options.get("shutdown_timeout", 2) if timeout is None else timeout)
 
 
 @cache

@@ -1,0 +1,52 @@
+"""What a client does first when it is flushed, or closed, which flushes it.
+
+Workaround: the client has no hook for it (sentry-sdk 2.44 to 2.75). Can go when it gets one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import ref
+
+from .._runtime.containment import contained
+
+First = Callable[[Any, float], Iterator[None]]
+"""What is done first, in steps: with the client, and with the seconds that the flush may take."""
+
+
+def begin_with(first: First, client: Any) -> None:
+    """Do this first when the client is flushed. Does nothing if that has been asked of the client before."""
+    if "flush" in vars(client):
+        return
+    for name, make in (("flush", _flushing), ("flush_async", _flushing_async)):
+        original = getattr(type(client), name, None)
+        if original is not None:
+            vars(client)[name] = make(first, ref(client), original)
+
+
+def _flushing(first: First, weak: Callable[[], Any], original: Any) -> Any:
+    def flush_first(*args: Any, **kwargs: Any) -> Any:
+        client = weak()
+        with contained("issue"):
+            for _ in first(client, _timeout(client, *args, **kwargs)):
+                pass
+        return original(client, *args, **kwargs)
+
+    return flush_first
+
+
+def _flushing_async(first: First, weak: Callable[[], Any], original: Any) -> Any:
+    async def flush_first(*args: Any, **kwargs: Any) -> Any:
+        client = weak()
+        with contained("issue"):
+            for _ in first(client, _timeout(client, *args, **kwargs)):
+                await asyncio.sleep(0)  # others have their turn
+        return await original(client, *args, **kwargs)
+
+    return flush_first
+
+
+def _timeout(client: Any, timeout: float | None = None, *_: Any, **__: Any) -> float:
+    return float(client.options.get("shutdown_timeout", 2) if timeout is None else timeout)
