@@ -123,8 +123,9 @@ def track_stream(
 
     The chunks of these client libraries are understood: `openai` (chat completions, Responses), `anthropic`,
     `google-genai`, `boto3` (Bedrock's `converse_stream`), `ollama`, and the same as mappings. Usage, model, id, finish
-    reason, text, reasoning and tool calls are read from them. Any other item counts as one output token, unless there
-    is a `token_counter` or the application calls `set_usage(...)` of the returned stream.
+    reason, text, reasoning and tool calls are read from them. Of any other item the tokens are estimated, by its text
+    if it is one or if `text` returns one, unless there is a `token_counter` or the application calls `set_usage(...)`
+    of the returned stream.
 
     Without a stream, this is a decorator for a generator function, sync or async. Each call then returns a tracked
     stream. Requests that the function makes are inside of the span. There `prompt`, `messages`, `system`, `tools`,
@@ -140,8 +141,8 @@ def track_stream(
             chunks or the host that the stream comes from make it certain: many providers offer OpenAI's protocol.
         dialect: `"gen_ai"`, the default, or `"ai"`, as for `SentryStreamHandler`. If this, `pipeline_name` or
             `include_prompts` is left out, the environment may have a value, as for the handler.
-        text: Returns the text of an item. Called only if answers may be recorded or there is a `token_counter`. If it
-            is given, only that text is recorded of the answer.
+        text: Returns the text of an item. If it is given, only that text is recorded of the answer. Of a text, and of
+            the chunks that are understood, it is asked only if answers may be recorded or there is a `token_counter`.
         token_counter: Counts the tokens of a text. It is called with the prompt, and with the answer item by item.
         prompt: The prompt, if it is one text. It is recorded if inputs may be, and its tokens are estimated.
         messages: The messages of the request, in the shape of any of these libraries or LangChain's, instead of

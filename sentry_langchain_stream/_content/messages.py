@@ -9,7 +9,7 @@ read. Of an unknown content block only the type and the text are recorded, becau
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import parts
@@ -194,16 +194,6 @@ def retrieved_documents(found: Iterable[Any], policy: Policy) -> str | None:
     return json_list(
         list(found), _document, lambda missing: {"content": f"[... {len(missing)} documents cut ...]"}, policy
     )
-
-
-def role_of(message: Any) -> str:
-    """Return the message's role, one of the four in the conventions."""
-    return role_in(opened(message)) or "user"
-
-
-def parts_of(message: Any, policy: Policy) -> Iterator[Part]:
-    """Yield the parts of a message: text, reasoning, tool calls, a tool's response, media, other blocks by type."""
-    yield from _parts(opened(message), Budget(policy))
 
 
 def text_of(value: object) -> str:

@@ -37,14 +37,15 @@ def _as_mapping(value: Any, depth: int) -> Any:
     if isinstance(value, type):
         return value
     try:
-        found = _dumped(value)
+        found = dumped(value)
     except Exception as error:  # not such an object, or it raised, which is not our failure
         pass_on(error)
         return value
     return {name: _as_mapping(each, depth - 1) for name, each in found.items() if each is not None}
 
 
-def _dumped(value: Any) -> Mapping[str, Any]:
+def dumped(value: Any) -> Mapping[str, Any]:
+    """Return the fields of a pydantic object that have a value, or those of any other object."""
     dump = getattr(value, "model_dump", None)
     if not callable(dump):
         return dict(vars(value))

@@ -115,10 +115,10 @@ class Answer:
         if isinstance(piece, str) and piece:
             self._add("reasoning", piece, block, choice)
 
-    def cited(self, citation: object, block: Any = 0, choice: int = 0) -> None:
+    def cited(self, citation: object, block: Any = 0) -> None:
         """Add a citation to a text."""
         self.has_content = True
-        part = self._part("text", block, choice)
+        part = self._part("text", block, 0)
         if part is not None and len(part.citations) < _MOST_PARTS:
             part.citations.append(as_mapping(citation))
 

@@ -205,10 +205,21 @@ class Tracked(Generic[T]):
             if self._reader is None:
                 self._recognise(item, call)
             if self._reader is None or item.__class__ is str:
-                call.add_chunk(type(self).clock(), item if isinstance(item, str) else "")
-                self._read_text(call, self._options.text or str, item)
+                self._count(call, item)
             elif self._said.answer is not None:
                 self._read(self._reader, self._said.answer, item, call)
+
+    def _count(self, call: Call, item: object) -> None:
+        """Count an item that is no chunk of a client library. How long it is, a text says, or what `text` returns."""
+        now, text = type(self).clock(), self._options.text or str
+        told: object = item if isinstance(item, str) else ""
+        try:
+            if self._options.text is not None and not isinstance(item, str):
+                told = self._options.text(item)
+                text = lambda _: told  # noqa: E731 -- asked once
+        finally:  # also if the user's function fails
+            call.add_chunk(now, told if isinstance(told, str) else "")
+        self._read_text(call, text, item)
 
     def _recognise(self, item: object, call: Call) -> None:
         """Find out whether the items are the chunks of a client library that is known."""
@@ -240,7 +251,7 @@ class Tracked(Generic[T]):
             fresh = answer.fresh
             self._read_text(call, (lambda _: fresh) if text is None else text, item)
 
-    def _read_text(self, call: Call, text: Callable[[Any], str], item: T) -> None:
+    def _read_text(self, call: Call, text: Callable[[Any], str], item: object) -> None:
         counter = self._options.settings.token_counter
         if call.text is not None or counter is not None:
             call.read(text(item), counter)

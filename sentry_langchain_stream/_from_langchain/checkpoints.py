@@ -23,6 +23,7 @@ from .._runs.numbers import number
 from .._runs.run import Run
 from .._runs.start import Start
 from .._runtime.containment import contained
+from .._to_sentry import other_integrations
 from .._to_sentry.asking import is_asking
 from .._vocabulary.keys import bounded
 from .._vocabulary.names import LONGEST
@@ -49,6 +50,7 @@ def install() -> None:
     if _family is None:
         _family = langgraph_family("checkpoints", "langgraph.checkpoint.base", "BaseCheckpointSaver", _NAMES, _begin)
     _family.install()
+    other_integrations.undo_with(uninstall)
 
 
 def uninstall() -> None:

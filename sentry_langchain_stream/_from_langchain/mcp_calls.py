@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from .._content.reading import as_text, field
 from .._runs.details import McpCall, ToolCall
 from .._runtime.containment import contained
-from .._to_sentry import outgoing
+from .._to_sentry import other_integrations, outgoing
 from . import inside
 
 _TRANSPORTS: dict[str, Any] = {
@@ -43,7 +43,7 @@ class Sending(NamedTuple):
 _sending: ContextVar[Sending | None] = ContextVar("sentry_langchain_stream_mcp", default=None)
 _declared: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 """The names that the servers of sessions declare."""
-_wrapped: dict[str, Any] = {}
+_wrapped: dict[str, tuple[Any, Any, Any]] = {}
 """The methods of `mcp.ClientSession` before they were wrapped."""
 
 
@@ -104,12 +104,18 @@ def install() -> None:
                     kwargs = {**kwargs, "meta": {**sending.meta, **(kwargs.get("meta") or {})}}
         return await call_tool(self, *args, **kwargs)
 
-    _wrapped.update(session=session, initialize=initialize, call_tool=call_tool)
-    session.initialize, session.call_tool = initialize_and_remember, call_tool_in_trace  # type: ignore[union-attr]
+    for name, original, ours in (
+        ("initialize", initialize, initialize_and_remember),
+        ("call_tool", call_tool, call_tool_in_trace),
+    ):
+        _wrapped[name] = session, original, ours
+        setattr(session, name, ours)
+    other_integrations.undo_with(uninstall)
 
 
 def uninstall() -> None:
-    """Put the methods back."""
-    session = _wrapped.pop("session", None)
-    for name in list(_wrapped):
-        setattr(session, name, _wrapped.pop(name))
+    """Put the methods back, unless somebody has wrapped ours."""
+    while _wrapped:
+        name, (session, original, ours) = _wrapped.popitem()
+        if getattr(session, name) is ours:
+            setattr(session, name, original)

@@ -25,6 +25,7 @@ from .._runs.details import Memory
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._runtime.containment import contained
+from .._to_sentry import other_integrations
 from .._to_sentry.asking import is_asking
 from . import inside
 from .families import Family
@@ -47,6 +48,7 @@ def install() -> None:
     if _family is None:
         _family = langgraph_family("memory", "langgraph.store.base", "BaseStore", _NAMES, _begin)
     _family.install()
+    other_integrations.undo_with(uninstall)
 
 
 def uninstall() -> None:

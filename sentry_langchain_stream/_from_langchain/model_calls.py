@@ -1,4 +1,4 @@
-"""Updates the record of a model call from LangChain's events. `handler.py` passes them on."""
+"""Updates the record of a model call from LangChain's events. `hooks` passes them on."""
 
 from __future__ import annotations
 

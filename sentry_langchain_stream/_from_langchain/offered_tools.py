@@ -7,8 +7,8 @@ from typing import Any
 
 from .._content.budget import Budget, Full, Path, spelled
 from .._content.policy import Policy
-from .._content.reading import as_text
-from .._runtime.containment import contained
+from .._content.reading import as_text, dumped
+from .._runtime.containment import attempt
 
 
 def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
@@ -69,13 +69,9 @@ def _functions(tool: object) -> Iterator[Mapping[str, Any]]:
 
 def _dumped(tool: object) -> Mapping[str, Any] | None:
     """Convert a pydantic object to a mapping: langchain-cohere passes on the objects of Cohere's client."""
-    dump = getattr(tool, "model_dump", None)
-    if isinstance(tool, type) or not callable(dump):
+    if isinstance(tool, type) or not callable(getattr(tool, "model_dump", None)):
         return None
-    with contained("tool definition"):
-        dumped = dump(exclude_none=True)
-        return dumped if isinstance(dumped, Mapping) else None
-    return None
+    return attempt("tool definition", lambda: dumped(tool))
 
 
 def _definition(tool: Mapping[str, Any], budget: Budget) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +16,7 @@ from .._runs.call import Request
 from .._runs.estimates import Prompt, beyond_quarters
 from .._runtime.containment import attempt, contained
 from .._vocabulary import providers
+from .._vocabulary.names import of_resource
 from .._vocabulary.providers import Provider
 from .offered_tools import tool_definitions
 
@@ -115,8 +115,7 @@ def model(arguments: Mapping[str, Any], metadata: Mapping[str, Any], options: Ma
         for name in names:
             named = source.get(name)
             if named is not None and (found := as_text(named)):
-                # langchain-google-genai and -vertexai name a resource of the API: "models/gemini-2.5-flash".
-                return (_RESOURCE.sub("", found) or found) if "models/" in found else found
+                return of_resource(found)
     return None
 
 
@@ -125,8 +124,6 @@ IN_OPTIONS = ("model", "model_name", "model_id", "deployment_name", "azure_deplo
 IN_METADATA = ("ls_model_name",)
 
 IN_ARGUMENTS = ("model", "model_name", "model_id")
-
-_RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/)?models/")
 
 
 def _system(messages: Sequence[BaseMessage] | None, options: Mapping[str, Any], policy: Policy) -> str | None:

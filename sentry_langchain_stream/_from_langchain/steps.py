@@ -1,4 +1,4 @@
-"""Updates the records of chains, agents, tools and retrievers from LangChain's events. `handler.py` passes them on."""
+"""Updates the records of chains, agents, tools and retrievers from LangChain's events. `hooks` passes them on."""
 
 from __future__ import annotations
 

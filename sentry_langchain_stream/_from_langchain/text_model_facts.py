@@ -14,6 +14,7 @@ from .._content.reading import as_text, count, field
 from .._runs.call import Call, Request
 from .._runs.run import Run
 from .._vocabulary import providers
+from .._vocabulary.names import of_resource
 
 Kind = Literal["embeddings", "rerank"]
 
@@ -118,7 +119,7 @@ def _model(owner: Any) -> str | None:
             value = field(value, "model_name")  # a cross-encoder
         text = as_text(value) if isinstance(value, str) else None
         if text is not None:
-            return text.removeprefix("models/")[:_LONGEST_NAME]
+            return of_resource(text)[:_LONGEST_NAME]
     return None
 
 

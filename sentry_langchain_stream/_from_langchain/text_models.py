@@ -1,6 +1,6 @@
 """Calls of embedding models and rerankers as runs of ours. LangChain has no callbacks for them.
 
-So their methods are wrapped, from the import of our handler's module on. A call is recorded if a run of ours encloses
+So their methods are wrapped, from the first handler on. A call is recorded if a run of ours encloses
 it, by the handler that keeps that run, or if the client has `SentryStreamIntegration`. The methods behave as before.
 """
 

@@ -154,6 +154,11 @@ class Call:
     complete: Callable[[Call], None] | None = None
     """Adds, once and when the call has ended, what is known of its answer elsewhere: by a tracked stream."""
 
+    @property
+    def answered_by(self) -> str | None:
+        """The model that answered, as far as the answer or its first chunks have named it."""
+        return self.response.model or self.named
+
     def add_chunk(self, now: float, text: str = "") -> None:
         """Count a chunk that has content, and weigh its text.
 

@@ -54,4 +54,4 @@ def _attributes(run: Run, call: Call) -> Iterator[tuple[Fact, AttributeValue | N
     yield facts.OPERATION, call.request.operation
     yield facts.PROVIDER, call.request.provider
     yield facts.REQUEST_MODEL, call.request.model
-    yield facts.RESPONSE_MODEL, call.response.model or call.named
+    yield facts.RESPONSE_MODEL, call.answered_by

@@ -57,7 +57,7 @@ class Prices:
         if call.cached:
             return Cost(0.0, 0.0, 0.0)
         usage, provider = call.usage(), call.request.provider
-        model = call.response.model or call.named or call.request.model
+        model = call.answered_by or call.request.model
         if (
             usage is None
             or usage.input is None

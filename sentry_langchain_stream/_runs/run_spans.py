@@ -207,8 +207,8 @@ class RunSpans:
 
     def _name_model(self, run: Run, call: Call) -> None:
         """If the request names no model, take the one that answered, and name the span after it."""
-        if call.response.model is not None:
-            call.request = call.request.with_model(call.response.model)
+        if call.answered_by is not None:
+            call.request = call.request.with_model(call.answered_by)
             if run.place.span is not None:
                 self.open(run)  # which renames the span
 

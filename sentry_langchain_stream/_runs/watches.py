@@ -156,15 +156,14 @@ def find(run_id: UUID) -> RunInfo | None:
     return made(*known) if known is not None else None
 
 
-def info(run: Run, now: float, *, is_live: bool = True) -> RunInfo:
-    """Return what is known of a run.
+def info(run: Run, now: float) -> RunInfo:
+    """Return what is known of a run that is still running.
 
     Args:
         run: The run.
         now: The time, in seconds of the handler's clock.
-        is_live: Whether it is still running.
     """
-    return made(*_known(run, now, is_live=is_live))
+    return made(*_known(run, now, is_live=True))
 
 
 def _known(run: Run, now: float, *, is_live: bool) -> _Known:
@@ -172,7 +171,7 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
     model = seconds = usage = cost = None
     calls = 0
     if call is not None:
-        model, seconds, calls = call.response.model or call.request.model, now - call.started, int(not is_live)
+        model, seconds, calls = call.answered_by or call.request.model, now - call.started, int(not is_live)
         usage = None if isinstance(call, TextsCall) else call.usage()
         cost = call.cost.whole if call.cost is not None else None
     elif run.parent is None or run.parent.implicit:

@@ -97,7 +97,7 @@ def _held() -> list[Failure]:
     return [each for each in _failures.values() if each.event is not None]
 
 
-def reported(error: BaseException, is_here: bool = True) -> issues.Told:
+def reported(error: BaseException, is_here: bool) -> issues.Told:
     """Somebody reports an exception, see `issues.Reported`.
 
     Failures that belong together are reported as one without us: of several calls that `gather` or `batch` started, the

@@ -91,9 +91,11 @@ def moves_itself() -> bool:
     return move_span is not None and getattr(import_module("sentry_sdk.client"), _MOVE, None) is move_span
 
 
-def have_moved_by(move: Callable[[dict[str, Any], Any], dict[str, Any]]) -> None:
-    """Have the SDK call this function instead of `move_span`."""
-    setattr(import_module("sentry_sdk.client"), _MOVE, move)
+def have_moved_by(move: object, *, instead_of: object) -> None:
+    """Have the SDK call this function instead of that one, unless it calls another by now."""
+    module = import_module("sentry_sdk.client")
+    if getattr(module, _MOVE, None) is instead_of:
+        setattr(module, _MOVE, move)
 
 
 # -- Whether the SDK is sending on this very thread (`client.is_sending`) ----------------------------------------------
@@ -135,7 +137,7 @@ get_external_propagation_context = _take(
 )
 """The ids of the trace and of the span that an integration, such as `OTLPIntegration`, links the SDK's events to."""
 
-# -- What the scopes know (`feedback`, `users`) ------------------------------------------------------------------------
+# -- What the scopes know (`after_runs`, `_runs.users`) ----------------------------------------------------------------
 
 merged_scopes = _take(
     "sentry_sdk.scope", "Scope._merge_scopes", off="user feedback lacks the user and the tags of the current scope"

@@ -16,7 +16,7 @@ from typing import Any
 from sentry_sdk.tracing import Span
 
 from .._runtime.containment import pass_on
-from . import internals
+from . import internals, other_integrations
 
 
 class PlainSpan(dict[str, Any]):
@@ -41,7 +41,13 @@ def install() -> None:
         pass_on(error)
         return
     if is_same:
-        internals.have_moved_by(_moved)
+        internals.have_moved_by(_moved, instead_of=internals.move_span)
+        other_integrations.undo_with(uninstall)
+
+
+def uninstall() -> None:
+    """Undo `install`, until a client is used for the first time."""
+    internals.have_moved_by(internals.move_span, instead_of=_moved)
 
 
 def _sample() -> dict[str, Any]:

@@ -65,13 +65,14 @@ def also(install: Callable[[], None], uninstall: Callable[[], None]) -> None:
 
 
 def undo_with(undo: Callable[[], None]) -> None:
-    """Register what `uninstall` is to do for something that was done later than `install`."""
-    _undo.append(undo)
+    """Register what `uninstall` is to do for something that was done later than `install`, unless it is registered."""
+    if undo not in _undo:
+        _undo.append(undo)
 
 
 def is_installed() -> bool:
     """Whether somebody answers for the integrations that have a rule."""
-    return bool(_undo)
+    return hasattr(getattr(sentry_sdk.Client, "get_integration", None), "__wrapped__")
 
 
 def install() -> None:
@@ -86,7 +87,7 @@ def install() -> None:
                 do()
     client: Any = sentry_sdk.Client
     original = getattr(client, "get_integration", None)
-    if original is not None and hasattr(original, "__wrapped__"):
+    if is_installed():
         return
     if original is None:
         warn_once(
@@ -100,7 +101,11 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Undo `install`: Sentry's integrations are as they are without this package."""
+    """Undo `install`, and all that `undo_with` has registered: no method of another package is wrapped any more.
+
+    But for two, which hand everything on where no handler of ours is: LangChain's `_configure` after
+    `SentryStreamIntegration`, and `AsyncCallbackManager.on_llm_start`.
+    """
     while _undo:
         _undo.pop()()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from .keys import Dialect, bounded
@@ -127,3 +128,11 @@ def agent(*, own: str | None, parent: str | None, run: str | None) -> str:
     """
     own = bounded(own or "", LONGEST)
     return own if own and own != parent else bounded(run or DEFAULT_AGENT, LONGEST)
+
+
+def of_resource(model: str) -> str:
+    """Return the name of a model without that of a resource: langchain-google-genai has "models/gemini-2.5-flash"."""
+    return (_RESOURCE.sub("", model) or model) if "models/" in model else model
+
+
+_RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/)?models/")

@@ -20,7 +20,6 @@ from sentry_langchain_stream._content import media
 from sentry_langchain_stream._content.messages import (
     input_messages,
     output_messages,
-    parts_of,
     prompt_messages,
     retrieved_documents,
     system_instructions,
@@ -318,7 +317,7 @@ def test_no_data_of_a_block_is_recorded(kind: type[BaseMessage], block: dict[str
     ):
         assert DATA not in recorded
         assert DATA.encode().hex() not in recorded
-    assert next(parts_of(message, OPEN)) == text("Look:")
+    assert json.loads(output_messages([(message, "stop")], OPEN))[0]["parts"][0] == text("Look:")
 
 
 @pytest.mark.parametrize(

@@ -29,16 +29,13 @@ from sentry_langchain_stream._content.lists import Part
 from sentry_langchain_stream._content.messages import (
     input_messages,
     output_messages,
-    parts_of,
     prompt_messages,
-    role_of,
     system_instructions,
     text_of,
 )
 from sentry_langchain_stream._content.policy import Limits, Policy
 
 OPEN = Policy(inputs=True, outputs=True)
-ROLES = {"user", "assistant", "tool", "system"}
 SECRET = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQ"
 IMAGE = {"type": "blob", "content": "[Blob substitute]", "size": 26, "modality": "image"}
 
@@ -90,7 +87,9 @@ class Marking:
 )
 def test_roles(message: Any, role: str) -> None:
     """Every message, and every chunk of one in a history, has one of the four roles that the conventions know."""
-    assert role_of(message) == role
+    recorded = input_messages([message], OPEN)
+    assert [each["role"] for each in read(recorded or "[]")] == ([role] if role != "system" else [])
+    assert (system_instructions([message], OPEN) is not None) == (role == "system")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,8 @@ def test_roles(message: Any, role: str) -> None:
 )
 def test_parts_of_a_body(body: Any, expected: list[Part]) -> None:
     """Texts, reasoning, calls and media are parts in their order, and what is empty is left out."""
-    assert list(parts_of(AIMessage(body), OPEN)) == expected
+    recorded = read(input_messages([AIMessage(body)], OPEN))
+    assert [each["parts"] for each in recorded] == [expected]
 
 
 def test_a_block_without_a_type_makes_none_up() -> None:

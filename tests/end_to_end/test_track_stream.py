@@ -77,6 +77,30 @@ async def test_a_stream_has_a_model_span_below_a_pipeline(source: Any, shape: st
     assert told["gen_ai.response.streaming"] is True
 
 
+@pytest.mark.parametrize("include_prompts", [True, False])
+async def test_what_text_returns_is_weighed_like_a_text(include_prompts: bool) -> None:
+    """Of items of the application's own, the tokens are estimated by what `text` returns, recorded or not."""
+    pieces = ["A provider that sends whole sentences bundles many tokens in a chunk.", "", "So is this one."]
+    items = [{"piece": piece} for piece in pieces]
+    with capture_spans(**content_allowed(True)) as captured:
+        list(track_stream(iter(pieces), model="m", include_prompts=include_prompts))
+        list(track_stream(iter(items), model="m", text=lambda item: item["piece"], include_prompts=include_prompts))
+    of_texts, of_items = [span.attributes["gen_ai.usage.output_tokens"] for span in captured.find_all(op="gen_ai.chat")]
+    assert of_items == of_texts > 15
+
+
+@pytest.mark.usefixtures("lenient")
+def test_an_item_whose_text_cannot_be_told_has_arrived() -> None:
+    """If `text` fails, the item still counts as a chunk, and the stream goes on."""
+
+    def text(item: Any) -> str:
+        raise KeyError(item)
+
+    with capture_spans() as captured:
+        assert list(track_stream(iter([{}, {}]), model="m", text=text)) == [{}, {}]
+    assert model_span(captured).attributes["langchain_stream.chunks"] == 2
+
+
 def broken_off(first: str) -> Iterator[str]:
     """A stream that fails after its first item."""
     yield first

@@ -17,8 +17,6 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import SecretStr
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._from_langchain import stream_events
-from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream.demo.endpoint import Answer, ToolCall, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -415,64 +413,3 @@ async def test_stream_events_of_an_unknown_run_are_ignored() -> None:
     with capture_spans() as captured:
         await SentryStreamHandler().on_stream_event({"event": "message-start"}, run_id=uuid4())
     assert captured.items == []
-
-
-NOTHING = ("", False, None)
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        ({"event": "message-start", "role": "ai", "id": "1"}, NOTHING),
-        ({"event": "content-block-start", "content": {"type": "text", "text": ""}}, NOTHING),
-        (
-            {"event": "content-block-start", "content": {"type": "reasoning", "reasoning": "", "extras": {"a": 1}}},
-            NOTHING,
-        ),
-        (
-            {"event": "content-block-start", "content": {"type": "tool_call_chunk", "name": "f", "args": ""}},
-            ("", True, None),
-        ),
-        ({"event": "content-block-start", "content": {"type": "tool_call", "name": "f", "args": {}}}, ("", True, None)),
-        ({"event": "content-block-start", "content": {"type": "image", "mime_type": "image/png"}}, NOTHING),
-        ({"event": "content-block-start", "content": {"type": "image", "url": "https://x"}}, ("", True, None)),
-        ({"event": "content-block-start", "content_block": {"type": "text", "text": ""}}, NOTHING),
-        ({"event": "content-block-delta", "delta": {"type": "text-delta", "text": "Hi"}}, ("Hi", True, None)),
-        ({"event": "content-block-delta", "delta": {"type": "text-delta", "text": ""}}, NOTHING),
-        ({"event": "content-block-delta", "delta": {"type": "text-delta", "text": None}}, NOTHING),
-        ({"event": "content-block-delta", "delta": {"type": "reasoning-delta", "reasoning": "Hm"}}, ("", True, None)),
-        ({"event": "content-block-delta", "delta": {"type": "tool-call-delta", "args": "{"}}, ("", True, None)),
-        ({"event": "content-block-delta", "delta": {"type": "data-delta", "data": "aa"}}, ("", True, None)),
-        (
-            {"event": "content-block-delta", "delta": {"type": "block-delta", "fields": {"type": "text", "id": "1"}}},
-            NOTHING,
-        ),
-        (
-            {
-                "event": "content-block-delta",
-                "delta": {"type": "block-delta", "fields": {"type": "tool_call_chunk", "args": "{"}},
-            },
-            ("", True, None),
-        ),
-        ({"event": "content-block-delta", "content_block": {"type": "text", "text": "Hi"}}, ("Hi", True, None)),
-        ({"event": "content-block-delta"}, NOTHING),
-        ({"event": "content-block-finish", "content": {"type": "text", "text": "Hi"}}, NOTHING),
-        ({"event": "message-finish"}, NOTHING),
-        ({"event": "message-finish", "usage": USAGE}, ("", False, Usage(11, 7, 18))),
-        ({"event": "error", "message": "no"}, NOTHING),
-        ({"event": "of tomorrow"}, NOTHING),
-        ({}, NOTHING),
-        (None, NOTHING),
-        ("message-start", NOTHING),
-    ],
-    ids=str,
-)
-def test_what_an_event_brings(event: Any, expected: tuple[str, bool, Usage | None]) -> None:
-    """Text, content and usage are read from every kind of event, and from what is none nothing."""
-    assert stream_events.read(event) == expected
-
-
-def test_only_an_error_event_says_that_the_model_failed() -> None:
-    """A run has failed by the protocol's `error` event alone."""
-    assert stream_events.failed({"event": "error", "message": "no"})
-    assert not any(stream_events.failed(other) for other in ({"event": "message-finish"}, {}, None))

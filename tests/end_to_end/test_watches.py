@@ -87,6 +87,21 @@ def test_the_cost_of_a_lone_call_is_known() -> None:
     assert (runs.model_calls, runs.cost) == (1, cost)
 
 
+def test_a_run_that_goes_on_is_of_the_model_that_has_named_itself() -> None:
+    """As soon as a chunk names the model that answers, that is the model of its run, as of its span."""
+    handler = SentryStreamHandler()
+    with capture_spans() as captured, handler.watch() as runs:
+        stream = ScriptedModel(of_each={"model_name": "answered-2024"}).stream("Hi", {"callbacks": [handler]})
+        run_id = next(iter(stream)).id
+        (live,) = handler._runs._runs.values()
+        found = handler.run_info(live.id)
+        handler._runs.end_all("exit")
+    assert run_id
+    assert found is not None
+    assert found.model == runs[0].model == "answered-2024"
+    assert captured.find(op="gen_ai.chat").attributes["gen_ai.response.model"] == "answered-2024"
+
+
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_run_is_found_by_its_id_while_it_is_running_and_after(shape: str) -> None:
     """The id that the application chose finds the run; a child's id only while it is live."""

@@ -1,4 +1,4 @@
-"""The edges that random examples rarely meet: what is read of a tool, a retriever, an agent and a stream event."""
+"""The edges that random examples rarely meet: what is read of a tool, a retriever and an agent."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
-from sentry_langchain_stream._from_langchain import steps, stream_events
+from sentry_langchain_stream._from_langchain import steps
 from sentry_langchain_stream._runs.details import Agent, Retrieval, ToolCall
-from sentry_langchain_stream._runs.usage import Usage
 
 OPEN = Policy(True, True)
 HELLO = {"role": "user", "content": "Hello"}
@@ -131,49 +130,6 @@ def test_a_result_is_of_its_tool() -> None:
     assert tool.result == '{"a": 1}'
     steps.add_result(tool, {"a": 1}, NOTHING)
     assert tool.result is None
-
-
-DELTA = "content-block-delta"
-TEXT = {"type": "text", "text": "b"}
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        ({"event": DELTA, "delta": {"type": "text-delta", "text": "a"}}, ("a", True, None)),
-        ({"event": DELTA, "delta": {"type": "text", "text": "a"}}, ("a", True, None)),
-        ({"event": DELTA, "content_block": {"type": "text", "text": "a"}}, ("a", True, None)),
-        ({"event": DELTA, "delta": {"type": "block-delta", "fields": {"args": "{"}}}, ("", True, None)),
-        (
-            {"event": DELTA, "delta": {"type": "block-delta", "fields": {"type": "text", "text": "a"}}},
-            ("a", True, None),
-        ),
-        ({"event": DELTA, "delta": {"type": "block-delta", "fields": 7}}, ("", False, None)),
-        ({"event": DELTA, "delta": {"type": "reasoning-delta", "text": "a"}}, ("", True, None)),
-        ({"event": DELTA, "delta": {"type": "text", "text": 7}}, ("", True, None)),
-        ({"event": DELTA, "delta": 7}, ("", False, None)),
-        ({"event": DELTA}, ("", False, None)),
-        ({"event": "content-block-start", "content": {"type": "tool_call", "name": "n"}}, ("", True, None)),
-        ({"event": "content-block-start", "content_block": {"type": "tool_call", "name": "n"}}, ("", True, None)),
-        ({"event": "content-block-start", "content": {"type": "text", "text": ""}}, ("", False, None)),
-        ({"event": "content-block-finish", "content": {"type": "text", "text": "a"}}, ("", False, None)),
-        ({"event": "message-finish", "usage": {"input_tokens": 1}}, ("", False, Usage(1, None, 1))),
-        ({"event": "message-start", "usage": {"input_tokens": 1}}, ("", False, None)),
-        (7, ("", False, None)),
-    ],
-)
-def test_what_a_stream_event_brings(event: Any, expected: tuple[str, bool, Usage | None]) -> None:
-    """Deltas bring text and content, starts what is theirs alone, and the end of the message its usage."""
-    assert stream_events.read(event) == expected
-
-
-@pytest.mark.parametrize("name", ["type", "index", "id", "extras", "annotations", "mime_type", "encoding"])
-def test_what_a_block_tells_of_itself_is_no_content(name: str) -> None:
-    """What is said about a block counts for nothing, whatever it is."""
-    assert stream_events.read({"event": DELTA, "delta": {name: "x"}}) == ("", False, None)
-    assert stream_events.failed({"event": "error"})
-    assert not stream_events.failed({"event": name})
-    assert not stream_events.failed("error")
 
 
 def test_an_agent_without_a_name_has_an_empty_one() -> None:

@@ -20,7 +20,6 @@ SILENCE = bytes(3_000)
 HISS = bytes(random.Random(4).choice((0, 0, 0, 1, 255)) for _ in range(3_000))
 """The lowest bit of 16-bit audio."""
 BLANK = {"white": b"\xff" * 3_000, "black": bytes(3_000), "grey": b"\x80" * 3_000, "dark": b"\x20" * 3_000}
-WIDTHS = (32, 48, 57, 64, 76, 100, 128, 998)
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text x="1">a drawing of a cat</text></svg>'
 
 

@@ -14,13 +14,13 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 from sentry_langchain_stream._content import media, parts
 from sentry_langchain_stream._content.budget import Budget, spelled
 from sentry_langchain_stream._content.lists import both_ends
+from sentry_langchain_stream._content.message_formats import role_in
 from sentry_langchain_stream._content.messages import (
     agent_answer,
     agent_question,
     input_messages,
     output_messages,
     retrieved_documents,
-    role_of,
     system_instructions,
     tool_arguments,
     tool_result,
@@ -191,7 +191,7 @@ def test_every_message_is_there_if_there_is_room(said: list[BaseMessage]) -> Non
     """Within the limits there is an entry for each message, and none but the system's is missing."""
     roomy = Policy(True, True, limits=Limits(attribute=10_000_000, span=10_000_000))
     recorded = conforming(input_messages(said, roomy) or "[]", 10_000_000)
-    roles = [role_of(message) for message in said]
+    roles = [role_in(message) or "user" for message in said]
     assert [each["role"] for each in recorded] == [role for role in roles if role != "system"]
     assert len(conforming(output_messages([(each, None) for each in said], roomy), 10_000_000)) == len(said)
 
