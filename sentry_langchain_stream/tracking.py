@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypedDict, TypeVar, 
 from ._content.labels import conversation_id as conversation_of
 from ._from_clients import readers
 from ._from_clients.requests import Given
-from ._from_clients.streams import AsyncTrackedStream, TrackedStream
+from ._from_clients.streams import AsyncTrackedStream, EitherTrackedStream, TrackedStream
 from ._from_clients.tracked import Options, Tracked, running
 from ._runs.call import Request
 from ._runs.environment import with_environment
@@ -284,6 +284,8 @@ def _tracked(
     )
     if isinstance(stream, (str, bytes, Mapping)):
         raise TypeError(f"stream must be an iterable of the items of an answer, not {type(stream).__name__}")
+    if isinstance(stream, AsyncIterable) and isinstance(stream, Iterable) and not isawaitable(stream):
+        return EitherTrackedStream(stream, options)
     if isinstance(stream, AsyncIterable) or isawaitable(stream):  # a task is iterable, too
         return AsyncTrackedStream(stream, options)
     if isinstance(stream, Iterable):

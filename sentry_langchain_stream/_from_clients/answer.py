@@ -93,6 +93,9 @@ class Answer:
         """The usage in the current chunk."""
         self.usage_adds = False
         """Whether that usage may be one of several that add up, as servers with OpenAI's protocol send them."""
+        self._turn: str | None = None
+        self._of_turn: Usage | None = None
+        self._before: Usage | None = None
 
     def begin(self) -> None:
         """A chunk has arrived."""
@@ -208,8 +211,23 @@ class Answer:
             raw: A mapping or an object in one of the providers' shapes.
             adds: Whether several reports may add up. Otherwise each one counts from the start of the stream.
         """
-        if raw is not None:
-            self.usage, self.usage_adds = Usage.reported(as_mapping(raw)), adds
+        if raw is None:
+            return
+        found, self.usage_adds = Usage.reported(as_mapping(raw)), adds
+        if found is not None:
+            self._of_turn = found
+            self.usage = found if self._before is None else Usage.together((self._before, found))
+
+    def continues(self, id: object) -> None:
+        """The chunk is of the answer with this id. If it is another one, the usage of the one before it is added.
+
+        Google's client asks again, in the same stream, when it has called a Python function that is among the tools.
+        """
+        turn = as_text(id)
+        if turn is not None and self._turn is not None and turn != self._turn and self._of_turn is not None:
+            earlier = (self._before, self._of_turn) if self._before is not None else (self._of_turn,)
+            self._before, self._of_turn = Usage.together(earlier), None
+        self._turn = turn or self._turn
 
     def response(self, policy: Policy) -> Response:
         """Return the response so far.

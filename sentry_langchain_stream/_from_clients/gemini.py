@@ -21,9 +21,10 @@ def recognises(item: object) -> bool:
 
 
 def read(item: object, answer: Answer) -> None:
-    """Read a chunk. Its usage counts from the start of the stream."""
+    """Read a chunk. Its usage counts from the start of the answer that it is part of."""
     answer.named(_of(item, "model_version"))
     answer.identified(_of(item, "response_id"))
+    answer.continues(_of(item, "response_id"))
     answer.reports(_of(item, "usage_metadata"))
     candidates = _of(item, "candidates") or ()
     are_numbered = any(field(each, "index") is not None for each in candidates)  # the REST API leaves out a 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,19 +21,22 @@ class TrackedStream(Tracked[T], Iterator[T]):
     """A sync stream with a model span, made by `track_stream`. As a context manager it closes itself."""
 
     def __init__(self, source: Iterable[T], options: Options) -> None:
-        super().__init__(options)
-        self._source = source
-        self._items: Iterator[T] | None = None
+        Tracked.__init__(self, options)  # not the next class of `EitherTrackedStream`
+        self._source: Any = source
+        self._items: Any = None
 
     def __iter__(self) -> TrackedStream[T]:
         return self
 
     def __next__(self) -> T:
-        self._pull()
+        pulled = self._pull()
         try:
-            if self._items is None:
-                self._items = iter(self._source)
-            item = next(self._items)
+            try:
+                if self._items is None:
+                    self._items = iter(self._source)
+                item: T = next(self._items)
+            finally:
+                self._pause(pulled)
         except StopIteration:
             self._end("completed")
             raise
@@ -47,12 +51,15 @@ class TrackedStream(Tracked[T], Iterator[T]):
         self._close(None)
 
     def _close(self, error: BaseException | None) -> None:
+        pulled = self._run_source()
         try:
-            for each in _closable(self._items, self._source):
-                close = getattr(each, "close", None)
-                if close is not None:
-                    close()
+            with ExitStack() as closing:  # each of them, also if closing another one fails
+                for each in reversed(_closable(self._items, self._source)):
+                    close = getattr(each, "close", None)
+                    if close is not None:
+                        closing.callback(close)
         finally:
+            self._pause(pulled)
             self._left(error)
 
     def __enter__(self) -> TrackedStream[T]:
@@ -69,22 +76,25 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
 
     def __init__(self, source: AsyncIterable[T] | Awaitable[AsyncIterable[T]], options: Options) -> None:
         super().__init__(options)
-        self._source = source
-        self._items: AsyncIterator[T] | None = None
+        self._source: Any = source
+        self._items: Any = None
 
     def __aiter__(self) -> AsyncTrackedStream[T]:
         return self
 
     async def __anext__(self) -> T:
-        self._pull()
+        pulled = self._pull()
         try:
-            if self._items is None:
-                source = self._source
-                if not isinstance(source, AsyncIterable):
-                    self._source = source = await source
-                    self._resolved(source)
-                self._items = aiter(source)
-            item = await anext(self._items)
+            try:
+                if self._items is None:
+                    source = self._source
+                    if not isinstance(source, AsyncIterable):
+                        self._source = source = await source
+                        self._resolved(source)
+                    self._items = aiter(source)
+                item: T = await anext(self._items)
+            finally:
+                self._pause(pulled)
         except StopAsyncIteration:
             self._end("completed")
             raise
@@ -96,16 +106,18 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
 
     async def aclose(self) -> None:
         """Close the source of the stream, and the span. If the source has an `aclose` or a `close`, that is called."""
-        await self._close(None)
+        await self._aclose(None)
 
-    async def _close(self, error: BaseException | None) -> None:
+    async def _aclose(self, error: BaseException | None) -> None:
+        pulled = self._run_source()
         try:
-            for each in _closable(self._items, self._source):
-                close = getattr(each, "aclose", None) or getattr(each, "close", None)
-                done = close() if close is not None else None
-                if isawaitable(done):
-                    await done
+            async with AsyncExitStack() as closing:  # each of them, also if closing another one fails
+                for each in reversed(_closable(self._items, self._source)):
+                    close = getattr(each, "aclose", None) or getattr(each, "close", None)
+                    if close is not None:
+                        closing.push_async_callback(_closed, close)
         finally:
+            self._pause(pulled)
             self._left(error)
 
     async def __aenter__(self) -> AsyncTrackedStream[T]:
@@ -114,22 +126,36 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._close(error)
+        await self._aclose(error)
+
+
+class EitherTrackedStream(TrackedStream[T], AsyncTrackedStream[T]):
+    """A stream whose source may be iterated in both ways, as that of LiteLLM. Choose one."""
+
+
+async def _closed(close: Callable[[], Any]) -> None:
+    done = close()
+    if isawaitable(done):
+        await done
 
 
 def _closable(items: object, source: object) -> list[object]:
     """Return what closing a stream closes: its iterator, and its source if that is another object.
 
-    Closing the iterator of an OpenAI stream does not close the stream, which holds the connection.
+    Closing the iterator of an OpenAI stream does not close the stream, which holds the connection. And a generator that
+    runs elsewhere, where an item is waited for, cannot be closed, but its source can.
     """
-    return [each for each in ((items,) if items is source else (items, source)) if each is not None]
+    if items is None or items is source:
+        return [source]
+    is_running = getattr(items, "gi_running", False) or getattr(items, "ag_running", False)
+    return [source] if is_running and (hasattr(source, "close") or hasattr(source, "aclose")) else [items, source]
 
 
 _METHODS = frozenset(
     method.__code__
     for method in (
         *(TrackedStream.__next__, TrackedStream._close),
-        *(AsyncTrackedStream.__anext__, AsyncTrackedStream._close),
+        *(AsyncTrackedStream.__anext__, AsyncTrackedStream._aclose),
     )
 )
 """The methods that an exception of a source comes through."""

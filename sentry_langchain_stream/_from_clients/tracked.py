@@ -8,7 +8,7 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 from weakref import ReferenceType, ref
 
@@ -27,7 +27,7 @@ from .._runs.start import Start
 from .._runtime import interpreter
 from .._runtime.containment import contained
 from .._to_sentry import active_span, model_integrations, other_integrations
-from .._to_sentry.active_span import Pull
+from .._to_sentry.active_span import Begun, Pull
 from .._to_sentry.asking import is_asking
 from .._to_sentry.client import current_client
 from .._vocabulary import providers
@@ -57,6 +57,13 @@ def _integrations_own(client: Any) -> Settings | None:
     return getattr(other_integrations.own_handler(client), "_settings", None)
 
 
+class Pulled(NamedTuple):
+    """A request for an item, or for the end, which runs the source in one context."""
+
+    token: Token[ReferenceType[Tracked[Any]] | None]
+    inside: tuple[Pull, Begun] | None
+
+
 class Tracked(Generic[T]):
     """The common base of the sync and the async stream: one model run, which starts with the first item requested."""
 
@@ -75,7 +82,6 @@ class Tracked(Generic[T]):
         self._said = Said(NOTHING)
         self._info: RunInfo | None = None
         self._pulling: Pull | None = None
-        self._token: Token[ReferenceType[Tracked[Any]] | None] | None = None
         self._reader: readers.Reader | None = None
 
     def set_usage(
@@ -135,9 +141,8 @@ class Tracked(Generic[T]):
 
     # -- the run ----------------------------------------------------------------------------------------------
 
-    def _pull(self) -> None:
+    def _pull(self) -> Pulled:
         """The consumer requests the next item: from now on the source is running."""
-        self._token = _running.set(ref(self))
         with contained("track_stream"):
             if self._id is None and not is_asking():  # the text is not redacted yet
                 self._id = uuid4()
@@ -145,8 +150,15 @@ class Tracked(Generic[T]):
                 run = self._runs.start(self._start(self._id, around), partial(self._record, around))
                 if run is not None:
                     self._started(run, around)
-            if self._pulling is not None:
-                self._pulling.begin()
+        return self._run_source()
+
+    def _run_source(self) -> Pulled:
+        """From now on the source is running in this context."""
+        token, inside = _running.set(ref(self)), None
+        with contained("nesting"):
+            if (pull := self._pulling) is not None:
+                inside = pull, pull.begin()
+        return Pulled(token, inside)
 
     def _start(self, id: UUID, around: Run | None) -> Start:
         options = self._options
@@ -195,8 +207,7 @@ class Tracked(Generic[T]):
                 self._provided_by(call, readers.provider_of(source))
 
     def _arrived(self, item: T) -> None:
-        """The source has returned an item: from now on the consumer is running."""
-        self._pause()
+        """The source has returned an item."""
         call = self._call
         if call is None:
             return
@@ -256,22 +267,22 @@ class Tracked(Generic[T]):
         if call.text is not None or counter is not None:
             call.read(text(item), counter)
 
-    def _pause(self) -> None:
-        token, self._token = self._token, None
-        if token is not None and not interpreter.is_collecting():
+    @staticmethod
+    def _pause(pulled: Pulled) -> None:
+        """The source has returned or raised: from now on the consumer is running."""
+        if not interpreter.is_collecting():
             with suppress(ValueError):  # closed from another context, which never ran the source
-                _running.reset(token)
-        if self._pulling is not None:
+                _running.reset(pulled.token)
+        if pulled.inside is not None:
+            pull, begun = pulled.inside
             with contained("nesting"):
-                self._pulling.pause()
+                pull.pause(begun)
 
     def _end(self, outcome: Outcome, error: BaseException | None = None) -> None:
         """End the run. Only the first call has an effect."""
-        self._pause()
         pulling, self._pulling = self._pulling, None
         if pulling is not None:
-            with contained("nesting"):
-                pulling.end()
+            pulling.end()
         call, self._call = self._call, None
         is_live, self._is_live = self._is_live, False
         if not is_live or self._id is None:

@@ -46,7 +46,7 @@ def response(call: Call) -> Values:
     # Of a call that has not answered it is unknown whether its answer would have been streamed.
     tells = (call.finished or call.streamed) and not isinstance(call, TextsCall)
     return (
-        call.answered_by or assumed,
+        answer.model or call.named or assumed,
         answer.id,
         call.cached or None,
         ",".join(answer.finish_reasons) or None,

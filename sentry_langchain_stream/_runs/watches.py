@@ -171,7 +171,8 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
     model = seconds = usage = cost = None
     calls = 0
     if call is not None:
-        model, seconds, calls = call.answered_by or call.request.model, now - call.started, int(not is_live)
+        model = call.response.model or call.named or call.request.model  # `answered_by` is one call more per root run
+        seconds, calls = now - call.started, int(not is_live)
         usage = None if isinstance(call, TextsCall) else call.usage()
         cost = call.cost.whole if call.cost is not None else None
     elif run.parent is None or run.parent.implicit:

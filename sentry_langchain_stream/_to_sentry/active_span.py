@@ -12,6 +12,7 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from copy import copy
 from operator import attrgetter
+from threading import get_ident
 from typing import Any, NamedTuple
 
 from sentry_sdk.scope import Scope
@@ -119,7 +120,7 @@ class RunScope(Scope):
     without us.
     """
 
-    __slots__ = ("_forked_in", "_seen", "covered", "holders")
+    __slots__ = ("_forked_at", "_forked_in", "_seen", "covered", "holders")
 
     covered: Scope
     holders: list[int]
@@ -128,20 +129,26 @@ class RunScope(Scope):
     """The spans that code in runs has made active here. Most never does."""
     _forked_in: Inside | None
     """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
+    _forked_at: tuple[int, int]
+    """The thread and the task that forked it. There LangChain's context tells where the code is. And a generator that
+    has forked it, with `new_scope`, leaves it in place where its consumer goes on."""
 
     @classmethod
-    def over(cls, covered: Scope, forked_in: Inside | None = None) -> RunScope:
+    def over(cls, covered: Scope, forked_in: Inside | None = None, forked_at: tuple[int, int] = (0, 0)) -> RunScope:
         """A scope that covers this one."""
         made = object.__new__(cls)
         made.covered = covered
         made.holders = []
         made._seen = None
-        made._forked_in = forked_in
+        made._forked_in, made._forked_at = forked_in, forked_at
         return made
 
     def __copy__(self) -> Scope:
         """Fork the scope, as `new_scope` and `isolation_scope` do: what is inside a run stays inside."""
-        made = RunScope.over(copy(self.covered), self._inside())
+        inside, at = _inside(), _here()
+        if inside is None or not inside.nests:
+            inside, at = self._forked_in, self._forked_at
+        made = RunScope.over(copy(self.covered), inside, at)
         made._seen = self._seen.copy() if self._seen is not None else None
         return made
 
@@ -172,8 +179,9 @@ class RunScope(Scope):
         inside = _inside()
         if inside is not None and not inside.nests:
             inside = None
-        if inside is None and self._forked_in is not None and self._forked_in.is_live():
-            return self._forked_in
+        forked_in = self._forked_in
+        if inside is None and forked_in is not None and forked_in.is_live() and self._forked_at != _here():
+            return forked_in
         return inside
 
     @property
@@ -213,6 +221,13 @@ class RunScope(Scope):
             internals.set_event_name(self.covered, *name)
 
 
+class Begun(NamedTuple):
+    """A request for an item of a stream, or for its end, that goes on in one context."""
+
+    scope: RunScope | None
+    token: Token[tuple[Pull, Hashable] | None]
+
+
 class Pull:
     """The span of a stream that is not LangChain's: active while its source is pulled.
 
@@ -220,54 +235,50 @@ class Pull:
         span: The span.
     """
 
-    __slots__ = ("_outer", "_scope", "_token", "is_over", "span")
+    __slots__ = ("is_over", "span")
 
     def __init__(self, span: AnySpan) -> None:
         self.span = span
         self.is_over = False
-        self._scope: RunScope | None = None
-        self._outer: Hashable = None
-        self._token: Token[Pull | None] | None = None
 
-    def begin(self) -> None:
-        """The source is pulled: what runs next in this context is inside."""
-        self._outer = _key(_asked())
-        self._scope = enter(id(self), is_root=True)
-        self._token = _pulled.set(self)
+    def begin(self) -> Begun:
+        """The source is pulled: what runs next in this context is inside. Several contexts may pull at a time."""
+        outer = _key(_asked())
+        return Begun(enter(id(self), is_root=True), _pulled.set((self, outer)))
 
-    def pause(self) -> None:
+    def pause(self, begun: Begun) -> None:
         """The consumer goes on: what runs next in this context is outside."""
-        token, self._token = self._token, None
-        scope, self._scope = self._scope, None
-        if token is not None and not interpreter.is_collecting():
+        if not interpreter.is_collecting():
             with suppress(ValueError):  # closed from another context, which was never inside
-                _pulled.reset(token)
-        if scope is not None:
-            leave(scope, id(self))
+                _pulled.reset(begun.token)
+        if begun.scope is not None:
+            leave(begun.scope, id(self))
 
     def end(self) -> None:
         """The stream has ended."""
         self.is_over = True
-        self.pause()
 
     def is_live(self) -> bool:
         """Whether the stream has not ended."""
         return not self.is_over
 
-    def encloses(self, inside: Inside | None) -> bool:
-        """Whether it is inside what the calling code is inside of. Not if that has started since it was pulled."""
-        return not self.is_over and _key(inside) == self._outer
+
+_pulled: ContextVar[tuple[Pull, Hashable] | None] = ContextVar("sentry_langchain_stream_pulled", default=None)
+"""The stream whose source is pulled in this context, and the key of what that is inside of."""
 
 
-_pulled: ContextVar[Pull | None] = ContextVar("sentry_langchain_stream_pulled", default=None)
+def _here() -> tuple[int, int]:
+    return get_ident(), id(interpreter.current_task())
 
 
 def _inside() -> Inside | None:
     """Where the calling code is. Never raises: the user's own code asks this, with each span that it opens."""
     inside = _asked()
-    pull = _pulled.get()
-    if pull is not None and pull.encloses(inside):
-        return Inside(id(pull), pull.span, True, pull.is_live, is_call=True)
+    pulled = _pulled.get()
+    if pulled is not None:
+        pull, outer = pulled
+        if not pull.is_over and _key(inside) == outer:  # else a run has started since it was pulled, which is inside it
+            return Inside(id(pull), pull.span, True, pull.is_live, is_call=True)
     return inside
 
 

@@ -19,9 +19,8 @@ SCRIPT = """
     from tests.kit.wire import ScriptedModel
 
     other_integrations.uninstall()  # what the import has installed
-    HOLDERS = (
-        sentry_sdk.Client, sentry_sdk.client, mcp.ClientSession, DeterministicFakeEmbedding, InMemorySaver, InMemoryStore
-    )
+    OF_SENTRY = (sentry_sdk.Client, sentry_sdk.client)
+    HOLDERS = (*OF_SENTRY, mcp.ClientSession, DeterministicFakeEmbedding, InMemorySaver, InMemoryStore)
 
     def replaced(before):
         return sorted(
