@@ -136,7 +136,8 @@ def track_stream(
             an async iterable: the request of an async client, which is then sent inside of the span. An item is
             requested only when the consumer asks.
         model: The model's name, from which Sentry computes the cost.
-        pipeline_name: Name of the pipeline. If it is left out: Sentry's own pipeline name, else the generator's name.
+        pipeline_name: Name of the pipeline. If it is left out: Sentry's own pipeline name, else the generator's
+            name, else `"stream"`.
         provider: LangChain's or OpenTelemetry's name of the provider. If it is left out, it is recorded only if the
             chunks or the host that the stream comes from make it certain: many providers offer OpenAI's protocol.
         dialect: `"gen_ai"`, the default, or `"ai"`, as for `SentryStreamHandler`. If this, `pipeline_name` or
@@ -274,7 +275,7 @@ def _tracked(
     known = providers.find(name) if name is not None else None
     labels = dict(metadata or {})
     options = Options(
-        name=getattr(stream, "__name__", None),
+        name=getattr(stream, "__name__", None) or "stream",
         request=Request(model=model, provider=known.name if known else None, platform=providers.platform_of(known)),
         given=Given(**given),
         text=text,

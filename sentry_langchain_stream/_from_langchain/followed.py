@@ -44,8 +44,8 @@ def follow_text_models() -> None:
     other_integrations.install()
 
 
-def _is_recorded() -> bool:
-    """Whether an integration of a client library asks inside a model call that we record."""
+def _is_recorded(embeds: bool) -> bool:
+    """Whether an integration of a client library asks inside a model call that we record, perhaps for embeddings."""
     if asking.is_asking():  # a model that the user's `redact` calls is given the text that is not redacted
         return True
     if _ACTIVE_SPAN not in sys.modules:
@@ -53,7 +53,7 @@ def _is_recorded() -> bool:
     from .._to_sentry import active_span
     from . import inside
 
-    return active_span.is_calling() or inside.is_handed_over()
+    return active_span.is_calling(embeds) or inside.is_handed_over()
 
 
 _ACTIVE_SPAN = "sentry_langchain_stream._to_sentry.active_span"

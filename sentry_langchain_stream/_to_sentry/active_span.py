@@ -36,6 +36,7 @@ class Inside(NamedTuple):
         is_ours: Whether that span is one of this package's, rather than the application's.
         is_live: Whether that run is still live.
         is_call: Whether it is a model call.
+        is_stream: Whether it is a stream that is not LangChain's, whose source is code of the application.
         nests: Whether the span is to be the active one.
         labels: Returns what a span of Sentry's integrations of client libraries gets, if it is made there.
     """
@@ -45,6 +46,7 @@ class Inside(NamedTuple):
     is_ours: bool
     is_live: Callable[[], bool]
     is_call: bool = False
+    is_stream: bool = False
     nests: bool = True
     labels: Callable[[], Mapping[str, AttributeValue]] = dict
 
@@ -64,10 +66,14 @@ def ask(find: Find) -> None:
     _find = find
 
 
-def is_calling() -> bool:
-    """Whether the calling code is inside a model call that we record, so that nobody else is to record it."""
+def is_calling(embeds: bool = False) -> bool:
+    """Whether the calling code is inside a model call that we record, so that nobody else is to record it.
+
+    Args:
+        embeds: Whether it asks for embeddings. A stream's source may, before it asks for the answer.
+    """
     inside = _inside()
-    return inside is not None and inside.is_call
+    return inside is not None and inside.is_call and not (embeds and inside.is_stream)
 
 
 def where() -> Inside | None:
@@ -278,7 +284,7 @@ def _inside() -> Inside | None:
     if pulled is not None:
         pull, outer = pulled
         if not pull.is_over and _key(inside) == outer:  # else a run has started since it was pulled, which is inside it
-            return Inside(id(pull), pull.span, True, pull.is_live, is_call=True)
+            return Inside(id(pull), pull.span, True, pull.is_live, is_call=True, is_stream=True)
     return inside
 
 

@@ -47,17 +47,24 @@ _BEDROCK = "bedrock-runtime"
 _MAKE_API_CALL = "sentry_patched_make_api_call"
 
 
-def silence_during(is_calling: Callable[[], bool]) -> None:
+def silence_during(is_calling: Callable[[bool], bool]) -> None:
     """Keep these integrations silent while the calling code is inside a model call that we record.
 
     Args:
-        is_calling: Whether it is.
+        is_calling: Whether it is. It is told whether embeddings are asked for.
     """
     for identifier in MODEL_INTEGRATIONS:
         if identifier != "boto3":
-            other_integrations.silence(identifier, lambda frame: is_calling())
+            other_integrations.silence(identifier, lambda frame: is_calling(_embeds(frame)))
         else:
             other_integrations.silence(identifier, partial(_is_bedrock_call, is_calling))
+
+
+def _embeds(frame: FrameType) -> bool:
+    """Whether an integration asks for a call of an embedding model: by its own function, or by the one that it wraps."""
+    wrapped = frame.f_locals.get("f")
+    names = (frame.f_code.co_name, getattr(wrapped, "__qualname__", ""))
+    return any("embed" in name.lower() for name in names)
 
 
 @cache
@@ -74,14 +81,14 @@ def traces_bedrock() -> bool:
         return False
 
 
-def _is_bedrock_call(is_calling: Callable[[], bool], frame: FrameType) -> bool:
+def _is_bedrock_call(is_calling: Callable[[bool], bool], frame: FrameType) -> bool:
     """Whether the boto3 integration asks for a call of Bedrock, rather than of another service, inside a model call."""
     asking: FrameType | None = frame if traces_bedrock() else None
     while asking is not None:
         if asking.f_code.co_name == _MAKE_API_CALL:
             client = asking.f_locals.get("self")
             service = getattr(getattr(getattr(client, "meta", None), "service_model", None), "service_name", None)
-            return service == _BEDROCK and is_calling()
+            return service == _BEDROCK and is_calling(False)
         asking = asking.f_back
     return False
 

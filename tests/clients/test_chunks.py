@@ -273,6 +273,20 @@ def test_geminis_answers_are_told_apart_by_their_numbers(first: dict[str, int]) 
     assert [each["parts"][0]["content"] for each in messages] == ["first", "second"]
 
 
+def test_the_tokens_of_geminis_turns_add_up() -> None:
+    """When Google's client asks again for a function that it has called, both answers are billed."""
+
+    def chunk(id: str, text: str, asked: int, answered: int) -> dict[str, Any]:
+        used = {"promptTokenCount": asked, "candidatesTokenCount": answered, "totalTokenCount": asked + answered}
+        said = {"content": {"parts": [{"text": text}], "role": "model"}}
+        return {"candidates": [said], "responseId": id, "usageMetadata": used}
+
+    turns = [chunk("1", "a", 20, 2), chunk("1", "b", 20, 5), chunk("2", "c", 40, 3), chunk("2", "d", 40, 9)]
+    told = span_of(turns).attributes
+    assert (told["gen_ai.usage.input_tokens"], told["gen_ai.usage.output_tokens"]) == (60, 14)
+    assert told["langchain_stream.usage_source"] == "provider"
+
+
 def test_a_failure_that_is_an_event() -> None:
     """A response that fails in the middle of a stream of OpenAI's Responses is a failed call, though nothing raises."""
     *before, _ = chunks_of(RESPONSES, "text")

@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableLambda
 from sentry_sdk.integrations import langchain
 from sentry_sdk.integrations.langchain import LangchainIntegration
 
-from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
+from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, track_stream
 from sentry_langchain_stream._from_langchain import client_answers
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.kit.embedding import BROKEN, PER_REQUEST, SECRET, UNTOLD, embedding_server, retrieving
@@ -288,3 +288,20 @@ def test_a_raw_call_is_not_ours(server: tuple[str, list[str]]) -> None:
         chain: Any = RunnableLambda(lambda text: len(client.embeddings.create(model="embed-1", input=text).data))
         chain.invoke("Hi", {"callbacks": [SentryStreamHandler()]})
     assert [span for span in ai_spans(captured) if span.attributes["sentry.origin"] == "auto.ai.langchain_stream"] == []
+
+
+def test_the_source_of_a_tracked_stream_may_embed(server: tuple[str, list[str]]) -> None:
+    """Embeddings that a raw client is asked for inside the source have the span of Sentry's integration, once."""
+    library = pytest.importorskip("openai")
+    integration = pytest.importorskip("sentry_sdk.integrations.openai").OpenAIIntegration
+    client = library.OpenAI(api_key="x", base_url=f"{server[0]}/v1")
+
+    @track_stream(model="m")
+    def answer() -> Iterator[str]:
+        client.embeddings.create(model="text-embedding-3-small", input="Hi", encoding_format="float")
+        yield "one"
+
+    with capture_spans(integrations=[integration()], disabled_integrations=[LangchainIntegration]) as captured:
+        assert list(answer()) == ["one"]
+    (span,) = captured.find_all(op="gen_ai.embeddings")
+    assert span.parent_id == captured.find(op="gen_ai.chat").span_id
