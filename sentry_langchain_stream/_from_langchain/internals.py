@@ -244,12 +244,18 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
             return None
         method, caller = found
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
-    if not str(caller.f_globals.get("__name__")).startswith("langchain_core."):
+    module = str(caller.f_globals.get("__name__"))
+    if not module.startswith("langchain_core.") and not (
+        module.startswith("langgraph.") and _MANAGER in caller.f_code.co_varnames + caller.f_code.co_cellvars
+    ):
         return None
     watch = _Watch(method.f_locals["self"], _gone)
     watch.code, watch.frame_id, watch.over, watch.run_id = caller.f_code, id(caller), over, run_id
     return watch
 
+
+_MANAGER = "callback_manager"
+"""The variable in which LangGraph keeps it as long as a graph runs (langgraph 1.0 to 1.2)."""
 
 _FRAMES_OF_A_START = 5
 """At least so many frames of ours are between LangChain and `watch_call`."""

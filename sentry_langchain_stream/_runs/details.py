@@ -59,7 +59,7 @@ class Agent:
 
     name: str
     tools: str | None = None
-    """The tools offered in its first model call that has any, as JSON."""
+    """The tools offered in its own latest model call that has any, as JSON."""
     messages: str | None = None
     """The input messages, as JSON."""
     answer: str | None = None

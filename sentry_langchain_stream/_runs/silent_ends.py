@@ -74,7 +74,9 @@ class Watching:
 
     def watch(self, run: Run) -> None:
         """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
-        if (run.kind in WATCHED or run.has_fallbacks) and self._watch_call is not None:
+        # LangChain signals no end of an async stream that is collected after its loop was closed.
+        may_be_lost = run.kind in CHAINS and run.parent is None and interpreter.running_loop() is not None
+        if (run.kind in WATCHED or run.has_fallbacks or may_be_lost) and self._watch_call is not None:
             run.thread = threading.get_ident()
             run.call_watch = self._watch_call(self._call_over_soon, run.id)
         if run.kind in CHAINS and run.parent is not None:
@@ -97,7 +99,8 @@ class Watching:
         run = self._get(number(run_id))
         if run is None:
             return
-        was_left = run.kind == "tool" or run.has_fallbacks or (run.call is not None and run.call.streamed)
+        streamed = any(each.call is not None and each.call.streamed for each in (run, *run.descendants()))
+        was_left = run.kind == "tool" or run.has_fallbacks or streamed
         with contained("end of a call"):
             self._end(run_id, "abandoned" if was_left else "cancelled")
 

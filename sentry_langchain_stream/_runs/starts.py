@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from typing import Protocol
 
 from .._content.policy import NOTHING, Policy
@@ -236,9 +237,9 @@ class Starts:
             if isinstance(detail, Agent):
                 inherited = parent.agent if parent is not None else None
                 run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
-            elif run.call is not None and parent is not None and run.call.request.tools is not None:
-                for agent in parent.agents():
-                    agent.tools = agent.tools or run.call.request.tools
+            elif run.call is not None and parent is not None and (tools := run.call.request.tools) is not None:
+                for agent in islice(parent.agents(), 1):  # its own: a graph around it has not offered them
+                    agent.tools = tools
             if run.place.recording:
                 self._open_span(run)
         except BaseException as error:

@@ -61,7 +61,7 @@ def silence_during(is_calling: Callable[[bool], bool]) -> None:
 
 
 def _embeds(frame: FrameType) -> bool:
-    """Whether an integration asks for a call of an embedding model: by its own function, or by the one that it wraps."""
+    """Whether an integration asks for a call of an embedding model: by its function, or by the one that it wraps."""
     wrapped = frame.f_locals.get("f")
     names = (frame.f_code.co_name, getattr(wrapped, "__qualname__", ""))
     return any("embed" in name.lower() for name in names)

@@ -1,0 +1,81 @@
+"""Async streams that are left on an event loop which is closed before anybody closes the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import sentry_sdk
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import START, MessagesState, StateGraph
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit.absent import needs
+from tests.kit.async_context import needs_async_context
+from tests.kit.helpers import collect
+from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span
+
+pytestmark = [needs("langgraph"), needs_async_context()]
+
+
+def pump(stream: AsyncIterator[Any]) -> Iterator[Any]:
+    """What sync code does with an async stream: it runs a loop for each item, and closes it when it has enough."""
+    loop = asyncio.new_event_loop()
+    try:
+        while True:
+            try:
+                yield loop.run_until_complete(anext(stream))
+            except StopAsyncIteration:
+                return
+    finally:
+        loop.close()
+
+
+async def answer(state: MessagesState) -> Any:
+    """A node."""
+    return {"messages": [await ScriptedModel().ainvoke(state["messages"])]}
+
+
+def graph() -> Any:
+    """A graph of two steps that stream."""
+    made = StateGraph(MessagesState).add_node("one", answer).add_node("two", answer)
+    return made.add_edge(START, "one").add_edge("one", "two").compile()
+
+
+STREAMS: dict[str, Any] = {
+    "model": (ScriptedModel, "Hi", {}),
+    "chain": (lambda: RunnableLambda(str) | ScriptedModel(), "Hi", {}),
+    "graph": (graph, {"messages": [("user", "Hi")]}, {"stream_mode": "updates"}),
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@pytest.mark.parametrize("around", [True, False], ids=["in a request", "alone"])
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_a_stream_that_is_left_on_a_closed_loop_ends(
+    shape: str, kind: str, around: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it is collected, its run has ended as left, its span is below its parent, and nothing is live."""
+    # Python tells of what LangChain then tries on the loop. Pytest would keep that, and the stream with it.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    make, question, options = STREAMS[kind]
+    handler: Any = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        scope: Any = active_span(shape) if around else sentry_sdk.new_scope()
+        with scope:
+            for _ in pump(make().astream(question, {"callbacks": [handler]}, **options)):
+                break
+            collect()
+    assert handler.live_runs == 0
+    spans = {span.span_id: span for span in captured.spans}
+    calls = captured.find_all(op="gen_ai.chat")
+    assert calls
+    for span in spans.values():
+        assert span.parent_id is None or span.parent_id in spans, captured.tree()
+    root = next(span for span in spans.values() if span.parent_id is None or spans[span.parent_id].op in ("test", None))
+    assert root.attributes.get("langchain_stream.outcome", "abandoned") in ("abandoned", "cancelled")
