@@ -16,6 +16,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -96,6 +97,27 @@ async def test_an_agent_names_no_model() -> None:
     """Sentry charges for tokens by the model that a span names, so an agent's span names none."""
     captured = await run(agent())
     assert not {key for key in captured.find(name=SCOUT).attributes if key.endswith(".model") or "model_id" in key}
+
+
+@pytest.mark.parametrize("inside", ["alone", "in a graph"])
+def test_the_tools_of_an_agent_are_its_own(inside: str) -> None:
+    """What a middleware offers to another model is not what the agent is offered, nor are an agent's tools its graph's."""
+    middleware = pytest.importorskip("langchain.agents.middleware")
+
+    class Choosing(middleware.AgentMiddleware):  # type: ignore[misc, name-defined, unused-ignore]
+        """Asks another model, with another tool, which tools there are to be."""
+
+        def before_model(self, state: Any, runtime: Any) -> None:
+            actor("Any of them.", name="selector").bind_tools([Tool(name="choose")]).invoke("Which?")
+
+    scout = create_agent(actor("Done."), [Tool(name="look")], middleware=[Choosing()], name="scout")
+    team = StateGraph(MessagesState).add_node("scout", scout).add_edge(START, "scout").compile(name="team")
+    with capture_spans(**content_allowed(True)) as captured:
+        (scout if inside == "alone" else team).invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    offered = json.loads(str(captured.find(name=SCOUT).attributes["gen_ai.tool.definitions"]))
+    assert [each.get("name") or each["function"]["name"] for each in offered] == ["look"]
+    if inside != "alone":
+        assert "gen_ai.tool.definitions" not in captured.find(name="invoke_agent team").attributes
 
 
 @pytest.mark.parametrize("allowed", [True, False])

@@ -315,6 +315,25 @@ def test_what_the_system_says_is_readable(step: Callable[[str], Any], expected: 
     assert ANSWER[-32:] not in value
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_message_of_which_nothing_is_removed_stays_as_it_is(allowed: bool) -> None:
+    """An application's own exception with a status has the title that it has without the handler."""
+
+    class NotAvailable(Exception):
+        status_code = 502
+
+    with capture_spans(**content_allowed(allowed)) as captured:
+        try:
+            try:
+                after_the_answer(lambda text: 1 // 0).invoke("Hi", HANDLED)
+            except ZeroDivisionError as error:
+                raise NotAvailable("no answer today") from error
+        except NotAvailable as error:
+            sentry_sdk.capture_exception(error)
+    (event,) = captured.events
+    assert event["exception"]["values"][-1]["value"] == "no answer today"
+
+
 def test_what_is_not_ours_is_left_alone() -> None:
     """An exception that has come through no run of ours is reported as it is."""
     with capture_spans() as captured:
