@@ -15,7 +15,7 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runtime.containment import contain, contained
 from .._to_sentry import active_span, issues
-from . import failures, followed, inside, internals, marks, same_ids
+from . import call_stack, failures, followed, inside, internals, marks, same_ids
 from .model_calls import ModelRuns
 from .steps import StepRuns
 
@@ -35,7 +35,7 @@ class Engine:
         self._configurable = frozenset((*settings.metadata_keys, *CONVERSATION, *filter(None, (settings.user_key,))))
         issues.ask(failures.find)
         issues.also(failures.around)
-        self.runs = LiveRuns(settings, now, internals.watch_call)
+        self.runs = LiveRuns(settings, now, call_stack.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
 
@@ -90,10 +90,10 @@ class Engine:
                 self._are_keys_chosen
                 or not (metadata and "langgraph_node" in metadata)
                 or _has_conversation_around(parent_id)  # whose thread may be another one
-            ) and (own_config := internals.starting_config(parent_id)) is not None:
+            ) and (own_config := call_stack.starting_config(parent_id)) is not None:
                 config, is_own = own_config, True
         elif parent_id is None and enclosing_id is None and kind != "model":
-            config = internals.root_config()
+            config = call_stack.root_config()
         if same_ids.again:
             parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
         own = same_ids.starting(id, self.runs)
@@ -106,7 +106,7 @@ class Engine:
             enclosing_id=enclosing_id,
             configured=internals.configurable(config, self._configurable) if config else None,
             configured_by=parent_id if is_own else enclosing_id,
-            has_fallbacks=kind == "chain" and internals.starts_fallbacks(),
+            has_fallbacks=kind == "chain" and call_stack.starts_fallbacks(),
         )
         if own is not id:
             start.given_id = id

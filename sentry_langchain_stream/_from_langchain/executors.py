@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from types import FrameType
 from typing import Any
+
+from .call_stack import starting_method
 
 MODULE = "langchain_classic.agents.agent"
 _LIBRARY = "langchain_classic."
-_CALLBACKS = ("langchain_core.callbacks", "sentry_langchain_stream")
-_MOST_FRAMES = 16
 
 
 def is_executor(value: Any) -> bool:
@@ -26,19 +25,12 @@ def starting() -> Any | None:
     """
     if MODULE not in sys.modules:
         return None
-    frame: FrameType | None = sys._getframe(1)
-    for _ in range(_MOST_FRAMES):
-        if frame is None:
-            return None
-        module = frame.f_globals.get("__name__")
-        if not (isinstance(module, str) and module.startswith(_CALLBACKS)):
-            if not str(module).startswith(_LIBRARY):
-                return None  # reading the variables of a frame is expensive
-            caller = frame.f_locals.get("self")
-            found = getattr(caller, "agent_executor", caller)  # that of an iterator
-            return found if is_executor(found) else None
-        frame = frame.f_back
-    return None
+    method = starting_method()
+    if method is None or not str(method.f_globals.get("__name__")).startswith(_LIBRARY):
+        return None  # reading the variables of a frame is expensive
+    caller = method.f_locals.get("self")
+    found = getattr(caller, "agent_executor", caller)  # that of an iterator
+    return found if is_executor(found) else None
 
 
 def question(inputs: object) -> object:

@@ -7,18 +7,15 @@ whatever its annotation (langgraph 1.0 to 1.2).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
-from types import FrameType
 from typing import Any, get_args, get_type_hints
 from weakref import WeakKeyDictionary
 
 from langchain_core.tools import BaseTool, InjectedToolArg
 
 from .._runtime.containment import pass_on
+from .call_stack import starting_method
 
-_CALLBACKS = ("langchain_core.callbacks", "sentry_langchain_stream")
-_MOST_FRAMES = 16
 _FILTERED = frozenset({"run_manager", "callbacks"})
 _INJECTED = frozenset({"_DirectlyInjectedToolArg", "ToolRuntime", "Runtime", "BaseStore", "BaseCallbackManager"})
 """Classes whose instances are injected, by name: some came with later versions, some are LangGraph's."""
@@ -48,15 +45,9 @@ def asked_for(inputs: Mapping[str, Any], *, by_model: bool) -> dict[str, Any]:
 
 def _starting() -> BaseTool | None:
     """The tool whose run starts at this moment: the object whose method signals the start."""
-    frame: FrameType | None = sys._getframe(1)
-    for _ in range(_MOST_FRAMES):
-        if frame is None:
-            return None
-        if not str(frame.f_globals.get("__name__")).startswith(_CALLBACKS):
-            caller = frame.f_locals.get("self")
-            return caller if isinstance(caller, BaseTool) else None
-        frame = frame.f_back
-    return None
+    method = starting_method()
+    caller = method.f_locals.get("self") if method is not None else None
+    return caller if isinstance(caller, BaseTool) else None
 
 
 _known: WeakKeyDictionary[Callable[..., Any], frozenset[str]] = WeakKeyDictionary()

@@ -20,7 +20,7 @@ from .._runs.numbers import number
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry import asking
-from . import executors, internals, marks, same_ids
+from . import call_stack, executors, internals, marks, same_ids
 
 
 class InnerChains:
@@ -63,7 +63,7 @@ class InnerChains:
             return False
         if metadata and "langgraph_triggers" in metadata and marks.is_task(name, metadata):  # it may be tried again
             return False
-        if internals.FALLBACKS in modules and internals.starts_fallbacks():
+        if call_stack.FALLBACKS in modules and call_stack.starts_fallbacks():
             return False
         if (executors.MODULE in modules and executors.starting() is not None) or (asking.ever and asking.is_asking()):
             return False

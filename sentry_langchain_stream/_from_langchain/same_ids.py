@@ -21,7 +21,7 @@ from .._runs import enclosing
 from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
 from .._runs.run import Run
-from . import internals
+from . import call_stack
 from .inline_hooks import InlineHandler
 
 
@@ -58,7 +58,7 @@ def starting(given: UUID, runs: LiveRuns) -> UUID:
         enclosing.claims.pop(mine, None)
     if live is None and is_free and not (again and given in again):
         return given
-    handlers = internals.event_handlers()
+    handlers = call_stack.event_handlers()
     own = given
     if handlers is not None and (live is not None or not is_free):
         own = _find(given, handlers) or given
@@ -85,7 +85,7 @@ def own(given: UUID, handlers: object = None) -> UUID:
     if not again or given not in again:  # an empty dict would still ask for the hash, which is slow for a UUID
         return given
     if handlers is None:
-        handlers = internals.event_handlers()
+        handlers = call_stack.event_handlers()
     return (_find(given, handlers) or given) if handlers is not None else enclosing_own(given)
 
 

@@ -101,7 +101,7 @@ async def test_an_agent_names_no_model() -> None:
 
 @pytest.mark.parametrize("inside", ["alone", "in a graph"])
 def test_the_tools_of_an_agent_are_its_own(inside: str) -> None:
-    """What a middleware offers to another model is not what the agent is offered, nor are an agent's tools its graph's."""
+    """What a middleware offers to another model is not the agent's, and what the agent is offered not its graph's."""
     middleware = pytest.importorskip("langchain.agents.middleware")
 
     class Choosing(middleware.AgentMiddleware):  # type: ignore[misc, name-defined, unused-ignore]
