@@ -1,7 +1,7 @@
 """Handoffs between the agents of a graph, as runs of ours that end at once.
 
 LangGraph turns a `Command(graph=Command.PARENT, goto=...)` of a tool or a node into a `ParentCommand`. The graph that
-hands off is left by that exception, whoever has returned the command, so each handoff is seen once there: below the
+hands off is left by that exception, wherever the command was returned, so each handoff is seen once there: below the
 graph the tool, the node and the tasks around them have seen it too.
 
 Sentry's conventions have the op `gen_ai.handoff` ("Handoff of control between different AI agents or components",

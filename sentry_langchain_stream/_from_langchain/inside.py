@@ -64,7 +64,7 @@ _ASYNC_STEPS = frozenset(
         "arun",
     }
 )
-"""The methods of chains, tools and nodes of LangGraph that have the run's manager while an async step is at work."""
+"""The methods of chains, tools and nodes of LangGraph that have the run's manager while an async step is running."""
 
 _METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS | (frozenset() if _HAS_ASYNC_CONTEXT else _ASYNC_STEPS)
 _MANAGER = "run_manager"

@@ -37,7 +37,7 @@ Others = Callable[[Any], "Settings | None"]
 
 
 class Keeper(Protocol):
-    """The live runs of one handler. A run is kept by the handler that is nearest to it, whoever keeps its parent."""
+    """The live runs of one handler. A run is kept by the handler nearest to it, which may not be its parent's."""
 
     @property
     def settings(self) -> Settings:

@@ -65,7 +65,7 @@ def _give_up(run: Run, evicted: str | None) -> None:
 
 
 def _release(run: Run) -> None:
-    """Leave the children of a completed run that are still at work to its parent, or to themselves.
+    """Leave the children of a completed run that are still running to its parent, or to themselves.
 
     A node may start a model call in a task or a thread and not wait for it.
     """

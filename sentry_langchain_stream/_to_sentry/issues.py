@@ -1,4 +1,4 @@
-"""The issue of a failed run: whoever reports the exception reports it, and what leaves is linked and kept private.
+"""The issue of a failed run: any code may report the exception, and what leaves is linked and kept private.
 
 An exception that leaves a chain rises through the application, to its web framework, its task queue, or the end of the
 script. Sentry's integration there reports it with every frame, and as unhandled. So nothing is reported when a run

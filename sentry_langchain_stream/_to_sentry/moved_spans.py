@@ -2,8 +2,8 @@
 
 Workaround: the SDK moves a transaction's spans of AI into an item of their own, in the format of streamed spans, in the
 thread that ends the request. It calls a function for each value of each span, which asks for one type after the other,
-and works out anew for each span what it says of the transaction (sentry-sdk 2.60 to 2.75). The values of our spans have
-been looked at in `plain_spans`, so here a look-up for each will do. An unusual span is left to the SDK.
+and works out again for each span what it says of the transaction (sentry-sdk 2.60 to 2.75). The values of our spans
+have been looked at in `plain_spans`, so here a look-up for each will do. An unusual span is left to the SDK.
 Can go when the SDK prepares envelopes outside of the request's thread.
 """
 

@@ -155,7 +155,7 @@ class Reports:
         )
 
     def know_like(self, given: Traits, now: float) -> bool:
-        """Whether one like it is known. That is remembered anew: of many that fail one after the other, all are known.
+        """Whether one like it is known. Each is remembered: of many that fail one after the other, all are known.
 
         Only what was reported is: a failure that is known for another reason may be of an issue that nobody has seen.
         """

@@ -148,5 +148,5 @@ LONGEST = 1_000
 
 
 def bounded(text: str, longest: int) -> str:
-    """Return a name or an id, cut if it is too long: whoever made it, an envelope must not be refused because of it."""
+    """Return a name or an id, cut if it is too long: an envelope must not be refused because of it."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."

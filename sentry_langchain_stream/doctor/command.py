@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             _print(findings)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads it has left, as `head` does, and Sentry would report that
+    except BrokenPipeError:  # the reader has left, as `head` does, and Sentry would report that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it is flushed again as the process ends
     return exit_code(findings, strict=options.strict)
 

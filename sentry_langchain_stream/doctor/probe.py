@@ -13,7 +13,7 @@ import sentry_sdk
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import generate_from_stream
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langsmith import tracing_context
@@ -24,7 +24,7 @@ from ..handler import SentryStreamHandler
 from ..testing.envelopes import CapturedSpan, read_spans
 from ..testing.keeper import Keeper
 from .findings import error_text
-from .providers import PIECES, USAGE
+from .providers import USAGE, answer
 
 PIPELINE = "sentry-langchain-stream doctor"
 MODEL = "doctor-probe"
@@ -131,19 +131,7 @@ class ChatProbe(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for piece in PIECES:
-            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-        yield ChatGenerationChunk(
-            message=AIMessageChunk(
-                content="",
-                response_metadata={"model_name": MODEL, "finish_reason": "stop"},
-                usage_metadata={
-                    "input_tokens": INPUT_TOKENS,
-                    "output_tokens": OUTPUT_TOKENS,
-                    "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
-                },
-            )
-        )
+        return answer(MODEL, usage=True)
 
     def _generate(
         self,

@@ -114,10 +114,16 @@ def _name(model: Any) -> str:
     return next((name for name in names if isinstance(name, str) and name), "doctor-probe")
 
 
-def _chunks(model: Any, *, usage: bool) -> Iterator[ChatGenerationChunk]:
+def answer(model: str, *, usage: bool) -> Iterator[ChatGenerationChunk]:
+    """Yield the chunks of the scripted answer.
+
+    Args:
+        model: The model that is said to answer.
+        usage: Whether the last one has the usage.
+    """
     for piece in PIECES:
         yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-    metadata = {"model_name": _name(model), "finish_reason": "stop"}
+    metadata = {"model_name": model, "finish_reason": "stop"}
     counted: Any = USAGE if usage else None
     last = AIMessageChunk(content="", response_metadata=metadata, usage_metadata=counted)
     yield ChatGenerationChunk(message=last)
@@ -128,7 +134,7 @@ def _chat(name: str, calls: Calls) -> Callable[..., Any]:
 
     def stream(self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         usage = calls.note(self, name, kwargs)
-        return _chunks(self, usage=usage)
+        return answer(_name(self), usage=usage)
 
     async def astream(
         self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
