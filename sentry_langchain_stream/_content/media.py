@@ -74,6 +74,8 @@ _WRAPPERS = (
     "document",
 )
 
+_PLACES = frozenset({*_DATA, *_ADDRESSES, *_IDS, *_WRAPPERS, "source_type"})
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
 _MIME = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
 _DEPTH = 4
@@ -122,6 +124,13 @@ def described(block: Mapping[str, Any], kind: str) -> dict[str, Any]:
     if mime:
         part["mime_type"] = mime
     return part
+
+
+def is_media(block: Mapping[str, Any], kind: str) -> bool:
+    """Whether a block has its data, URL or id where providers put it. `{"type": "file", "path": "a.py"}` has not."""
+    # A tool may return the text of files under this key. Data in it is found like in any text.
+    places = _PLACES - {"content"} if kind in ("file", "document") else _PLACES
+    return kind in KINDS and not places.isdisjoint(block)
 
 
 def address(text: str) -> str:

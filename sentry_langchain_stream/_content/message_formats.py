@@ -79,8 +79,20 @@ def messages_in(output: Any) -> list[Any]:
         return [each for each in messages_of(field(output, "update")) if role_in(opened(each)) == "tool"]
     if isinstance(output, (list, tuple)):
         return [message for each in output if not isinstance(each, (str, list, tuple)) for message in messages_in(each)]
-    is_message = field(output, "tool_call_id") is not None or isinstance(field(output, "additional_kwargs"), Mapping)
-    return [output] if is_message else []
+    return [output] if _is_message(output) else []
+
+
+def _is_message(output: Any) -> bool:
+    """Whether a tool returned a message, rather than data that has some of a message's keys."""
+    if field(output, "content") is None:
+        return False
+    if isinstance(output, Mapping) and not any(_is_role(field(output, name)) for name in ("role", "type")):
+        return False
+    return field(output, "tool_call_id") is not None or isinstance(field(output, "additional_kwargs"), Mapping)
+
+
+def _is_role(name: Any) -> bool:
+    return isinstance(name, str) and name.lower().replace("messagechunk", "") in _ROLES
 
 
 def is_command(output: Any) -> bool:

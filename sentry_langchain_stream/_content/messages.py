@@ -159,21 +159,28 @@ def tool_result_size(output: Any) -> int | None:
     Returns:
         The size, or `None` for a result that is not made of plain values.
     """
-    bodies = _bodies_of(output) or [field(output, "update") if is_command(output) else output]
-    sizes = [len(_whole_result(body).encode("utf-8", "surrogatepass")) for body in bodies if body is not None]
+    bodies = _bodies_of(output)
+    if not bodies:
+        body = field(output, "update") if is_command(output) else output
+        return None if body is None else _size_of(body)
+    sizes = [_size_of(_lines(body)) for body in bodies if body is not None]
     return sum(sizes) + len(sizes) - 1 if sizes else None
 
 
-def _whole_result(body: Any) -> str:
-    """Return a whole result as text: several texts as lines, anything else as JSON.
+def _size_of(body: Any) -> int:
+    """Return the size of a text, or that of the JSON of anything else, in bytes of UTF-8.
 
     Raises:
         TypeError, ValueError, RecursionError: It is not made of plain values.
     """
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _lines(body: Any) -> Any:
+    """Return a message's content as text if it consists of texts. Any other content is returned as it is."""
     texts = [each if isinstance(each, str) else field(each, "text") for each in body] if parts.are_blocks(body) else []
-    if texts and all(isinstance(text, str) for text in texts):
-        return "\n".join(texts)
-    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return "\n".join(texts) if texts and all(isinstance(text, str) for text in texts) else body
 
 
 def _bodies_of(output: Any) -> list[Any]:

@@ -16,6 +16,7 @@ _THOUGHTS = frozenset({"reasoning", "thinking", "reasoning_content", "reasoningC
 _THOUGHT_IN = ("reasoning", "thinking", "text", "summary", "content", *sorted(_THOUGHTS), "reasoningText")
 _CALLS = frozenset({"tool_call", "tool_use", "toolUse", "function_call", "custom_tool_call", "invalid_tool_call"})
 _FRAGMENTS = frozenset({"tool_call_chunk", "server_tool_call_chunk", "input_json_delta"})
+_TEXTS = frozenset({"text", "input_text", "output_text", "text-plain"})
 _RESULTS = ("output", "content", "result", "outputs", "results", "code_execution_result")
 # The only key of a block without a type (Bedrock, Gemini).
 _UNTYPED = (*media.KINDS, "toolUse", "toolResult", "reasoningContent", "function_call", "executable_code")
@@ -91,12 +92,20 @@ def body_of(message: Any) -> Any:
 
 
 def are_blocks(body: Any) -> bool:
-    """Whether a tool's result is a list of text and media blocks rather than any other list."""
-    return isinstance(body, (list, tuple)) and all(
-        isinstance(block, str)
-        or (isinstance(block, Mapping) and (isinstance(block.get("text"), str) or _kind(block) in media.KINDS))
-        for block in body
-    )
+    """Whether a tool's result is a list of text and media blocks rather than any other list, which is data."""
+    return isinstance(body, (list, tuple)) and all(map(_is_block, body))
+
+
+def _is_block(block: Any) -> bool:
+    """Whether it is a text, or a block of text or media: of a known type, or (Bedrock, Gemini) with a single key."""
+    if not isinstance(block, Mapping):
+        return isinstance(block, str)
+    kind = block.get("type")
+    if not isinstance(kind, str):
+        return len(block) == 1 and (
+            isinstance(block.get("text"), str) or any(isinstance(block.get(name), Mapping) for name in media.KINDS)
+        )
+    return isinstance(block.get("text"), str) if kind in _TEXTS else media.is_media(block, kind)
 
 
 def has_answer(block: object) -> bool:
