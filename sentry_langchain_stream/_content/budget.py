@@ -35,12 +35,14 @@ class Budget:
     Args:
         policy: What may be recorded.
         left: The number of bytes of UTF-8. The default is an attribute's limit.
+        lean: Whether keys without a value (`None`) are left out, as of the schemas of tools.
     """
 
-    __slots__ = ("left", "policy")
+    __slots__ = ("lean", "left", "policy")
 
-    def __init__(self, policy: Policy, left: int | None = None) -> None:
+    def __init__(self, policy: Policy, left: int | None = None, *, lean: bool = False) -> None:
         self.policy = policy
+        self.lean = lean
         self.left = policy.limits.attribute if left is None else left
 
     def frame(self, /, **structure: Any) -> dict[str, Any]:
@@ -69,7 +71,7 @@ class Budget:
 
         If `Full` is raised inside, nothing is taken from this budget.
         """
-        part = Budget(self.policy, allowed)
+        part = Budget(self.policy, allowed, lean=self.lean)
         yield part
         self.left -= allowed - part.left
 
@@ -132,6 +134,9 @@ class Budget:
             return self._counted(encoded.binary(value))
         if len(path) >= _DEPTH:
             return self._counted(_CUT)
+        if self.lean and isinstance(value, Mapping) and "_value_" in value:
+            # langchain-google-genai 4 passes the enum of a type as a mapping of the enum's attributes.
+            return self._value(value["_value_"], (*path, ""), is_content)
         entries = _entries(value)
         if entries is not None:
             return self._object(entries, path, is_content)
@@ -143,7 +148,7 @@ class Budget:
         found: dict[str, Any] = {}
         self.left -= 4
         for key, each in _unbroken(entries):
-            if isinstance(key, str) and key in _LEFT_OUT:
+            if (isinstance(key, str) and key in _LEFT_OUT) or (each is None and self.lean):
                 continue
             name = self._name(text_or_type(key))
             length = size(spelled(name)) + 4

@@ -35,7 +35,8 @@ def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
     if not isinstance(offered, (list, tuple)):
         return None
     flat = [function for tool in offered for function in _functions(tool)]
-    budget = Budget(policy)
+    # Gemini's schemas have about 20 keys for each parameter, most of them without a value.
+    budget = Budget(policy, lean=True)
     budget.take(_MARK)
     found: list[dict[str, Any]] = []
     try:
@@ -52,19 +53,24 @@ _MARK = 60  # maximum length of the mark in place of tools that were cut
 
 
 _SCHEMAS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema")
+_OF_FUNCTIONS = frozenset({"name", "type", "description", "function", "toolSpec", *_SCHEMAS})
 
 
 def _functions(tool: object) -> Iterator[Mapping[str, Any]]:
-    """Yield the functions in one tool of the request."""
+    """Yield the functions in one tool of the request, and Gemini's own tools beside them as `{name: settings}`."""
     if not isinstance(tool, Mapping):
         tool = _dumped(tool)
         if tool is None:
             return
-    declared = tool.get("function_declarations") or tool.get("functionDeclarations")
-    if isinstance(declared, (list, tuple)):  # Gemini: many functions in one tool
+    # langchain-google-genai passes each tool with all keys that Gemini knows. Those of other tools are `None`.
+    fields = {name: each for name, each in tool.items() if each is not None}
+    declared = fields.pop("function_declarations", None) or fields.pop("functionDeclarations", None)
+    if isinstance(declared, (list, tuple)):
         yield from (each for each in declared if isinstance(each, Mapping))
-    else:
-        yield tool
+    if (declared is not None or len(fields) > 1) and _OF_FUNCTIONS.isdisjoint(fields):
+        yield from ({name: each} for name, each in fields.items() if isinstance(each, (Mapping, list, tuple)))
+    elif declared is None:
+        yield fields
 
 
 def _dumped(tool: object) -> Mapping[str, Any] | None:
