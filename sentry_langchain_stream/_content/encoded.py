@@ -1,4 +1,7 @@
-"""Finds binary data in texts: base64 in one piece or in lines, and data URLs. A placeholder stands in place of it."""
+"""Finds binary data in texts: base64 in one piece or in lines, data URLs, and Python's repr of bytes.
+
+A placeholder stands in place of it.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,16 @@ _BLOCK = re.compile(
 _BREAK = re.compile(r"((?:\\{1,4}r)?\\{1,4}n|\r?\n)")
 _ESCAPED = re.compile(r"\\{1,4}(?:(/)|u00(2b)|u00(2f)|u00(3d)|r)", re.IGNORECASE)
 _URL_SAFE = re.compile(r"[A-Za-z0-9_-]{200,}={0,2}")
+# Python's repr of bytes, which LangChain makes of bytes that a tool returns. It may have lost its end.
+_BYTES = re.compile(r"""(?<!\w)b(?:'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?)""")
+# The same without its beginning, or escaped again: bytes as `\x00`, with few other characters between them.
+_BYTES_RUN = re.compile(r"\\{1,4}(?=x[0-9a-f]{2})(?:[^\\\n]{1,16}\\{1,8})*(?:x[0-9a-f]{2})?", re.IGNORECASE)
+_BYTE = re.compile(r"\\{1,4}x[0-9a-f]{2}", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|.)", re.IGNORECASE)
+_ESCAPE_AGAIN = re.compile(r"\\{1,4}(?:x[0-9a-f]{2}|[^x\\\n])", re.IGNORECASE)
 _END = re.compile(r"[\w+/=%\r\n\\-]*", re.ASCII)
 _LEAST = 180  # a shorter run of base64 is kept
+_FEWEST = 64  # fewer bytes in a repr are kept
 _NARROWEST = 32  # the minimum length of a line of base64
 
 
@@ -81,11 +92,36 @@ def scrubbed(text: str) -> str:
     if "data:" in text or "DATA:" in text:
         text = _DATA_URL.sub(lambda found: placeholder(type_of(found), size(found.group())), text)
         text = _without_plain_urls(text)
+    if "\\x" in text:
+        text = _BYTES.sub(lambda found: _without_bytes(found.group()), text)
+        text = _BYTES_RUN.sub(lambda found: _without_run(found.group()), text)
     # A run of base64 has at least 180 characters without a space, so it contains one of these stretches entirely.
     if not any(" " not in text[start : start + 90] for start in range(0, len(text) - 89, 90)):
         return text
     text = _BLOCK.sub(lambda run: _without_blocks(run.group()), text)
     return _URL_SAFE.sub(lambda run: placeholder(None, size(run.group())) if _is_mixed(run.group()) else run[0], text)
+
+
+def _without_bytes(literal: str) -> str:
+    """Replace the repr of bytes, unless they are few, or a text that has hardly any escapes."""
+    body = literal[2:].removesuffix(literal[1])
+    length = _count(body)
+    return literal if length < _FEWEST or len(_BYTE.findall(body)) < 4 else placeholder(None, length)
+
+
+def _without_run(run: str) -> str:
+    """Replace a run of escaped bytes, unless they are few among other characters, as in coloured output."""
+    escapes = _BYTE.findall(run)
+    is_data = len(escapes) >= _FEWEST and 2 * sum(map(len, escapes)) >= len(run)
+    return placeholder(None, _count(run)) if is_data else run
+
+
+def _count(body: str) -> int:
+    """Return the number of bytes in their repr."""
+    first = _BYTE.search(body)
+    is_plain = first is None or not first.group().startswith("\\\\")
+    escapes = (_ESCAPE if is_plain else _ESCAPE_AGAIN).findall(body)
+    return len(body) - sum(map(len, escapes)) + len(escapes)
 
 
 def _without_plain_urls(text: str) -> str:

@@ -82,3 +82,30 @@ def test_binary_data_in_data_is_replaced(key: str) -> None:
 def test_content_blocks_are_recorded_as_text(returned: Any, expected: str) -> None:
     """Content blocks and messages are recorded by their text, media by type and size."""
     assert result_of(returned)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        (NOISE, SUBSTITUTE),
+        ({"data": NOISE, "name": "a.png"}, f"{{'data': {SUBSTITUTE}, 'name': 'a.png'}}"),
+        ([{"type": "text", "text": str([repr(NOISE)])}], None),
+        ("A picture: " + repr(NOISE * 500), None),
+        ("words " * 20_000 + repr(NOISE * 500), None),
+    ],
+    ids=["bytes", "in a dict", "repr of a repr", "longer than is recorded", "cut inside"],
+)
+def test_bytes_that_langchain_made_a_text_of_are_replaced(returned: Any, expected: str | None) -> None:
+    """Bytes that a tool returns to an agent become their repr in LangChain's message: a placeholder replaces them."""
+
+    @tool
+    def look() -> Any:
+        """Looks something up."""
+        return returned
+
+    with capture_spans(**content_allowed(True)) as captured:
+        asked: Any = {"type": "tool_call", "id": "1", "name": "look", "args": {}}
+        look.invoke(asked, {"callbacks": [SentryStreamHandler()]})
+    result = captured.find(op="gen_ai.execute_tool").attributes["gen_ai.tool.call.result"]
+    assert result == expected or (expected is None and "Blob substitute" in result)
+    assert result.count("\\x") < 64

@@ -23,6 +23,9 @@ BLANK = {"white": b"\xff" * 3_000, "black": bytes(3_000), "grey": b"\x80" * 3_00
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text x="1">a drawing of a cat</text></svg>'
 
 
+FILE = b"%PDF-1.7 with a title in it\n" + NOISE + b"endstream endobj\\"
+
+
 def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
@@ -52,6 +55,10 @@ DATA: dict[str, tuple[str, str]] = {
     "data URL in lines": (f"data:image/png;base64,{lines(76)}", "[Blob substitute: image/png, 3000 bytes]"),
     "percent": (f"data:image/svg+xml,{quote(SVG)}", f"[Blob substitute: image/svg+xml, {len(SVG)} bytes]"),
     "charset": (f"data:text/plain;charset=utf-8,{quote('a secret')}", "[Blob substitute: text/plain, 8 bytes]"),
+    "repr": (repr(FILE), f"[Blob substitute: {len(FILE)} bytes]"),
+    "repr of silence": (repr(SILENCE), "[Blob substitute: 3000 bytes]"),
+    "repr of few": (repr(NOISE[:64]), "[Blob substitute: 64 bytes]"),
+    "repr of a bytearray": (repr(bytearray(NOISE)), "bytearray([Blob substitute: 3000 bytes])"),
     "svg": (f"data:image/svg+xml;utf8,{SVG}", f"[Blob substitute: image/svg+xml, {len(SVG)} bytes]"),
 }
 """A text of data only, and what is recorded of it."""
@@ -61,6 +68,10 @@ KEPT = {
     "hex": "0123456789abcdef" * 20,
     "hex digests": "\n".join(["0123456789abcdef" * 4] * 40),
     "genes": "ACGTTGCAAC" * 30,
+    "few bytes": repr(bytes(range(200, 240))),
+    "bytes of words": repr(b"a sentence with a tab\t" * 20),
+    "prime numbers": "Let a' and b' be primes, and \\xi = b' - a'. " * 20,
+    "colours": repr("\x1b[32mpassed\x1b[0m in 3 s " * 100),
     "prose": "The data: see base64, please; metadata:image/png,then. " * 5,
     "a table": "_" * 400,
     "laughter": "HaHa" * 80,

@@ -43,6 +43,7 @@ PIECES = (
     *("a", "A", "1", "=", "/", "\\", "-", "_", " ", "\n", "'", '"', "%", "{", "}", "(", ":", ";", ",", "."),
     *("aA1", "A/", "\\n", "\\/", "\\\\n", "data:", "data:a/b", "data:a/b;", ";a=b", ";base64,", "data:a/b;base64,"),
     *(f"{'aB3d' * 10}\n", f"{'aB3d' * 10}\\n", f"{'aB3d' * 49}.", "%(", "%(a", "{a", "During task with name '", "a://"),
+    *("\\x00", "\\x00aaaa", "b'", "b'\\x00", "b\"b'", "b'\\'", "\\\\x0"),
     *("seq:step:", "condition:1", "graph:step:1", "é", "#", "<svg", "</svg>"),
 )
 """A long text repeats one of them, and ends with something else."""
