@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import parts
+from .block_texts import texts_in
 from .budget import Budget, spelled
 from .lists import MARK, Part, both_ends, json_list
 from .message_formats import is_command, messages_in, messages_of, opened, role_in, with_roles
@@ -205,7 +206,7 @@ def retrieved_documents(found: Iterable[Any], policy: Policy) -> str | None:
 
 def text_of(value: object) -> str:
     """Return the plain text of a token or of a message's content, which may be a list of blocks."""
-    return value if isinstance(value, str) else "".join(parts.texts_in(value))
+    return value if isinstance(value, str) else "".join(texts_in(value))
 
 
 def _latest(messages: Sequence[tuple[Any, str | None]], policy: Policy, always: int | None = None) -> str:
@@ -224,7 +225,7 @@ def _latest(messages: Sequence[tuple[Any, str | None]], policy: Policy, always: 
 def _cut_messages(messages: Sequence[Any]) -> dict[str, Any]:
     # Sentry's page takes the first message of the system for the system prompt, and the last one of the user for the
     # question. A mark must be neither.
-    size = sum(len(text) for message in messages for text in parts.texts_in(parts.body_of(message)))
+    size = sum(len(text) for message in messages for text in texts_in(parts.body_of(message)))
     text = f"[... {len(messages)} messages, {size} characters cut ...]"
     return {"role": "assistant", "parts": [{"type": "text", "content": text}]}
 

@@ -7,19 +7,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import media
+from .block_texts import text_in, texts_in, thought_in
 from .budget import Budget, spelled
 from .cutting import size
 from .lists import MARK, Part, both_ends
 from .reading import as_id, field
 
 _THOUGHTS = frozenset({"reasoning", "thinking", "reasoning_content", "reasoningContent"})
-_THOUGHT_IN = ("reasoning", "thinking", "text", "summary", "content", *sorted(_THOUGHTS), "reasoningText")
 _CALLS = frozenset({"tool_call", "tool_use", "toolUse", "function_call", "custom_tool_call", "invalid_tool_call"})
 _FRAGMENTS = frozenset({"tool_call_chunk", "server_tool_call_chunk", "input_json_delta"})
 _TEXTS = frozenset({"text", "input_text", "output_text", "text-plain"})
 _RESULTS = ("output", "content", "result", "outputs", "results", "code_execution_result")
 # The only key of a block without a type (Bedrock, Gemini).
-_UNTYPED = (*media.KINDS, "toolUse", "toolResult", "reasoningContent", "function_call", "executable_code")
+_UNTYPED = (*media.KINDS, "toolUse", "toolResult", "reasoningContent", "function_call", "executable_code", "json")
 
 
 def message_parts(message: Any, budget: Budget) -> list[Part]:
@@ -74,18 +74,6 @@ def label(part: Part) -> str:
     return f"[{part['type']}]" if text is None else str(text)
 
 
-def texts_in(body: object) -> Iterator[str]:
-    """Yield the plain texts of a message's content, which may be a list of blocks."""
-    if isinstance(body, str):
-        yield body
-    elif isinstance(body, (list, tuple)):
-        for block in body:
-            if isinstance(block, str):
-                yield block
-            elif isinstance(block, Mapping) and isinstance(block.get("text"), str):
-                yield block["text"]
-
-
 def body_of(message: Any) -> Any:
     """Return the content of a message. A text is its own content."""
     return message if isinstance(message, str) else field(message, "content")
@@ -135,18 +123,19 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
     if not isinstance(block, Mapping):
         return
     kind = _kind(block)
-    if kind == "non_standard" and isinstance(inner := block.get("value"), Mapping) and "type" in inner:
-        block, kind = inner, _kind(inner)
+    if kind == "non_standard" and isinstance(inner := block.get("value"), Mapping):
+        block = inner
+        kind = found if (found := _kind(inner)) != "unknown" else kind
     inner = block.get(kind)
     body: Mapping[str, Any] = inner if isinstance(inner, Mapping) else block
     if kind in _CALLS:
         if (_call_id(body) or _call_name(body)) not in known:
             yield _call(body, budget)
     elif kind in _THOUGHTS:
-        yield from _text(_thought(block), budget, "reasoning")
+        yield from _text(thought_in(block), budget, "reasoning")
     elif kind in _FRAGMENTS:
         return  # the message's `tool_calls` has the complete call
-    elif (text := _text_in(block)) is not None:
+    elif (text := text_in(block)) is not None:
         yield from _text(text, budget, cited=_citations(block))
     elif kind in media.KINDS:
         yield _media(block, kind, budget)
@@ -158,8 +147,8 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
         yield response(_call_id(body), _first(body, _RESULTS), body.get("status"), budget)
     elif kind != "text":
         part = budget.frame(type=kind)
-        content = block.get("content")
-        if isinstance(content, list) and any(texts_in(content)):
+        content = block["json"] if kind == "json" and "json" in block else block.get("content")
+        if content and (kind == "json" or any(texts_in(content))):
             budget.take(len('"content": '))
             part["content"] = result_text(content, budget)
         yield part
@@ -236,28 +225,6 @@ def _older_answers(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[
 def _kind(block: Mapping[str, Any]) -> str:
     kind = block.get("type")
     return kind if isinstance(kind, str) else next((name for name in _UNTYPED if name in block), "unknown")
-
-
-def _text_in(block: Mapping[str, Any]) -> str | None:
-    """Return the text of a block: its own text, a refusal, or the text of a document."""
-    source = (block["document"] if isinstance(block.get("document"), Mapping) else block).get("source")
-    within = source if isinstance(source, Mapping) else {}
-    found = [block.get("text"), block.get("refusal"), within.get("text")]
-    found.append(within.get("data") if within.get("type") == "text" else None)
-    return next((text for text in found if isinstance(text, str)), None)
-
-
-def _thought(value: Any, depth: int = 4) -> str | None:
-    """Return the reasoning text. OpenAI sends a summary in pieces, Mistral uses blocks, Bedrock wraps it twice."""
-    if isinstance(value, str):
-        return value
-    if not depth:  # no provider nests it this deep; the value may contain itself
-        return None
-    if isinstance(value, Mapping):
-        return next((found for name in _THOUGHT_IN if (found := _thought(value.get(name), depth - 1))), None)
-    if isinstance(value, (list, tuple)):
-        return "\n".join(found for each in value if (found := _thought(each, depth - 1)))
-    return None
 
 
 def _citations(block: Mapping[str, Any]) -> list[dict[str, str]]:

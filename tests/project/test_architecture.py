@@ -43,7 +43,7 @@ PRIVATE = (
 FINER: dict[str, list[set[str]]] = {
     "_content": [
         {"reading", "encoded"},
-        {"media", "interpreter_texts", "message_formats", "digests"},
+        {"media", "interpreter_texts", "message_formats", "digests", "block_texts"},
         {"error_texts"},
         {"cutting"},
         {"policy"},

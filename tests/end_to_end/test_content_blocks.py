@@ -1,0 +1,59 @@
+"""What is recorded of the content blocks in prompts and answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit.parts import text
+from tests.kit.wire import content_allowed
+
+
+def recorded(asked: Any, answer: AIMessage, redact: Any = None) -> tuple[list[Any], list[Any]]:
+    """The parts of the prompt's last message and of the answer, as they are in the envelopes."""
+    with capture_spans(**content_allowed(True)) as captured:
+        model = GenericFakeChatModel(messages=iter([answer]))
+        model.invoke([asked], {"callbacks": [SentryStreamHandler(redact=redact)]})
+    attributes = captured.find(op="gen_ai.chat").attributes
+    prompt, said = (json.loads(attributes[f"gen_ai.{each}.messages"]) for each in ("input", "output"))
+    return prompt[-1]["parts"], said[0]["parts"]
+
+
+TEXTS: dict[str, tuple[dict[str, Any], list[Any]]] = {
+    "compaction": ({"type": "compaction", "content": "a summary"}, [{"type": "compaction", "content": "a summary"}]),
+    "guarded": ({"guardContent": {"text": {"text": "a question"}}}, [text("a question")]),
+    "cited": ({"citationsContent": {"content": [{"text": "a "}, {"text": "quote"}]}}, [text("a quote")]),
+    "json": ({"json": {"sky": "blue"}}, [{"type": "json", "content": '{"sky": "blue"}'}]),
+    "not standard": ({"type": "non_standard", "value": {"text": "words"}}, [text("words")]),
+    "document": (
+        {
+            "type": "document",
+            "title": "T",
+            "source": {
+                "type": "content",
+                "content": [{"type": "text", "text": "chunk one"}, {"type": "text", "text": "chunk two"}],
+            },
+        },
+        [text("chunk one\nchunk two")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("block", "expected"), TEXTS.values(), ids=TEXTS)
+def test_the_text_of_a_block_is_recorded(block: dict[str, Any], expected: list[Any]) -> None:
+    """The text of a block is recorded, also where its provider wraps it, in prompts and in answers."""
+    assert recorded(HumanMessage([block]), AIMessage([block])) == (expected, expected)
+
+
+@pytest.mark.parametrize("block", [block for block, _ in TEXTS.values()], ids=TEXTS)
+def test_the_text_of_a_block_is_redacted(block: dict[str, Any]) -> None:
+    """Such a text passes `redact`."""
+    for parts in recorded(HumanMessage([block]), AIMessage([block]), redact=lambda text: "***"):
+        assert "***" in parts[0]["content"]
+        assert not any(word in str(parts) for word in ("summary", "question", "quote", "words", "chunk"))
