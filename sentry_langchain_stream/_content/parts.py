@@ -141,10 +141,13 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
         yield _media(block, kind, budget)
     elif kind.endswith(("_call", "_use")) or kind in ("executable_code", "mcp_approval_request"):
         yield _call(body, budget, kind)
-        if (result := _first(block, _RESULTS)) is not None:
-            yield response(_call_id(block), result, None, budget)
+        result, error = _first(block, _RESULTS), block.get("error")
+        if result is not None or error is not None:
+            failed = None if error is None else "error"
+            yield response(_call_id(block), error if result is None else result, failed, budget)
     elif kind.endswith(("tool_result", "toolResult", "_output", "_response", "execution_result")):
-        yield response(_call_id(body), _first(body, _RESULTS), body.get("status"), budget)
+        status = "error" if body.get("is_error") is True else body.get("status")
+        yield response(_call_id(body), _first(body, _RESULTS), status, budget)
     elif kind != "text":
         part = budget.frame(type=kind)
         content = block["json"] if kind == "json" and "json" in block else block.get("content")

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit.parts import text
+from tests.kit.parts import response, text
 from tests.kit.wire import content_allowed
 
 
@@ -57,3 +57,38 @@ def test_the_text_of_a_block_is_redacted(block: dict[str, Any]) -> None:
     for parts in recorded(HumanMessage([block]), AIMessage([block]), redact=lambda text: "***"):
         assert "***" in parts[0]["content"]
         assert not any(word in str(parts) for word in ("summary", "question", "quote", "words", "chunk"))
+
+
+FAILURES: dict[str, tuple[dict[str, Any], Any]] = {
+    "anthropic, MCP": (
+        {"type": "mcp_tool_result", "tool_use_id": "1", "is_error": True, "content": [{"type": "text", "text": "no"}]},
+        response("no", "1", status="error"),
+    ),
+    "anthropic": (
+        {"type": "tool_result", "tool_use_id": "1", "is_error": True, "content": "no"},
+        response("no", "1", status="error"),
+    ),
+    "anthropic, a success": (
+        {"type": "tool_result", "tool_use_id": "1", "is_error": False, "content": "yes"},
+        response("yes", "1"),
+    ),
+    "openai, MCP": (
+        {"type": "mcp_call", "id": "1", "name": "f", "arguments": "{}", "output": None, "error": "refused"},
+        response("refused", "1", status="error"),
+    ),
+    "openai, MCP, with a code": (
+        {"type": "mcp_call", "id": "1", "name": "f", "arguments": "{}", "error": {"code": 4, "message": "refused"}},
+        response('{"code": 4, "message": "refused"}', "1", status="error"),
+    ),
+    "openai, a success": (
+        {"type": "mcp_call", "id": "1", "name": "f", "arguments": "{}", "output": "yes", "error": None},
+        response("yes", "1"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("block", "expected"), FAILURES.values(), ids=FAILURES)
+def test_the_failure_of_a_providers_tool_is_recorded(block: dict[str, Any], expected: Any) -> None:
+    """The response of a tool that failed on the provider's side has the status and the text of the error."""
+    for parts in recorded(HumanMessage([block]), AIMessage([block])):
+        assert parts[-1] == expected
