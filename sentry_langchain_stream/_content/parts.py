@@ -208,9 +208,9 @@ def _parsed(arguments: Any, limit: int) -> Any:
 def _older_thoughts(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:
     """Yield reasoning outside of the content: DeepSeek, Ollama, Groq, and OpenAI with LangChain before 1.0."""
     if not any(isinstance(block, Mapping) and _kind(block) in _THOUGHTS for block in blocks):
-        yield from (
-            {"type": "reasoning", name: extra[name]} for name in ("reasoning_content", "reasoning") if extra.get(name)
-        )
+        # Some servers (vLLM, OpenRouter) send the same reasoning under both keys.
+        thoughts = dict.fromkeys(thought_in(extra.get(name)) for name in ("reasoning_content", "reasoning"))
+        yield from ({"type": "reasoning", "reasoning": thought} for thought in thoughts if thought)
 
 
 def _older_answers(extra: Mapping[str, Any], blocks: Sequence[Any]) -> Iterator[Any]:

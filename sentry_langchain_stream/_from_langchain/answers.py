@@ -156,16 +156,28 @@ _OTHER_TEXTS = ("reasoning_content", "refusal")
 
 
 def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
-    answers: list[tuple[Any, str | None]] = [
-        (getattr(generation, "message", None) or generation.text, _finish_reason(generation))
+    answers = [
+        (answer, _finish_reason(generation))
         for generation in generations
-        if _has_answer(generation)
+        if (answer := _answer(generation)) is not None
     ]
     return output_messages(answers, policy) if answers else None
 
 
+def _answer(generation: Generation) -> Any:
+    """Return the message or the text of a generation, or `None` if it has no answer."""
+    if _has_answer(generation):
+        return getattr(generation, "message", None) or generation.text
+    # For an HTTP response LangChain makes an empty generation. Its metadata has the headers and the body. If the status
+    # is 200, the body is an answer that fails a schema. The body of an error is never recorded.
+    response = getattr(getattr(generation, "message", None), "response_metadata", None)
+    if not isinstance(response, (dict, Mapping)) or response.get("status_code") != 200:
+        return None
+    answer = field(_first_choice(response.get("body")), "message")
+    return answer if isinstance(answer, Mapping) else None
+
+
 def _has_answer(generation: Generation) -> bool:
-    # For an HTTP error LangChain makes an empty generation. Its metadata has the headers and the body of the response.
     message = getattr(generation, "message", None)
     extra = getattr(message, "additional_kwargs", None)
     return (
@@ -176,7 +188,10 @@ def _has_answer(generation: Generation) -> bool:
 
 
 # The keys of `additional_kwargs` under which a message may have an answer outside of its content.
-_OTHER_ANSWERS = ("refusal", "audio", "function_call", "tool_calls", "reasoning_content")
+_OTHER_ANSWERS = (
+    *("refusal", "audio", "function_call", "tool_calls", "reasoning_content"),
+    *("reasoning", "tool_outputs"),  # ChatOpenAI with `output_version="v0"`
+)
 
 
 def _metadata(generation: Generation) -> Mapping[str, Any]:
@@ -191,11 +206,15 @@ def _metadata(generation: Generation) -> Mapping[str, Any]:
 
 def _answer_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the metadata in an HTTP answer of OpenAI's. LangChain hands it over if the answer fails a schema."""
-    choices = body.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    reason = first.get("finish_reason") if isinstance(first, Mapping) else None
+    reason = field(_first_choice(body), "finish_reason")
     names = ("id", "model", "usage", "object", "status", "incomplete_details")
     return {**{name: body.get(name) for name in names}, "finish_reason": reason}
+
+
+def _first_choice(body: Any) -> Mapping[str, Any] | None:
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, Mapping) else None
 
 
 NAMES = ("model_name", "model", "model_id")

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit.parts import response, text
+from tests.kit.parts import call, reasoning, response, text
 from tests.kit.wire import content_allowed
 
 
@@ -92,3 +92,25 @@ def test_the_failure_of_a_providers_tool_is_recorded(block: dict[str, Any], expe
     """The response of a tool that failed on the provider's side has the status and the text of the error."""
     for parts in recorded(HumanMessage([block]), AIMessage([block])):
         assert parts[-1] == expected
+
+
+def test_the_same_reasoning_under_two_keys_is_recorded_once() -> None:
+    """Servers that send their reasoning under both of its keys have it recorded once, and two different ones twice."""
+    for second, expected in (("hm", [reasoning("hm")]), ("ha", [reasoning("hm"), reasoning("ha")])):
+        answer = AIMessage("words", additional_kwargs={"reasoning_content": "hm", "reasoning": second})
+        assert recorded(HumanMessage("Hi"), answer)[1] == [*expected, text("words")]
+
+
+OUTSIDE: dict[str, tuple[dict[str, Any], list[Any]]] = {
+    "reasoning": ({"reasoning": {"summary": [{"type": "summary_text", "text": "hm"}]}}, [reasoning("hm")]),
+    "tools": (
+        {"tool_outputs": [{"type": "web_search_call", "id": "1", "action": {"query": "q"}}]},
+        [call("web_search", "1", query="q")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("extra", "expected"), OUTSIDE.values(), ids=OUTSIDE)
+def test_an_answer_outside_of_the_content_is_recorded(extra: dict[str, Any], expected: list[Any]) -> None:
+    """An answer of reasoning or of OpenAI's own tools only is recorded, also with `output_version="v0"`."""
+    assert recorded(HumanMessage("Hi"), AIMessage("", additional_kwargs=extra))[1] == expected
