@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import BaseMessage
@@ -14,7 +15,7 @@ from .._content.policy import Policy
 from .._content.reading import as_text, count
 from .._runs.call import Request
 from .._runs.estimates import Prompt, beyond_quarters
-from .._runtime.containment import attempt, contained
+from .._runtime.containment import attempt, contained, pass_on
 from .._vocabulary import providers
 from .._vocabulary.names import of_resource
 from .._vocabulary.providers import Provider
@@ -168,6 +169,17 @@ def _texts(prompt: Sequence[BaseMessage] | Sequence[str]) -> list[str]:
 def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
     texts = _texts(prompt)
     if token_counter is None:
-        # LangChain counts four characters a token, of every kind, and what a message has besides its text.
-        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt)) + beyond_quarters(texts)
+        return _quarters(prompt, texts) + beyond_quarters(texts)
     return count(sum(token_counter(text) for text in texts))
+
+
+def _quarters(prompt: Sequence[BaseMessage] | Sequence[str], texts: Sequence[str]) -> int:
+    """Return LangChain's estimate: four characters a token, of every kind, and what a message has besides its text."""
+    try:
+        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt))
+    except Exception as error:  # LangChain does not count messages of other classes than its own, and RemoveMessage
+        pass_on(error)
+        return sum(ceil(len(text) / 4) + _PER_MESSAGE for text in texts)
+
+
+_PER_MESSAGE = 4  # a message's role, and the three tokens that LangChain adds

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
-from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk
@@ -258,3 +258,23 @@ def test_a_prompt_is_estimated_alike_with_and_without_langchain(text: str) -> No
     ours, tracked = captured.find_all(op="gen_ai.chat")
     assert numbers(ours)[0] == numbers(tracked)[0] > len(text) / 5
     assert numbers(ours)[2] == numbers(tracked)[2] == "estimate"
+
+
+class Odd(BaseMessage):
+    """A message that langchain-core does not count."""
+
+    type: str = "odd"
+
+
+@pytest.mark.parametrize("message", [Odd(content=""), RemoveMessage(id="1")], ids=["odd", "to remove"])
+def test_a_message_that_langchain_cannot_count_is_estimated_by_its_text(
+    message: BaseMessage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such a message costs no log line, and not the estimate of the prompt that it is in."""
+    with capture_spans() as captured:
+        for last in (HumanMessage(""), message):
+            list(ScriptedModel().stream([HumanMessage(QUESTION), last], {"callbacks": [SentryStreamHandler()]}))
+    [alone, beside] = captured.find_all(op="gen_ai.chat")
+    assert numbers(beside) == numbers(alone)
+    assert numbers(beside)[2] == "estimate"
+    assert "failed" not in caplog.text
