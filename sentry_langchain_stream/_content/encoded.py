@@ -35,8 +35,14 @@ _BYTE = re.compile(r"\\{1,4}x[0-9a-f]{2}", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|.)", re.IGNORECASE)
 _ESCAPE_AGAIN = re.compile(r"\\{1,4}(?:x[0-9a-f]{2}|[^x\\\n])", re.IGNORECASE)
 _END = re.compile(r"[\w+/=%\r\n\\-]*", re.ASCII)
+# Media types begin with one of these (IANA), so that `data:int/float,` is no data URL.
+_MEDIA = (
+    *("application", "audio", "chemical", "font", "haptics", "image", "message", "model", "multipart", "text", "video"),
+    "x-",
+)
 _LEAST = 180  # a shorter run of base64 is kept
 _FEWEST = 64  # fewer bytes in a repr are kept
+_SHORT = 1_000  # as few slashes are a line in source code, rather than white pixels
 _NARROWEST = 32  # the minimum length of a line of base64
 
 
@@ -156,8 +162,9 @@ def _payload_end(text: str, start: int, last: dict[str, int]) -> int:
 
 
 def _is_url(header: re.Match[str]) -> bool:
-    """Whether it is the header of a data URL rather than a word with a colon: it has a type or a parameter."""
-    return bool(header.group(1) or header.group(2))
+    """Whether it is the header of a data URL rather than a word with a colon: it has a parameter or a media type."""
+    kind = header.group(1) or ""
+    return bool(header.group(2)) or kind.partition("/")[0].rstrip("\\").lower().startswith(_MEDIA)
 
 
 def type_of(header: re.Match[str]) -> str | None:
@@ -207,7 +214,8 @@ def _ends(length: int, line: str) -> bool:
 
 
 def _is_block(lines: list[str]) -> bool:
-    if not lines or sum(map(len, lines)) < _LEAST:
+    length = sum(map(len, lines))
+    if not lines or length < _LEAST or (length < _SHORT and not "".join(lines).strip("/")):
         return False
     width = len(lines[0])
     if len(lines) == 1:

@@ -59,6 +59,9 @@ DATA: dict[str, tuple[str, str]] = {
     "repr of silence": (repr(SILENCE), "[Blob substitute: 3000 bytes]"),
     "repr of few": (repr(NOISE[:64]), "[Blob substitute: 64 bytes]"),
     "repr of a bytearray": (repr(bytearray(NOISE)), "bytearray([Blob substitute: 3000 bytes])"),
+    "type of one's own": (f"data:x-own/type,{quote('a secret')}", "[Blob substitute: x-own/type, 8 bytes]"),
+    "unknown type": (f"data:a/b;base64,{encoded(NOISE)}", "[Blob substitute: a/b, 3000 bytes]"),
+    "lines of white": ("\n".join(["/" * 76] * 50), "[Blob substitute: 2850 bytes]"),
     "svg": (f"data:image/svg+xml;utf8,{SVG}", f"[Blob substitute: image/svg+xml, {len(SVG)} bytes]"),
 }
 """A text of data only, and what is recorded of it."""
@@ -72,6 +75,8 @@ KEPT = {
     "bytes of words": repr(b"a sentence with a tab\t" * 20),
     "prime numbers": "Let a' and b' be primes, and \\xi = b' - a'. " * 20,
     "colours": repr("\x1b[32mpassed\x1b[0m in 3 s " * 100),
+    "rules of slashes": "\n".join(["/" * 80] * 3) + "\nnamespace a",
+    "type hints": "def f(data:int/float,x=1): see data:str/None,then ok. " * 5,
     "prose": "The data: see base64, please; metadata:image/png,then. " * 5,
     "a table": "_" * 400,
     "laughter": "HaHa" * 80,
