@@ -166,25 +166,21 @@ def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
 
 def _answer(generation: Generation) -> Any:
     """Return the message or the text of a generation, or `None` if it has no answer."""
-    if _has_answer(generation):
-        return getattr(generation, "message", None) or generation.text
+    message = getattr(generation, "message", None)
+    extra = getattr(message, "additional_kwargs", None)
+    if (
+        generation.text
+        or any(getattr(message, name, None) for name in ("content", "tool_calls", "invalid_tool_calls"))
+        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _OTHER_ANSWERS))
+    ):
+        return message or generation.text
     # For an HTTP response LangChain makes an empty generation. Its metadata has the headers and the body. If the status
     # is 200, the body is an answer that fails a schema. The body of an error is never recorded.
-    response = getattr(getattr(generation, "message", None), "response_metadata", None)
+    response = getattr(message, "response_metadata", None)
     if not isinstance(response, (dict, Mapping)) or response.get("status_code") != 200:
         return None
     answer = field(_first_choice(response.get("body")), "message")
     return answer if isinstance(answer, Mapping) else None
-
-
-def _has_answer(generation: Generation) -> bool:
-    message = getattr(generation, "message", None)
-    extra = getattr(message, "additional_kwargs", None)
-    return (
-        bool(generation.text)
-        or any(getattr(message, name, None) for name in ("content", "tool_calls", "invalid_tool_calls"))
-        or (isinstance(extra, Mapping) and any(extra.get(name) for name in _OTHER_ANSWERS))
-    )
 
 
 # The keys of `additional_kwargs` under which a message may have an answer outside of its content.

@@ -168,18 +168,15 @@ def _texts(prompt: Sequence[BaseMessage] | Sequence[str]) -> list[str]:
 
 def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
     texts = _texts(prompt)
-    if token_counter is None:
-        return _quarters(prompt, texts) + beyond_quarters(texts)
-    return count(sum(token_counter(text) for text in texts))
-
-
-def _quarters(prompt: Sequence[BaseMessage] | Sequence[str], texts: Sequence[str]) -> int:
-    """Return LangChain's estimate: four characters a token, of every kind, and what a message has besides its text."""
+    if token_counter is not None:
+        return count(sum(token_counter(text) for text in texts))
     try:
-        return count_tokens_approximately(cast(Sequence[BaseMessage], prompt))
+        # LangChain counts four characters a token, of every kind, and what a message has besides its text.
+        quarters = count_tokens_approximately(cast(Sequence[BaseMessage], prompt))
     except Exception as error:  # LangChain does not count messages of other classes than its own, and RemoveMessage
         pass_on(error)
-        return sum(ceil(len(text) / 4) + _PER_MESSAGE for text in texts)
+        quarters = sum(ceil(len(text) / 4) + _PER_MESSAGE for text in texts)
+    return quarters + beyond_quarters(texts)
 
 
 _PER_MESSAGE = 4  # a message's role, and the three tokens that LangChain adds
