@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, TypeVar
@@ -53,11 +52,12 @@ class TrackedStream(Tracked[T], Iterator[T]):
     def _close(self, error: BaseException | None) -> None:
         pulled = self._run_source()
         try:
-            with ExitStack() as closing:  # each of them, also if closing another one fails
-                for each in reversed(_closable(self._items, self._source)):
-                    close = getattr(each, "close", None)
-                    if close is not None:
-                        closing.callback(close)
+            first, *others = _closable(self._items, self._source)
+            try:
+                _closed(first)
+            finally:  # the connection, also if its iterator fails
+                for each in others:
+                    _closed(each)
         finally:
             self._pause(pulled)
             self._left(error)
@@ -111,11 +111,12 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
     async def _aclose(self, error: BaseException | None) -> None:
         pulled = self._run_source()
         try:
-            async with AsyncExitStack() as closing:  # each of them, also if closing another one fails
-                for each in reversed(_closable(self._items, self._source)):
-                    close = getattr(each, "aclose", None) or getattr(each, "close", None)
-                    if close is not None:
-                        closing.push_async_callback(_closed, close)
+            first, *others = _closable(self._items, self._source)
+            try:
+                await _aclosed(first)
+            finally:  # the connection, also if its iterator fails
+                for each in others:
+                    await _aclosed(each)
         finally:
             self._pause(pulled)
             self._left(error)
@@ -133,8 +134,15 @@ class EitherTrackedStream(TrackedStream[T], AsyncTrackedStream[T]):
     """A stream whose source may be iterated in both ways, as that of LiteLLM. Choose one."""
 
 
-async def _closed(close: Callable[[], Any]) -> None:
-    done = close()
+def _closed(source: object) -> None:
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+
+
+async def _aclosed(source: object) -> None:
+    close = getattr(source, "aclose", None) or getattr(source, "close", None)
+    done = close() if close is not None else None
     if isawaitable(done):
         await done
 

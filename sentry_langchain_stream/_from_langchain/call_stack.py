@@ -134,8 +134,10 @@ FALLBACKS = "langchain_core.runnables.fallbacks"
 """The module of calls with fallbacks. Nobody has to import it who has none: it would take half of our import."""
 
 
-def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
-    """Watch LangChain's call that is starting a run: `over(run_id)` is called when it is over. Keep what is returned.
+def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> object:
+    """Watch LangChain's call that is starting a run: `over` is called when it is over. Keep what is returned.
+
+    It is given the run's id, and whether the call was a generator, so that it was not read to its end.
 
     LangChain makes a callback manager for each call, which lives in the frame of the call, or in the stream that the
     call returns. It is gone when they are gone, also after a timeout, a cancellation or an exception that LangChain
@@ -159,7 +161,7 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
     module = str(caller.f_globals.get("__name__"))
     if not module.startswith("langchain_core.") and not (
-        module.startswith("langgraph.") and _MANAGER_OF_A_GRAPH in caller.f_code.co_varnames + caller.f_code.co_cellvars
+        module.startswith(_GRAPHS) and _MANAGER_OF_A_GRAPH in caller.f_code.co_varnames + caller.f_code.co_cellvars
     ):
         return None
     watch = _Watch(method.f_locals["self"], _gone)
@@ -167,8 +169,8 @@ def watch_call(over: Callable[[UUID], None], run_id: UUID) -> object:
     return watch
 
 
-_MANAGER_OF_A_GRAPH = "callback_manager"
-"""The variable in which LangGraph keeps it as long as a graph runs (langgraph 1.0 to 1.2)."""
+_GRAPHS, _MANAGER_OF_A_GRAPH = "langgraph.pregel", "callback_manager"
+"""The modules of LangGraph that run graphs, and the variable in which they keep it meanwhile (langgraph 1.0 to 1.2)."""
 
 _FRAMES_OF_A_START = 5
 """At least so many frames of ours are between LangChain and `watch_call`."""
@@ -204,20 +206,23 @@ class _Watch(weakref.ref[Any]):
 
     code: CodeType
     frame_id: int
-    over: Callable[[UUID], None]
+    over: Callable[[UUID, bool], None]
     run_id: UUID
 
     def gone(self) -> None:
         """The manager is gone."""
         # LangChain signals the end of a generator that is closed. Garbage collection closes it only after it has found
         # that its manager is gone.
-        if self.code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+        if self._is_generator():
             after_collection(self._end)
         elif not is_on_stack(self.frame_id, self.code):
             self._end()
 
     def _end(self) -> None:
-        self.over(self.run_id)
+        self.over(self.run_id, self._is_generator())
+
+    def _is_generator(self) -> bool:
+        return bool(self.code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
 
 
 def _gone(watch: _Watch) -> None:

@@ -47,8 +47,9 @@ class TaskWatch:
             found.remove_done_callback(self)
 
 
-WatchCall = Callable[[Callable[[UUID], None], UUID], object]
-"""Watches the call that is starting a run, and calls the function with the run's id when that call is over.
+WatchCall = Callable[[Callable[[UUID, bool], None], UUID], object]
+"""Watches the call that is starting a run, and calls the function when that call is over, with the run's id, and whether
+the call was a generator.
 
 Keep what it returns.
 """
@@ -90,16 +91,16 @@ class Watching:
             run.task_watch = TaskWatch(run.task, run.id, self._end_with_task)
             current.add_done_callback(run.task_watch)
 
-    def _note_call_over(self, run_id: UUID) -> None:
+    def _note_call_over(self, run_id: UUID, was_generator: bool) -> None:
         """A call is over, of which LangChain may yet signal the end."""
-        soon(partial(self._call_over, run_id))
+        soon(partial(self._call_over, run_id, was_generator))
 
-    def _call_over(self, run_id: UUID) -> None:
+    def _call_over(self, run_id: UUID, was_generator: bool) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
         run = self._get(number(run_id))
         if run is None:
             return
-        streamed = any(each.call is not None and each.call.streamed for each in (run, *run.descendants()))
+        streamed = was_generator if run.kind in CHAINS else run.call is not None and run.call.streamed
         was_left = run.kind == "tool" or run.has_fallbacks or streamed
         with contained("end of a call"):
             self._end(run_id, "abandoned" if was_left else "cancelled")

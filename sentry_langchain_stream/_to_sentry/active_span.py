@@ -135,12 +135,12 @@ class RunScope(Scope):
     """The spans that code in runs has made active here. Most never does."""
     _forked_in: Inside | None
     """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
-    _forked_at: tuple[int, int]
-    """The thread and the task that forked it. There LangChain's context tells where the code is. And a generator that
-    has forked it, with `new_scope`, leaves it in place where its consumer goes on."""
+    _forked_at: int
+    """The thread that forked it. There LangChain's context tells where the code is, and a generator that has forked it,
+    with `new_scope`, leaves it in place where its consumer goes on."""
 
     @classmethod
-    def over(cls, covered: Scope, forked_in: Inside | None = None, forked_at: tuple[int, int] = (0, 0)) -> RunScope:
+    def over(cls, covered: Scope, forked_in: Inside | None = None, forked_at: int = 0) -> RunScope:
         """A scope that covers this one."""
         made = object.__new__(cls)
         made.covered = covered
@@ -151,10 +151,9 @@ class RunScope(Scope):
 
     def __copy__(self) -> Scope:
         """Fork the scope, as `new_scope` and `isolation_scope` do: what is inside a run stays inside."""
-        inside, at = _inside(), _here()
-        if inside is None or not inside.nests:
-            inside, at = self._forked_in, self._forked_at
-        made = RunScope.over(copy(self.covered), inside, at)
+        inside = self._inside()
+        is_forked_again = inside is not None and inside is self._forked_in
+        made = RunScope.over(copy(self.covered), inside, self._forked_at if is_forked_again else get_ident())
         made._seen = self._seen.copy() if self._seen is not None else None
         return made
 
@@ -186,7 +185,7 @@ class RunScope(Scope):
         if inside is not None and not inside.nests:
             inside = None
         forked_in = self._forked_in
-        if inside is None and forked_in is not None and forked_in.is_live() and self._forked_at != _here():
+        if inside is None and forked_in is not None and forked_in.is_live() and self._forked_at != get_ident():
             return forked_in
         return inside
 
@@ -271,10 +270,6 @@ class Pull:
 
 _pulled: ContextVar[tuple[Pull, Hashable] | None] = ContextVar("sentry_langchain_stream_pulled", default=None)
 """The stream whose source is pulled in this context, and the key of what that is inside of."""
-
-
-def _here() -> tuple[int, int]:
-    return get_ident(), id(interpreter.current_task())
 
 
 def _inside() -> Inside | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,4 +79,41 @@ def test_a_stream_that_is_left_on_a_closed_loop_ends(
     for span in spans.values():
         assert span.parent_id is None or span.parent_id in spans, captured.tree()
     root = next(span for span in spans.values() if span.parent_id is None or spans[span.parent_id].op in ("test", None))
-    assert root.attributes.get("langchain_stream.outcome", "abandoned") in ("abandoned", "cancelled")
+    assert root.attributes.get("langchain_stream.outcome", "abandoned") == "abandoned"
+
+
+async def test_a_stream_in_a_cycle_was_left() -> None:
+    """What a loop that runs closes only because garbage is collected was left by its consumer, and not cancelled."""
+    handler: Any = SentryStreamHandler()
+    with capture_spans() as captured:
+
+        async def use() -> None:
+            holder = SimpleNamespace()
+            holder.itself = holder
+            asked = {"messages": [("user", "Hi")]}
+            holder.stream = graph().astream(asked, {"callbacks": [handler]}, stream_mode="updates")
+            await anext(holder.stream)
+
+        await use()
+        collect()
+        for _ in range(20):  # turns of the loop
+            await asyncio.sleep(0)
+        collect()
+    assert handler.live_runs == 0
+    assert captured.find(op="gen_ai.invoke_agent").attributes["langchain_stream.outcome"] == "abandoned"
+
+
+async def test_a_step_of_a_graph_that_is_called_alone_is_not_ended_early() -> None:
+    """LangGraph's own kind of chain keeps no callback manager while it runs; it is one run that completes."""
+    chain: Any = pytest.importorskip("langgraph._internal._runnable").RunnableSeq
+
+    async def slow(value: Any) -> Any:
+        collect()
+        await asyncio.sleep(0)
+        return value
+
+    handler: Any = SentryStreamHandler()
+    with capture_spans() as captured:
+        await chain(RunnableLambda(slow), ScriptedModel()).ainvoke("Hi", {"callbacks": [handler]})
+    root, call = captured.find(op="function"), captured.find(op="gen_ai.chat")
+    assert (call.parent_id, root.attributes["langchain_stream.outcome"]) == (root.span_id, "completed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -113,13 +114,21 @@ class Broken:
 
 
 def test_the_source_is_closed_also_if_its_iterator_fails() -> None:
-    """The error of the iterator is the consumer's, and no connection stays open."""
+    """The error of the iterator is the consumer's, in whose chain its own one is, and no connection stays open."""
     source = Broken()
-    stream = track_stream(source, model="m")
-    next(stream)
-    with pytest.raises(OSError, match="broken"):
-        stream.close()
+    failed: BaseException | None = None
+    try:
+        with track_stream(source, model="m") as stream:
+            next(stream)
+            raise KeyError("mine")
+    except OSError as error:
+        failed = error
     assert source.is_closed
+    chain: list[type[BaseException]] = []
+    while failed is not None:
+        chain.append(type(failed))
+        failed = failed.__context__
+    assert chain == [OSError, GeneratorExit, KeyError]
 
 
 # -- Between two items ------------------------------------------------------------------------------------------------
@@ -142,6 +151,12 @@ def scoped() -> Iterator[str]:
         yield from "abc"
 
 
+def in_a_thread(shape: str) -> None:
+    """What a consumer does elsewhere."""
+    with child_span(shape, "consumer's thread"):
+        pass
+
+
 STREAMS: dict[str, Any] = {
     "model": lambda: InScope().stream("Hi", {"callbacks": [SentryStreamHandler()]}),
     "tracked": lambda: track_stream(scoped(), model="m"),
@@ -156,8 +171,11 @@ def test_a_scope_that_a_source_leaves_open_keeps_the_consumer_outside(shape: str
         for number, _ in enumerate(STREAMS[kind]()):
             with child_span(shape, f"consumer {number}"):
                 pass
+            thread = Thread(target=in_a_thread, args=(shape,))
+            thread.start()
+            thread.join()
     spans = [span for span in captured.spans if span.name.startswith("consumer")]
-    assert len(spans) >= 3
+    assert len(spans) >= 6
     assert {span.parent_id for span in spans} == {request}, captured.tree()
 
 
