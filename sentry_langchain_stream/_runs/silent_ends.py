@@ -48,8 +48,8 @@ class TaskWatch:
 
 
 WatchCall = Callable[[Callable[[UUID, bool], None], UUID], object]
-"""Watches the call that is starting a run, and calls the function when that call is over, with the run's id, and whether
-the call was a generator.
+"""Watches the call that is starting a run, and calls the function when that call is over: with the run's id, and with
+whether the call was a generator.
 
 Keep what it returns.
 """
