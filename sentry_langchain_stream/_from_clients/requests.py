@@ -8,13 +8,13 @@ from math import ceil
 from typing import Any
 
 from .._content.messages import input_messages, prompt_messages, system_instructions, text_of
+from .._content.offered_tools import tool_definitions
 from .._content.parts import body_of
 from .._content.policy import Policy
 from .._content.reading import as_mapping, count, field
-from .._from_langchain.offered_tools import tool_definitions
-from .._from_langchain.parameters import request_parameters
 from .._runs.call import Request
 from .._runs.estimates import PromptBy, approximate, beyond_quarters
+from .._runs.parameters import request_parameters
 from .._runtime.containment import contained
 
 

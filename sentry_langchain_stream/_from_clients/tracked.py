@@ -222,15 +222,17 @@ class Tracked(Generic[T]):
 
     def _count(self, call: Call, item: object) -> None:
         """Count an item that is no chunk of a client library. How long it is, a text says, or what `text` returns."""
-        now, text = type(self).clock(), self._options.text or str
-        told: object = item if isinstance(item, str) else ""
+        now, text = type(self).clock(), self._options.text
+        if text is None or isinstance(item, str):
+            call.add_chunk(now, item if isinstance(item, str) else "")
+            self._read_text(call, text or str, item)
+            return
+        told: Any = ""
         try:
-            if self._options.text is not None and not isinstance(item, str):
-                told = self._options.text(item)
-                text = lambda _: told  # noqa: E731 -- asked once
+            told = text(item)
         finally:  # also if the user's function fails
             call.add_chunk(now, told if isinstance(told, str) else "")
-        self._read_text(call, text, item)
+        self._read_text(call, lambda _: told, item)
 
     def _recognise(self, item: object, call: Call) -> None:
         """Find out whether the items are the chunks of a client library that is known."""

@@ -1,1 +1,1 @@
-"""Reads LangChain's events: hooks, model calls, steps, payloads, parameters, tools, marks and stream events."""
+"""Reads LangChain's events: hooks, model calls, steps, payloads, marks and stream events."""

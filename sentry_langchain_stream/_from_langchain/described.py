@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from .._runs import parameters
 from .._runtime.containment import contain, contained
 from .._vocabulary.providers import Provider
-from . import parameters, requests
+from . import requests
 
 
 class Described(NamedTuple):

@@ -11,6 +11,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from .._content.cutting import cut
 from .._content.messages import input_messages, prompt_messages, system_instructions, text_of
+from .._content.offered_tools import tool_definitions
 from .._content.policy import Policy
 from .._content.reading import as_text, count
 from .._runs.call import Request
@@ -19,7 +20,6 @@ from .._runtime.containment import attempt, contained, pass_on
 from .._vocabulary import providers
 from .._vocabulary.names import of_resource
 from .._vocabulary.providers import Provider
-from .offered_tools import tool_definitions
 
 if TYPE_CHECKING:
     from .described import Described

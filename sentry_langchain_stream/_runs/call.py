@@ -28,7 +28,7 @@ class Request(NamedTuple):
     function: str | None = None
     """The run's name."""
     parameters: Mapping[str, Any] = MappingProxyType({})
-    """Request parameters by the names in `_from_langchain.parameters.PARAMETERS`."""
+    """Request parameters by the names in `parameters.PARAMETERS`."""
     messages: str | None = None
     """The input messages as JSON, if they may be recorded."""
     system: str | None = None

@@ -20,8 +20,8 @@ from sentry_langchain_stream._content.messages import (
     tool_arguments,
     tool_result,
 )
+from sentry_langchain_stream._content.offered_tools import tool_definitions
 from sentry_langchain_stream._content.policy import Limits, Policy
-from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
 from tests.kit.parts import conforming, strictly
 from tests.kit.strategies import Broken, in_production
 

@@ -9,7 +9,7 @@ import pytest
 import sentry_sdk
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._from_langchain import parameters
+from sentry_langchain_stream._runs import parameters
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import ScriptedModel, content_allowed
 

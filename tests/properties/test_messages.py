@@ -25,9 +25,9 @@ from sentry_langchain_stream._content.messages import (
     tool_arguments,
     tool_result,
 )
+from sentry_langchain_stream._content.offered_tools import tool_definitions
 from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 from sentry_langchain_stream._from_langchain import steps
-from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
 from tests.kit.parts import conforming
 from tests.kit.strategies import PLANTED, Thing, limits, media_data, parsed, payloads, policies, quotes, texts, values
 

@@ -16,8 +16,8 @@ from sentry_langchain_stream._content.labels import conversation_id, user_labels
 from sentry_langchain_stream._content.policy import NOTHING, Policy
 from sentry_langchain_stream._content.reading import as_text
 from sentry_langchain_stream._from_langchain import marks, stream_events
-from sentry_langchain_stream._from_langchain.parameters import _NESTED, PARAMETERS, request_parameters
 from sentry_langchain_stream._runs.kinds import Control, Outcome
+from sentry_langchain_stream._runs.parameters import _NESTED, PARAMETERS, request_parameters
 from sentry_langchain_stream._runs.start import Start
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._vocabulary.keys import METADATA, TAGS

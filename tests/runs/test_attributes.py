@@ -261,6 +261,6 @@ def test_describing_changes_nothing() -> None:
 
 def test_every_request_parameter_has_a_fact() -> None:
     """What is extracted of the request parameters can all be stated."""
-    from sentry_langchain_stream._from_langchain.parameters import PARAMETERS
+    from sentry_langchain_stream._runs.parameters import PARAMETERS
 
     assert set(call_facts._PARAMETERS) == set(PARAMETERS)

@@ -6,14 +6,14 @@ from typing import Any, get_args
 
 import pytest
 
+from sentry_langchain_stream._content.offered_tools import tool_definitions
 from sentry_langchain_stream._content.policy import NOTHING, Policy
 from sentry_langchain_stream._from_clients.requests import Given
-from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
-from sentry_langchain_stream._from_langchain.parameters import PARAMETERS, request_parameters
 from sentry_langchain_stream._runs.attributes import describe
 from sentry_langchain_stream._runs.call import Call, Request
 from sentry_langchain_stream._runs.estimates import PromptBy
 from sentry_langchain_stream._runs.kinds import RunKind
+from sentry_langchain_stream._runs.parameters import PARAMETERS, request_parameters
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._runtime import containment
 from sentry_langchain_stream._vocabulary import names, providers

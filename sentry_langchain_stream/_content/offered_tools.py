@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._content.budget import Budget, Full, Path, spelled
-from .._content.policy import Policy
-from .._content.reading import as_text, dumped
 from .._runtime.containment import attempt
+from .budget import Budget, Full, Path, spelled
+from .policy import Policy
+from .reading import as_text, dumped
 
 
 def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:

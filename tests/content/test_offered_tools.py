@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._content.offered_tools import tool_definitions
 from sentry_langchain_stream._content.policy import Limits, Policy
-from sentry_langchain_stream._from_langchain.offered_tools import tool_definitions
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.strategies import Broken
 from tests.kit.wire import ScriptedModel, content_allowed
