@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypedDict, TypeVar, 
 
 from ._content.labels import conversation_id as conversation_of
 from ._from_clients import readers
+from ._from_clients.pulls import running
 from ._from_clients.requests import Given
 from ._from_clients.streams import AsyncTrackedStream, EitherTrackedStream, TrackedStream
-from ._from_clients.tracked import Options, Tracked, running
+from ._from_clients.tracked import Options, Tracked
 from ._runs.call import Request
 from ._runs.environment import with_environment
 from ._runs.settings import Settings

@@ -11,7 +11,8 @@ from .._content import error_texts
 from .._content.policy import Policy
 from .._runtime import tracebacks
 from .._to_sentry import issues
-from .tracked import Options, Tracked, policy_of, running
+from . import pulls
+from .tracked import Options, Tracked, policy_of
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class TrackedStream(Tracked[T], Iterator[T]):
                     self._items = iter(self._source)
                 item: T = next(self._items)
             finally:
-                self._pause(pulled)
+                pulls.pause(pulled)
         except StopIteration:
             self._end("completed")
             raise
@@ -59,7 +60,7 @@ class TrackedStream(Tracked[T], Iterator[T]):
                 for each in others:
                     _closed(each)
         finally:
-            self._pause(pulled)
+            pulls.pause(pulled)
             self._left(error)
 
     def __enter__(self) -> TrackedStream[T]:
@@ -94,7 +95,7 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
                     self._items = aiter(source)
                 item: T = await anext(self._items)
             finally:
-                self._pause(pulled)
+                pulls.pause(pulled)
         except StopAsyncIteration:
             self._end("completed")
             raise
@@ -118,7 +119,7 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
                 for each in others:
                     await _aclosed(each)
         finally:
-            self._pause(pulled)
+            pulls.pause(pulled)
             self._left(error)
 
     async def __aenter__(self) -> AsyncTrackedStream[T]:
@@ -171,7 +172,7 @@ _METHODS = frozenset(
 
 def _may_be_recorded(_: Any, error: BaseException) -> list[Policy]:
     """What may be recorded of the streams that an exception has come through, or whose source reports it."""
-    inside = running()
+    inside = pulls.running()
     entries = [entry for part in error_texts.chain(error) for entry in tracebacks.entries(part)]
     through = [tracebacks.variable(each.tb_frame, "self") for each in entries if each.tb_frame.f_code in _METHODS]
     return [policy_of(each) for each in (*through, inside) if isinstance(each, Tracked)]

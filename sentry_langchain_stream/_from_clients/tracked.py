@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
-from weakref import ReferenceType, ref
 
 from .._content.gathered import Gathered
 from .._content.policy import NOTHING, Policy
@@ -27,11 +24,11 @@ from .._runs.start import Start
 from .._runtime import interpreter
 from .._runtime.containment import contained
 from .._to_sentry import active_span, model_integrations, other_integrations
-from .._to_sentry.active_span import Begun, Pull
+from .._to_sentry.active_span import Pull
 from .._to_sentry.asking import is_asking
 from .._to_sentry.client import current_client
 from .._vocabulary import providers
-from . import readers
+from . import pulls, readers
 from .answer import Answer
 from .requests import Given
 from .stated import Said, stated_response, stated_usage
@@ -55,13 +52,6 @@ class Options:
 def _integrations_own(client: Any) -> Settings | None:
     """The settings of the client's `SentryStreamIntegration`, which speak for all model calls of the process."""
     return getattr(other_integrations.own_handler(client), "_settings", None)
-
-
-class Pulled(NamedTuple):
-    """A request for an item, or for the end, which runs the source in one context."""
-
-    token: Token[ReferenceType[Tracked[Any]] | None]
-    inside: tuple[Pull, Begun] | None
 
 
 class Tracked(Generic[T]):
@@ -141,7 +131,7 @@ class Tracked(Generic[T]):
 
     # -- the run ----------------------------------------------------------------------------------------------
 
-    def _pull(self) -> Pulled:
+    def _pull(self) -> pulls.Pulled:
         """The consumer requests the next item: from now on the source is running."""
         with contained("track_stream"):
             if self._id is None and not is_asking():  # the text is not redacted yet
@@ -152,13 +142,9 @@ class Tracked(Generic[T]):
                     self._started(run, around)
         return self._run_source()
 
-    def _run_source(self) -> Pulled:
+    def _run_source(self) -> pulls.Pulled:
         """From now on the source is running in this context."""
-        token, inside = _running.set(ref(self)), None
-        with contained("nesting"):
-            if (pull := self._pulling) is not None:
-                inside = pull, pull.begin()
-        return Pulled(token, inside)
+        return pulls.begin(self, self._pulling)
 
     def _start(self, id: UUID, around: Run | None) -> Start:
         options = self._options
@@ -269,17 +255,6 @@ class Tracked(Generic[T]):
         if call.text is not None or counter is not None:
             call.read(text(item), counter)
 
-    @staticmethod
-    def _pause(pulled: Pulled) -> None:
-        """The source has returned or raised: from now on the consumer is running."""
-        if not interpreter.is_collecting():
-            with suppress(ValueError):  # closed from another context, which never ran the source
-                _running.reset(pulled.token)
-        if pulled.inside is not None:
-            pull, begun = pulled.inside
-            with contained("nesting"):
-                pull.pause(begun)
-
     def _end(self, outcome: Outcome, error: BaseException | None = None) -> None:
         """End the run. Only the first call has an effect."""
         pulling, self._pulling = self._pulling, None
@@ -324,15 +299,6 @@ class Tracked(Generic[T]):
 def policy_of(stream: Tracked[Any]) -> Policy:
     """What may be recorded of a stream with the current client."""
     return stream._runs.policy(current_client())
-
-
-_running: ContextVar[ReferenceType[Tracked[Any]] | None] = ContextVar("sentry_langchain_stream_tracked", default=None)
-
-
-def running() -> Tracked[Any] | None:
-    """Return the innermost tracked stream whose source is running in this context."""
-    found = _running.get()
-    return found() if found is not None else None
 
 
 with contained("other integrations"):

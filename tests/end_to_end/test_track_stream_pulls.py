@@ -19,6 +19,12 @@ from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, child_span
 # -- At the end -------------------------------------------------------------------------------------------------------
 
 
+def say_usage() -> None:
+    """What the source of the stream says, whichever that is."""
+    stream: Any = current_stream()
+    stream.set_usage(input_tokens=100, output_tokens=50)
+
+
 @track_stream(model="inner")
 def inner() -> Iterator[str]:
     """Say at the end what was used."""
@@ -26,8 +32,7 @@ def inner() -> Iterator[str]:
         yield "one "
         yield "two "
     finally:
-        stream: Any = current_stream()
-        stream.set_usage(input_tokens=100, output_tokens=50)
+        say_usage()
 
 
 @track_stream(model="inner")
@@ -37,8 +42,7 @@ async def ainner() -> AsyncIterator[str]:
         yield "one "
         yield "two "
     finally:
-        stream: Any = current_stream()
-        stream.set_usage(input_tokens=100, output_tokens=50)
+        say_usage()
 
 
 def outer() -> Iterator[str]:
