@@ -51,7 +51,6 @@ def sendable(error: BaseException, text: str, passed: list[str]) -> str | None:
     kept = text if text in passed else _interpreters(error, text) or _from_source(text, _fragments(error), passed)
     if kept is not None and FILTERED not in kept:
         passed.append(kept)
-    if kept is not None and FILTERED not in kept:
         return kept
     status = _status(error)
     if status is not None and status not in (kept or ""):

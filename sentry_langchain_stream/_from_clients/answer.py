@@ -94,7 +94,7 @@ class Answer:
         self.usage_adds = False
         """Whether that usage may be one of several that add up, as servers with OpenAI's protocol send them."""
         self._turn: str | None = None
-        self._of_turn: Usage | None = None
+        self._total: Usage | None = None
         self._before: Usage | None = None
 
     def begin(self) -> None:
@@ -215,8 +215,7 @@ class Answer:
             return
         found, self.usage_adds = Usage.reported(as_mapping(raw)), adds
         if found is not None:
-            self._of_turn = found
-            self.usage = found if self._before is None else Usage.together((self._before, found))
+            self._total = self.usage = found if self._before is None else Usage.together((self._before, found))
 
     def continues(self, id: object) -> None:
         """The chunk is of the answer with this id. If it is another one, the usage of the one before it is added.
@@ -224,9 +223,8 @@ class Answer:
         Google's client asks again, in the same stream, when it has called a Python function that is among the tools.
         """
         turn = as_text(id)
-        if turn is not None and self._turn is not None and turn != self._turn and self._of_turn is not None:
-            earlier = (self._before, self._of_turn) if self._before is not None else (self._of_turn,)
-            self._before, self._of_turn = Usage.together(earlier), None
+        if turn is not None and self._turn not in (None, turn):
+            self._before = self._total
         self._turn = turn or self._turn
 
     def response(self, policy: Policy) -> Response:

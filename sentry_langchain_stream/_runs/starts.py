@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 from typing import Protocol
 
 from .._content.policy import NOTHING, Policy
@@ -237,9 +236,10 @@ class Starts:
             if isinstance(detail, Agent):
                 inherited = parent.agent if parent is not None else None
                 run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
-            elif run.call is not None and parent is not None and (tools := run.call.request.tools) is not None:
-                for agent in islice(parent.agents(), 1):  # its own: a graph around it has not offered them
-                    agent.tools = tools
+            elif run.call is not None and parent is not None and run.call.request.tools is not None:
+                agent = next(parent.agents(), None)  # its own: a graph around that one has not offered them
+                if agent is not None:
+                    agent.tools = run.call.request.tools
             if run.place.recording:
                 self._open_span(run)
         except BaseException as error:
