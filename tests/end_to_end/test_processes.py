@@ -108,7 +108,10 @@ Answer = Callable[[Any], Any]
 
 @contextmanager
 def worker(shape: str, folder: Path) -> Iterator[Answer]:
-    """A real worker; when the block is left, it has sent what it had. Yields what waits for its answer."""
+    """A real worker; when the block is left, it has sent what it had. Yields what waits for its answer.
+
+    Tasks are enqueued before: kombu's queue of files may take a file that another process is still writing.
+    """
     app = ["-A", "tests.kit.apps.celery_worker"]
     command = [sys.executable, "-m", "celery", *app, "worker", "-P", "solo", "-l", "ERROR"]
     environment = {**os.environ, celery_worker.FOLDER: str(folder), celery_worker.SHAPE: shape}
@@ -139,12 +142,13 @@ def test_a_background_task_continues_the_trace(tmp_path: Path) -> None:
     app = celery_worker.connect(tmp_path)
     enqueue = app.tasks["answer"]
     calls: list[Captured] = []
+    results = []
+    for here in WIRE_SHAPES:
+        with capture_spans(**WIRE_SHAPES[here]) as captured, around(here, True):
+            results.append(enqueue.delay("Hi"))
+        calls.append(captured)
     with worker(BOTH_MODELS[-1], tmp_path) as answer:
-        for here in WIRE_SHAPES:
-            with capture_spans(**WIRE_SHAPES[here]) as captured, around(here, True):
-                result = enqueue.delay("Hi")
-            calls.append(captured)
-            assert answer(result) == "one two"
+        assert [answer(result) for result in results] == ["one two"] * len(WIRE_SHAPES)
     there = received(tmp_path / celery_worker.SENT)
     for captured in calls:
         spans = [span for span in there.spans if span.trace_id == captured.find(name="application").trace_id]
@@ -158,10 +162,9 @@ def test_a_background_task_continues_the_trace(tmp_path: Path) -> None:
 def test_a_failed_task_is_celerys_issue(tmp_path: Path) -> None:
     """In a real worker the last attempt is one event, Celery's, linked to its model call, with the task's frame."""
     app = celery_worker.connect(tmp_path)
-    with worker(BOTH_MODELS[0], tmp_path) as answer:
-        result = app.tasks["fail"].delay("Hi")
-        with pytest.raises(ConnectionError):
-            answer(result)
+    result = app.tasks["fail"].delay("Hi")
+    with worker(BOTH_MODELS[0], tmp_path) as answer, pytest.raises(ConnectionError):
+        answer(result)
     there = received(tmp_path / celery_worker.SENT)
     (event,) = there.events
     value = event["exception"]["values"][-1]

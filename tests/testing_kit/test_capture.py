@@ -418,6 +418,15 @@ def test_runs_that_are_open_are_named(shape: str) -> None:
         earlier.close()  # type: ignore[attr-defined]
 
 
+WARNINGS_ARE_ERRORS = """
+[pytest]
+filterwarnings =
+    error
+    ignore:unclosed:ResourceWarning
+"""
+"""A suite's settings. Connections that other tests' clients left open are collected at any time, in that suite too."""
+
+
 def test_the_fixture_works_where_warnings_are_errors(pytester: pytest.Pytester) -> None:
     """A suite with `filterwarnings = error` can use it."""
     pytester.makepyfile(
@@ -430,7 +439,7 @@ def test_the_fixture_works_where_warnings_are_errors(pytester: pytest.Pytester) 
             assert captured_spans.find(op="gen_ai.chat").attributes["gen_ai.usage.total_tokens"] > 0
         """
     )
-    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    pytester.makeini(WARNINGS_ARE_ERRORS)
     pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
@@ -462,7 +471,7 @@ def test_an_option_that_is_deprecated_is_no_error_in_the_fixture(pytester: pytes
                 __import__("warnings").warn("mine")
         """
     )
-    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    pytester.makeini(WARNINGS_ARE_ERRORS)
     result = pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:cacheprovider")
     skipped = int("data_collection" not in DEFAULT_OPTIONS)
     result.assert_outcomes(passed=3 - skipped, skipped=skipped)
