@@ -19,7 +19,7 @@ class Contestant:
         requirements: What to install there. `"."` is this package.
         variants: What it offers, the first of them being what is compared with the others: `content` (prompts and
             answers are recorded), `no content`, `unsampled`, `no client`, `streamed` (Sentry's streamed spans),
-            `repr processor` (one is registered with Sentry's SDK, as by Django's integration).
+            `repr processor` (the application has registered one with Sentry's SDK).
         imports: What a program has imported anyway, and how it then imports this; each way is timed.
         only_in: The one section that it takes part in, if it is there for that section's sake.
     """

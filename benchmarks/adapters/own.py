@@ -16,7 +16,6 @@ def setup(sink: Sink, variant: str) -> Adapter:
     if variant != "no client":
         init(sink, variant, own_integration=True)
     if variant == "repr processor":
-        # As Sentry's DjangoIntegration does, as soon as Django is installed.
         add_global_repr_processor(lambda value, hint: NotImplemented)
     handler = SentryStreamHandler()
     return Adapter([handler], request, sentry_sdk.flush, lambda: handler.live_runs, asgi)

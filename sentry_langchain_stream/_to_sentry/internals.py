@@ -74,6 +74,15 @@ repr_processors: list[Any] | None = _take("sentry_sdk.serializer", "global_repr_
 """Asked about every value that is sent. Django's integration registers one, as soon as Django is installed."""
 format_timestamp = _take("sentry_sdk.utils", "format_timestamp", off=_OFF)
 
+
+def may_change_plain_values() -> bool:
+    """Whether one of `repr_processors` may change a text or a number. Django's changes query sets, and nothing else."""
+    for each in repr_processors or ():  # noqa: SIM110 -- asked for each span: a generator costs more
+        if getattr(each, "__module__", None) != "sentry_sdk.integrations.django":
+            return True
+    return False
+
+
 # -- Spans that are moved out of their transaction (`moved_spans`) ----------------------------------------------------
 
 _MOVE = "_serialized_v1_span_to_serialized_v2_span"

@@ -6,8 +6,9 @@ call. The SDK does not check a value that has its own `__sentry_repr__`, so our 
 values are all plain, and leaves any other span to the SDK. If the SDK then cuts or removes values, this is not
 annotated in the event's `_meta`. Can go when the SDK prepares envelopes outside of the request's thread.
 
-If a repr processor is registered (as soon as Django is installed), the SDK checks every value of a span anyway, so only
-roots are prepared. The benchmark has both cases (`docs/performance.md`).
+If the application has registered a repr processor, which the SDK asks about every value of a span, the spans are left
+to the SDK, and only roots are prepared. Django's, which is there as soon as Django is installed, changes nothing plain.
+The benchmark has both cases (`docs/benchmarks.md`).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class _PreparedSpan(Span):
 
     def to_json(self) -> dict[str, Any]:
         payload = super().to_json()
-        return payload if internals.repr_processors else _Prepared(payload)
+        return payload if internals.may_change_plain_values() else _Prepared(payload)
 
 
 class _PreparedTransaction(Transaction):

@@ -73,9 +73,6 @@ def sent(monkeypatch: pytest.MonkeyPatch, *, shortly: bool) -> list[bytes]:
         monkeypatch.context() as patch,
         capture_spans(**content_allowed(True), stream_gen_ai_spans=True, release="7") as captured,
     ):
-        # Django's integration has the SDK ask it about every value. It is there because Django is installed.
-        patch.setattr(internals, "repr_processors", [])
-        patch.setattr("sentry_sdk.serializer.global_repr_processors", [])
         if not shortly:
             patch.setattr("sentry_sdk.client._serialized_v1_span_to_serialized_v2_span", internals.move_span)
             patch.setattr(moved_spans, "install", lambda: None)

@@ -19,6 +19,7 @@ from sentry_sdk.utils import disable_capture_event
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry import span_models
+from sentry_langchain_stream._to_sentry.moved_spans import PlainSpan
 from sentry_langchain_stream._to_sentry.plain_spans import _Prepared, _PreparedContext, prepared
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.strategies import Point, scalars
@@ -137,6 +138,22 @@ def test_whoever_wants_to_see_every_value_does() -> None:
     finally:
         serializer.global_repr_processors.remove(masked)
     assert told["data"]["said"] == "masked"
+
+
+def test_djangos_processor_keeps_no_span_from_preparing_itself() -> None:
+    """As soon as Django is installed, the SDK asks its integration about every value, which changes query sets only."""
+    pytest.importorskip("django")
+    told = []
+
+    def look(event: Any, hint: Any) -> Any:
+        told.extend(map(type, event["spans"]))
+        return event
+
+    with capture_spans(default_integrations=True, before_send_transaction=look) as captured, active_span("transaction"):
+        fake_model("one two").invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert "sentry_sdk.integrations.django" in [each.__module__ for each in serializer.global_repr_processors]
+    assert told == [PlainSpan]
+    assert captured.find(op="gen_ai.chat").attributes["gen_ai.usage.output_tokens"] == 2
 
 
 def test_only_the_sdks_own_class_of_spans_is_prepared() -> None:
