@@ -110,9 +110,9 @@ class Hooks(InlineHandler):
             if call is None or token.__class__ is not str or not token:
                 self._gather(run_id, token, chunk)
                 return DONE
-            last, now = call.last_chunk_at, self._now()
-            if (gap := now - last) > call.longest_gap:
-                call.longest_gap, call.longest_gap_at = gap, last
+            now = self._now()
+            if (gap := now - call.last_chunk_at) > call.longest_gap:
+                call.longest_gap, call.longest_gap_at = gap, call.last_chunk_at
             call.last_chunk_at = now
             call.chunks += 1
             if (size := len(token)) <= self._token_size and token.isascii():
