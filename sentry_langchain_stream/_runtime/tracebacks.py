@@ -40,7 +40,8 @@ def variable(frame: FrameType, name: str) -> Any:
 
     Workaround: before Python 3.13, `f_locals` leaves a copy of all variables in the frame. If one is the exception that
     is being handled, the copy keeps it alive after it was handled. So the exceptions in the copy are removed, which
-    changes no variable. The rest stays: the copy is also what `locals()` has returned to the application.
+    changes no variable. The rest stays: the copy is also what `locals()` has returned to the application. Can go with
+    Python 3.12.
     """
     code = frame.f_code
     if name not in code.co_varnames and name not in code.co_cellvars:

@@ -1,8 +1,9 @@
 """Keeps a span in the conversation that its run started in.
 
-As an AI span ends, the SDK gives it the conversation that its scope has by then (sentry-sdk 2.51 to 2.75). If the
-application has gone on to another conversation in the same scope, a prompt would land in that one. So such a span ends
-with a copy of its scope that has the conversation of the start.
+Workaround: as an AI span ends, the SDK gives it the conversation that its scope has by then (sentry-sdk 2.51 to 2.75).
+If the application has gone on to another conversation in the same scope, a prompt would land in that one. So such a
+span ends with a copy of its scope that has the conversation of the start. Can go when the SDK leaves a span the
+conversation that it has.
 """
 
 from __future__ import annotations

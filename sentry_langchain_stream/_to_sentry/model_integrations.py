@@ -171,8 +171,9 @@ def _is_set_up(integration: Integration) -> bool:
     name = integration.identifier
     if name in setup_integrations([integration], with_defaults=False):
         return True
-    # Another client was made before, and LangchainIntegration switched this integration off there. The SDK remembers
-    # that it has dealt with it (sentry-sdk 2.44 to 2.75), so it has to be made to forget.
+    # Workaround: another client was made before, and LangchainIntegration switched this one off there. The SDK
+    # remembers that it has dealt with it (sentry-sdk 2.44 to 2.75), so it has to be made to forget. Can go when it
+    # remembers that per client.
     if internals.processed_integrations is None:
         return False
     internals.processed_integrations.discard(name)

@@ -306,7 +306,8 @@ def _span_id() -> str:
 def _with_ids(span: S) -> S:
     """The same span, whose ids are made up now.
 
-    The SDK makes them up when they are first asked for, and twice if two threads ask at once (sentry-sdk 2.44 to 2.75).
+    Workaround: the SDK makes them up when they are first asked for, and twice if two threads ask at once (sentry-sdk
+    2.44 to 2.75). Can go when it makes them with the span.
     """
     made: Any = span
     _ = made.trace_id, made.span_id
