@@ -1,6 +1,6 @@
-"""Instructions and cache misses of a call, on a processor that valgrind simulates: no machine's speed is in them.
+"""What a call executes: instructions, as valgrind counts them, and bytecodes of Python. No machine's speed is in them.
 
-The section `simulated` needs valgrind on the PATH, and is left out without it.
+The section `simulated` counts no instructions without valgrind on the PATH.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import CodeType, FrameType
 from typing import Any
 
 from .contestants import BY_NAME
@@ -33,51 +36,52 @@ CASES: tuple[tuple[Case, str, tuple[str, ...]], ...] = (
     (Case("call_ainvoke", 8, 30, "`ainvoke`, unsampled"), "unsampled", ("own", "bare")),
     (Case("chain", 5, 20, "5-deep chain, unsampled"), "unsampled", ("own", "bare")),
 )
-"""What is simulated, in which variant, and whose."""
+"""What is counted, in which variant, and whose. Sentry's integration works in another thread in async calls; only its
+instructions are counted there."""
 
-CACHES = {"512 kB": 8, "1 MB": 16}
-"""The sizes of the second-level cache, and how many lines a set of it has."""
-
-_SETS, _LINE = 1024, 64
 _PATIENCE = 600.0
 """Seconds that a process may take under the simulator, where it is about fifty times slower."""
 
 
 def simulated(pythons: Mapping[str, Path], quick: bool) -> list[dict[str, Any]]:
-    """Simulate all cases: a row per case and contestant, with the instructions and the misses of a call."""
-    if shutil.which("valgrind") is None:
-        print("simulated: left out, there is no valgrind on the PATH", file=sys.stderr)
-        return []
+    """Count in all cases: a row per case and contestant, with the instructions and the bytecodes of a call."""
+    has_valgrind = shutil.which("valgrind") is not None
+    if not has_valgrind:
+        print("simulated: instructions are left out, there is no valgrind on the PATH", file=sys.stderr)
     rows: list[dict[str, Any]] = [
-        {"case": case.title, "contestant": name, "variant": variant, "misses": {}}
+        {"case": case.title, "contestant": name, "variant": variant}
         for case, variant, names in (CASES[:1] if quick else CASES)
         for name in names
         if BY_NAME[name].environment in pythons and variant in BY_NAME[name].variants
     ]
     cases = {case.title: case for case, _, _ in CASES}
-    jobs = [(row, size) for row in rows for size in CACHES]
     with TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as several:
-        for number, (row, size) in enumerate(jobs):
-            several.submit(_simulate, row, size, cases[row["case"]], pythons, Path(folder, str(number)))
+        for number, row in enumerate(rows):
+            out = Path(folder, str(number)) if has_valgrind else None
+            several.submit(_count, row, cases[row["case"]], pythons, out)
     return rows
 
 
-def _simulate(row: dict[str, Any], size: str, case: Case, pythons: Mapping[str, Path], out: Path) -> None:
-    key = row["contestant"], row["variant"]
-    cache = f"--LL={_SETS * _LINE * CACHES[size]},{CACHES[size]},{_LINE}"
-    options = ("--tool=callgrind", "--instr-atstart=no", "--cache-sim=yes", cache, f"--callgrind-out-file={out}")
-    worker = Worker(pythons[BY_NAME[key[0]].environment], key, within=("valgrind", "--quiet", *options))
+def _count(row: dict[str, Any], case: Case, pythons: Mapping[str, Path], out: Path | None) -> None:
+    python, key = pythons[BY_NAME[row["contestant"]].environment], (row["contestant"], row["variant"])
+    asked: dict[str, Any] = {"timeout": _PATIENCE, "workload": case.workload, "size": case.size}
     try:
-        worker.ask(timeout=_PATIENCE, do="simulate", workload=case.workload, size=case.size, times=case.times)
-        counted = totals(out.with_name(f"{out.name}.1").read_text())
+        row |= _asked(Worker(python, key), do="bytecodes", times=1, **asked)
+        if out is not None:
+            options = ("--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}")
+            within = ("valgrind", "--quiet", *options)
+            _asked(Worker(python, key, within=within), do="simulate", times=case.times, **asked)
+            row["instructions"] = round(totals(out.with_name(f"{out.name}.1").read_text())["Ir"] / case.times)
     except (Failed, OSError) as failed:
         row["problem"] = str(failed)
-        return
+    print(f"simulated: {row}", file=sys.stderr)
+
+
+def _asked(worker: Worker, **request: Any) -> dict[str, Any]:
+    try:
+        return worker.ask(**request)
     finally:
         worker.close()
-    row["instructions"] = round(counted["Ir"] / case.times)
-    row["misses"][size] = round((counted["ILmr"] + counted["DLmr"] + counted["DLmw"]) / case.times)
-    print(f"simulated: {row['case']}, {label(*key)}: {row['instructions']:,}, {row['misses']}", file=sys.stderr)
 
 
 def totals(counted: str) -> dict[str, int]:
@@ -97,50 +101,74 @@ def watched(work: Callable[[], object]) -> None:
     gc.collect()
     gc.freeze()
     control("--instr=on")
-    work()  # the simulated caches are empty at first
-    control("--zero")
     work()
     control("--dump")
 
 
+def bytecodes(work: Callable[[int], object]) -> dict[str, int]:
+    """How many bytecodes one call executes, and how many of them are different ones.
+
+    Args:
+        work: Makes so many calls in a request. What the request itself executes is in both of two counts.
+    """
+    for _ in range(3):
+        work(1)
+    one, two = _executed(partial(work, 1)), _executed(partial(work, 2))
+    more = two - one
+    return {"bytecodes": more.total(), "different": len(more)}
+
+
+def _executed(work: Callable[[], object]) -> Counter[tuple[CodeType, int]]:
+    found: Counter[tuple[CodeType, int]] = Counter()
+
+    def seen(frame: FrameType, event: str, _: Any) -> Any:
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            found[frame.f_code, frame.f_lasti] += 1
+        return seen
+
+    before = sys.gettrace()
+    sys.settrace(seen)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return found
+
+
 ABOUT = """## Without the machine's speed
 
-The same calls on a simulated processor. What it counts depends on no machine and on nothing that runs beside. Thousands
-of instructions per call, sending included:
+What the same calls execute, sending included. Thousands of instructions of the processor per call, as valgrind counts
+them:
 """
 
-ABOUT_MISSES = """And how often a call misses the second-level cache, with one of 512 kB and with one of 1 MB:
+ABOUT_BYTECODES = """And bytecodes of Python per call, in the caller's thread, and how many of them are different ones:
 """
 
-AFTER = """The processor of the figures above has a second-level cache of 512 kB per core, as AMD's have before Zen 4.
-The code and data of this handler, which checks more than others, do not fit into it beside LangChain's. So both are
-fetched again in each call, and it takes longer there than some that execute more. With 1 MB, which newer processors of
-servers have, most of these misses are gone. `make bench ARGS="--sections simulated --keep"` counts again, with
-valgrind.
+AFTER = """Sentry's SDK executes few lines many times: for each attribute of each span. This handler executes less in
+all, but more different lines, most of them once, because it checks what others do not. What comes for the first time in
+a call takes a processor longer than what comes again. So the times above are closer to each other than these numbers,
+and in another order. `make bench ARGS="--sections simulated --keep"` counts again.
 """
 
 
 def render(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The section of the page."""
-    counted = [row for row in rows if "instructions" in row]
+    counted = [row for row in rows if "bytecodes" in row]
     if not counted:
         return
     names = list(dict.fromkeys(row["contestant"] for row in counted))
     cases = list(dict.fromkeys(row["case"] for row in counted))
     of = {(row["case"], row["contestant"]): row for row in counted}
     head = ("", *(label(name, "no content") if name != "own" else BY_NAME[name].label for name in names))
-    tables: list[list[list[str]]] = [[], []]
+    instructions, bytecodes = [], []
     for case in cases:
-        found = [of.get((case, name)) for name in names]
-        tables[0].append([case, *("–" if row is None else f"{row['instructions'] / 1e3:,.0f}" for row in found)])
-        misses = [None if row is None else [row["misses"].get(size) for size in CACHES] for row in found]
-        tables[1].append([case, *("–" if two is None else " / ".join(map(_count, two)) for two in misses)])
+        of_case = [of.get((case, name), {}) for name in names]
+        told = [row.get("instructions") for row in of_case]
+        instructions.append([case, *("–" if each is None else f"{each / 1e3:,.0f}" for each in told)])
+        bytecodes.append([case, *(f"{row['bytecodes']:,} / {row['different']:,}" if row else "–" for row in of_case)])
     yield ABOUT
-    yield table(head, tables[0])
-    yield ABOUT_MISSES
-    yield table(head, tables[1])
+    yield table(head, instructions)
+    yield ABOUT_BYTECODES
+    yield table(head, bytecodes)
     yield AFTER
-
-
-def _count(misses: int | None) -> str:
-    return "–" if misses is None else f"{misses:,}"

@@ -52,6 +52,10 @@ class Process:
             from .profiling import profiled
 
             return profiled(lambda: self._run(*what), asked["rounds"])
+        if asked["do"] == "bytecodes":
+            from .simulated import bytecodes
+
+            return bytecodes(lambda times: self._run(asked["workload"], asked["size"], times))
         if asked["do"] == "simulate":
             from .simulated import watched
 

@@ -379,27 +379,50 @@ def test_the_page_shows_steps_and_production() -> None:
     assert "### `invoke`" in details.render(measured)
 
 
-def test_the_page_shows_what_was_simulated() -> None:
-    """Instructions are in thousands, misses are of the smaller cache and of the larger one; who failed has a dash."""
+def test_the_page_shows_what_a_call_executes() -> None:
+    """Instructions are in thousands, bytecodes are all of them and the different ones; who failed has a dash."""
     rows = [
         {
             "case": "`invoke`",
             "contestant": "own",
             "instructions": 1_600_400,
-            "misses": {"512 kB": 10_800, "1 MB": 1_550},
+            "bytecodes": 13_800,
+            "different": 9_100,
         },
-        {"case": "`invoke`", "contestant": "sentry", "problem": "its process ended", "misses": {}},
-        {"case": "`invoke`, unsampled", "contestant": "bare", "instructions": 700_000, "misses": {"512 kB": 5_000}},
+        {"case": "`invoke`", "contestant": "sentry", "problem": "its process ended"},
+        {"case": "`invoke`, unsampled", "contestant": "bare", "bytecodes": 8_900, "different": 4_600},
     ]
     page = report.render(results(simulated=rows))
     for line in (
         "|  | sentry-langchain-stream | bare Sentry span |",
         "| `invoke` | 1,600 | – |",
-        "| `invoke` | 10,800 / 1,550 | – |",
-        "| `invoke`, unsampled | – | 5,000 / – |",
+        "| `invoke`, unsampled | – | – |",
+        "| `invoke` | 13,800 / 9,100 | – |",
+        "| `invoke`, unsampled | – | 8,900 / 4,600 |",
     ):
         assert line in page
     assert simulated.ABOUT not in report.render(results(simulated=[]))
+
+
+def test_the_bytecodes_of_one_call_are_counted() -> None:
+    """What is executed however many calls there are is left out, and each place in the code is one different one."""
+
+    def once(number: int) -> None:
+        for _ in range(10):
+            pass
+        for _ in range(number):
+            call()
+
+    def call() -> None:
+        for _ in range(3):
+            pass
+
+    def twice(number: int) -> None:
+        once(2 * number)
+
+    found, doubled = simulated.bytecodes(once), simulated.bytecodes(twice)
+    assert 10 < found["different"] < found["bytecodes"]
+    assert doubled == {"bytecodes": 2 * found["bytecodes"], "different": found["different"]}
 
 
 def test_what_callgrind_has_counted_is_read() -> None:
