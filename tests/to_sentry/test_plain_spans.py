@@ -143,7 +143,7 @@ def test_whoever_wants_to_see_every_value_does() -> None:
 def test_djangos_processor_keeps_no_span_from_preparing_itself() -> None:
     """As soon as Django is installed, the SDK asks its integration about every value, which changes query sets only."""
     pytest.importorskip("django")
-    told = []
+    told: list[type] = []
 
     def look(event: Any, hint: Any) -> Any:
         told.extend(map(type, event["spans"]))
