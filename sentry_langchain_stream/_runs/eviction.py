@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
-from uuid import UUID
 
-from .kinds import Outcome
 from .numbers import Number
-from .run import Run
-from .settings import Settings
-
-
-class End(Protocol):
-    """Ends a run."""
-
-    def __call__(self, run_id: UUID, outcome: Outcome, *, evicted: str) -> None: ...
+from .run import Keeper, Run
 
 
 class Eviction:
     """Enforces `max_live_runs` and `max_idle_seconds`.
 
     Args:
-        settings: The user's settings.
-        now: The monotonic clock, in seconds.
-        runs: The live runs by number, oldest first.
-        end: Ends a run.
+        live: The live runs of one handler, whose settings have these limits.
+        runs: The same runs by number, oldest first.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float], runs: dict[Number, Run], end: End) -> None:
-        self._settings = settings
-        self._now = now
+    def __init__(self, live: Keeper, runs: dict[Number, Run]) -> None:
+        self._settings = live.settings
+        self._now = live.now
+        self._end = live.end
         self._runs = runs
-        self._end = end
         # The numbers of runs without a live parent, those checked longest ago first. `sweep` removes ended ones.
         self._roots: deque[Number] = deque()
 

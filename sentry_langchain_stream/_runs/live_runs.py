@@ -70,7 +70,7 @@ class LiveRuns:
         self._roots = Roots(settings, now, others)
         self.policy = self._roots.policy
         """Returns what may be recorded with a client."""
-        self._eviction = Eviction(settings, now, self._runs, self.end)
+        self._eviction = Eviction(self, self._runs)
         watching = silent_ends.Watching(self.get, self.end, watch_call)
         self.start = Starts(
             self, roots=self._roots, spans=self._spans, eviction=self._eviction, watching=watching

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any
 from weakref import ref
 
 from .._content.labels import own_tags
@@ -29,10 +29,6 @@ from .places import Place, Tree
 from .run import Keeper, Others, Run
 from .settings import Settings
 from .start import Start
-
-
-class Kept(Keeper, silent_ends.Followed, Protocol):
-    """The live runs of one handler."""
 
 
 class Roots:
@@ -63,7 +59,7 @@ class Roots:
         others = self._others(client) if self._others is not None else None
         return own if others is None else decided(client, allowed, others).and_(own)
 
-    def parent(self, start: Start, own: Number, runs: Kept) -> Run | None:
+    def parent(self, start: Start, own: Number, runs: Keeper) -> Run | None:
         """Make the pipeline that becomes the parent of a run. It is a child of the active span if there is one.
 
         Args:
@@ -125,7 +121,7 @@ class Roots:
             self._batches[together] = start.shared, root
         return root
 
-    def prepare(self, client: object, runs: Kept) -> None:
+    def prepare(self, client: object, runs: Keeper) -> None:
         """Prepare for a client if it differs from the last one, and look at what it sends."""
         if self._last_client() is client:
             return

@@ -37,7 +37,10 @@ Others = Callable[[Any], "Settings | None"]
 
 
 class Keeper(Protocol):
-    """The live runs of one handler. A run is kept by the handler nearest to it, which may not be its parent's."""
+    """The live runs of one handler: `LiveRuns`, for the modules that it imports, which cannot import it.
+
+    A run is kept by the handler nearest to it, which may not be its parent's.
+    """
 
     @property
     def settings(self) -> Settings:
@@ -51,14 +54,25 @@ class Keeper(Protocol):
     def now(self) -> Callable[[], float]:
         """The monotonic clock, in seconds."""
 
+    @property
+    def get(self) -> Callable[[Number], Run | None]:
+        """Returns the live run of a number, or `None`."""
+
+    @property
+    def count(self) -> Callable[[], int]:
+        """Returns how many runs are live."""
+
     def start(self, start: Start, record: MakeRecord | None = ...) -> Run | None:
         """Start a run, and return it if it is followed."""
+
+    def add(self, run: Run) -> None:
+        """Put a run that has started into the map."""
 
     def open(self, run: Run) -> None:
         """Open the span of a run, or rename it."""
 
     def take(self, run: Run) -> bool:
-        """Take a run out of the live runs, which one caller alone can do."""
+        """Take a run out of the map, which one caller alone can do."""
 
     def no_longer_plain(self, run: Run) -> None:
         """Have the chunks of a run's call read in full from now on."""
@@ -71,6 +85,11 @@ class Keeper(Protocol):
     ) -> None:
         """End a run and its descendants."""
 
+    def end_run(
+        self, run: Run, outcome: Outcome = ..., error: BaseException | None = ..., evicted: str | None = ...
+    ) -> None:
+        """The same, with the run itself."""
+
     def complete(self, pipeline: Run) -> None:
         """Record that no further call below this implicit pipeline will start."""
 
@@ -82,6 +101,15 @@ class Keeper(Protocol):
 
     def hand_over(self, run: Run) -> bool:
         """Give a run up to another handler, unless it has ended."""
+
+    def adopt(self, run: Run) -> None:
+        """Put a run into the map that another handler has handed over."""
+
+    def end_all(self, evicted: str) -> None:
+        """End every live run, and record why."""
+
+    def forget(self) -> None:
+        """Forget every live run without ending it: in a forked process, the parent process ends these runs."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

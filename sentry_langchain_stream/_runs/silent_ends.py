@@ -10,14 +10,14 @@ import weakref
 from collections.abc import Callable
 from contextvars import Context
 from functools import cache, partial
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from .._runtime import interpreter
 from .._runtime.containment import contained
 from .kinds import CHAINS, WATCHED, Outcome
 from .numbers import Number, number
-from .run import Run
+from .run import Keeper, Run
 
 
 class TaskWatch:
@@ -172,20 +172,10 @@ def run_in_thread(work: Callable[[], object]) -> bool:
     return True
 
 
-class Followed(Protocol):
-    """An object that has live runs."""
-
-    def end_all(self, evicted: str) -> None:
-        """End every live run, and record why."""
-
-    def forget(self) -> None:
-        """Forget every live run."""
+_all: weakref.WeakSet[Keeper] = weakref.WeakSet()
 
 
-_all: weakref.WeakSet[Followed] = weakref.WeakSet()
-
-
-def process(runs: Followed) -> None:
+def process(runs: Keeper) -> None:
     """End these runs when the process exits, and forget them in its forks.
 
     Call this after `sentry_sdk.init`. Exit functions run in reverse order, and Sentry's must run after ours: it sends

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from .._content.policy import NOTHING, Policy
 from .._runtime.containment import is_from_signal, warn_once
@@ -15,34 +13,13 @@ from . import attempts, enclosing, labelling
 from .call import Call
 from .details import Agent, Detail, MakeRecord
 from .eviction import Eviction
-from .kinds import CHAINS, Outcome
+from .kinds import CHAINS
 from .numbers import Number, number
-from .roots import Kept, Roots
-from .run import Run
+from .roots import Roots
+from .run import Keeper, Run
 from .run_spans import RunSpans
 from .silent_ends import Watching
 from .start import Start
-
-
-class Live(Kept, Protocol):
-    """The live runs of one handler, as starts need them."""
-
-    @property
-    def get(self) -> Callable[[Number], Run | None]:
-        """Returns the live run of a number, or `None`."""
-
-    @property
-    def count(self) -> Callable[[], int]:
-        """Returns how many runs are live."""
-
-    def add(self, run: Run) -> None:
-        """Put a run that has started into the map."""
-
-    def adopt(self, run: Run) -> None:
-        """Put a run into the map that another handler has handed over."""
-
-    def end_run(self, run: Run, outcome: Outcome) -> None:
-        """End a run."""
 
 
 class Starts:
@@ -56,7 +33,7 @@ class Starts:
         watching: Is told where LangChain signals no end.
     """
 
-    def __init__(self, live: Live, *, roots: Roots, spans: RunSpans, eviction: Eviction, watching: Watching) -> None:
+    def __init__(self, live: Keeper, *, roots: Roots, spans: RunSpans, eviction: Eviction, watching: Watching) -> None:
         self._settings = live.settings
         self._now = live.now
         self._live = live
