@@ -35,6 +35,7 @@ STEPS: dict[str, tuple[str, ...]] = {
         "_runs/roots.py:parent",
         "_runs/tree_ends.py",
         "_runs/silent_ends.py",
+        "_runs/task_watch.py",
         "_from_langchain/inner_chains.py:start",
         "_from_langchain/inner_chains.py:end",
         "_from_langchain/inside.py:started",

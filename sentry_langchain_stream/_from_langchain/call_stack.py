@@ -134,7 +134,7 @@ FALLBACKS = "langchain_core.runnables.fallbacks"
 """The module of calls with fallbacks. Nobody has to import it who has none: it would take half of our import."""
 
 
-def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> object:
+def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> weakref.ref[Any] | None:
     """Watch LangChain's call that is starting a run: `over` is called when it is over. Keep what is returned.
 
     It is given the run's id, and whether the call was a generator, so that it was not read to its end.

@@ -24,14 +24,7 @@ from .numbers import Number
 from .places import Place, Tree
 from .settings import Settings
 from .start import Start
-
-
-class TaskWatch(Protocol):
-    """Is called when a task ends."""
-
-    def stop(self) -> None:
-        """Remove the callback."""
-
+from .task_watch import TaskWatch
 
 Others = Callable[[Any], "Settings | None"]
 
@@ -149,7 +142,8 @@ class Run:
         task: The asyncio task that it started in.
         thread: The thread that it started in, if it is a model or a retriever.
         task_watch: The callback on that task.
-        call_watch: Watches LangChain's call that started it, as long as it is kept.
+        call_watch: A weak reference to the callback manager of LangChain's call that started it. It watches the call as
+            long as it is kept.
         scope: The scope that knows the active span, if the run holds one in place.
         enclosing_id: The id of the run that LangChain's context named where it started.
         prompt: The prompt that was filled in last below it, if it is a chain.
@@ -187,7 +181,7 @@ class Run:
     task: ReferenceType[asyncio.Task[Any]] | None = field(init=False, default=None)
     thread: int | None = field(init=False, default=None)
     task_watch: TaskWatch | None = field(init=False, default=None)
-    call_watch: object = field(init=False, default=None)
+    call_watch: ReferenceType[Any] | None = field(init=False, default=None)
     scope: RunScope | None = field(init=False, default=None)
     enclosing_id: UUID | None = field(init=False, default=None)
     prompt: FilledPrompt | None = field(init=False, default=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import threading
@@ -18,40 +17,13 @@ from .._runtime.containment import contained
 from .kinds import CHAINS, WATCHED, Outcome
 from .numbers import Number, number
 from .run import Keeper, Run
+from .task_watch import TaskWatch
 
-
-class TaskWatch:
-    """Is called when a task ends.
-
-    Args:
-        task: The task.
-        run_id: The run that started in it.
-        ended: Is given the run's id and whether the task was cancelled.
-    """
-
-    __slots__ = ("_ended", "_run_id", "_task")
-
-    def __init__(self, task: weakref.ref[asyncio.Task[Any]], run_id: UUID, ended: Callable[[UUID, bool], None]) -> None:
-        self._task = task
-        self._run_id = run_id
-        self._ended = ended
-
-    def __call__(self, task: asyncio.Task[Any]) -> None:
-        # Do not call `task.exception()`: it would silence asyncio's "exception was never retrieved".
-        self._ended(self._run_id, task.cancelled())
-
-    def stop(self) -> None:
-        """Remove the callback, so that callbacks do not accumulate in a task that makes many calls."""
-        found = self._task()
-        if found is not None:
-            found.remove_done_callback(self)
-
-
-WatchCall = Callable[[Callable[[UUID, bool], None], UUID], object]
+WatchCall = Callable[[Callable[[UUID, bool], None], UUID], weakref.ref[Any] | None]
 """Watches the call that is starting a run, and calls the function when that call is over: with the run's id, and with
 whether the call was a generator.
 
-Keep what it returns.
+Keep what it returns: a weak reference to what lives as long as the call, or `None` if the call cannot be watched.
 """
 
 
@@ -151,7 +123,7 @@ def goes_on(run: Run, parent: Run) -> bool:
     wait for would end with the node.
     """
     watch = run.call_watch
-    if not isinstance(watch, weakref.ref) or watch() is None:
+    if watch is None or watch() is None:
         return False
     task = run.task() if run.task is not None else None
     if task is None:

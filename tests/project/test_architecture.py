@@ -53,7 +53,7 @@ FINER: dict[str, list[set[str]]] = {
         {"messages"},
     ],
     "_runs": [
-        {"usage_shapes", "settings", "environment", "estimates", "kinds", "numbers", "parameters"},
+        {"usage_shapes", "settings", "environment", "estimates", "kinds", "numbers", "parameters", "task_watch"},
         {"usage", "run_info"},
         {"call", "reports", "ending", "places"},
         {"details", "start", "pricing", "call_facts"},
