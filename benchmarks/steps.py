@@ -56,7 +56,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "usage": (
         "_from_langchain/answers.py:usage",
         "_runs/run_spans.py:_settle_usage",
-        "_runs/watches.py:count",
+        "_runs/known_runs.py:count",
     ),
     "attributes": ("_runs/attributes.py:describe", "_runs/attributes.py:at_start"),
     "finish": (

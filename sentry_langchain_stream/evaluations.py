@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, Literal, get_args
 
 from ._content.policy import Limits, Policy
-from ._runs import watches
+from ._runs import known_runs
 from ._runs.environment import with_environment
 from ._runs.run_info import RunInfo, Terms
 from ._runs.settings import check_callable, type_name
@@ -223,7 +223,7 @@ def _policy(run: RunInfo | None, redact: Callable[[str], str] | None, *, comment
         comment: Whether it is for a comment, which is sent in any case.
     """
     client = sentry_client.current_client()
-    terms = watches.terms_of(run) if run is not None else None
+    terms = known_runs.terms_of(run) if run is not None else None
     if terms is None:
         terms = _terms_here()
     allowed = comment or (terms.outputs and sentry_client.allowed_content(client)[1])

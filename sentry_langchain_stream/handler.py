@@ -215,11 +215,11 @@ class SentryStreamHandler(Hooks):
         elif not isinstance(run_id, UUID):
             raise TypeError(f"run_id must be a UUID or the text of one, not {type(run_id).__name__}")
         from ._from_langchain import same_ids
-        from ._runs import watches
+        from ._runs import known_runs
         from ._runs.numbers import number
 
         run = self._runs.get(number(same_ids.enclosing_own(run_id)))
-        return watches.find(run_id) if run is None else watches.info(run, type(self).clock())
+        return known_runs.find(run_id) if run is None else known_runs.info(run, type(self).clock())
 
 
 # `inspect` asks `__new__` first, whose arguments are those of `__init__`.

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from .._content.gathered import Gathered
 from .._content.policy import NOTHING, Policy
 from .._from_langchain import inside, marks
-from .._runs import labelling, silent_ends, watches
+from .._runs import known_runs, labelling, silent_ends
 from .._runs.call import Call, Request
 from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
@@ -172,8 +172,8 @@ class Tracked(Generic[T]):
             return None
         run = self._runs.get(number(self._id))
         if run is not None:
-            return watches.info(run, type(self).clock())
-        self._info = self._info or watches.find(self._id)
+            return known_runs.info(run, type(self).clock())
+        self._info = self._info or known_runs.find(self._id)
         return self._info
 
     def _record(self, around: Run | None, policy: Policy) -> Call:
@@ -280,7 +280,7 @@ class Tracked(Generic[T]):
             # `redact` is the user's code, which must not run while garbage is collected.
             if not (interpreter.is_collecting() and silent_ends.run_in_thread(finish)):
                 finish()
-                self._info = watches.find(id)
+                self._info = known_runs.find(id)
 
     def _failed(self, error: BaseException) -> None:
         self._end(marks.outcome(error), error)

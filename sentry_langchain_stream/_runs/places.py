@@ -13,6 +13,7 @@ from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
 from .kinds import nothing
 from .usage import Usage
+from .watches import WatchedRuns
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -24,7 +25,7 @@ class Tree:
         outside: What the tree's issues are linked to if its runs have no spans: a span of another library.
         touched: When a run of the tree last started or ended.
         started: When the tree started, in seconds of the system's monotonic clock.
-        watches: The `WatchedRuns` that are told of its root runs.
+        watches: The blocks in which it started, to which its root runs are added when they end.
         calls: How many model calls have ended in it.
         usage: Their summed usage, without that of embeddings.
         cost: What they cost in USD, if that is known.
@@ -39,7 +40,7 @@ class Tree:
     outside: AnySpan | None = None
     touched: float = 0.0
     started: float = field(default_factory=monotonic)
-    watches: tuple[Any, ...] = ()
+    watches: tuple[WatchedRuns, ...] = ()
     calls: int = 0
     usage: Usage | None = None
     cost: float | None = None

@@ -19,7 +19,7 @@ from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
 from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
-from . import attributes, enclosing, watches
+from . import attributes, enclosing, known_runs
 from .call import Call, Request, TextsCall
 from .details import Agent, Checkpoint, Handoff, Memory, Retrieval, ToolCall
 from .kinds import Outcome
@@ -148,9 +148,9 @@ class RunSpans:
                 record_call(run, run.call)
         try:
             if run.call is not None:
-                watches.count(run, run.call)
+                known_runs.count(run, run.call)
             if not is_inner:
-                watches.ended(run, self._now())
+                known_runs.ended(run, self._now())
         except Exception as raised:
             contain("watches", raised)
         if failure is not None and run.reports and self._settings.capture_errors:

@@ -17,7 +17,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import RunInfo, SentryStreamHandler, SentryStreamIntegration, track_stream, watch_runs
-from sentry_langchain_stream._runs import watches
+from sentry_langchain_stream._runs import known_runs, watches
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
 from tests.kit.absent import needs
@@ -342,9 +342,9 @@ def test_the_latest_runs_are_known_though_their_ids_were_used_before() -> None:
     """Of the many that have ended it is the oldest that is forgotten, by the last time that its id was used."""
     handler, again = SentryStreamHandler(), uuid4()
     with capture_spans():
-        for number in range(watches._MOST + 2):
+        for number in range(known_runs._MOST + 2):
             config: Any = {"callbacks": [handler]}
-            if number in (0, watches._MOST):
+            if number in (0, known_runs._MOST):
                 config["run_id"] = again
             RunnableLambda(str).invoke("Hi", config)
         assert handler.run_info(again) is not None
@@ -355,7 +355,7 @@ def test_a_tracked_stream_knows_its_run_however_many_have_ended_since() -> None:
     with capture_spans():
         stream = track_stream(iter(["one"]), model="m")
         list(stream)
-        for _ in range(watches._MOST + 1):
+        for _ in range(known_runs._MOST + 1):
             list(track_stream(iter(["one"]), model="m"))
         assert stream.run_info is not None
 

@@ -55,11 +55,12 @@ FINER: dict[str, list[set[str]]] = {
     "_runs": [
         {"usage_shapes", "settings", "environment", "estimates", "kinds", "numbers", "parameters", "task_watch"},
         {"usage", "run_info"},
+        {"watches"},
         {"call", "reports", "ending", "places"},
         {"details", "start", "pricing", "call_facts"},
         {"run"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "prompts", "users"},
-        {"watches"},
+        {"known_runs"},
         {"run_spans", "roots", "tree_ends", "labelling"},
         {"starts"},
         {"live_runs"},

@@ -1,0 +1,130 @@
+"""What is known of runs: of live ones, and of the latest that have ended."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import reduce
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from .._content.policy import Policy
+from .._to_sentry.client import current_client
+from . import enclosing, watches
+from .call import Call, TextsCall
+from .numbers import Number, number
+from .run import Run
+from .run_info import RunInfo, Terms, made
+from .usage import Usage
+
+_MOST = 200
+"""How many runs that have ended are remembered, to be found by their id."""
+
+_Known = tuple[tuple[Any, ...], Policy, Callable[[str], str] | None]
+"""What a `RunInfo` is made of, which is seldom asked for, and what else it holds."""
+
+_ended: OrderedDict[Number, _Known] = OrderedDict()
+
+
+def count(run: Run, call: Call) -> None:
+    """Add a model call that has ended to the numbers of its tree."""
+    tree = run.tree
+    tree.calls += 1
+    if call.cost is not None:
+        tree.cost = (tree.cost or 0.0) + call.cost.whole
+    used = None if isinstance(call, TextsCall) else call.settled
+    if used is not None:
+        tree.usage = used if tree.usage is None else Usage.together((tree.usage, used))
+
+
+def ended(run: Run, now: float) -> None:
+    """Remember a root run that has ended for `find`, and add it to the blocks that watch it."""
+    if run.implicit:
+        return
+    own = run.number if run.given_id is None else number(run.given_id)
+    known = _known(run, now, is_live=False)
+    _ended.pop(own, None)  # an id that is used again would keep its place among the oldest
+    _ended[own] = known
+    try:
+        while len(_ended) > _MOST:
+            _ended.popitem(last=False)
+    except KeyError:  # another thread has emptied it
+        pass
+    if run.tree.watches:
+        watches.add(made(*known), (run.keeper, *run.seen_by), run.tree.watches)
+
+
+def find(run_id: UUID) -> RunInfo | None:
+    """Return what is known of one of the latest root runs that have ended, or `None`."""
+    known = _ended.get(number(run_id))
+    return made(*known) if known is not None else None
+
+
+def info(run: Run, now: float) -> RunInfo:
+    """Return what is known of a run that is still running.
+
+    Args:
+        run: The run.
+        now: The time, in seconds of the handler's clock.
+    """
+    return made(*_known(run, now, is_live=True))
+
+
+def _known(run: Run, now: float, *, is_live: bool) -> _Known:
+    call, tree, ending = run.call, run.tree, run.ending
+    model = seconds = usage = cost = None
+    calls = 0
+    if call is not None:
+        model = call.response.model or call.named or call.request.model  # `answered_by` is one call more per root run
+        seconds, calls = now - call.started, int(not is_live)
+        usage = None if isinstance(call, TextsCall) else call.usage()
+        cost = call.cost.whole if call.cost is not None else None
+    elif run.parent is None or run.parent.implicit:
+        seconds, calls, usage, cost = monotonic() - tree.started, tree.calls, tree.usage, tree.cost
+    span, keeper = run.place.span if run.place.recording else None, run.keeper
+    known = (
+        run.given_id or run.id,
+        run.kind,
+        run.name,
+        run.pipeline,
+        run.conversation,
+        model,
+        None if span is None else (span.trace_id, span.span_id),
+        None if is_live else ending.outcome,
+        ending.error_type,
+        seconds,
+        calls,
+        usage,
+        cost,
+    )
+    is_alone = not run.seen_by and keeper.others is None
+    return known, run.policy, keeper.settings.redact if is_alone else _redact(run)
+
+
+def _redact(run: Run) -> Callable[[str], str] | None:
+    """The `redact` of everybody who sees a run, one after another, whatever the client allows."""
+    if run.policy.redact is not None:  # which is that of all of them, and that of a run around it
+        return run.policy.redact
+    keepers = (*run.seen_by, run.keeper)
+    others = [each.others(current_client()) for each in keepers if each.others is not None]
+    every = [*filter(None, others), *(each.settings for each in keepers)]
+    return reduce(Policy.and_, [Policy(redact=each.redact) for each in every]).redact
+
+
+def terms_of(info: RunInfo) -> Terms | None:
+    """Return what may be recorded of a run, or `None` if that is not known.
+
+    That is so in another process, and later of one that was pickled or made by `dataclasses.replace`.
+    """
+    policy: Policy | None = getattr(info, "policy_", None)
+    redact = getattr(info, "redact_", None)
+    if policy is None:
+        own = number(info.run_id)
+        if (known := _ended.get(own)) is not None:
+            _, policy, redact = known
+        elif (run := enclosing.get(own)) is not None:
+            policy, redact = run.policy, _redact(run)
+        else:
+            return None
+    return Terms(policy.outputs, redact, policy.limits)
