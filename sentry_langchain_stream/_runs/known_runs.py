@@ -6,23 +6,44 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import reduce
 from time import monotonic
-from typing import Any
 from uuid import UUID
 
 from .._content.policy import Policy
 from .._to_sentry.client import current_client
 from . import enclosing, watches
 from .call import Call, TextsCall
+from .kinds import Outcome, RunKind
 from .numbers import Number, number
 from .run import Run
-from .run_info import RunInfo, Terms, made
+from .run_info import RunInfo, Terms
 from .usage import Usage
 
 _MOST = 200
 """How many runs that have ended are remembered, to be found by their id."""
 
-_Known = tuple[tuple[Any, ...], Policy, Callable[[str], str] | None]
-"""What a `RunInfo` is made of, which is seldom asked for, and what else it holds."""
+_Values = tuple[
+    UUID,
+    RunKind,
+    str | None,
+    str,
+    str | None,
+    str | None,
+    tuple[str, str] | None,
+    Outcome | None,
+    str | None,
+    float | None,
+    int,
+    Usage | None,
+    float | None,
+]
+"""What the fields of a `RunInfo` are made of, in the order in which `_made` names them.
+
+It is a plain tuple, because one is made for each root run that ends, while a `RunInfo` is seldom asked for: no function
+is called to make a plain tuple, unlike a `NamedTuple`.
+"""
+
+_Known = tuple[_Values, Policy, Callable[[str], str] | None]
+"""These values, what may be recorded of the run, and the `redact` of everybody who sees it."""
 
 _ended: OrderedDict[Number, _Known] = OrderedDict()
 
@@ -52,13 +73,13 @@ def ended(run: Run, now: float) -> None:
     except KeyError:  # another thread has emptied it
         pass
     if run.tree.watches:
-        watches.add(made(*known), (run.keeper, *run.seen_by), run.tree.watches)
+        watches.add(_made(*known), (run.keeper, *run.seen_by), run.tree.watches)
 
 
 def find(run_id: UUID) -> RunInfo | None:
     """Return what is known of one of the latest root runs that have ended, or `None`."""
     known = _ended.get(number(run_id))
-    return made(*known) if known is not None else None
+    return _made(*known) if known is not None else None
 
 
 def info(run: Run, now: float) -> RunInfo:
@@ -68,7 +89,7 @@ def info(run: Run, now: float) -> RunInfo:
         run: The run.
         now: The time, in seconds of the handler's clock.
     """
-    return made(*_known(run, now, is_live=True))
+    return _made(*_known(run, now, is_live=True))
 
 
 def _known(run: Run, now: float, *, is_live: bool) -> _Known:
@@ -83,7 +104,7 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
     elif run.parent is None or run.parent.implicit:
         seconds, calls, usage, cost = monotonic() - tree.started, tree.calls, tree.usage, tree.cost
     span, keeper = run.place.span if run.place.recording else None, run.keeper
-    known = (
+    values = (
         run.given_id or run.id,
         run.kind,
         run.name,
@@ -99,7 +120,34 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
         cost,
     )
     is_alone = not run.seen_by and keeper.others is None
-    return known, run.policy, keeper.settings.redact if is_alone else _redact(run)
+    return values, run.policy, keeper.settings.redact if is_alone else _redact(run)
+
+
+def _made(values: _Values, policy: Policy, redact: Callable[[str], str] | None) -> RunInfo:
+    run_id, kind, name, pipeline, conversation, model, span, outcome, error_type, seconds, calls, usage, cost = values
+    trace_id, span_id = span or (None, None)
+    found = RunInfo(
+        run_id=run_id,
+        kind=kind,
+        name=name,
+        pipeline=pipeline,
+        conversation_id=conversation,
+        model=model,
+        trace_id=trace_id,
+        span_id=span_id,
+        outcome=outcome,
+        error_type=error_type,
+        seconds=seconds,
+        model_calls=calls,
+        input_tokens=usage.input if usage is not None else None,
+        output_tokens=usage.output if usage is not None else None,
+        total_tokens=usage.total if usage is not None else None,
+        usage_source=usage.source if usage is not None else None,
+        cost=cost,
+    )
+    object.__setattr__(found, "policy_", policy)  # the class is frozen
+    object.__setattr__(found, "redact_", redact)
+    return found
 
 
 def _redact(run: Run) -> Callable[[str], str] | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from .._to_sentry.client import trace_page
 
 if TYPE_CHECKING:
-    from .._content.policy import Limits, Policy
+    from .._content.policy import Limits
     from .kinds import Outcome, RunKind
 
 
@@ -101,25 +101,3 @@ class RunInfo(_Kept):
         if page is None or self.trace_id is None:
             return None
         return f"{page}/{self.trace_id}/?node=span-{self.span_id}"
-
-
-_FIELDS = tuple(each.name for each in fields(RunInfo))
-
-
-def made(known: tuple[Any, ...], policy: Policy, redact: Callable[[str], str] | None) -> RunInfo:
-    """Return what is known of a run.
-
-    Args:
-        known: The values of the fields, in their order, but for the ids of the span and the usage, which are one value
-            each.
-        policy: What may be recorded of it.
-        redact: The `redact` of everybody who sees it.
-    """
-    *before, span, outcome, error_type, seconds, calls, usage, cost = known
-    ids = span or (None, None)
-    used = (None,) * 4 if usage is None else (usage.input, usage.output, usage.total, usage.source)
-    values = (*before, *ids, outcome, error_type, seconds, calls, *used, cost)
-    found = RunInfo(**dict(zip(_FIELDS, values, strict=True)))
-    object.__setattr__(found, "policy_", policy)  # the class is frozen
-    object.__setattr__(found, "redact_", redact)
-    return found
