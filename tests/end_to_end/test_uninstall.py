@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sentry_langchain_stream._to_sentry import internals
 from tests.kit.absent import needs
 from tests.kit.fresh import Fresh
 
@@ -54,4 +55,6 @@ def test_all_that_was_replaced_is_put_back_and_may_be_replaced_again(fresh: Fres
     assert done.returncode == 0, done.stderr
     first, put_back, again, put_back_again = done.stdout.splitlines()
     assert put_back == put_back_again == "[]"
-    assert (int(first), int(again)) == (6, 6)
+    # Older SDKs do not move spans out of their transaction, so nothing of that is replaced in `sentry_sdk.client`.
+    holders = 5 if internals.move_span is None else 6
+    assert (int(first), int(again)) == (holders, holders)

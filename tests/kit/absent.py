@@ -74,7 +74,7 @@ def reason(error: BaseException) -> str | None:
         name = (error.name or "").partition(".")[0]
         return f"needs {name}, which is not installed" if name in PACKAGES and not _is_ours(error) else None
     if isinstance(error, TypeError):
-        unknown = re.fullmatch(r"Unknown option '(\w+)'", str(error))
+        unknown = re.search(r"Unknown option '(\w+)'$", str(error))
         if unknown is not None and unknown[1] in OPTIONS:
             return f"needs the option {unknown[1]!r}, which sentry-sdk {VERSION} does not have"
     return None
