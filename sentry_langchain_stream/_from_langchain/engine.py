@@ -14,7 +14,7 @@ from .._runs.numbers import number
 from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runtime.containment import contain, contained
-from .._to_sentry import active_span, issues
+from .._to_sentry import active_span, issues, joining
 from . import call_stack, failures, followed, inside, internals, marks, same_ids
 from .model_calls import ModelRuns
 from .steps import StepRuns
@@ -33,6 +33,7 @@ class Engine:
         followed.follow_text_models()
         self._are_keys_chosen = bool(settings.metadata_keys) or settings.user_key is not None
         self._configurable = frozenset((*settings.metadata_keys, *CONVERSATION, *filter(None, (settings.user_key,))))
+        joining.watch()
         issues.ask(failures.find)
         issues.also(failures.around)
         self.runs = LiveRuns(settings, now, call_stack.watch_call)

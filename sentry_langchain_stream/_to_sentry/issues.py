@@ -14,12 +14,10 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-import sentry_sdk
-
 from .._content import error_texts
 from .._content.policy import Policy
 from .._runtime.containment import contain
-from . import asking, internals
+from . import asking, internals, processors
 from .private_events import exceptions, keep_private, remove_all
 
 if TYPE_CHECKING:
@@ -63,7 +61,6 @@ Reported = Callable[[BaseException, bool], Told]
 _find: Find | None = None
 _also: list[Also] = []
 _reported: Reported | None = None
-_watched: object = None
 _noticed: ContextVar[tuple[int, Told]] = ContextVar("sentry_langchain_stream_noticed")
 """The address of the exception whose event is being processed in this context, and what is known of it."""
 
@@ -98,13 +95,10 @@ def watch(reported: Reported) -> None:
     reports an exception and wants no event of it wants none of ours. It is changed after all those of the SDK and its
     integrations: the processors of the global scope run after those that integrations add, as PureEvalIntegration does.
     """
-    global _watched, _reported
+    global _reported
     _reported = reported
     internals.process_first(_notice)
-    scope = sentry_sdk.get_global_scope()
-    if _watched is not scope:
-        _watched = scope
-        scope.add_event_processor(_process)
+    processors.add(_process)
 
 
 def _error_of(event: Event, hint: Hint) -> BaseException | None:

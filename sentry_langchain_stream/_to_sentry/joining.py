@@ -1,7 +1,9 @@
-"""Which trace a root joins: that of a span of OpenTelemetry, an incoming one, or none.
+"""Which trace a root joins: that of a span of OpenTelemetry, an incoming one, that of its request, or none.
 
 It does not join the process's own trace, which has no end: that would collect the runs of all users of a worker, all of
-them sampled or none.
+them sampled or none. A request without an incoming trace begins one as well. Its transaction may have ended: a server
+of WSGI reads the body of a response after that, and a stream begins with the first chunk that is read. Both traces look
+alike, so the transactions that have been sent tell them apart.
 
 The SDK's `OTLPIntegration` sends the spans of OpenTelemetry to Sentry and links the SDK's events to them, but no spans
 of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span of OpenTelemetry that is current.
@@ -15,9 +17,13 @@ from typing import Any, NamedTuple
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
+from sentry_sdk.types import Event, Hint
 
 from .._runtime.containment import contained
-from . import internals
+from . import internals, processors
+
+ORIGIN = "auto.ai.langchain_stream"
+"""The origin of our spans, in Sentry's format `type.category.integration`."""
 
 
 class OtherSpan(NamedTuple):
@@ -77,9 +83,39 @@ def _joined(context: Any | None) -> Joined | None:
     other = other_span(context)
     if other is not None:
         return _below(other, context)
-    if context is None or context.parent_span_id is None:
+    if context is None:
         return None
+    if context.parent_span_id is None:
+        return _sent.get(context.trace_id)
     return Joined(context.trace_id, context.parent_span_id, context.parent_sampled, _baggage(context))
+
+
+_sent: dict[str, Joined] = {}
+"""The transactions that have begun a trace and were sent, by their trace: for a root, each is the one to join."""
+_MOST_SENT = 200
+
+
+def watch() -> None:
+    """Remember from now on which transactions have been sent. Does nothing if this has been done."""
+    processors.add(_note_sent)
+
+
+def _note_sent(event: Event, hint: Hint) -> Event:
+    if event.get("type") == "transaction":
+        with contained("transactions that were sent"):
+            trace = event["contexts"]["trace"]
+            if trace.get("parent_span_id") is None and trace.get("origin") != ORIGIN:
+                _remember(trace)
+    return event
+
+
+def _remember(trace: Mapping[str, Any]) -> None:
+    trace_id = trace["trace_id"]
+    told = trace.get("dynamic_sampling_context")
+    baggage = internals.Baggage(dict(told), mutable=False) if told and internals.Baggage else None
+    _sent[trace_id] = Joined(trace_id, trace["span_id"], True, baggage)
+    while len(_sent) > _MOST_SENT:
+        del _sent[next(iter(_sent))]
 
 
 def other_span(context: Any | None) -> OtherSpan | None:

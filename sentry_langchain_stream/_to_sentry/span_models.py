@@ -15,6 +15,7 @@ from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 from .._vocabulary.keys import AttributeValue
 from . import internals, joining
 from .conversations import ending_scope, keep_conversation
+from .joining import ORIGIN
 from .plain_spans import prepared
 
 try:  # sentry-sdk >= 2.55
@@ -24,9 +25,6 @@ except ImportError:  # pragma: no cover - exercised with the oldest supported SD
 
 CAN_STREAM = traces is not None
 """Whether the SDK has streamed spans."""
-
-ORIGIN = "auto.ai.langchain_stream"
-"""The span origin, in Sentry's format `type.category.integration`."""
 
 Status = Literal["ok", "cancelled", "internal_error"]
 

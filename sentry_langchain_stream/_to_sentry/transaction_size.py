@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-import sentry_sdk
 from sentry_sdk.types import Event, Hint
 
 from .._content.cutting import mark
 from .._runtime.containment import contain
 from .._vocabulary.keys import CONTENT, ESSENTIAL, LEFT_OUT, MESSAGES
+from . import processors
 from .client import current_client
-from .span_models import ORIGIN
+from .joining import ORIGIN
 
 MOST = 1_000_000
 """The size that a transaction is brought down to, in bytes of JSON. Relay refuses an event above 1 MiB, which is
@@ -39,15 +39,10 @@ _ADDED = 1_000
 _CALLS = ("gen_ai.chat", "gen_ai.text_completion", "ai.chat_completions")
 """The ops of model calls, by their beginning. Their contents are the last to be replaced."""
 
-_watched: list[object] = []
-
 
 def watch() -> None:
     """Look at every transaction from now on. Does nothing if this has been done."""
-    scope = sentry_sdk.get_global_scope()
-    if not _watched or _watched[0] is not scope:
-        _watched[:] = [scope]
-        scope.add_event_processor(_process)
+    processors.add(_process)
 
 
 def _process(event: Event, hint: Hint) -> Event:

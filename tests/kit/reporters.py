@@ -10,7 +10,8 @@ import contextlib
 import json
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -105,6 +106,7 @@ async def _starlette(code: Async) -> None:
 
 
 _django_code: list[Async] = []
+_django_streams: list[Callable[[], Iterable[str]]] = []
 
 
 @cache
@@ -112,18 +114,34 @@ def _django_app() -> Any:
     import django  # type: ignore[import-untyped, unused-ignore]
     from django.conf import settings  # type: ignore[import-untyped, unused-ignore]
     from django.core.asgi import get_asgi_application  # type: ignore[import-untyped, unused-ignore]
-    from django.http import HttpResponse  # type: ignore[import-untyped, unused-ignore]
+    from django.http import HttpResponse, StreamingHttpResponse  # type: ignore[import-untyped, unused-ignore]
     from django.urls import path  # type: ignore[import-untyped, unused-ignore]
 
     async def view(request: Any) -> HttpResponse:
         return HttpResponse(str(await _django_code[-1]()))
 
+    def stream(request: Any) -> StreamingHttpResponse:
+        return StreamingHttpResponse(_django_streams[-1]())
+
     class Urls:
-        urlpatterns = (path("", view),)
+        urlpatterns = (path("", view), path("stream", stream))
 
     settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], SECRET_KEY="tests", DEBUG=False)
     django.setup()
     return get_asgi_application()
+
+
+@contextmanager
+def django_stream(chunks: Callable[[], Iterable[str]]) -> Iterator[Any]:
+    """The WSGI application of Django, whose route `/stream` answers with these chunks."""
+    _django_app()
+    from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped, unused-ignore]
+
+    _django_streams.append(chunks)
+    try:
+        yield get_wsgi_application()
+    finally:
+        _django_streams.pop()
 
 
 async def _django(code: Async) -> None:

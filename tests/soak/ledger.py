@@ -18,7 +18,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from sentry_langchain_stream._to_sentry.span_models import ORIGIN
+from sentry_langchain_stream._to_sentry.joining import ORIGIN
 from sentry_langchain_stream.testing.envelopes import read_spans
 
 NAME = "gen_ai.pipeline.name"

@@ -1,0 +1,116 @@
+"""Responses that are streamed under WSGI: a server reads them after the request's transaction has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import chain
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.absent import needs
+from tests.kit.inside import parent_of
+from tests.kit.reporters import django_stream
+from tests.kit.wire import ScriptedModel, fake_model
+
+Chunks = Callable[[], Iterable[str]]
+
+
+def plain(chunks: Chunks, **options: Any) -> AbstractContextManager[Any]:
+    """An application without a framework, inside of Sentry's middleware."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return (text.encode() for text in chunks())
+
+    return nullcontext(SentryWsgiMiddleware(app, **options))
+
+
+APPS = [plain, pytest.param(django_stream, marks=needs("django"))]
+
+
+@pytest.fixture(params=APPS)
+def app_of(request: pytest.FixtureRequest) -> Any:
+    """Makes an application that streams these chunks."""
+    return request.param
+
+
+def served(app: Any, **options: Any) -> Captured:
+    """What leaves while a server answers a request, as servers do: it takes the response, reads it, and closes it."""
+    environ: dict[str, Any] = {"PATH_INFO": "/stream"}
+    setup_testing_defaults(environ)
+    with capture_spans(default_integrations=True, **options) as captured:
+        response = app(environ, lambda status, headers, *_: None)
+        try:
+            with suppress(ConnectionError):
+                for _ in response:
+                    pass
+        finally:
+            response.close()
+    return captured
+
+
+def stream_of(model: Any) -> Chunks:
+    """The chunks of this model's answer."""
+    handler = SentryStreamHandler(pipeline_name="bot")
+    return lambda: (chunk.text for chunk in model.stream("Hi", {"callbacks": [handler]}))
+
+
+def test_a_stream_is_below_its_request(app_of: Any) -> None:
+    """A root that starts while the response is read is in the request's trace, below its transaction."""
+    with app_of(stream_of(fake_model("one two"))) as app:
+        captured = served(app)
+    request, pipeline = captured.find(op="http.server"), captured.find(name="bot")
+    assert parent_of(captured, pipeline) == request
+    assert {span.trace_id for span in captured.spans} == {request.trace_id}
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.outcome"] == "completed"
+
+
+def test_each_stream_of_a_request_is_below_it(app_of: Any) -> None:
+    """A second root is the first one's sibling, though the first one has been sent before it starts."""
+    stream = stream_of(fake_model("one two"))
+    with app_of(lambda: chain(stream(), stream())) as app:
+        captured = served(app)
+    request = captured.find(op="http.server")
+    assert [parent_of(captured, each) for each in captured.find_all(name="bot")] == [request] * 2
+
+
+def test_the_issue_of_a_stream_is_in_the_trace_of_its_request(app_of: Any) -> None:
+    """As without a handler, so that the request can be reached from the issue."""
+
+    def refuse(_: int) -> None:
+        raise ConnectionError("Connection refused")
+
+    with app_of(stream_of(ScriptedModel(before=refuse))) as app:
+        captured = served(app)
+    (event,) = captured.events
+    assert event["contexts"]["trace"]["trace_id"] == captured.find(op="http.server").trace_id
+    assert event["contexts"]["trace"]["span_id"] == captured.find(op="gen_ai.chat").span_id
+
+
+def test_a_stream_is_sampled_with_its_request(app_of: Any) -> None:
+    """A `traces_sampler` is given the decision of the request, which the SDK follows where there is no sampler."""
+    seen: list[Any] = []
+
+    def sampler(context: dict[str, Any]) -> float:
+        seen.append(context["parent_sampled"])
+        return 1.0
+
+    with app_of(stream_of(fake_model("one two"))) as app:
+        served(app, traces_sampler=sampler)
+    assert seen == [None, True]
+
+
+def test_a_request_without_a_transaction_has_no_trace_to_join() -> None:
+    """Where the middleware makes no transaction, the trace around a request is that of the process: no run joins it."""
+    with plain(stream_of(fake_model("one two")), http_methods_to_capture=()) as app:
+        captured = served(app), served(app)
+    first, second = (each.find(name="bot") for each in captured)
+    assert first.parent_id is None
+    assert second.parent_id is None
+    assert first.trace_id != second.trace_id
