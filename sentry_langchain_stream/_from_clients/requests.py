@@ -14,7 +14,7 @@ from .._content.policy import Policy
 from .._content.reading import as_mapping, count, field
 from .._runs.call import Request
 from .._runs.estimates import PromptBy, approximate, beyond_quarters
-from .._runs.parameters import request_parameters
+from .._runs.parameters import allowed, request_parameters
 from .._runtime.containment import contained
 
 
@@ -42,7 +42,8 @@ class Given:
             messages = [] if self.messages is None else _messages(self.messages)
             system = [] if self.system is None else [{"role": "system", "content": _content(self.system)}]
         with contained("parameters"):
-            request = request._replace(parameters=request_parameters(_sources(self.parameters)))
+            given = request_parameters(_sources(self.parameters))
+            request = request._replace(parameters=allowed(given, policy))
         asked = [*system, *messages]
         texts = [] if self.prompt is None else [self.prompt]
         prompt = PromptBy(lambda: asked or texts, lambda: self._estimate(asked, counter))

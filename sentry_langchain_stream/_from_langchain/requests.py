@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
-from .._content.cutting import cut
 from .._content.messages import input_messages, prompt_messages, system_instructions, text_of
 from .._content.offered_tools import tool_definitions
 from .._content.policy import Policy
 from .._content.reading import as_text, count
 from .._runs.call import Request
 from .._runs.estimates import Prompt, beyond_quarters
-from .._runtime.containment import attempt, contained, pass_on
+from .._runs.parameters import allowed
+from .._runtime.containment import attempt, pass_on
 from .._vocabulary import providers
 from .._vocabulary.names import of_resource
 from .._vocabulary.providers import Provider
@@ -61,31 +61,12 @@ def request(
         provider.name if provider else None,
         providers.platform_of(provider),
         name or None,
-        _allowed(described.parameters, policy),
+        allowed(described.parameters, policy),
         recorded,
         system,
         tools,
         _Prompt(asked, token_counter) if asked else None,
     )
-
-
-def _allowed(parameters: Mapping[str, Any], policy: Policy) -> Mapping[str, Any]:
-    """Return the request parameters that may be recorded. Stop sequences are texts for the model, so they are input."""
-    if "stop" not in parameters:
-        return parameters
-    found = {**parameters}
-    stop = found.pop("stop")
-    if stop and policy.inputs:
-        with contained("stop sequences"):
-            kept = [text for each in stop[:_MOST_STOPS] if (text := policy.text(each))]
-            if kept:
-                found["stop"] = [cut(text, _LONGEST_STOP) for text in kept]
-    return found
-
-
-_MOST_STOPS = 16
-
-_LONGEST_STOP = 200
 
 
 def provider(serialized: object, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Provider | None:

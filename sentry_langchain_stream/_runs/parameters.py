@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from .._content.cutting import cut
+from .._content.policy import Policy
 from .._content.reading import as_text, count
-from .._runtime.containment import contain
+from .._runtime.containment import contain, contained
 
 
 def _texts(value: object) -> list[str] | None:
@@ -142,3 +144,22 @@ def _read(source: Mapping[str, Any], found: dict[str, Any]) -> None:
             continue
         if accepted is not None:
             found[name] = accepted
+
+
+def allowed(parameters: Mapping[str, Any], policy: Policy) -> Mapping[str, Any]:
+    """Return the request parameters that may be recorded. Stop sequences are texts for the model, so they are input."""
+    if "stop" not in parameters:
+        return parameters
+    found = {**parameters}
+    stop = found.pop("stop")
+    if stop and policy.inputs:
+        with contained("stop sequences"):
+            kept = [text for each in stop[:_MOST_STOPS] if (text := policy.text(each))]
+            if kept:
+                found["stop"] = [cut(text, _LONGEST_STOP) for text in kept]
+    return found
+
+
+_MOST_STOPS = 16
+
+_LONGEST_STOP = 200

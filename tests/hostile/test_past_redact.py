@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, content_allowed
 
@@ -32,13 +33,26 @@ SCHEMA: dict[str, Any] = {
 }
 TOOL = {"type": "function", "function": {"name": "look", "description": CANARY, "parameters": SCHEMA}}
 
+Ask = Callable[..., object]
 
+
+def model(stop: list[str], **settings: Any) -> None:
+    """A model of LangChain's is asked, with these settings of the handler."""
+    handler = SentryStreamHandler(**settings)
+    ScriptedModel().bind(tools=[TOOL], stop=stop).invoke("Hi", {"callbacks": [handler]})
+
+
+def tracked(stop: list[str], **settings: Any) -> None:
+    """Another client is asked, whose stream is tracked."""
+    list(track_stream(iter(["Hi"]), model="m", tools=[TOOL], parameters={"stop": stop}, **settings))
+
+
+@pytest.mark.parametrize("ask", [model, tracked])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_nothing_passes_redact(shape: str) -> None:
+def test_nothing_passes_redact(shape: str, ask: Ask) -> None:
     """Stop sequences and every text in a tool's schema are redacted; types and names are as they were."""
-    handler = SentryStreamHandler(redact=lambda text: text.replace(CANARY, "[gone]"))
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
-        ScriptedModel().bind(tools=[TOOL], stop=[CANARY, "END"]).invoke("Hi", {"callbacks": [handler]})
+        ask([CANARY, "END"], redact=lambda text: text.replace(CANARY, "[gone]"))
     span = captured.find(op="gen_ai.chat")
     assert CANARY.encode() not in b"".join(captured.envelopes)
     assert "END" in str(span.attributes["gen_ai.request.stop_sequences"])
@@ -48,18 +62,23 @@ def test_nothing_passes_redact(shape: str) -> None:
     assert definition["parameters"]["properties"]["any"]["anyOf"][1] == {"type": "null"}
 
 
+@pytest.mark.parametrize("ask", [model, tracked])
+@pytest.mark.parametrize(
+    ("allowed", "settings"), [(False, {}), (True, {"include_prompts": False})], ids=["client", "settings"]
+)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_nothing_is_sent_without_content(shape: str) -> None:
+def test_nothing_is_sent_without_content(shape: str, allowed: bool, settings: dict[str, Any], ask: Ask) -> None:
     """Where inputs may not be recorded, neither are stop sequences."""
-    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(False)) as captured:
-        ScriptedModel().bind(tools=[TOOL], stop=[CANARY]).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
+        ask([CANARY], **settings)
     assert len(captured.find_all(op="gen_ai.chat")) == 1
     assert CANARY.encode() not in b"".join(captured.envelopes)
 
 
-def test_stop_sequences_are_bounded() -> None:
+@pytest.mark.parametrize("ask", [model, tracked])
+def test_stop_sequences_are_bounded(ask: Ask) -> None:
     """A long list of long stop sequences costs a few characters."""
     with capture_spans(**content_allowed(True)) as captured:
-        ScriptedModel().bind(stop=["x" * 1_000_000] * 50).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        ask(["x" * 1_000_000] * 50)
     assert "xxx" in str(captured.find(op="gen_ai.chat").attributes["gen_ai.request.stop_sequences"])
     assert len(b"".join(captured.envelopes)) < 20_000
