@@ -137,7 +137,7 @@ FALLBACKS = "langchain_core.runnables.fallbacks"
 def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> weakref.ref[Any] | None:
     """Watch LangChain's call that is starting a run: `over` is called when it is over. Keep what is returned.
 
-    It is given the run's id, and whether the call was a generator, so that it was not read to its end.
+    It is given the run's id, and whether the call was a stream of the caller's, which was not read to its end then.
 
     LangChain makes a callback manager for each call, which lives in the frame of the call, or in the stream that the
     call returns. It is gone when they are gone, also after a timeout, a cancellation or an exception that LangChain
@@ -159,18 +159,30 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> weakref.ref[
             return None
         method, caller = found
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
-    module = str(caller.f_globals.get("__name__"))
-    if not module.startswith("langchain_core.") and not (
-        module.startswith(_GRAPHS) and _MANAGER_OF_A_GRAPH in caller.f_code.co_varnames + caller.f_code.co_cellvars
-    ):
-        return None
+    module, is_streamed = str(caller.f_globals.get("__name__")), bool(caller.f_code.co_flags & _GENERATORS)
+    if not module.startswith("langchain_core."):
+        variables = caller.f_code.co_varnames + caller.f_code.co_cellvars
+        if not module.startswith(_GRAPHS) or _MANAGER_OF_A_GRAPH not in variables:
+            return None
+        is_streamed = is_streamed and not _is_read_by_graph(caller)
     watch = _Watch(method.f_locals["self"], _gone)
     watch.code, watch.frame_id, watch.over, watch.run_id = caller.f_code, id(caller), over, run_id
+    watch.is_streamed = is_streamed
     return watch
+
+
+def _is_read_by_graph(stream: FrameType) -> bool:
+    """Whether the graph itself reads this stream of it, to return the last item: in `invoke` and `ainvoke`."""
+    reader = stream.f_back
+    return (
+        reader is not None and reader.f_globals is stream.f_globals and reader.f_code.co_name in ("invoke", "ainvoke")
+    )
 
 
 _GRAPHS, _MANAGER_OF_A_GRAPH = "langgraph.pregel", "callback_manager"
 """The modules of LangGraph that run graphs, and the variable in which they keep it meanwhile (langgraph 1.0 to 1.2)."""
+
+_GENERATORS = CO_GENERATOR | CO_ASYNC_GENERATOR
 
 _FRAMES_OF_A_START = 5
 """At least so many frames of ours are between LangChain and `watch_call`."""
@@ -202,10 +214,11 @@ def _starting_method(ours: FrameType) -> tuple[FrameType, FrameType] | None:
 class _Watch(weakref.ref[Any]):
     """A weak reference to the callback manager of a call, which knows what to do when it is gone."""
 
-    __slots__ = ("code", "frame_id", "over", "run_id")
+    __slots__ = ("code", "frame_id", "is_streamed", "over", "run_id")
 
     code: CodeType
     frame_id: int
+    is_streamed: bool
     over: Callable[[UUID, bool], None]
     run_id: UUID
 
@@ -213,16 +226,13 @@ class _Watch(weakref.ref[Any]):
         """The manager is gone."""
         # LangChain signals the end of a generator that is closed. Garbage collection closes it only after it has found
         # that its manager is gone.
-        if self._is_generator():
+        if self.code.co_flags & _GENERATORS:
             after_collection(self._end)
         elif not is_on_stack(self.frame_id, self.code):
             self._end()
 
     def _end(self) -> None:
-        self.over(self.run_id, self._is_generator())
-
-    def _is_generator(self) -> bool:
-        return bool(self.code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
+        self.over(self.run_id, self.is_streamed)
 
 
 def _gone(watch: _Watch) -> None:

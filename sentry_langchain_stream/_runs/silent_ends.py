@@ -21,7 +21,7 @@ from .task_watch import TaskWatch
 
 WatchCall = Callable[[Callable[[UUID, bool], None], UUID], weakref.ref[Any] | None]
 """Watches the call that is starting a run, and calls the function when that call is over: with the run's id, and with
-whether the call was a generator.
+whether the call was a stream that the caller read.
 
 Keep what it returns: a weak reference to what lives as long as the call, or `None` if the call cannot be watched.
 """
@@ -63,16 +63,16 @@ class Watching:
             run.task_watch = TaskWatch(run.task, run.id, self._end_with_task)
             current.add_done_callback(run.task_watch)
 
-    def _note_call_over(self, run_id: UUID, was_generator: bool) -> None:
+    def _note_call_over(self, run_id: UUID, was_stream: bool) -> None:
         """A call is over, of which LangChain may yet signal the end."""
-        soon(partial(self._call_over, run_id, was_generator))
+        soon(partial(self._call_over, run_id, was_stream))
 
-    def _call_over(self, run_id: UUID, was_generator: bool) -> None:
+    def _call_over(self, run_id: UUID, was_stream: bool) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
         run = self._get(number(run_id))
         if run is None:
             return
-        streamed = was_generator if run.kind in CHAINS else run.call is not None and run.call.streamed
+        streamed = was_stream if run.kind in CHAINS else run.call is not None and run.call.streamed
         was_left = run.kind == "tool" or run.has_fallbacks or streamed
         with contained("end of a call"):
             self._end(run_id, "abandoned" if was_left else "cancelled")

@@ -117,3 +117,30 @@ async def test_a_step_of_a_graph_that_is_called_alone_is_not_ended_early() -> No
         await chain(RunnableLambda(slow), ScriptedModel()).ainvoke("Hi", {"callbacks": [handler]})
     root, call = captured.find(op="function"), captured.find(op="gen_ai.chat")
     assert (call.parent_id, root.attributes["langchain_stream.outcome"]) == (root.span_id, "completed")
+
+
+@pytest.mark.parametrize("kind", ["chain", "graph"])
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_a_call_that_is_left_on_a_closed_loop_was_cancelled(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has read a stream, though a graph reads its own one to answer a call."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    waits = asyncio.Event()
+
+    async def wait(_: Any) -> None:
+        waits.set()
+        await asyncio.get_running_loop().create_future()
+
+    made: Any = RunnableLambda(wait) | str
+    if kind == "graph":
+        made = StateGraph(MessagesState).add_node("one", wait).add_edge(START, "one").compile()
+    handler: Any = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans() as captured:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(made.ainvoke({"messages": []}, {"callbacks": [handler]}))
+        loop.run_until_complete(waits.wait())
+        loop.close()
+        del task
+        collect()
+    assert handler.live_runs == 0
+    (root,) = [span for span in captured.spans if span.parent_id is None]
+    assert root.attributes["langchain_stream.outcome"] == "cancelled"
