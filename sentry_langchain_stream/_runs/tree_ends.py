@@ -141,4 +141,6 @@ def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
     if run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
         return True
     is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
-    return is_streaming and run.kind in CHAINS and silent_ends.is_current(run)
+    # A sync chain may be closed elsewhere than it was begun: Starlette reads in threads, and closes in a task.
+    is_sync = run.parent is None and run.task is None
+    return is_streaming and run.kind in CHAINS and (is_sync or silent_ends.is_current(run))

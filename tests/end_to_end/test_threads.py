@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 import sentry_sdk
+from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
@@ -148,3 +149,15 @@ def test_a_sampler_has_the_last_word_over_the_rate(shape: str) -> None:
         for _ in range(100):
             fake_model().invoke("Hi", config={"callbacks": [SentryStreamHandler()]})
     assert 10 < len(captured.find_all(op="function")) < 90
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_chain_that_is_read_in_a_thread_and_closed_in_a_task_was_left(shape: str) -> None:
+    """As Starlette does with a sync stream whose client disconnects: neither the chain nor its model has completed."""
+    chain: Any = RunnableLambda(str) | fake_model("one two three")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream = chain.stream("Hi", {"callbacks": [SentryStreamHandler(pipeline_name="bot")]})
+        await asyncio.to_thread(next, stream)
+        stream.close()
+    assert {span.attributes["langchain_stream.outcome"] for span in captured.spans} == {"abandoned"}
+    assert [span.op for span in captured.spans if span.name == "bot"] == ["function"]
