@@ -16,7 +16,6 @@ from langchain_core.globals import get_llm_cache
 from langchain_core.outputs import Generation, LLMResult
 
 from .._content.messages import output_messages
-from .._content.parts import has_answer
 from .._content.policy import Policy
 from .._content.reading import as_text, field
 from .._runs.call import Response
@@ -117,42 +116,6 @@ def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
                     return str(run_id) not in made
                 return not streamed or get_llm_cache() is not None
     return False
-
-
-def answer_text(result: LLMResult) -> str:
-    """Return the plain text of a whole result."""
-    return "".join(generation.text for prompt in result.generations for generation in prompt)
-
-
-def has_content(token: object, chunk: Any) -> bool:
-    """Whether a chunk has content: text, tool-call data, a reasoning block or a refusal, not just a role."""
-    if token:
-        return any(map(has_answer, token)) if isinstance(token, (list, tuple)) else True
-    message = getattr(chunk, "message", None)
-    if message is None:
-        return False
-    if getattr(message, "tool_call_chunks", None):
-        return True
-    extra = getattr(message, "additional_kwargs", None)
-    return bool(extra and any(extra.get(name) for name in _OTHER_TEXTS))
-
-
-def other_text(chunk: Any) -> str:
-    """Return what a chunk without a text has instead: arguments of tool calls, reasoning, or a refusal."""
-    message = getattr(chunk, "message", None)
-    calls = getattr(message, "tool_call_chunks", None)
-    if isinstance(calls, (list, tuple)) and calls:
-        found = (field(each, "args") for each in calls)
-        return "".join(each for each in found if isinstance(each, str))
-    extra = getattr(message, "additional_kwargs", None)
-    if not isinstance(extra, Mapping):
-        return ""
-    return next((text for name in _OTHER_TEXTS if (text := as_text(extra.get(name)))), "")
-
-
-# The keys of `additional_kwargs` under which a chunk may have a text. The last chunk of a structured answer repeats
-# others of `_OTHER_ANSWERS`.
-_OTHER_TEXTS = ("reasoning_content", "refusal")
 
 
 def _output(generations: Sequence[Generation], policy: Policy) -> str | None:

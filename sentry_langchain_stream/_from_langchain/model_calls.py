@@ -21,7 +21,7 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runs.usage import Usage
 from .._runtime.containment import contain, contained, warn_once
-from . import answers, decisions, inside, marks, requests, same_ids, stream_events
+from . import answer_texts, answers, decisions, inside, marks, requests, same_ids, stream_events
 from .described import Descriptions
 from .prompts import METADATA_KEYS, of_metadata
 
@@ -123,9 +123,9 @@ class ModelRuns:
         if run is None or (call := run.call) is None or (call.echoes and self._is_repetition(call)):
             return
         call.streamed = True
-        if not call.by_events and answers.has_content(token, chunk):
+        if not call.by_events and answer_texts.has_content(token, chunk):
             text = text_of(token)
-            call.add_chunk(now, text or answers.other_text(chunk))
+            call.add_chunk(now, text or answer_texts.other_text(chunk))
             call.read(text, self._token_counter)
             if not call.echoes and self._token_counter is None:
                 self._runs.make_plain(run, call)
@@ -209,9 +209,9 @@ class ModelRuns:
         if call.chunks:
             self._advise(call, known)
         else:
-            text = answers.answer_text(response)
             counter = self._token_counter or approximate
             with contained("token_counter"):
+                text = answer_texts.answer_text(response)
                 call.counted = count(counter(text)) if text else None
 
     @staticmethod

@@ -132,7 +132,8 @@ def test_a_call_that_is_left_on_a_closed_loop_was_cancelled(kind: str, monkeypat
 
     made: Any = RunnableLambda(wait) | str
     if kind == "graph":
-        made = StateGraph(MessagesState).add_node("one", wait).add_edge(START, "one").compile()
+        node: Any = wait
+        made = StateGraph(MessagesState).add_node("one", node).add_edge(START, "one").compile()
     handler: Any = SentryStreamHandler(pipeline_name="bot")
     with capture_spans() as captured:
         loop = asyncio.new_event_loop()

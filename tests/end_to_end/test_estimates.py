@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import sentry_sdk
-from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages.tool import tool_call, tool_call_chunk
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
@@ -232,18 +232,31 @@ def test_digits_and_signs_weigh_more_than_words(shape: str) -> None:
         assert arrived > 1.7 * found["words"][1]
 
 
-@pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_arguments_of_a_tool_that_come_at_once_are_more_than_one_token(shape: str) -> None:
-    """A provider that sends a whole tool call in one chunk has sent all its arguments."""
+@pytest.mark.parametrize("way", WAYS)
+async def test_arguments_of_a_tool_that_come_at_once_are_more_than_one_token(way: Way) -> None:
+    """A provider that sends a whole tool call in one chunk, or as the answer, has sent all its arguments."""
+    arguments = {"query": "word " * 100}
 
     class Calling(ScriptedModel):
+        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            answer = AIMessage("", tool_calls=[tool_call(name="find", args=arguments, id="1")])
+            return ChatResult(generations=[ChatGeneration(message=answer)])
+
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            return self._generate()
+
         def _stream(self, *args: Any, **kwargs: Any) -> Any:
-            call = tool_call_chunk(name="find", args=json.dumps({"query": "word " * 100}), id="1", index=0)
+            call = tool_call_chunk(name="find", args=json.dumps(arguments), id="1", index=0)
             yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
 
-    with capture_spans(**WIRE_SHAPES[shape]) as captured:
-        list(Calling().stream("Hi", {"callbacks": [SentryStreamHandler()]}))
-    _, arrived, source = numbers(captured.find(op="gen_ai.chat"))
+        async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+            for chunk in self._stream():
+                yield chunk
+
+    with capture_spans() as captured:
+        await way.run(Calling(), "Hi", {"callbacks": [SentryStreamHandler()]})
+    given, arrived, source = numbers(captured.find(op="gen_ai.chat"))
+    assert 1 <= given <= 10
     assert 100 <= arrived <= 160
     assert source == "estimate"
 

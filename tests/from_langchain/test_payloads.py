@@ -24,7 +24,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import set_config_context
 
 from sentry_langchain_stream._content.policy import NOTHING, Policy
-from sentry_langchain_stream._from_langchain import answers, internals, requests
+from sentry_langchain_stream._from_langchain import answer_texts, answers, internals, requests
 from sentry_langchain_stream._from_langchain.described import Descriptions
 from sentry_langchain_stream._runs.call import Request
 from sentry_langchain_stream._runs.estimates import approximate, weight
@@ -716,9 +716,10 @@ def test_a_prompts_tokens_may_be_counted_with_another_prompt(output: dict[str, A
 
 def test_the_answers_text() -> None:
     """The text of a result is that of all its generations."""
-    assert answers.answer_text(chat_result(AIMessage("Hel"), AIMessage([{"type": "text", "text": "lo"}]))) == "Hello"
-    assert answers.answer_text(text_result("Hel", "lo")) == "Hello"
-    assert answers.answer_text(LLMResult(generations=[])) == ""
+    several = chat_result(AIMessage("Hel"), AIMessage([{"type": "text", "text": "lo"}]))
+    assert answer_texts.answer_text(several) == "Hello"
+    assert answer_texts.answer_text(text_result("Hel", "lo")) == "Hello"
+    assert answer_texts.answer_text(LLMResult(generations=[])) == ""
 
 
 # -- chunks ---------------------------------------------------------------------------------------------------
@@ -765,7 +766,7 @@ def test_the_answers_text() -> None:
 )
 def test_which_chunks_have_content(token: object, streamed: object, expected: bool) -> None:
     """Text, reasoning and tool-call data are content; roles, finish reasons, usage and empty blocks are not."""
-    assert answers.has_content(token, streamed) is expected
+    assert answer_texts.has_content(token, streamed) is expected
 
 
 @pytest.mark.parametrize(

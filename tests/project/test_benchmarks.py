@@ -411,9 +411,9 @@ def test_the_bytecodes_of_one_call_are_counted() -> None:
         for _ in range(10):
             pass
         for _ in range(number):
-            call()
+            one()
 
-    def call() -> None:
+    def one() -> None:
         for _ in range(3):
             pass
 
