@@ -31,7 +31,20 @@ def plain(chunks: Chunks, **options: Any) -> AbstractContextManager[Any]:
     return nullcontext(SentryWsgiMiddleware(app, **options))
 
 
-APPS = [plain, pytest.param(django_stream, marks=needs("django"))]
+def flask_stream(chunks: Chunks) -> AbstractContextManager[Any]:
+    """The same with Flask."""
+    from flask import Flask, Response
+
+    app = Flask(__name__)
+    app.add_url_rule("/stream", view_func=lambda: Response(chunks(), mimetype="text/plain"))
+    return nullcontext(app)
+
+
+APPS = [
+    plain,
+    pytest.param(flask_stream, marks=needs("flask")),
+    pytest.param(django_stream, marks=needs("django")),
+]
 
 
 @pytest.fixture(params=APPS)

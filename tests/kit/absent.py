@@ -23,6 +23,7 @@ PACKAGES = frozenset(
         "deepagents",
         "django",
         "fastapi",
+        "flask",
         "genai_prices",
         "gevent",
         "httpx_sse",
