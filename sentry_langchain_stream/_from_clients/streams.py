@@ -41,7 +41,8 @@ class TrackedStream(Tracked[T], Iterator[T]):
             self._end("completed")
             raise
         except BaseException as error:
-            self._failed(error)
+            if not _is_refusal(error, self):
+                self._failed(error)
             raise
         self._arrived(item)
         return item
@@ -53,15 +54,20 @@ class TrackedStream(Tracked[T], Iterator[T]):
     def _close(self, error: BaseException | None) -> None:
         pulled = self._run_source()
         try:
-            first, *others = _closable(self._items, self._source)
             try:
-                _closed(first)
-            finally:  # the connection, also if its iterator fails
-                for each in others:
-                    _closed(each)
-        finally:
-            pulls.pause(pulled)
-            self._left(error)
+                first, *others = _closable(self._items, self._source)
+                try:
+                    _closed(first)
+                finally:  # the connection, also if its iterator fails
+                    for each in others:
+                        _closed(each)
+            finally:
+                pulls.pause(pulled)
+        except BaseException as failure:
+            if not _is_refusal(failure, self):
+                self._left(error)
+            raise
+        self._left(error)
 
     def __enter__(self) -> TrackedStream[T]:
         return self
@@ -100,7 +106,8 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
             self._end("completed")
             raise
         except BaseException as error:
-            self._failed(error)
+            if not _is_refusal(error, self):
+                self._failed(error)
             raise
         self._arrived(item)
         return item
@@ -112,15 +119,20 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
     async def _aclose(self, error: BaseException | None) -> None:
         pulled = self._run_source()
         try:
-            first, *others = _closable(self._items, self._source)
             try:
-                await _aclosed(first)
-            finally:  # the connection, also if its iterator fails
-                for each in others:
-                    await _aclosed(each)
-        finally:
-            pulls.pause(pulled)
-            self._left(error)
+                first, *others = _closable(self._items, self._source)
+                try:
+                    await _aclosed(first)
+                finally:  # the connection, also if its iterator fails
+                    for each in others:
+                        await _aclosed(each)
+            finally:
+                pulls.pause(pulled)
+        except BaseException as failure:
+            if not _is_refusal(failure, self):
+                self._left(error)
+            raise
+        self._left(error)
 
     async def __aenter__(self) -> AsyncTrackedStream[T]:
         return self
@@ -158,6 +170,24 @@ def _closable(items: object, source: object) -> list[object]:
         return [source]
     is_running = getattr(items, "gi_running", False) or getattr(items, "ag_running", False)
     return [source] if is_running and (hasattr(source, "close") or hasattr(source, "aclose")) else [items, source]
+
+
+def _is_refusal(error: BaseException, stream: Any) -> bool:
+    """Whether Python has refused to run the source of a stream because it is running already. Then the stream goes on.
+
+    The source runs in another thread or task, or has made the request itself. What a source raises has come through one
+    of its frames, and a refusal has not. A `RuntimeError` may come from Python without a frame of the source for other
+    reasons, too: an async generator has yielded when it was closed. But such a generator is not running any more.
+    """
+    while issubclass(type(stream), Tracked):  # a tracked stream may be tracked again
+        stream = stream._source if stream._items is None else stream._items
+    if any(entry.tb_frame.f_globals is not globals() for entry in tracebacks.entries(error)):
+        return False
+    if type(error) is ValueError:
+        return hasattr(type(stream), "gi_running") or hasattr(type(stream), "cr_running")
+    if type(error) is RuntimeError:
+        return bool(getattr(stream, "ag_running", False)) or getattr(stream, "cr_await", None) is not None
+    return False
 
 
 _METHODS = frozenset(
