@@ -1,4 +1,4 @@
-"""The state of the Python interpreter: garbage collection, the current task, and the call that starts a run.
+"""The state of the Python interpreter: garbage collection, the current thread and task, and the call that starts a run.
 
 Workaround for garbage collection: a finalizer that sets a context variable can crash the interpreter (Python before
 3.12). There, garbage collection may interrupt any allocation, including those in `ContextVar.set`. If a finalizer sets
@@ -14,7 +14,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from threading import get_ident
+from threading import get_ident, local
 from types import CodeType, FrameType
 from typing import Any
 
@@ -57,6 +57,19 @@ def _note(phase: str, _: Mapping[str, Any]) -> None:
                 work()
     finally:
         collecting.discard(here)
+
+
+class _Thread(local):
+    def __init__(self) -> None:
+        self.identity = object()
+
+
+_thread = _Thread()
+
+
+def thread_identity() -> object:
+    """Return an object that only this thread has. Its ident may be that of another thread when it has ended."""
+    return _thread.identity
 
 
 def current_task() -> asyncio.Task[Any] | None:

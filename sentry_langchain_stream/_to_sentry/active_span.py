@@ -12,7 +12,6 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from copy import copy
 from operator import attrgetter
-from threading import get_ident
 from typing import Any, NamedTuple
 
 from sentry_sdk.scope import Scope
@@ -135,12 +134,12 @@ class RunScope(Scope):
     """The spans that code in runs has made active here. Most never does."""
     _forked_in: Inside | None
     """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
-    _forked_at: int
-    """The thread that forked it. There LangChain's context tells where the code is, and a generator that has forked it,
-    with `new_scope`, leaves it in place where its consumer goes on."""
+    _forked_at: object
+    """The thread that forked it, not its ident, which a later thread may have. There LangChain's context tells where
+    the code is, and a generator that has forked it, with `new_scope`, leaves it in place where its consumer goes on."""
 
     @classmethod
-    def over(cls, covered: Scope, forked_in: Inside | None = None, forked_at: int = 0) -> RunScope:
+    def over(cls, covered: Scope, forked_in: Inside | None = None, forked_at: object = None) -> RunScope:
         """A scope that covers this one."""
         made = object.__new__(cls)
         made.covered = covered
@@ -153,7 +152,8 @@ class RunScope(Scope):
         """Fork the scope, as `new_scope` and `isolation_scope` do: what is inside a run stays inside."""
         inside = self._inside()
         is_forked_again = inside is not None and inside is self._forked_in
-        made = RunScope.over(copy(self.covered), inside, self._forked_at if is_forked_again else get_ident())
+        forked_at = self._forked_at if is_forked_again else interpreter.thread_identity()
+        made = RunScope.over(copy(self.covered), inside, forked_at)
         made._seen = self._seen.copy() if self._seen is not None else None
         return made
 
@@ -185,8 +185,8 @@ class RunScope(Scope):
         if inside is not None and not inside.nests:
             inside = None
         forked_in = self._forked_in
-        if inside is None and forked_in is not None and forked_in.is_live() and self._forked_at != get_ident():
-            return forked_in
+        if inside is None and forked_in is not None and forked_in.is_live():
+            return None if self._forked_at is interpreter.thread_identity() else forked_in
         return inside
 
     @property

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextvars import copy_context
+from threading import Thread, get_ident
 from typing import Any
 
 import pytest
 import sentry_sdk
+from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool, StructuredTool
 from sentry_sdk.scope import Scope
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.inside import World, around, name_above, parent_of, world
 from tests.kit.wire import WIRE_SHAPES, active_span, child_span, current_span_id, fake_model
 
@@ -177,6 +181,72 @@ async def test_a_run_inside_of_new_scope_leaves_that_scope(shape: str) -> None:
         sentry_sdk.capture_message("after")
     assert event(captured, "around")["tags"].items() >= {"around": "yes", "set": "after"}.items()
     assert not {"around", "set"} & set(event(captured, "after").get("tags", {}))
+
+
+class Reused:
+    """Threads that start each other: the first, the second, and the last, which has the ident of the first.
+
+    The first one runs in the context of the code that starts it, and has ended when the last one is started.
+    """
+
+    def __init__(self, shape: str) -> None:
+        self._shape = shape
+        self._ended = 0
+        self._first = Thread(target=copy_context().run, args=(self._run_first,))
+        self._second = Thread(target=self._run_second)
+        self.is_reused = False
+
+    def run(self) -> None:
+        """Start the first one, and wait until all have ended."""
+        self._first.start()
+        self._first.join()
+        self._second.join()
+
+    def _run_first(self) -> None:
+        self._ended = get_ident()
+        self._second.start()
+
+    def _run_second(self) -> None:
+        self._first.join()
+        for _ in range(100):  # it is the system that chooses idents
+            if not self.is_reused:
+                last = Thread(target=self._run_last)
+                last.start()
+                last.join()
+
+    def _run_last(self) -> None:
+        if get_ident() == self._ended:
+            self.is_reused = True
+            with child_span(self._shape, "in the last thread"):
+                pass
+
+
+@needs_async_context(lambda how: is_async(how))
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_thread_that_has_the_ident_of_an_ended_one_is_inside(shape: str, how: str) -> None:
+    """A thread in a run belongs to it, also if it has the ident of a thread whose scope reached it through others."""
+    reused: list[bool] = []
+
+    def work(given: str) -> str:
+        threads = Reused(shape)
+        threads.run()
+        reused.append(threads.is_reused)
+        return given
+
+    async def awork(given: str) -> str:
+        return work(given)
+
+    chain: Runnable[str, str] = RunnableLambda(work, awork) | RunnableLambda(lambda given: given)
+    config: Any = {"callbacks": [SentryStreamHandler()]}
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape):
+        if how == "invoke":
+            chain.invoke("Hi", config)
+        else:
+            await chain.ainvoke("Hi", config)
+    if reused != [True]:
+        pytest.skip("this system does not use idents again")
+    assert name_above(captured, "in the last thread") == "RunnableSequence"
 
 
 async def test_requests_side_by_side_keep_their_users() -> None:
