@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from json import dumps
 from typing import Any
 
 from langchain_core.outputs import LLMResult
@@ -20,7 +20,8 @@ def answer_text(result: LLMResult) -> str:
             found.append(generation.text or other_text(generation))
             calls = getattr(getattr(generation, "message", None), "tool_calls", None)
             if calls:
-                found += [json.dumps(field(call, "args"), ensure_ascii=False) for call in calls]
+                # A fake model's arguments may be any objects, which weigh nothing.
+                found += [dumps(field(call, "args"), ensure_ascii=False, default=lambda _: None) for call in calls]
     return "".join(found)
 
 
