@@ -134,8 +134,9 @@ class Budget:
             return self._counted(encoded.binary(value))
         if len(path) >= _DEPTH:
             return self._counted(_CUT)
-        if self.lean and isinstance(value, Mapping) and "_value_" in value:
-            # langchain-google-genai 4 passes the enum of a type as a mapping of the enum's attributes.
+        if self.lean and isinstance(value, Mapping) and "_value_" in value and isinstance(value.get("_name_"), str):
+            # langchain-google-genai 4 passes the enum of a type as a mapping of the enum's attributes. The parameters
+            # of a tool may have these names, too, but then their values are schemas.
             return self._value(value["_value_"], (*path, ""), is_content)
         entries = _entries(value)
         if entries is not None:

@@ -81,3 +81,11 @@ def test_a_type_that_is_an_enum_is_its_value() -> None:
     kind = {"_value_": "STRING", "_name_": "STRING", "__objclass__": {"_member_names_": ["STRING"]}}
     [definition] = definitions_sent({"name": "look", "parameters": {"type": "object", "properties": {"a": kind}}})
     assert definition["parameters"] == {"type": "object", "properties": {"a": "STRING"}}
+
+
+def test_a_parameter_may_have_the_name_of_an_enums_attribute() -> None:
+    """The parameters of a tool are all recorded if one of them has the name of an attribute of Python's enums."""
+    for name in ("_value_", "_name_"):
+        schema = {"type": "object", "properties": {"_value_": {"type": "string"}, name: {"type": "string"}, "b": {}}}
+        [definition] = definitions_sent({"name": "look", "parameters": schema})
+        assert definition["parameters"] == schema
