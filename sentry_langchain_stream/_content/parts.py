@@ -141,7 +141,7 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
         yield _media(block, kind, budget)
     elif kind.endswith(("_call", "_use")) or kind in ("executable_code", "mcp_approval_request"):
         yield _call(body, budget, kind)
-        result, error = _first(block, _RESULTS), block.get("error")
+        result, error = _first(block, _RESULTS), block.get("error") or None
         if result is not None or error is not None:
             failed = None if error is None else "error"
             yield response(_call_id(block), error if result is None else result, failed, budget)

@@ -94,6 +94,14 @@ def test_the_failure_of_a_providers_tool_is_recorded(block: dict[str, Any], expe
         assert parts[-1] == expected
 
 
+@pytest.mark.parametrize("error", [False, "", {}], ids=repr)
+def test_an_error_without_content_is_no_failure(error: Any) -> None:
+    """A provider's tool whose error is `False` or empty has not failed: its response has no status."""
+    block = {"type": "mcp_call", "id": "1", "name": "f", "arguments": "{}", "output": "yes", "error": error}
+    for parts in recorded(HumanMessage([block]), AIMessage([block])):
+        assert parts == [call("f", "1"), response("yes", "1")]
+
+
 def test_the_same_reasoning_under_two_keys_is_recorded_once() -> None:
     """Servers that send their reasoning under both of its keys have it recorded once, and two different ones twice."""
     for second, expected in (("hm", [reasoning("hm")]), ("ha", [reasoning("hm"), reasoning("ha")])):
