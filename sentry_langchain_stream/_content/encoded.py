@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from itertools import islice
 
 SUBSTITUTE = "Blob substitute"
 """The placeholder for binary data that `sentry-conventions` asks for, there in square brackets."""
@@ -28,7 +29,10 @@ _BREAK = re.compile(r"((?:\\{1,4}r)?\\{1,4}n|\r?\n)")
 _ESCAPED = re.compile(r"\\{1,4}(?:(/)|u00(2b)|u00(2f)|u00(3d)|r)", re.IGNORECASE)
 _URL_SAFE = re.compile(r"[A-Za-z0-9_-]{200,}={0,2}")
 # Python's repr of bytes, which LangChain makes of bytes that a tool returns. It may have lost its end.
-_BYTES = re.compile(r"""(?<!\w)b(?:'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?)""")
+_BYTES = re.compile(r"""(?<!\w)b(?:'(?:[ -&(-\[\]-~]|\\.)*'?|"(?:[ !#-\[\]-~]|\\.)*"?)""")
+# Python escapes only bytes that cannot be printed. In data they touch other bytes, in prose about them they do not.
+_PRINTED = r"\\{1,4}x(?:0[0-8bcef]|1[0-9a-f]|7f|[89a-f][0-9a-f])"
+_TOUCHING = re.compile(rf"{_PRINTED}(?=[\w\\])|(?<=\w){_PRINTED}", re.ASCII)
 # The same without its beginning, or escaped again: bytes as `\x00`, with few other characters between them.
 _BYTES_RUN = re.compile(r"\\{1,4}(?=x[0-9a-f]{2})(?:[^\\\n]{1,16}\\{1,8})*(?:x[0-9a-f]{2})?", re.IGNORECASE)
 _BYTE = re.compile(r"\\{1,4}x[0-9a-f]{2}", re.IGNORECASE)
@@ -109,17 +113,24 @@ def scrubbed(text: str) -> str:
 
 
 def _without_bytes(literal: str) -> str:
-    """Replace the repr of bytes, unless they are few, or a text that has hardly any escapes."""
+    """Replace the repr of bytes, unless they are few, or a text with hardly any escapes, such as prose after `b'`."""
     body = literal[2:].removesuffix(literal[1])
     length = _count(body)
-    return literal if length < _FEWEST or len(_BYTE.findall(body)) < 4 else placeholder(None, length)
+    if length < _FEWEST:
+        return literal
+    is_data = len(list(islice(_TOUCHING.finditer(body), 4))) == 4 or _is_escaped(body)
+    return placeholder(None, length) if is_data else literal
 
 
 def _without_run(run: str) -> str:
     """Replace a run of escaped bytes, unless they are few among other characters, as in coloured output."""
-    escapes = _BYTE.findall(run)
-    is_data = len(escapes) >= _FEWEST and 2 * sum(map(len, escapes)) >= len(run)
+    is_data = len(_BYTE.findall(run)) >= _FEWEST and _is_escaped(run)
     return placeholder(None, _count(run)) if is_data else run
+
+
+def _is_escaped(body: str) -> bool:
+    """Whether at least half of a text are escaped bytes."""
+    return 2 * sum(map(len, _BYTE.findall(body))) >= len(body)
 
 
 def _count(body: str) -> int:

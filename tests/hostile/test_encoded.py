@@ -25,6 +25,11 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text x="1">a drawing of a cat</t
 
 FILE = b"%PDF-1.7 with a title in it\n" + NOISE + b"endstream endobj\\"
 
+REPORT = b"%PDF-1.4\n%\x93\x8c\x8b\x9e ReportLab\n" + b"3 0 obj\n<</Length 300>>\nstream\nGat=i0b0Q~>endstream\n" * 20
+"""A PDF that is text but for its first line."""
+LATIN = ("Größe und Höhe der Bäume wären für Vögel übrigens schön. " * 5).encode("latin-1")
+WORDS = LATIN.decode("latin-1").encode()
+
 
 def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
@@ -57,6 +62,9 @@ DATA: dict[str, tuple[str, str]] = {
     "charset": (f"data:text/plain;charset=utf-8,{quote('a secret')}", "[Blob substitute: text/plain, 8 bytes]"),
     "repr": (repr(FILE), f"[Blob substitute: {len(FILE)} bytes]"),
     "repr of silence": (repr(SILENCE), "[Blob substitute: 3000 bytes]"),
+    "repr of words": (repr(WORDS), f"[Blob substitute: {len(WORDS)} bytes]"),
+    "repr of words in latin-1": (repr(LATIN), f"[Blob substitute: {len(LATIN)} bytes]"),
+    "repr of a plain file": (repr(REPORT), f"[Blob substitute: {len(REPORT)} bytes]"),
     "repr of few": (repr(NOISE[:64]), "[Blob substitute: 64 bytes]"),
     "repr of a bytearray": (repr(bytearray(NOISE)), "bytearray([Blob substitute: 3000 bytes])"),
     "type of one's own": (f"data:x-own/type,{quote('a secret')}", "[Blob substitute: x-own/type, 8 bytes]"),
@@ -73,6 +81,14 @@ KEPT = {
     "genes": "ACGTTGCAAC" * 30,
     "few bytes": repr(bytes(range(200, 240))),
     "bytes of words": repr(b"a sentence with a tab\t" * 20),
+    "prose on bytes literals": (
+        r"A bytes literal starts with b' and ends with a quote of the same kind. Each byte may be written \x41, \x42, "
+        r"\x43 or \x44, and that is all there is to it."
+    ),
+    "prose on escapes": (
+        r"Use `b'` for bytes. Escapes such as \x00, \x01, \x02 and \x03 stand for control characters, and it's the "
+        r"closing quote that ends the literal."
+    ),
     "prime numbers": "Let a' and b' be primes, and \\xi = b' - a'. " * 20,
     "colours": repr("\x1b[32mpassed\x1b[0m in 3 s " * 100),
     "rules of slashes": "\n".join(["/" * 80] * 3) + "\nnamespace a",
@@ -105,6 +121,17 @@ def test_data_is_recorded_by_type_and_size(kind: str, around: str, recorded: Cal
     """Whatever way it is written in, and whatever is around it, the placeholder stands in place of all of it."""
     data, expected = DATA[kind]
     assert recorded(around.format(data)) == around.format(expected)
+
+
+@pytest.mark.parametrize(
+    "end", ["", "...", "\u2026", "\n[truncated]"], ids=["nothing", "dots", "an ellipsis", "a line"]
+)
+@pytest.mark.parametrize("data", [NOISE, FILE, REPORT, WORDS, LATIN], ids=["noise", "file", "report", "words", "latin"])
+def test_bytes_that_have_lost_their_end_are_replaced(data: bytes, end: str, recorded: Callable[[str], str]) -> None:
+    """The repr of bytes that an application cut is replaced like a whole one, whatever it put at the end."""
+    said = recorded(repr(data)[:250] + end)
+    assert said.startswith("[Blob substitute: ")
+    assert len(said) < 50
 
 
 @pytest.mark.parametrize("kind", KEPT)
