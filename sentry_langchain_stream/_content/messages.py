@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import parts
-from .block_texts import texts_in
+from .block_texts import text_in, texts_in
 from .budget import Budget, spelled
 from .lists import MARK, Part, both_ends, json_list
 from .message_formats import is_command, messages_in, messages_of, opened, role_in, with_roles
@@ -164,8 +164,7 @@ def tool_result_size(output: Any) -> int | None:
     if not bodies:
         body = field(output, "update") if is_command(output) else output
         return None if body is None else _size_of(body)
-    sizes = [_size_of(_lines(body)) for body in bodies if body is not None]
-    return sum(sizes) + len(sizes) - 1 if sizes else None
+    return sum(_size_of(_lines(body)) for body in bodies) + len(bodies) - 1
 
 
 def _size_of(body: Any) -> int:
@@ -180,8 +179,10 @@ def _size_of(body: Any) -> int:
 
 def _lines(body: Any) -> Any:
     """Return a message's content as text if it consists of texts. Any other content is returned as it is."""
-    texts = [each if isinstance(each, str) else field(each, "text") for each in body] if parts.are_blocks(body) else []
-    return "\n".join(texts) if texts and all(isinstance(text, str) for text in texts) else body
+    if isinstance(body, str) or not parts.are_blocks(body):
+        return body or ""
+    texts = [each if isinstance(each, str) else text_in(each) for each in body]
+    return "\n".join(text for text in texts if text) if None not in texts else body
 
 
 def _bodies_of(output: Any) -> list[Any]:

@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 import pytest
+from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -82,6 +83,24 @@ def test_binary_data_in_data_is_replaced(key: str) -> None:
 def test_content_blocks_are_recorded_as_text(returned: Any, expected: str) -> None:
     """Content blocks and messages are recorded by their text, media by type and size."""
     assert result_of(returned)[0] == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        ["a", "", {"type": "text", "text": ""}, {"type": "text", "text": "b"}],
+        [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "süß"}}],
+        [{"type": "document", "source": {"type": "content", "content": [{"text": "a"}, {"text": "b"}]}}, "c"],
+        [{"document": {"format": "txt", "name": "notes", "source": {"text": "words"}}}],
+        [{"json": {"sky": "blue"}}],
+    ],
+    ids=repr,
+)
+def test_the_size_is_that_of_what_is_recorded(content: list[Any]) -> None:
+    """The size of a message's content is that of its text, also where a provider wraps it, or that of its JSON."""
+    result, size = result_of(ToolMessage(content, tool_call_id="1"))
+    assert size == len(result.encode())
 
 
 @pytest.mark.parametrize(
