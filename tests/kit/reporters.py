@@ -11,7 +11,6 @@ import json
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -131,7 +130,7 @@ def _django_app() -> Any:
     return get_asgi_application()
 
 
-@contextmanager
+@contextlib.contextmanager
 def django_stream(chunks: Callable[[], Iterable[str]]) -> Iterator[Any]:
     """The WSGI application of Django, whose route `/stream` answers with these chunks."""
     _django_app()
