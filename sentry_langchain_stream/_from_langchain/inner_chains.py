@@ -129,7 +129,11 @@ class InnerChains:
             or (interpreter.collecting and interpreter.is_collecting())
         ):
             return False
-        with run.tree.lock:
+        lock = run.tree.lock
+        if not lock.acquire(blocking=False):
+            # Whoever has it may wait for what this thread was doing when garbage was collected, see `LiveRuns.end_run`.
+            return False
+        try:
             if run.below is not None or run.parent is not parent or run.keeper is not self._runs:
                 return False
             enclosing.discard(run)  # all that `LiveRuns.take` does of a run without a scope and a call
@@ -142,6 +146,8 @@ class InnerChains:
                 if run.ending.failed:
                     parent.ending.remember(run.ending.failed)
                 run.tree.touched = self._runs.now()
+        finally:
+            lock.release()
         return True
 
 

@@ -167,7 +167,8 @@ class LiveRuns:
         if interpreter.collecting and interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
             return
         place = run.place
-        if outcome == "completed" and not (place.recording or place.is_ours or run.below or run.call is not None):
+        sends = place.recording or place.is_ours or self.settings.metrics
+        if outcome == "completed" and not (sends or run.below or run.call is not None):
             # Nothing is sent of it, and the user's `token_counter` not called, so it does not matter from where.
             tree_ends.end(run, outcome, error, evicted)
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
 from time import monotonic
@@ -48,7 +47,7 @@ class Tree:
     overruled: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=nothing)
     batch: tuple[int, int] | None = None
-    lock: AbstractContextManager[bool] = field(default_factory=RLock)
+    lock: RLock = field(default_factory=RLock)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

@@ -161,3 +161,38 @@ async def test_a_chain_that_is_read_in_a_thread_and_closed_in_a_task_was_left(sh
         stream.close()
     assert {span.attributes["langchain_stream.outcome"] for span in captured.spans} == {"abandoned"}
     assert [span.op for span in captured.spans if span.name == "bot"] == ["function"]
+
+
+def test_a_chain_that_ends_in_the_midst_of_sending_waits_for_nobody() -> None:
+    """Garbage collection may end it while this thread has what another thread, which has the tree, is waiting for."""
+    handler: Any = SentryStreamHandler()
+    chain: Any = RunnableLambda(str) | fake_model("one two") | RunnableLambda(lambda message: message.text)
+    with capture_spans(**WIRE_SHAPES["stream"]), active_span("stream"):
+        stream = chain.stream("Hi", {"callbacks": [handler]})
+        next(stream)
+        tree = next(iter(handler._runs._runs.values())).tree
+        taken, done = Event(), Event()
+
+        def hold() -> None:
+            with tree.lock:
+                taken.set()
+                done.wait(HANG)
+
+        holder = Thread(target=hold)
+        holder.start()
+        taken.wait(HANG)
+
+        def close() -> None:
+            client: Any = sentry_sdk.get_client()
+            client.span_batcher._active.flag = True  # as while it adds a span
+            stream.close()
+            done.set()
+
+        closer = Thread(target=close)
+        closer.start()
+        closer.join(10)
+        is_closed = done.is_set()
+        done.set()
+        closer.join(HANG)
+        holder.join(HANG)
+    assert is_closed
