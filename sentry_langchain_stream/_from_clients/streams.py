@@ -53,21 +53,21 @@ class TrackedStream(Tracked[T], Iterator[T]):
 
     def _close(self, error: BaseException | None) -> None:
         pulled = self._run_source()
+        goes_on = False
         try:
+            first, *others = _closable(self._items, self._source)
             try:
-                first, *others = _closable(self._items, self._source)
-                try:
-                    _closed(first)
-                finally:  # the connection, also if its iterator fails
-                    for each in others:
-                        _closed(each)
-            finally:
-                pulls.pause(pulled)
+                _closed(first)
+            finally:  # the connection, also if its iterator fails
+                for each in others:
+                    _closed(each)
         except BaseException as failure:
-            if not _is_refusal(failure, self):
-                self._left(error)
+            goes_on = _is_refusal(failure, self)
             raise
-        self._left(error)
+        finally:
+            pulls.pause(pulled)
+            if not goes_on:
+                self._left(error)
 
     def __enter__(self) -> TrackedStream[T]:
         return self
@@ -118,21 +118,21 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
 
     async def _aclose(self, error: BaseException | None) -> None:
         pulled = self._run_source()
+        goes_on = False
         try:
+            first, *others = _closable(self._items, self._source)
             try:
-                first, *others = _closable(self._items, self._source)
-                try:
-                    await _aclosed(first)
-                finally:  # the connection, also if its iterator fails
-                    for each in others:
-                        await _aclosed(each)
-            finally:
-                pulls.pause(pulled)
+                await _aclosed(first)
+            finally:  # the connection, also if its iterator fails
+                for each in others:
+                    await _aclosed(each)
         except BaseException as failure:
-            if not _is_refusal(failure, self):
-                self._left(error)
+            goes_on = _is_refusal(failure, self)
             raise
-        self._left(error)
+        finally:
+            pulls.pause(pulled)
+            if not goes_on:
+                self._left(error)
 
     async def __aenter__(self) -> AsyncTrackedStream[T]:
         return self
