@@ -8,7 +8,7 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -60,10 +60,17 @@ def forget_variables(trace: TracebackType | None) -> None:
 
 
 def _forget(code: CodeType, variables: Mapping[str, Any]) -> None:
-    if isinstance(variables, dict) and code.co_flags & inspect.CO_OPTIMIZED:
+    if not isinstance(variables, dict) or not code.co_flags & inspect.CO_OPTIMIZED:
+        return
+    # Mostly there is none, which all variables together say in less time than one after the other.
+    types = set(map(type, list(variables.values())))
+    if TracebackType in types or any(map(_is_exception, types)):
         for name in (*code.co_varnames, *code.co_cellvars):
             if issubclass(type(variables.get(name)), (BaseException, TracebackType)):
                 variables.pop(name, None)  # another thread may have done so
+
+
+_is_exception: Callable[[type], bool] = BaseException.__subclasscheck__
 
 
 def is_raised(entry: TracebackType) -> bool:
