@@ -1,4 +1,4 @@
-"""`SentryStreamHandler`: its arguments, and what it tells of its runs. What LangChain calls is in its base class."""
+"""`SentryStreamHandler`: its arguments, and what it knows of its runs. What LangChain calls is in its base class."""
 
 from __future__ import annotations
 

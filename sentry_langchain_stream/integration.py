@@ -32,8 +32,8 @@ class SentryStreamIntegration(Integration):
 
     It also enables Sentry's integrations of the providers' client libraries, so that calls of a raw client get a span
     too. They are silent during the model calls that this integration records. With `redact` or
-    `include_prompts=False` they record no content. Where they cannot be told so, because `data_collection` allows
-    content, they stay off.
+    `include_prompts=False` they record no content. They stay off where they have no such setting,
+    because `data_collection` allows content.
 
     Args:
         pipeline_name: As for `SentryStreamHandler`.

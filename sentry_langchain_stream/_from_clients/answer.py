@@ -180,14 +180,18 @@ class Answer:
                 it, it does not: some servers make up an id for each piece.
             choice: Which answer it belongs to.
         """
-        place, told = (choice, index if isinstance(index, (int, str)) else 0), as_text(id)
+        place, call_id = (choice, index if isinstance(index, (int, str)) else 0), as_text(id)
         if place not in self._numbered and len(self._numbered) >= _MOST_PARTS:
             return place[1], 0
         known = self._numbered.setdefault(place, _Numbered())
-        if told is not None:
-            if told not in known.ids and len(known.ids) < _MOST_PARTS and (not known.ids or as_text(name) is not None):
-                known.ids[told] = len(known.ids)
-            known.last = known.ids.get(told, known.last)
+        if call_id is not None:
+            if (
+                call_id not in known.ids
+                and len(known.ids) < _MOST_PARTS
+                and (not known.ids or as_text(name) is not None)
+            ):
+                known.ids[call_id] = len(known.ids)
+            known.last = known.ids.get(call_id, known.last)
         return place[1], known.last
 
     def stopped(self, reason: object, choice: int = 0) -> None:

@@ -213,12 +213,12 @@ class Tracked(Generic[T]):
             call.add_chunk(now, item if isinstance(item, str) else "")
             self._read_text(call, text or str, item)
             return
-        told: Any = ""
+        item_text: Any = ""
         try:
-            told = text(item)
+            item_text = text(item)
         finally:  # also if the user's function fails
-            call.add_chunk(now, told if isinstance(told, str) else "")
-        self._read_text(call, lambda _: told, item)
+            call.add_chunk(now, item_text if isinstance(item_text, str) else "")
+        self._read_text(call, lambda _: item_text, item)
 
     def _recognise(self, item: object, call: Call) -> None:
         """Find out whether the items are the chunks of a client library that is known."""

@@ -43,9 +43,9 @@ def _ollama(answer: Any) -> tuple[int | None, str | None]:
 
 
 def _google(answer: Any) -> tuple[int | None, str | None]:
-    told = count(field(field(answer, "usage_metadata"), "prompt_token_count"))
-    if told is not None:
-        return told, None
+    tokens = count(field(field(answer, "usage_metadata"), "prompt_token_count"))
+    if tokens is not None:
+        return tokens, None
     # Vertex AI counts each text, as a float.
     each = [field(field(one, "statistics"), "token_count") for one in field(answer, "embeddings") or ()]
     numbers = [int(one) for one in each if isinstance(one, (int, float)) and not isinstance(one, bool)]

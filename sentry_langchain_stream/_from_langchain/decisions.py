@@ -37,7 +37,7 @@ def request(described: Described, inputs: object, policy: Policy, name: str | No
         providers.platform_of(provider),
         name or None,
         messages=messages,
-        # It tells an attempt from another decision in the same node. The tokens are not estimated.
+        # It distinguishes a further attempt from another decision in the same node. The tokens are not estimated.
         prompt=PromptBy(lambda: [str_of(inputs) or ""], lambda: None),
     )
 

@@ -141,7 +141,7 @@ def outcome(error: BaseException) -> Outcome:
     """How a run that got an error event ended: not every exception is an error.
 
     `GeneratorExit` means that the consumer left. LangGraph's `GraphBubbleUp` family (interrupts, handoffs) passes
-    control to the parent graph. What is no `Exception` tells the code to stop: the run was cancelled. That is asyncio's
+    control to the parent graph. What is no `Exception` stops the code: the run was cancelled. That is asyncio's
     and trio's cancellation, an interrupted process, a killed greenlet, a timeout of gevent or eventlet, a time limit or
     shutdown of dramatiq. The panic of a Rust library is no `Exception` either, but it is a failure.
     """
@@ -153,7 +153,7 @@ def outcome(error: BaseException) -> Outcome:
 
 
 def is_stop(error: BaseException) -> bool:
-    """Whether an exception tells the code to stop. A group does if all its exceptions do."""
+    """Whether an exception means that the code has to stop. A group means it if all its exceptions do."""
     if isinstance(error, Exception) or _is("PanicException", error):
         return False
     grouped = getattr(error, "exceptions", ()) if _is("BaseExceptionGroup", error) else ()

@@ -31,19 +31,19 @@ def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:
         values.clear()
     content: dict[str, AttributeValue] = {}
     record = run.call or run.detail
-    for group, tell in _OF[type(record)]:
+    for group, read in _OF[type(record)]:
         try:
-            told = tell(record)
+            stated = read(record)
         except Exception as error:
-            contain(f"attributes.{tell.__name__}", error)
+            contain(f"attributes.{read.__name__}", error)
             continue
-        if told is None:
+        if stated is None:
             continue
         if not group.is_content:
             groups.append(group)
-            values += told
-        elif told != group.unknown:
-            content.update(group.spell(told, dialect))
+            values += stated
+        elif stated != group.unknown:
+            content.update(group.spell(stated, dialect))
     # Content apart, all of a span is spelled at once.
     return {**run.labels, **_together(*groups).spell(values, dialect), **content}
 
@@ -206,7 +206,7 @@ def checkpoint(of: Checkpoint) -> Values:
     return of.checkpointer, of.operation, of.channels, of.writes
 
 
-# What is stated of each record: groups of facts, and what tells their values, or `None` if there are none.
+# What is stated of each record: groups of facts, and the function that reads their values, or `None` if there are none.
 
 _IDENTITY = (facts.PIPELINE, facts.AGENT, facts.ATTEMPT, facts.FALLBACK, facts.OPERATION)
 _ENDING = (facts.CONVERSATION, facts.OUTCOME, facts.CONTROL, facts.ERROR_TYPE, facts.EVICTED)
@@ -216,7 +216,7 @@ _AT_START = Group(*_IDENTITY, *_SUBJECT)
 
 
 _Statement = tuple[Group, Callable[[Any], Values | None]]
-"""Facts, and what tells their values from a record."""
+"""Facts, and the function that reads their values from a record."""
 
 _CALL = (
     (call_facts.REQUEST, call_facts.request),

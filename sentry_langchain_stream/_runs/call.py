@@ -275,8 +275,8 @@ class TextsCall(Call):
     found: str | None = None
     """The documents that it returned, as JSON."""
     tokens: int = 0
-    """The input tokens that the client library was told, summed over the requests of the call."""
-    untold: int = 0
+    """The input tokens that the provider has reported, summed over the requests of the call."""
+    unreported: int = 0
     """The number of requests whose answer has no tokens."""
 
     def count(self, tokens: int | None, model: str | None) -> None:
@@ -289,13 +289,13 @@ class TextsCall(Call):
         if tokens:
             self.tokens += tokens
         else:
-            self.untold += 1
+            self.unreported += 1
         if model and self.response.model is None:
             self.response = self.response._replace(model=model)
 
     def needs_estimate(self) -> bool:
         """Whether the provider's tokens are not known for all requests."""
-        return not self.tokens or self.untold > 0
+        return not self.tokens or self.unreported > 0
 
     def add_usage(self, estimate: int | None) -> None:
         """Record the tokens that the provider reported. If it reported none for any request, record the estimate."""

@@ -43,14 +43,14 @@ def response(call: Call) -> Values:
     """The model, the id and the finish reasons of the response."""
     answer = call.response
     assumed = call.request.model if call.finished and call.assumes_model else None
-    # Of a call that has not answered it is unknown whether its answer would have been streamed.
-    tells = (call.finished or call.streamed) and not isinstance(call, TextsCall)
+    # Whether the answer would have been streamed is unknown if a call has not answered.
+    is_known = (call.finished or call.streamed) and not isinstance(call, TextsCall)
     return (
         answer.model or call.named or assumed,
         answer.id,
         call.cached or None,
         ",".join(answer.finish_reasons) or None,
-        call.streamed if tells else None,
+        call.streamed if is_known else None,
     )
 
 

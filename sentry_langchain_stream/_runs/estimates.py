@@ -63,7 +63,7 @@ _SAMPLE = 1_000
 
 TOKEN = 12
 """The length in characters up to which a text of ASCII is about a token. It needs no weighing: a quarter of a token per
-character is near enough to tell a chunk that is one token from one that is several."""
+character is accurate enough to distinguish a chunk of one token from a chunk of several."""
 
 BUNDLED = 1.35
 """A stream whose text is so many times as many tokens as it has chunks sends several tokens with a chunk."""

@@ -28,7 +28,7 @@ Keep what it returns: a weak reference to what lives as long as the call, or `No
 
 
 class Watching:
-    """Is told where LangChain signals no end.
+    """Watches for ends that LangChain does not signal.
 
     Args:
         get: Returns the live run of a number.
@@ -46,7 +46,7 @@ class Watching:
         self._end_with_task = self._task_ended
 
     def watch(self, run: Run) -> None:
-        """Be told of an end that LangChain does not signal. A chain below another one ends with that."""
+        """Watch for an end that LangChain does not signal. A chain below another one ends with its parent."""
         # LangChain signals no end of an async stream that is collected after its loop was closed.
         may_be_lost = run.kind in CHAINS and run.parent is None and interpreter.running_loop() is not None
         if (run.kind in WATCHED or run.has_fallbacks or may_be_lost) and self._watch_call is not None:

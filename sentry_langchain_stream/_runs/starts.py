@@ -30,7 +30,7 @@ class Starts:
         roots: Makes the parents of runs without a live parent.
         spans: Opens their spans.
         eviction: Enforces the limits on them.
-        watching: Is told where LangChain signals no end.
+        watching: Watches for ends that LangChain does not signal.
     """
 
     def __init__(self, live: Keeper, *, roots: Roots, spans: RunSpans, eviction: Eviction, watching: Watching) -> None:

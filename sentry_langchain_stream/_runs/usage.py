@@ -96,8 +96,8 @@ class Usage(NamedTuple):
         """Whether this report and the earlier one of the same stream both count from the start of the stream.
 
         Some servers send such a report with every chunk. LangChain adds up all reports, which counts the prompt once
-        per chunk. The last report alone is right. The prompt is the same in all of them: a number of its own tells what
-        came since, as what a tool of Gemini's has read.
+        per chunk. The last report alone is right. The prompt is the same in all of them: another number means that
+        something was added, such as what a tool of Gemini's has read.
 
         Args:
             earlier: The previous report, if there is one.

@@ -135,8 +135,8 @@ class RunScope(Scope):
     _forked_in: Inside | None
     """Where the scope was forked. Sentry forks it for a thread, which LangChain's context does not reach."""
     _forked_at: object
-    """The thread that forked it, not its ident, which a later thread may have. There LangChain's context tells where
-    the code is, and a generator that has forked it, with `new_scope`, leaves it in place where its consumer goes on."""
+    """The thread that forked it, not its ident, which a later thread may have. There LangChain's context names the
+    run, and a generator that has forked the scope, with `new_scope`, leaves it in place where its consumer goes on."""
 
     @classmethod
     def over(cls, covered: Scope, forked_in: Inside | None = None, forked_at: object = None) -> RunScope:

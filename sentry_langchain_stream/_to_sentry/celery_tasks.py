@@ -14,7 +14,7 @@ Decided = Callable[[BaseException], None]
 
 
 def follow(decided: Decided) -> None:
-    """Be told by Celery what becomes of a task. It may retry it, or expect its exceptions: it reports the others."""
+    """Follow what Celery does with a task: it may retry the task, or expect its exceptions, and reports all others."""
     signals: Any = sys.modules.get("celery.signals")
     if signals is not None:
         _connect(signals, decided)

@@ -1,4 +1,4 @@
-"""Exceptions that tell a framework what to answer or to do next, and that it reports to nobody: "404" is no failure."""
+"""Exceptions by which code controls a framework, and which the framework does not report: "404" is no failure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SERVER_ERRORS = range(500, 600)
 
 
 def is_answer(error: BaseException, client: Any) -> bool:
-    """Whether a web framework answers with this exception, or a task queue is told by it what to do with the task.
+    """Whether a web framework answers with this exception, or whether it controls what a task queue does with the task.
 
     Args:
         error: The exception.

@@ -97,7 +97,7 @@ def _held() -> list[Failure]:
     return [each for each in _failures.values() if each.event is not None]
 
 
-def reported(error: BaseException, is_here: bool) -> issues.Told:
+def reported(error: BaseException, is_here: bool) -> issues.KnownFailure:
     """Somebody reports an exception, see `issues.Reported`.
 
     Failures that belong together are reported as one without us: of several calls that `gather` or `batch` started, the
@@ -138,7 +138,7 @@ def reported(error: BaseException, is_here: bool) -> issues.Told:
         ),
         None,
     )
-    return issues.Told(_trace(linked) if linked is not None else None, [each.policy for each in known])
+    return issues.KnownFailure(_trace(linked) if linked is not None else None, [each.policy for each in known])
 
 
 def _is_here(failure: Failure) -> bool:

@@ -40,7 +40,7 @@ Find = Callable[[BaseException], Sequence[Passed]]
 """Finds the runs that an exception has come through by itself, the innermost last; causes are not looked at."""
 
 
-class Told(NamedTuple):
+class KnownFailure(NamedTuple):
     """What is known of an exception that somebody reports.
 
     Args:
@@ -53,15 +53,15 @@ class Told(NamedTuple):
 
 
 Also = Callable[[Any, BaseException], Iterable[Policy]]
-"""Finds what may be recorded of what else the event of an exception may tell of, besides the runs it came through."""
+"""Finds what may be recorded of the event of an exception beyond the runs that the exception came through."""
 
-Reported = Callable[[BaseException, bool], Told]
-"""Is told that somebody reports an exception, and whether that is where the exception belongs."""
+Reported = Callable[[BaseException, bool], KnownFailure]
+"""Called with an exception that is reported, and whether it belongs there. Returns what is known of its failure."""
 
 _find: Find | None = None
 _also: list[Also] = []
 _reported: Reported | None = None
-_noticed: ContextVar[tuple[int, Told]] = ContextVar("sentry_langchain_stream_noticed")
+_noticed: ContextVar[tuple[int, KnownFailure]] = ContextVar("sentry_langchain_stream_noticed")
 """The address of the exception whose event is being processed in this context, and what is known of it."""
 
 
@@ -72,7 +72,7 @@ def ask(find: Find) -> None:
 
 
 def also(find: Also) -> None:
-    """From now on ask this function, too, what may be recorded of what an event tells of."""
+    """From now on ask this function, too, what may be recorded of an event."""
     if find not in _also:
         _also.append(find)
 
@@ -132,12 +132,12 @@ def mechanism(event: Event) -> str | None:
     return found[0].get("type") if found else None
 
 
-def _told(event: Event, hint: Hint, error: BaseException) -> Told:
+def _known(event: Event, hint: Hint, error: BaseException) -> KnownFailure:
     known = _noticed.get(None)
     if known is None or known[0] != id(error):  # the SDK has no such list of processors
         _notice(event, hint)
         known = _noticed.get(None)
-    return known[1] if known is not None and known[0] == id(error) else Told(None, ())
+    return known[1] if known is not None and known[0] == id(error) else KnownFailure(None, ())
 
 
 def _process(event: Event, hint: Hint) -> Event:
@@ -156,12 +156,12 @@ def _process(event: Event, hint: Hint) -> Event:
             if policies:  # `redact` would be called for this event too, and so on without end
                 keep_private(event, error, Policy(), record=hint.get("log_record"))
             return event
-        told = _told(event, hint, error)
-        policies += told.policies
+        known = _known(event, hint, error)
+        policies += known.policies
         if policies:
             keep_private(event, error, reduce(Policy.and_, policies), record=hint.get("log_record"))
-            if told.trace is not None:
-                event.setdefault("contexts", {})["trace"] = told.trace
+            if known.trace is not None:
+                event.setdefault("contexts", {})["trace"] = known.trace
     except Exception as failure:
         remove_all(event)
         contain("issue", failure)

@@ -3,7 +3,7 @@
 It does not join the process's own trace, which has no end: that would collect the runs of all users of a worker, all of
 them sampled or none. A request without an incoming trace begins one as well. Its transaction may have ended: a server
 of WSGI reads the body of a response after that, and a stream begins with the first chunk that is read. Both traces look
-alike, so the transactions that have been sent tell them apart.
+alike, so the transactions that have been sent are remembered.
 
 The SDK's `OTLPIntegration` sends the spans of OpenTelemetry to Sentry and links the SDK's events to them, but no spans
 of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span of OpenTelemetry that is current.
@@ -111,8 +111,8 @@ def _note_sent(event: Event, hint: Hint) -> Event:
 
 def _remember(trace: Mapping[str, Any]) -> None:
     trace_id = trace["trace_id"]
-    told = trace.get("dynamic_sampling_context")
-    baggage = internals.Baggage(dict(told), mutable=False) if told and internals.Baggage else None
+    sampling = trace.get("dynamic_sampling_context")
+    baggage = internals.Baggage(dict(sampling), mutable=False) if sampling and internals.Baggage else None
     _sent[trace_id] = Joined(trace_id, trace["span_id"], True, baggage)
     while len(_sent) > _MOST_SENT:
         del _sent[next(iter(_sent))]
@@ -131,9 +131,9 @@ def other_span(context: Any | None) -> OtherSpan | None:
     with contained("current span of OpenTelemetry"):
         found = _current_span()
         registered = internals.get_external_propagation_context
-        told = registered() if registered is not None else None
-        if told is not None:
-            return found if found is not None and tuple(told) == found[:2] else OtherSpan(*told)
+        external = registered() if registered is not None else None
+        if external is not None:
+            return found if found is not None and tuple(external) == found[:2] else OtherSpan(*external)
         if found is not None:
             is_same = context is not None and context.trace_id == found.trace_id
             if is_same or getattr(context, "parent_span_id", None) is None:

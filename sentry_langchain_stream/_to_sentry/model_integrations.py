@@ -51,7 +51,7 @@ def silence_during(is_calling: Callable[[bool], bool]) -> None:
     """Keep these integrations silent while the calling code is inside a model call that we record.
 
     Args:
-        is_calling: Whether it is. It is told whether embeddings are asked for.
+        is_calling: Returns whether it is. Its argument is whether embeddings are asked for.
     """
     for identifier in MODEL_INTEGRATIONS:
         if identifier != "boto3":

@@ -85,7 +85,7 @@ def _shortly(span: PlainSpan, event: Mapping[str, Any]) -> dict[str, Any]:
         _of_event = event["event_id"], of_event
     attributes = {"sentry.op": span["op"], "sentry.origin": span["origin"], **span["data"], **span["tags"]}
     attributes.pop("status", None)  # it stands beside the attributes
-    told = {name: {"value": value, "type": _TYPES[type(value)]} for name, value in attributes.items()}
+    typed = {name: {"value": value, "type": _TYPES[type(value)]} for name, value in attributes.items()}
     if list in map(type, attributes.values()) and not all(map(_is_moved_as_array, attributes.values())):
         raise TypeError
     begin, end = span["start_timestamp"], span["timestamp"]
@@ -99,7 +99,7 @@ def _shortly(span: PlainSpan, event: Mapping[str, Any]) -> dict[str, Any]:
         "start_timestamp": seconds[begin] if begin in seconds else _seconds(begin),
         "end_timestamp": seconds[end] if end in seconds else _seconds(end),
         "parent_span_id": span["parent_span_id"],
-        "attributes": {**told, **of_event},
+        "attributes": {**typed, **of_event},
     }
 
 

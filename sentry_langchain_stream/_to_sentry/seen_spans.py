@@ -70,5 +70,5 @@ class SeenSpans:
 
 
 def _has_ended(span: Any) -> bool:
-    """Whether a span has ended. Of a streamed span that cannot be told while it ends."""
+    """Whether a span has ended. It is unknown of a streamed span that is about to end."""
     return getattr(span, "timestamp", True) is not None

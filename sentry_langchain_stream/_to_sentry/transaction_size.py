@@ -156,7 +156,7 @@ def _json() -> json.JSONEncoder:
 
 def _marked(key: str, text: str) -> str:
     """What stands in place of an attribute's content, in the same shape."""
-    told = mark(len(text), "characters")
+    placeholder = mark(len(text), "characters")
     if key in MESSAGES:
-        return json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": told}]}])
-    return json.dumps([{"content": told}]) if text.startswith("[{") else told
+        return json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": placeholder}]}])
+    return json.dumps([{"content": placeholder}]) if text.startswith("[{") else placeholder

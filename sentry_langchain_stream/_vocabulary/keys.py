@@ -140,7 +140,7 @@ def spell(known: Iterable[tuple[Fact, AttributeValue | None]], dialect: Dialect)
         known: Facts and their values. A fact that is `None` is left out.
         dialect: The dialect.
     """
-    return {key: told for fact, value in known for key, told in Group(fact).spell((value,), dialect).items()}
+    return {key: spelled for fact, value in known for key, spelled in Group(fact).spell((value,), dialect).items()}
 
 
 LONGEST = 1_000

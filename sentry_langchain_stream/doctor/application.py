@@ -45,7 +45,7 @@ def initialise(targets: Sequence[str]) -> Application:
     Raises:
         NoSuchApplication: There is no such module, or it has no such name.
     """
-    told, chain, target, odd = [], None, None, False
+    loaded, chain, target, odd = [], None, None, False
     try:
         if not targets:
             sentry_sdk.init(traces_sample_rate=1.0)
@@ -60,12 +60,12 @@ def initialise(targets: Sequence[str]) -> Application:
             )
         for target in targets:
             found, result = _load(target)
-            told.append(found)
+            loaded.append(found)
             if isinstance(result, Runnable):
                 chain = Named(target, result)
             odd = odd or result is _NEITHER
         remedy = "Name a chain, graph or model, a function that sets Sentry up, or the module alone."
-        return Application(Finding(NAME, "warning" if odd else "ok", "; ".join(told), remedy if odd else None), chain)
+        return Application(Finding(NAME, "warning" if odd else "ok", "; ".join(loaded), remedy if odd else None), chain)
     except NoSuchApplication:
         raise
     except (Exception, SystemExit) as error:

@@ -93,9 +93,9 @@ def provider_packages(case: Case) -> Finding:
     """List the installed packages of model providers, and whether their numbers are tested."""
     tested = [f"{name} {version}" for name in WITH_PAYLOADS if (version := case.installed(name))]
     others = [f"{name} {version}" for name in OTHERS if (version := case.installed(name))]
-    told = [", ".join(tested) + ": numbers tested with its payloads"] if tested else []
-    told += [", ".join(others) + ": not tested"] if others else []
-    return Finding("provider-packages", "ok", "; ".join(told) or "no package of a provider that is known here")
+    parts = [", ".join(tested) + ": numbers tested with its payloads"] if tested else []
+    parts += [", ".join(others) + ": not tested"] if others else []
+    return Finding("provider-packages", "ok", "; ".join(parts) or "no package of a provider that is known here")
 
 
 def stream_usage(case: Case) -> Finding:

@@ -59,12 +59,12 @@ class Watch:
 def describe(handler: Named) -> str:
     """Return a handler's name, with the settings that are not the defaults."""
     settings = handler.value._settings
-    told = [
+    chosen = [
         f"{each.name}={_value(getattr(settings, each.name))}"
         for each in fields(settings)
         if each.default is not MISSING and getattr(settings, each.name) != each.default
     ]
-    return f"{handler.name} ({', '.join(told) or 'default settings'})"
+    return f"{handler.name} ({', '.join(chosen) or 'default settings'})"
 
 
 def _value(value: object) -> str:

@@ -99,7 +99,7 @@ def _watched(method: Callable[..., Any], name: str, calls: Calls) -> Callable[..
 
 
 def _noting(start: Callable[..., Any], calls: Calls) -> Callable[..., Any]:
-    """Note the handlers of a call as it starts: not every method that calls a provider is told of them."""
+    """Note the handlers of a call as it starts: not every method that calls a provider gets them."""
 
     @wraps(start)
     def noted(self: Any, serialized: Any, prompts: Any, *args: Any, **kwargs: Any) -> Any:

@@ -36,9 +36,9 @@ def handlers(case: Case) -> Finding:
     if not case.app:
         return Finding(name, "ok", "not looked at, as there is no --app")
     found = in_force(case)
-    told = "; ".join(map(describe, found))
+    names = "; ".join(map(describe, found))
     if case.own is not None and case.own.calls.handlers:
-        return _of_chain(case, case.own, found, told)
+        return _of_chain(case, case.own, found, names)
     if not found:
         return Finding(name, "warning", f"none was made so far{_instead(case)}", ADD_ONE)
     others = [each for each in found if each.name != "SentryStreamIntegration"]
@@ -46,27 +46,27 @@ def handlers(case: Case) -> Finding:
         remedy = (
             "Make one for the process, and pass it everywhere. To see which runs have both, pass --app module:chain."
         )
-        return Finding(name, "warning", f"{len(others)} handlers were made: {told}", remedy)
-    return Finding(name, "ok", told, "To check that a run has it, pass your chain: --app module:chain.")
+        return Finding(name, "warning", f"{len(others)} handlers were made: {names}", remedy)
+    return Finding(name, "ok", names, "To check that a run has it, pass your chain: --app module:chain.")
 
 
-def _of_chain(case: Case, own: OwnRun, found: list[Named], told: str) -> Finding:
+def _of_chain(case: Case, own: OwnRun, found: list[Named], names: str) -> Finding:
     name = "handlers"
     if not found:
         return Finding(name, "fail", f"no handler sees the runs of {own.chain}{_instead(case)}", ADD_ONE)
     if len(found) > 1:
-        found_text = f"{len(found)} handlers see one run of {own.chain}, and only the nearest makes its spans: {told}"
+        found_text = f"{len(found)} handlers see one run of {own.chain}, and only the nearest makes its spans: {names}"
         return Finding(name, "warning", found_text, "Keep one of them.")
     if own.passed is not None:
         remedy = f'It is not part of {own.chain}, so your calls must pass it: config={{"callbacks": [{own.passed}]}}.'
-        return Finding(name, "ok", f"one handler sees a run of {own.chain}: {told}", remedy)
+        return Finding(name, "ok", f"one handler sees a run of {own.chain}: {names}", remedy)
     integration = own_handler(case.client)
     others = [each for each in case.made.handlers if each.value not in (found[0].value, integration)]
     if others and found[0].value is not integration:  # one that is passed takes precedence over the integration's
         more = "; ".join(map(describe, others))
-        found_text = f"one handler is part of {own.chain}: {told}. Others were made: {more}"
+        found_text = f"one handler is part of {own.chain}: {names}. Others were made: {more}"
         return Finding(name, "warning", found_text, "If your calls pass one of these too, two see each run. Keep one.")
-    return Finding(name, "ok", f"one handler sees a run of {own.chain}: {told}")
+    return Finding(name, "ok", f"one handler sees a run of {own.chain}: {names}")
 
 
 def _instead(case: Case) -> str:

@@ -32,8 +32,8 @@ def dropped(lost: Iterable[str]) -> Iterator[str]:
     """
     counts = Counter(lost)
     if counts:
-        told = ", ".join(f"{count} {each}" for each, count in sorted(counts.items()))
-        yield f"(the SDK dropped, by its options or hooks: {told})"
+        counted = ", ".join(f"{count} {each}" for each, count in sorted(counts.items()))
+        yield f"(the SDK dropped, by its options or hooks: {counted})"
 
 
 def waiting() -> Iterator[str]:
