@@ -12,7 +12,7 @@ from ._content.policy import Limits, Policy
 from ._runs import known_runs
 from ._runs.environment import with_environment
 from ._runs.run_info import RunInfo, Terms
-from ._runs.settings import check_callable, type_name
+from ._runtime.arguments import check_callable, check_optional_text, check_text
 from ._runtime.containment import contained, warn_once
 from ._to_sentry import after_runs, other_integrations
 from ._to_sentry import client as sentry_client
@@ -90,12 +90,11 @@ def record_evaluation(
         ValueError: An argument has a value that is not allowed.
     """
     ids = _ids(run, trace_id, span_id)
-    _text("name", name)
+    check_text("name", name)
     _number("score", score)
     if label is not None:
-        _text("label", label)
-    if explanation is not None and not isinstance(explanation, str):
-        raise TypeError(f"explanation must be a str or None, not {type_name(explanation)}")
+        check_text("label", label)
+    check_optional_text("explanation", explanation)
     check_callable("redact", redact)
     if score is None and label is None:
         raise TypeError("score or label is needed, or both")
@@ -171,8 +170,7 @@ def record_feedback(
         raise ValueError(f"thumbs must be 'up' or 'down', not {thumbs!r}")
     _number("score", score)
     for argument, text in (("comment", comment), ("name", name), ("email", email)):
-        if text is not None and not isinstance(text, str):
-            raise TypeError(f"{argument} must be a str or None, not {type_name(text)}")
+        check_optional_text(argument, text)
     check_callable("redact", redact)
     said = (comment or "").strip()
     if not said and thumbs is None and score is None:
@@ -254,7 +252,7 @@ def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
             if value is None:
                 raise TypeError(f"{argument} is missing: pass run, or trace_id and span_id")
             if not isinstance(value, str):
-                raise TypeError(f"{argument} must be a str of {digits} hexadecimal digits, not {type_name(value)}")
+                raise TypeError(f"{argument} must be a str of {digits} hexadecimal digits, not {type(value).__name__}")
             found = value.strip().lower()
             ids.append(found)
             if len(found) != digits or not _HEXADECIMAL.issuperset(found) or set(found) == {"0"}:
@@ -262,25 +260,18 @@ def _ids(run: Any, trace_id: Any, span_id: Any) -> SpanIds | None:
         return SpanIds(*ids)
     if not isinstance(run, RunInfo):
         raise TypeError(
-            f"run must be a RunInfo, as handler.run_info() and handler.watch() return, not {type_name(run)}"
+            f"run must be a RunInfo, as handler.run_info() and handler.watch() return, not {type(run).__name__}"
         )
     if trace_id is not None or span_id is not None:
         raise TypeError("trace_id and span_id must be left out where run is passed")
     return SpanIds(run.trace_id, run.span_id) if run.trace_id and run.span_id else None
 
 
-def _text(argument: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{argument} must be a str, not {type_name(value)}")
-    if not value.strip():
-        raise ValueError(f"{argument} must not be empty")
-
-
 def _number(argument: str, value: object) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's are, too
-        raise TypeError(f"{argument} must be an int or a float, not {type_name(value)}")
+        raise TypeError(f"{argument} must be an int or a float, not {type(value).__name__}")
     try:
         is_finite = math.isfinite(value)
     except OverflowError:  # an int that no float can hold

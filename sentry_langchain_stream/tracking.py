@@ -16,6 +16,7 @@ from ._from_clients.tracked import Options, Tracked
 from ._runs.call import Request
 from ._runs.environment import with_environment
 from ._runs.settings import Settings
+from ._runtime.arguments import check_optional_text, check_text
 from ._runtime.containment import contained
 from ._vocabulary import providers
 from ._vocabulary.keys import Dialect
@@ -208,13 +209,9 @@ def current_stream() -> TrackedStream[Any] | AsyncTrackedStream[Any] | None:
 
 
 def _check(*, model: object, provider: object, text: object) -> None:
-    for argument, value in (("model", model), ("provider", provider)):
-        if value is None and argument == "provider":
-            continue
-        if not isinstance(value, str):
-            raise TypeError(f"{argument} must be a str, not {type(value).__name__}")
-        if not value.strip():
-            raise ValueError(f"{argument} must not be empty")
+    check_text("model", model)
+    if provider is not None:
+        check_text("provider", provider)
     if text is not None and not callable(text):
         raise TypeError(f"text must be a callable that takes an item, not {type(text).__name__}")
 
@@ -227,9 +224,7 @@ def _check_request(given: Mapping[str, Any]) -> None:
     if known is not None and not isinstance(known, Mapping):
         raise TypeError(f"parameters must be a mapping or None, not {type(known).__name__}")
     for argument in ("prompt", "conversation_id"):
-        value = given.get(argument)
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"{argument} must be a str or None, not {type(value).__name__}")
+        check_optional_text(argument, given.get(argument))
     labels = given.get("metadata")
     if labels is not None and not (isinstance(labels, Mapping) and all(isinstance(key, str) for key in labels)):
         raise TypeError(f"metadata must be a mapping with keys of type str, or None, not {type(labels).__name__}")

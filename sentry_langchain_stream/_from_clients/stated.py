@@ -9,6 +9,7 @@ from .._content.reading import count
 from .._runs.call import Call, Response
 from .._runs.reports import reported_by
 from .._runs.usage import Usage
+from .._runtime.arguments import check_optional_text
 from .._runtime.containment import warn_once
 from .answer import Answer
 
@@ -136,6 +137,5 @@ def _of_numbers(
 def stated_response(earlier: StatedResponse, **facts: str | None) -> StatedResponse:
     """Read the arguments of `set_response`, which documents them."""
     for name, fact in facts.items():
-        if fact is not None and not isinstance(fact, str):
-            raise TypeError(f"{name} must be a str or None, not {type(fact).__name__}")
+        check_optional_text(name, fact)
     return earlier._replace(**{name: fact for name, fact in facts.items() if fact})

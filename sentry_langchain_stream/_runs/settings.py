@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict, get_args
 
 from .._content.policy import Limits
+from .._runtime.arguments import check_callable, check_optional_text
 from .._to_sentry.asking import guarded, plain
 from .._vocabulary.keys import Dialect
 
@@ -70,11 +71,9 @@ class Settings:
         return replace(self, metadata_keys=keys)
 
     def __post_init__(self) -> None:
-        if self.pipeline_name is not None:
-            if not isinstance(self.pipeline_name, str):
-                raise TypeError(f"pipeline_name must be a str or None, not {type_name(self.pipeline_name)}")
-            if not self.pipeline_name.strip():
-                raise ValueError("pipeline_name must not be empty; leave it out to name the pipeline after the run")
+        check_optional_text("pipeline_name", self.pipeline_name)
+        if self.pipeline_name is not None and not self.pipeline_name.strip():
+            raise ValueError("pipeline_name must not be empty; leave it out to name the pipeline after the run")
         if self.dialect not in get_args(Dialect):
             allowed = " or ".join(repr(each) for each in get_args(Dialect))
             raise ValueError(f"dialect must be {allowed}, not {self.dialect!r}")
@@ -89,21 +88,21 @@ class Settings:
             "checkpoints",
         ):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, not {type_name(getattr(self, name))}")
+                raise TypeError(f"{name} must be True or False, not {type(getattr(self, name)).__name__}")
         for name in ("redact", "token_counter"):
             value = getattr(self, name)
             check_callable(name, value)
             object.__setattr__(self, name, guarded(value))  # the class is frozen
         if isinstance(self.max_live_runs, bool) or not isinstance(self.max_live_runs, int):
-            raise TypeError(f"max_live_runs must be an int, not {type_name(self.max_live_runs)}")
+            raise TypeError(f"max_live_runs must be an int, not {type(self.max_live_runs).__name__}")
         if self.max_live_runs < 1:
             raise ValueError(f"max_live_runs must be at least 1, not {self.max_live_runs}")
         if isinstance(self.max_idle_seconds, bool) or not isinstance(self.max_idle_seconds, (int, float)):
-            raise TypeError(f"max_idle_seconds must be a number of seconds, not {type_name(self.max_idle_seconds)}")
+            raise TypeError(f"max_idle_seconds must be a number of seconds, not {type(self.max_idle_seconds).__name__}")
         if not self.max_idle_seconds > 0:
             raise ValueError(f"max_idle_seconds must be above 0, not {self.max_idle_seconds}")
         if self.limits is not None and not isinstance(self.limits, Limits):
-            raise TypeError(f"limits must be a Limits or None, not {type_name(self.limits)}")
+            raise TypeError(f"limits must be a Limits or None, not {type(self.limits).__name__}")
         for name in ("metadata_keys", "prompt_variables"):
             given = getattr(self, name)
             if (
@@ -114,19 +113,6 @@ class Settings:
                 raise TypeError(f"{name} must be a collection of str, not {given!r}")
             if not all(each.strip() for each in given):
                 raise ValueError(f"{name} must not have an empty name, as in {given!r}")
-        if self.user_key is not None:
-            if not isinstance(self.user_key, str):
-                raise TypeError(f"user_key must be a str or None, not {type_name(self.user_key)}")
-            if not self.user_key.strip():
-                raise ValueError("user_key must not be empty; leave it out to record no user")
-
-
-def check_callable(name: str, value: object) -> None:
-    """Refuse an argument that is neither a function of a text nor `None`, with a `TypeError` that names it."""
-    if value is not None and not callable(value):
-        raise TypeError(f"{name} must be a callable that takes a str, or None, not {type_name(value)}")
-
-
-def type_name(value: object) -> str:
-    """Return the name of a value's type, for messages."""
-    return type(value).__name__
+        check_optional_text("user_key", self.user_key)
+        if self.user_key is not None and not self.user_key.strip():
+            raise ValueError("user_key must not be empty; leave it out to record no user")

@@ -10,6 +10,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
+from .._runtime.arguments import check_optional_text
 from .._runtime.containment import warn_once
 from . import internals
 from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
@@ -143,9 +144,8 @@ def trace_page(base: str | None = None) -> str | None:
         TypeError: `base` is neither a `str` nor `None`.
         ValueError: `base` is no address.
     """
+    check_optional_text("base", base)
     if base is not None:
-        if not isinstance(base, str):
-            raise TypeError(f"base must be a str or None, not {type(base).__name__}")
         base = base.strip()
         if _ADDRESS.fullmatch(base) is None:
             raise ValueError(f"base must be the address of your organisation, as https://acme.sentry.io, not {base!r}")
