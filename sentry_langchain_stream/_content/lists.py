@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from .budget import Budget, Full, spelled
-from .cutting import size
+from .cutting import mark, size
 from .policy import Policy
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ MARK = 140
 def json_list(
     items: Sequence[T],
     entry: Callable[[T, Budget], dict[str, Any] | str],
-    mark: Callable[[Sequence[T]], dict[str, Any] | str],
+    replacing: Callable[[Sequence[T]], dict[str, Any] | str],
     policy: Policy,
     *,
     shortcut: Callable[[T, int], str | None] | None = None,
@@ -32,7 +32,7 @@ def json_list(
     Args:
         items: The items to list.
         entry: Converts an item to an entry.
-        mark: Makes the entry that replaces items that were cut.
+        replacing: Makes the entry that replaces items that were cut.
         policy: What may be recorded.
         shortcut: Makes the JSON of an item that is simple, given how many bytes it may have, or returns `None`.
         latest_first: Keep the last items rather than the first ones.
@@ -56,7 +56,7 @@ def json_list(
     previous = -1
     for index in (*sorted(kept), len(items)):
         if index > previous + 1:
-            entries.append(spelled(mark(items[previous + 1 : index])))
+            entries.append(spelled(replacing(items[previous + 1 : index])))
         if index < len(items):
             entries.append(kept[index])
         previous = index
@@ -93,6 +93,6 @@ def both_ends(items: Sequence[T], parts: Callable[[T, Budget], Iterable[Part]], 
         budget.left += reserve
         return [part for index in range(count) for part in kept[index]]
     begun = (len(kept) + 1) // 2
-    mark = {"type": "text", "content": f"[... {count - len(kept)} parts cut ...]"}
+    missing = {"type": "text", "content": mark(count - len(kept), "parts")}
     beginning = [part for index in range(begun) for part in kept[index]]
-    return [*beginning, mark, *(part for index in sorted(kept) if index >= begun for part in kept[index])]
+    return [*beginning, missing, *(part for index in sorted(kept) if index >= begun for part in kept[index])]

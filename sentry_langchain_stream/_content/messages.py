@@ -15,6 +15,7 @@ from typing import Any
 from . import parts
 from .block_texts import text_in, texts_in
 from .budget import Budget, spelled
+from .cutting import mark
 from .lists import MARK, Part, both_ends, json_list
 from .message_formats import is_command, messages_in, messages_of, opened, role_in, with_roles
 from .plain_messages import plain_message
@@ -71,7 +72,7 @@ def embedded_texts(texts: Sequence[str], policy: Policy) -> str | None:
     return json_list(
         texts,
         lambda text, budget: budget.text(text) or "",
-        lambda missing: f"[... {len(missing)} texts cut ...]",
+        lambda missing: mark(len(missing), "texts"),
         policy,
     )
 
@@ -200,9 +201,7 @@ def retrieved_documents(found: Iterable[Any], policy: Policy) -> str | None:
     """
     if not policy.outputs:
         return None
-    return json_list(
-        list(found), _document, lambda missing: {"content": f"[... {len(missing)} documents cut ...]"}, policy
-    )
+    return json_list(list(found), _document, lambda missing: {"content": mark(len(missing), "documents")}, policy)
 
 
 def text_of(value: object) -> str:
@@ -227,7 +226,7 @@ def _cut_messages(messages: Sequence[Any]) -> dict[str, Any]:
     # Sentry's page takes the first message of the system for the system prompt, and the last one of the user for the
     # question. A mark must be neither.
     size = sum(len(text) for message in messages for text in texts_in(parts.body_of(message)))
-    text = f"[... {len(messages)} messages, {size} characters cut ...]"
+    text = mark(len(messages), f"messages, {size} characters")
     return {"role": "assistant", "parts": [{"type": "text", "content": text}]}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from .._runtime.containment import attempt
 from .budget import Budget, Full, Path, spelled
+from .cutting import mark
 from .policy import Policy
 from .reading import as_text, dumped
 
@@ -45,7 +46,7 @@ def tool_definitions(options: Mapping[str, Any], policy: Policy) -> str | None:
             if definition is not None:
                 found.append(definition)
     except Full:
-        found.append({"type": f"[... {len(flat) - len(found)} tools cut ...]"})
+        found.append({"type": mark(len(flat) - len(found), "tools")})
     return spelled(found) if found else None
 
 
