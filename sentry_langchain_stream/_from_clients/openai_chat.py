@@ -24,7 +24,8 @@ def read(item: object, answer: Answer) -> None:
     chunk = _inside(item)
     answer.named(field(chunk, "model"))
     answer.identified(field(chunk, "id"))
-    answer.reports(field(chunk, "usage"), adds=True)
+    usage = field(chunk, "usage")
+    answer.reports(field(field(chunk, "x_groq"), "usage") if usage is None else usage, adds=True)  # Groq's default
     for choice in field(chunk, "choices") or ():
         _read_choice(choice, answer)
 

@@ -585,3 +585,20 @@ def test_a_package_whose_name_begins_the_same_is_another_one() -> None:
     span = span_of([ChatCompletionChunk()])
     assert answer_of(span) == [{"type": "text", "content": "mine"}]
     assert span.attributes["langchain_stream.usage_source"] == "estimate"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_groqs_own_report_of_the_usage_is_read(asked: bool) -> None:
+    """Groq reports the usage beside OpenAI's place for it unless that is asked for, and then in both."""
+    usage = {"prompt_tokens": 120, "completion_tokens": 34, "total_tokens": 154}
+    base = {"object": "chat.completion.chunk", "model": "m"}
+    chunks: list[Any] = [
+        {**base, "choices": [{"index": 0, "delta": {"content": "Hi"}}]},
+        {**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x_groq": {"usage": usage}},
+    ]
+    if asked:
+        chunks.append({**base, "choices": [], "usage": usage})
+    attributes = span_of(chunks).attributes
+    keys = ("input_tokens", "output_tokens", "total_tokens")
+    assert [attributes[f"gen_ai.usage.{key}"] for key in keys] == [120, 34, 154]
+    assert attributes["langchain_stream.usage_source"] == "provider"
