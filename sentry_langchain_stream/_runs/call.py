@@ -230,8 +230,10 @@ class Call:
 
     def arrived(self) -> int:
         """Return the output tokens that have arrived: what the user's `token_counter` counted, else an estimate."""
-        if self.counted is not None:
-            return self.counted
+        return self.counted if self.counted is not None else self.estimated_output()
+
+    def estimated_output(self) -> int:
+        """Estimate the output tokens from the chunks that have arrived, those of streamed reasoning included."""
         return of_stream(self.chunks, self.chunks - self.wordless, self.weight + self.short / 4)
 
     def usage(self) -> Usage | None:

@@ -79,12 +79,18 @@ def usage(call: Call) -> Values | None:
     if output is None:
         return *used, None, None
     seconds, streaming = call.ended - call.started, call.last_chunk_at - call.first_chunk_at
-    return (
-        *used,
-        output / seconds if seconds > 0 else None,
-        # The tokens after the first chunk, assuming that all chunks have the same number of tokens.
-        output * (call.chunks - 1) / call.chunks / streaming if streaming > 0 else None,
-    )
+    # The tokens after the first chunk, assuming that all chunks have the same number of tokens.
+    later = _streamed(call, output, used.reasoning) * (call.chunks - 1) / call.chunks if streaming > 0 else 0
+    return *used, output / seconds if seconds > 0 else None, later / streaming if streaming > 0 else None
+
+
+def _streamed(call: Call, output: int, reasoning: int | None) -> int:
+    """Return how many of the output tokens came in chunks: a model may keep its reasoning, and do it before the first.
+
+    No provider says whether it does. So what has arrived decides: it is about as much as the output with the reasoning,
+    or without.
+    """
+    return output - reasoning if reasoning and call.estimated_output() < output - reasoning / 2 else output
 
 
 COST = Group(

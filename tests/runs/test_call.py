@@ -118,6 +118,27 @@ def test_a_stream_of_less_than_a_second_has_its_rate() -> None:
     assert describe(run_of(call), "gen_ai")["langchain_stream.decode_rate"] == 20.0
 
 
+@pytest.mark.parametrize(
+    ("reasoning", "pieces", "rate"),
+    [
+        pytest.param(1_000, " word", 25.0, id="kept"),  # 2 of 3 visible chunks, 50 * 2/3 tokens, in 4/3 s
+        pytest.param(20, " word" * 16, 25.0, id="streamed"),
+        pytest.param(None, " word" * 16, 25.0, id="unknown"),
+    ],
+)
+def test_the_rate_after_the_first_chunk_leaves_out_reasoning_that_was_not_streamed(
+    reasoning: int | None, pieces: str, rate: float
+) -> None:
+    """Reasoning that a model keeps comes before the first chunk, so its tokens are not divided by the time after it."""
+    output = 50 + (reasoning or 0 if pieces == " word" else 0)
+    details = {} if reasoning is None else {"output_token_details": {"reasoning": reasoning}}
+    reported = Usage.reported({"input_tokens": 1, "output_tokens": output, "total_tokens": output + 1, **details})
+    call = Call(Request(), 0.0, streamed=True, finished=True, reported=reported, ended=9.0)
+    for moment in (7.0, 7.5, 7.0 + 4 / 3):
+        call.add_chunk(moment, pieces)
+    assert describe(run_of(call), "gen_ai")["langchain_stream.decode_rate"] == pytest.approx(rate)
+
+
 def test_an_answer_to_no_prompt_is_given_the_estimate_of_it() -> None:
     """Where a finished call reports that no prompt was read, its estimate stands in."""
     call = Call(Request(prompt=prompt_of(7)), 0.0, reported=Usage.stated(0, 3), finished=True)
