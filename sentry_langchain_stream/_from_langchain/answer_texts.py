@@ -18,15 +18,18 @@ def answer_text(result: LLMResult) -> str:
     for prompt in result.generations:
         for generation in prompt:
             found.append(generation.text or other_text(generation))
-            calls = getattr(getattr(generation, "message", None), "tool_calls", None)
-            if calls:
-                # A fake model's arguments may be any objects, which weigh nothing.
-                found += [dumps(field(call, "args"), ensure_ascii=False, default=lambda _: None) for call in calls]
+            message = getattr(generation, "message", None)
+            # A fake model's arguments may be any objects, which weigh nothing.
+            found += [
+                dumps(field(call, "args"), ensure_ascii=False, default=lambda _: None)
+                for call in getattr(message, "tool_calls", None) or ()
+            ]
+            found += [as_text(field(call, "args")) or "" for call in getattr(message, "invalid_tool_calls", None) or ()]
     return "".join(found)
 
 
 def has_content(token: object, chunk: Any) -> bool:
-    """Whether a chunk has content: text, tool-call data, a reasoning block or a refusal, not just a role."""
+    """Whether a chunk has content: text, tool-call data, reasoning or a refusal, not just a role."""
     if token:
         return any(map(has_answer, token)) if isinstance(token, (list, tuple)) else True
     message = getattr(chunk, "message", None)
@@ -35,13 +38,14 @@ def has_content(token: object, chunk: Any) -> bool:
     if getattr(message, "tool_call_chunks", None):
         return True
     extra = getattr(message, "additional_kwargs", None)
-    return bool(extra and any(extra.get(name) for name in _OTHER_TEXTS))
+    # The first piece of a function call has its name and no arguments.
+    return bool(extra and (_beside(extra) or extra.get("function_call")))
 
 
 def other_text(chunk: Any) -> str:
     """Return what a chunk without a text has instead: arguments of tool calls, reasoning, or a refusal.
 
-    Of a whole answer: reasoning or a refusal.
+    Of a whole answer: reasoning, a refusal, or the arguments of a function call in OpenAI's older form.
     """
     message = getattr(chunk, "message", None)
     calls = getattr(message, "tool_call_chunks", None)
@@ -49,11 +53,19 @@ def other_text(chunk: Any) -> str:
         found = (field(each, "args") for each in calls)
         return "".join(each for each in found if isinstance(each, str))
     extra = getattr(message, "additional_kwargs", None)
-    if not isinstance(extra, Mapping):
-        return ""
-    return next((text for name in _OTHER_TEXTS if (text := as_text(extra.get(name)))), "")
+    return _beside(extra) if isinstance(extra, Mapping) else ""
 
 
-# The keys of `additional_kwargs` under which a chunk may have a text. The last chunk of a structured answer repeats
-# others of `answers._OTHER_ANSWERS`.
-_OTHER_TEXTS = ("reasoning_content", "refusal")
+def _beside(extra: Mapping[str, Any]) -> str:
+    """Return the text that a message has in its `additional_kwargs`.
+
+    The last chunk of a structured answer repeats others of `answers._OTHER_ANSWERS` there.
+    """
+    for name in ("reasoning_content", "refusal"):
+        if text := as_text(extra.get(name)):
+            return text
+    # ChatOpenAI with `output_version="v0"`, and the calls that OpenAI had before tools.
+    summary = field(extra.get("reasoning"), "summary")
+    if isinstance(summary, (list, tuple)) and summary:
+        return "".join(as_text(field(part, "text")) or "" for part in summary)
+    return as_text(field(extra.get("function_call"), "arguments")) or ""

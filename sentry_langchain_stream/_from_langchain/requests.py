@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
+from .._content.encoded import substitute
 from .._content.messages import input_messages, prompt_messages, system_instructions, text_of
 from .._content.offered_tools import tool_definitions
 from .._content.policy import Policy
-from .._content.reading import as_text, count
+from .._content.reading import as_text, count, field
 from .._runs.call import Request
 from .._runs.estimates import Prompt, beyond_quarters
 from .._runs.parameters import allowed
@@ -153,7 +154,7 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
         return count(sum(token_counter(text) for text in texts))
     try:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.
-        quarters = count_tokens_approximately(cast(Sequence[BaseMessage], prompt))
+        quarters = count_tokens_approximately(cast(Sequence[BaseMessage], [*map(_without_data, prompt)]))
     except Exception as error:  # LangChain does not count messages of other classes than its own, and RemoveMessage
         pass_on(error)
         quarters = sum(ceil(len(text) / 4) + _PER_MESSAGE for text in texts)
@@ -161,3 +162,37 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
 
 
 _PER_MESSAGE = 4  # a message's role, and the three tokens that LangChain adds
+
+
+def _without_data(message: BaseMessage | str) -> BaseMessage | str:
+    """Return a message whose files, audio and videos count as an image each, for which LangChain has a flat number.
+
+    Workaround: LangChain counts the base64 of any other media as text, hundreds of thousands of tokens for a PDF
+    (langchain-core 1.0 to 1.8). Can go when it counts no data.
+    """
+    content = getattr(message, "content", None)
+    if isinstance(message, str) or not isinstance(content, list):
+        return message
+    blocks: list[Any] = []
+    for block in content:
+        known = isinstance(block, str) or field(block, "type") in _COUNTED
+        lean = block if known else _lean(block, _DEPTH)
+        blocks += (lean,) if lean is block else (lean, {"type": "image"})
+    return message.model_copy(update={"content": blocks}) if len(blocks) > len(content) else message
+
+
+_COUNTED = ("text", "image", "image_url")
+_DEPTH = 6
+
+
+def _lean(value: Any, depth: int) -> Any:
+    """Return a block without the data in it, or the block itself if there is none."""
+    if isinstance(value, (bytes, bytearray, memoryview)) or (isinstance(value, str) and substitute(value) is not None):
+        return ""
+    if not depth or not isinstance(value, (dict, list)):
+        return value
+    if isinstance(value, dict):
+        found = {key: _lean(each, depth - 1) for key, each in value.items()}
+        return found if any(found[key] is not value[key] for key in value) else value
+    listed = [_lean(each, depth - 1) for each in value]
+    return listed if any(one is not other for one, other in zip(listed, value, strict=True)) else value

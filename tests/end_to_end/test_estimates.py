@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -291,3 +293,106 @@ def test_a_message_that_langchain_cannot_count_is_estimated_by_its_text(
     assert numbers(beside) == numbers(alone)
     assert numbers(beside)[2] == "estimate"
     assert "failed" not in caplog.text
+
+
+DATA_OF_A_FILE = random.Random(1).randbytes(300_000)
+ENCODED = base64.b64encode(DATA_OF_A_FILE).decode()
+IMAGE_OF_ANTHROPIC = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ENCODED}}
+MEDIA: dict[str, dict[str, Any]] = {
+    "LangChain, image": {"type": "image", "base64": ENCODED, "mime_type": "image/png"},
+    "LangChain, audio": {"type": "audio", "base64": ENCODED, "mime_type": "audio/wav"},
+    "LangChain, file": {"type": "file", "base64": ENCODED, "mime_type": "application/pdf"},
+    "OpenAI, audio": {"type": "input_audio", "input_audio": {"data": ENCODED, "format": "wav"}},
+    "OpenAI, file": {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{ENCODED}"}},
+    "Anthropic, document": {**IMAGE_OF_ANTHROPIC, "type": "document"},
+    "Anthropic, tool": {"type": "tool_result", "tool_use_id": "1", "content": [IMAGE_OF_ANTHROPIC]},
+    "Bedrock": {"document": {"format": "pdf", "name": "a", "source": {"bytes": DATA_OF_A_FILE}}},
+    "Gemini": {"type": "media", "mime_type": "video/mp4", "data": ENCODED},
+}
+
+
+@pytest.mark.parametrize("block", MEDIA.values(), ids=MEDIA)
+def test_the_data_of_media_is_not_counted_as_text(block: dict[str, Any]) -> None:
+    """A file in the prompt counts about as much as an image, however large it is and whoever's form it has."""
+    message = HumanMessage([{"type": "text", "text": QUESTION}, block])
+    with capture_spans() as captured:
+        list(ScriptedModel().stream([HumanMessage(QUESTION)], {"callbacks": [SentryStreamHandler()]}))
+        list(ScriptedModel().stream([message], {"callbacks": [SentryStreamHandler()]}))
+    alone, beside = (numbers(span)[0] for span in captured.find_all(op="gen_ai.chat"))
+    assert 85 <= beside - alone < 160
+    unchanged = message.content[1] == block
+    assert unchanged
+
+
+def test_a_document_that_is_a_text_is_counted_as_text() -> None:
+    """What a document holds as text is part of the prompt, and a block of another kind is counted as before."""
+    text = "word " * 2_000
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
+    with capture_spans() as captured:
+        list(ScriptedModel().stream([HumanMessage([document])], {"callbacks": [SentryStreamHandler()]}))
+    assert len(text) / 5 < numbers(captured.find(op="gen_ai.chat"))[0] < len(text) / 3
+
+
+ARGUMENTS = json.dumps({"query": "word " * 100})
+OLDER = {"role": "assistant", "content": None, "function_call": {"name": "find", "arguments": ARGUMENTS}}
+CUT_OFF = {"id": "1", "type": "function", "function": {"name": "find", "arguments": ARGUMENTS[:-1]}}
+
+
+def completion(message: dict[str, Any]) -> dict[str, Any]:
+    """A whole answer of OpenAI's, without usage."""
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"id": "1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [choice]}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(OLDER, id="function call"),
+        pytest.param({"role": "assistant", "content": None, "tool_calls": [CUT_OFF]}, id="arguments that are cut off"),
+    ],
+)
+@pytest.mark.parametrize("way", WHOLE, ids=str)
+async def test_the_arguments_of_every_call_are_weighed(message: dict[str, Any], way: Way) -> None:
+    """A call in OpenAI's older form, and one whose arguments are no JSON, are estimated like any other."""
+    with replaying(completion(message)) as server, capture_spans() as captured:
+        await way.run(chat(server.url), "Hi", {"callbacks": [SentryStreamHandler()]})
+    given, arrived, source = numbers(captured.find(op="gen_ai.chat"))
+    assert 1 <= given <= 10
+    assert 100 <= arrived <= 160
+    assert source == "estimate"
+
+
+@pytest.mark.parametrize("way", STREAMING, ids=str)
+async def test_the_pieces_of_a_function_call_are_chunks(way: Way) -> None:
+    """A call in OpenAI's older form is streamed like that of a tool: its name is the first chunk."""
+    base = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini"}
+    pieces: list[dict[str, Any]] = [{"name": "find", "arguments": ""}, {"arguments": ARGUMENTS[:9]}]
+    deltas = [{"role": "assistant", "content": None}, *({"function_call": each} for each in pieces)]
+    events = [{**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    with replaying([*events, "[DONE]"]) as server, capture_spans() as captured:
+        await way.run(chat(server.url), "Hi", {"callbacks": [SentryStreamHandler()]})
+    span = captured.find(op="gen_ai.chat")
+    assert span.attributes["langchain_stream.chunks"] == 2
+    assert span.attributes["gen_ai.response.time_to_first_chunk"] >= 0
+    assert 2 <= numbers(span)[1] <= 6
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_the_reasoning_of_the_responses_api_is_chunks_in_every_output_version(version: str) -> None:
+    """The first piece of the reasoning is the first chunk, wherever the package puts it."""
+    place = {"output_index": 0, "item_id": "rs_1", "summary_index": 0}
+    body = {"id": "resp_1", "object": "response", "created_at": 1, "model": "o4-mini", "status": "in_progress"}
+    body |= {"output": [], "tools": [], "tool_choice": "auto", "parallel_tool_calls": True}
+    item = {"type": "reasoning", "id": "rs_1", "summary": []}
+    part = {"type": "summary_text", "text": ""}
+    events = [
+        event("response.created", response=body),
+        event("response.output_item.added", output_index=0, item=item),
+        event("response.reasoning_summary_part.added", **place, part=part),
+        *(event("response.reasoning_summary_text.delta", **place, delta=each) for each in ("I ", "think")),
+    ]
+    numbered = [(name, {**data, "sequence_number": number}) for number, (name, data) in enumerate(events)]
+    with replaying(numbered) as server, capture_spans() as captured:
+        model = chat(server.url, use_responses_api=True, output_version=version)
+        list(model.stream("Hi", {"callbacks": [SentryStreamHandler()]}))
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.chunks"] >= 2
