@@ -36,7 +36,7 @@ class TrackedStream(Tracked[T], Iterator[T]):
                     self._items = iter(self._source)
                 item: T = next(self._items)
             finally:
-                pulls.pause(pulled)
+                self._pause(pulled)
         except StopIteration:
             self._end("completed")
             raise
@@ -52,8 +52,18 @@ class TrackedStream(Tracked[T], Iterator[T]):
         self._close(None)
 
     def _close(self, error: BaseException | None) -> None:
-        pulled = self._run_source()
         goes_on = False
+        try:
+            self._close_source()
+        except BaseException as failure:
+            goes_on = _is_refusal(failure, self)
+            raise
+        finally:
+            if not goes_on:
+                self._left(error)
+
+    def _close_source(self) -> None:
+        pulled = self._run_source()
         try:
             first, *others = _closable(self._items, self._source)
             try:
@@ -61,13 +71,8 @@ class TrackedStream(Tracked[T], Iterator[T]):
             finally:  # the connection, also if its iterator fails
                 for each in others:
                     _closed(each)
-        except BaseException as failure:
-            goes_on = _is_refusal(failure, self)
-            raise
         finally:
-            pulls.pause(pulled)
-            if not goes_on:
-                self._left(error)
+            self._pause(pulled)
 
     def __enter__(self) -> TrackedStream[T]:
         return self
@@ -101,7 +106,7 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
                     self._items = aiter(source)
                 item: T = await anext(self._items)
             finally:
-                pulls.pause(pulled)
+                self._pause(pulled)
         except StopAsyncIteration:
             self._end("completed")
             raise
@@ -117,8 +122,18 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
         await self._aclose(None)
 
     async def _aclose(self, error: BaseException | None) -> None:
-        pulled = self._run_source()
         goes_on = False
+        try:
+            await self._aclose_source()
+        except BaseException as failure:
+            goes_on = _is_refusal(failure, self)
+            raise
+        finally:
+            if not goes_on:
+                self._left(error)
+
+    async def _aclose_source(self) -> None:
+        pulled = self._run_source()
         try:
             first, *others = _closable(self._items, self._source)
             try:
@@ -126,13 +141,8 @@ class AsyncTrackedStream(Tracked[T], AsyncIterator[T]):
             finally:  # the connection, also if its iterator fails
                 for each in others:
                     await _aclosed(each)
-        except BaseException as failure:
-            goes_on = _is_refusal(failure, self)
-            raise
         finally:
-            pulls.pause(pulled)
-            if not goes_on:
-                self._left(error)
+            self._pause(pulled)
 
     async def __aenter__(self) -> AsyncTrackedStream[T]:
         return self
@@ -178,7 +188,13 @@ def _is_refusal(error: BaseException, stream: Any) -> bool:
     The source runs in another thread or task, or has made the request itself. What a source raises has come through one
     of its frames, and a refusal has not. A `RuntimeError` may come from Python without a frame of the source for other
     reasons, too: an async generator has yielded when it was closed. But such a generator is not running any more.
+    An object of another kind may hand its requests on to a generator. There Python's words decide, and only while
+    another request is going on.
     """
+    if stream._requests and type(error) in (ValueError, RuntimeError):
+        said = error.args[0] if len(error.args) == 1 else None
+        if type(said) is str and said in _REFUSALS:
+            return True
     while issubclass(type(stream), Tracked):  # a tracked stream may be tracked again
         stream = stream._source if stream._items is None else stream._items
     if any(entry.tb_frame.f_globals is not globals() for entry in tracebacks.entries(error)):
@@ -189,6 +205,12 @@ def _is_refusal(error: BaseException, stream: Any) -> bool:
         return bool(getattr(stream, "ag_running", False)) or getattr(stream, "cr_await", None) is not None
     return False
 
+
+_REFUSALS = {
+    *("generator already executing", "coroutine already executing", "coroutine is being awaited already"),
+    *(f"{method}(): asynchronous generator is already running" for method in ("anext", "asend", "aclose")),
+}
+"""What Python says of what is running already (3.10 to 3.14)."""
 
 _METHODS = frozenset(
     method.__code__

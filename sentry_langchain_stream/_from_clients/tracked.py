@@ -23,7 +23,7 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runtime import interpreter
 from .._runtime.containment import contained
-from .._to_sentry import active_span, model_integrations, other_integrations
+from .._to_sentry import active_span, joining, model_integrations, other_integrations
 from .._to_sentry.active_span import Pull
 from .._to_sentry.asking import is_asking
 from .._to_sentry.client import current_client
@@ -72,6 +72,7 @@ class Tracked(Generic[T]):
         self._said = Said(NOTHING)
         self._info: RunInfo | None = None
         self._pulling: Pull | None = None
+        self._requests: list[None] = []  # as long as there are requests in progress: a number that threads may share
         self._reader: readers.Reader | None = None
 
     def set_usage(
@@ -144,7 +145,13 @@ class Tracked(Generic[T]):
 
     def _run_source(self) -> pulls.Pulled:
         """From now on the source is running in this context."""
+        self._requests.append(None)
         return pulls.begin(self, self._pulling)
+
+    def _pause(self, pulled: pulls.Pulled) -> None:
+        """The source has returned or raised: from now on the consumer is running."""
+        self._requests.pop()
+        pulls.pause(pulled)
 
     def _start(self, id: UUID, around: Run | None) -> Start:
         options = self._options
@@ -305,3 +312,4 @@ with contained("other integrations"):
     if not other_integrations.is_installed():  # without the handler, whose rules are more
         model_integrations.silence_during(active_span.is_calling)
         other_integrations.install()
+    joining.watch()

@@ -3,7 +3,8 @@
 It does not join the process's own trace, which has no end: that would collect the runs of all users of a worker, all of
 them sampled or none. A request without an incoming trace begins one as well. Its transaction may have ended: a server
 of WSGI reads the body of a response after that, and a stream begins with the first chunk that is read. Both traces look
-alike, so the transactions that have been sent are remembered.
+alike, so the transactions that have ended are remembered: those that were sent, and those that were not sampled, whose
+late runs are not sampled either.
 
 The SDK's `OTLPIntegration` sends the spans of OpenTelemetry to Sentry and links the SDK's events to them, but no spans
 of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span of OpenTelemetry that is current.
@@ -13,14 +14,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import wraps
+from time import monotonic
 from typing import Any, NamedTuple
 
 import sentry_sdk
 from sentry_sdk.scope import Scope
-from sentry_sdk.types import Event, Hint
+from sentry_sdk.tracing import Transaction
 
-from .._runtime.containment import contained
-from . import internals, processors
+from .._runtime.containment import contain, contained
+from . import internals, other_integrations
 
 ORIGIN = "auto.ai.langchain_stream"
 """The origin of our spans, in Sentry's format `type.category.integration`."""
@@ -86,36 +90,57 @@ def _joined(context: Any | None) -> Joined | None:
     if context is None:
         return None
     if context.parent_span_id is None:
-        return _sent.get(context.trace_id)
+        ended_at, transaction = _ended.get(context.trace_id, (0.0, None))
+        return transaction if monotonic() - ended_at <= _LONGEST else None
     return Joined(context.trace_id, context.parent_span_id, context.parent_sampled, _baggage(context))
 
 
-_sent: dict[str, Joined] = {}
-"""The transactions that have begun a trace and were sent, by their trace: for a root, each is the one to join."""
-_MOST_SENT = 200
+_ended: dict[str, tuple[float, Joined]] = {}
+"""The transactions that have begun a trace, by their trace: when each has ended, and what a root joins with it."""
+_MOST = 1_000
+_LONGEST = 300.0
+"""Seconds after which a transaction is no longer joined. Code may continue a trace in the scope of the process."""
 
 
 def watch() -> None:
-    """Remember from now on which transactions have been sent. Does nothing if this has been done."""
-    processors.add(_note_sent)
+    """Remember from now on the transactions that end. Does nothing if this has been done."""
+    global _is_watching
+    if _is_watching:
+        return
+    _is_watching = True
+    theirs: Any = Transaction.finish
+
+    @wraps(theirs)
+    def finish(self: Transaction, *args: Any, **kwargs: Any) -> Any:
+        event_id = theirs(self, *args, **kwargs)  # `None` if it is not sent
+        try:
+            if self.parent_span_id is None and self.origin != ORIGIN and (event_id or self.sampled is False):
+                _remember(self)
+        except Exception as error:
+            contain("transaction that has ended", error)
+        return event_id
+
+    def undo() -> None:
+        global _is_watching
+        _is_watching = False
+        if Transaction.finish is finish:  # somebody may have wrapped it meanwhile
+            Transaction.finish = theirs  # type: ignore[method-assign]
+
+    Transaction.finish = finish  # type: ignore[method-assign]
+    other_integrations.undo_with(undo)
 
 
-def _note_sent(event: Event, hint: Hint) -> Event:
-    if event.get("type") == "transaction":
-        with contained("transactions that were sent"):
-            trace = event["contexts"]["trace"]
-            if trace.get("parent_span_id") is None and trace.get("origin") != ORIGIN:
-                _remember(trace)
-    return event
+_is_watching = False
 
 
-def _remember(trace: Mapping[str, Any]) -> None:
-    trace_id = trace["trace_id"]
-    sampling = trace.get("dynamic_sampling_context")
-    baggage = internals.Baggage(dict(sampling), mutable=False) if sampling and internals.Baggage else None
-    _sent[trace_id] = Joined(trace_id, trace["span_id"], True, baggage)
-    while len(_sent) > _MOST_SENT:
-        del _sent[next(iter(_sent))]
+def _remember(transaction: Transaction) -> None:
+    trace_id, sampled = transaction.trace_id, bool(transaction.sampled)
+    found = Joined(trace_id, transaction.span_id, sampled, transaction.get_baggage() if sampled else None)
+    _ended.pop(trace_id, None)  # one that ends again would keep its place among the oldest
+    _ended[trace_id] = monotonic(), found
+    if len(_ended) > _MOST:
+        with suppress(RuntimeError, StopIteration):  # another thread was faster
+            _ended.pop(next(iter(_ended)), None)
 
 
 def other_span(context: Any | None) -> OtherSpan | None:

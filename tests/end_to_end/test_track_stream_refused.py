@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -62,6 +63,113 @@ def test_a_request_refused_while_another_thread_waits_does_not_end_the_stream(re
             reader.join(HANG)
     assert items == ["one ", "two "]
     assert ended(captured) == ("completed", 2)
+
+
+class Around(Iterator[str]):
+    """An iterator of a client library, which hands requests on to a generator."""
+
+    def __init__(self, items: Iterator[str]) -> None:
+        self._items = items
+
+    def __next__(self) -> str:
+        return next(self._items)
+
+    def close(self) -> None:
+        """Close the generator."""
+        self._items.close()  # type: ignore[attr-defined]
+
+
+class AsyncAround(AsyncIterator[str]):
+    """The same for async streams."""
+
+    def __init__(self, items: AsyncIterator[str]) -> None:
+        self._items = items
+
+    async def __anext__(self) -> str:
+        return await anext(self._items)
+
+    async def aclose(self) -> None:
+        """Close the generator."""
+        await self._items.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("wrap", "request_"), [(Around, "next"), (Around, "close"), (partial(map, str), "next")])
+def test_a_refused_request_does_not_end_the_stream_of_an_iterator_around_a_generator(wrap: Any, request_: str) -> None:
+    """Python refuses the generator inside of the iterator, which the other thread reads until the end."""
+    is_running, may_go_on = Event(), Event()
+
+    def source() -> Iterator[str]:
+        yield "one "
+        is_running.set()
+        may_go_on.wait(HANG)
+        yield "two "
+
+    items: list[str] = []
+    with capture_spans() as captured:
+        stream = track_stream(wrap(source()), model="m")
+        reader = Thread(target=lambda: items.extend(stream))
+        reader.start()
+        assert is_running.wait(HANG)
+        try:
+            with pytest.raises(ValueError, match=r"^generator already executing$"):
+                ask(stream, request_)
+        finally:
+            may_go_on.set()
+            reader.join(HANG)
+    assert items == ["one ", "two "]
+    assert ended(captured) == ("completed", 2)
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_a_refused_request_does_not_end_the_async_stream_of_such_an_iterator(request_: str) -> None:
+    """Python refuses the generator inside of the iterator, which the other task reads until the end."""
+    is_running, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def source() -> AsyncIterator[str]:
+        yield "one "
+        is_running.set()
+        await may_go_on.wait()
+        yield "two "
+
+    async def read() -> list[str]:
+        return [item async for item in stream]
+
+    with capture_spans() as captured:
+        stream = track_stream(AsyncAround(source()), model="m")
+        reader = asyncio.ensure_future(read())
+        await is_running.wait()
+        with pytest.raises(RuntimeError, match=r"^a(next|close)\(\): asynchronous generator is already running$"):
+            await aask(stream, request_)
+        may_go_on.set()
+        assert await reader == ["one ", "two "]
+    assert ended(captured) == ("completed", 2)
+
+
+@pytest.mark.parametrize("said", [(), ("no number",), (["generator already executing"],)], ids=str)
+def test_a_failure_while_another_thread_waits_ends_the_stream(said: tuple[Any, ...]) -> None:
+    """A source that may be asked by several threads has failed where what it raises is not Python's refusal."""
+    is_running, may_go_on = Event(), Event()
+
+    class Shared(Iterator[str]):
+        def __next__(self) -> str:
+            if is_running.is_set():
+                raise ValueError(*said)
+            is_running.set()
+            may_go_on.wait(HANG)
+            return "one "
+
+    with capture_spans() as captured:
+        stream = track_stream(Shared(), model="m")
+        reader = Thread(target=lambda: next(stream))
+        reader.start()
+        assert is_running.wait(HANG)
+        try:
+            with pytest.raises(ValueError):  # noqa: PT011 -- of any text
+                next(stream)
+        finally:
+            may_go_on.set()
+            reader.join(HANG)
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.outcome"] == "failed"
 
 
 @pytest.mark.parametrize("request_", REQUESTS)

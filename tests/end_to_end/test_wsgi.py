@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from itertools import chain
+from time import monotonic
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -14,6 +17,7 @@ import sentry_sdk
 from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._to_sentry import joining
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.absent import needs
 from tests.kit.inside import parent_of
@@ -154,3 +158,91 @@ def test_a_request_without_a_transaction_has_no_trace_to_join() -> None:
     assert first.parent_id is None
     assert second.parent_id is None
     assert first.trace_id != second.trace_id
+
+
+@pytest.mark.usefixtures("joins")
+def test_a_stream_of_a_request_that_is_not_sampled_is_not_sampled(app_of: Any) -> None:
+    """The request has decided for its stream, too: else more of them would be sampled than the rate says."""
+    seen: list[Any] = []
+
+    def sampler(context: dict[str, Any]) -> float:
+        seen.append(context["parent_sampled"])
+        return 0.0
+
+    with app_of(stream_of(fake_model("one two"))) as app:
+        captured = served(app, traces_sampler=sampler)
+    assert seen == [None, False]
+    with app_of(stream_of(fake_model("one two"))) as app:
+        each = [served(app, traces_sample_rate=0.5) for _ in range(40)]
+    assert captured.spans == []
+    ops = ("http.server", "gen_ai.chat")
+    assert {tuple(len(captured.find_all(op=op)) for op in ops) for captured in each} == {(0, 0), (1, 1)}
+
+
+@pytest.mark.usefixtures("joins")
+def test_the_issue_of_a_request_that_is_not_sampled_is_in_its_trace(app_of: Any) -> None:
+    """What the route reports and what the handler reports have one trace, as without a handler."""
+
+    def refuse(_: int) -> None:
+        raise ConnectionError("Connection refused")
+
+    def chunks() -> Iterable[str]:
+        sentry_sdk.capture_message("asked")
+        return stream_of(ScriptedModel(before=refuse))()
+
+    with app_of(chunks) as app:
+        captured = served(app, traces_sample_rate=0.0)
+    said, raised = captured.events
+    assert said["contexts"]["trace"]["trace_id"] == raised["contexts"]["trace"]["trace_id"]
+
+
+@pytest.mark.usefixtures("joins")
+def test_a_request_that_was_not_sent_is_not_joined(app_of: Any) -> None:
+    """A transaction that `before_send_transaction` drops is no parent that anybody could look up."""
+
+    def drop(event: Any, hint: Any) -> Any:
+        return None if event["contexts"]["trace"]["op"] == "http.server" else event
+
+    with app_of(stream_of(fake_model("one two"))) as app:
+        captured = served(app, before_send_transaction=drop)
+    assert captured.find(name="bot").parent_id is None
+
+
+@pytest.mark.usefixtures("joins")
+def test_a_transaction_is_joined_for_some_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code may continue a trace in the scope of the process, where all that comes later would join it."""
+    config: Any = {"callbacks": [SentryStreamHandler(pipeline_name="bot")]}
+    with capture_spans() as captured, sentry_sdk.isolation_scope():
+        with sentry_sdk.start_transaction(sentry_sdk.continue_trace({}, op="job", name="job")):
+            pass
+        fake_model("one").invoke("Hi", config)
+        monkeypatch.setattr(joining, "monotonic", lambda: monotonic() + 600)
+        fake_model("one").invoke("Hi", config)
+    soon, later = captured.find_all(name="bot")
+    assert soon.parent_id == captured.find(op="job").span_id
+    assert later.parent_id is None
+
+
+@pytest.mark.usefixtures("joins")
+def test_the_stream_of_a_raw_client_joins_its_request_without_a_handler() -> None:
+    """In a process that has nothing but `track_stream`, the first request is joined as any other."""
+    script = """
+from wsgiref.util import setup_testing_defaults
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+from sentry_langchain_stream import track_stream
+from sentry_langchain_stream.testing import capture_spans
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return (text.encode() for text in track_stream(iter(["one"]), model="m"))
+
+environ = {}
+setup_testing_defaults(environ)
+with capture_spans() as captured:
+    response = SentryWsgiMiddleware(app)(environ, lambda *_: None)
+    list(response)
+    response.close()
+print(captured.find(op="function").parent_id == captured.find(op="http.server").span_id)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
