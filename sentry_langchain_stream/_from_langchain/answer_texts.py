@@ -17,15 +17,23 @@ def answer_text(result: LLMResult) -> str:
     found: list[str] = []
     for prompt in result.generations:
         for generation in prompt:
-            found.append(generation.text or other_text(generation))
             message = getattr(generation, "message", None)
-            # A fake model's arguments may be any objects, which weigh nothing.
-            found += [
-                dumps(field(call, "args"), ensure_ascii=False, default=lambda _: None)
-                for call in getattr(message, "tool_calls", None) or ()
-            ]
-            found += [as_text(field(call, "args")) or "" for call in getattr(message, "invalid_tool_calls", None) or ()]
+            # What an answer of the class of a chunk has instead of a text are the arguments that follow.
+            is_chunk = bool(getattr(message, "tool_call_chunks", None))
+            found.append(generation.text or ("" if is_chunk else other_text(generation)))
+            if calls := getattr(message, "tool_calls", None):
+                found += [_spelled(field(call, "args")) for call in calls]
+            if calls := getattr(message, "invalid_tool_calls", None):
+                found += [as_text(field(call, "args")) or "" for call in calls]
     return "".join(found)
+
+
+def _spelled(arguments: object) -> str:
+    """Return the arguments of a tool call as JSON. A fake model's may be any objects, which weigh nothing."""
+    try:
+        return dumps(arguments, ensure_ascii=False, skipkeys=True, default=lambda _: None)
+    except (ValueError, RecursionError):  # they contain themselves
+        return ""
 
 
 def has_content(token: object, chunk: Any) -> bool:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import manager
 
+from .._runs.run import CallWatch
 from .._runtime.containment import contained
 from .._runtime.interpreter import after_collection, is_on_stack
 from .._runtime.tracebacks import variable
@@ -134,7 +135,7 @@ FALLBACKS = "langchain_core.runnables.fallbacks"
 """The module of calls with fallbacks. Nobody has to import it who has none: it would take half of our import."""
 
 
-def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> weakref.ref[Any] | None:
+def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | None:
     """Watch LangChain's call that is starting a run: `over` is called when it is over. Keep what is returned.
 
     It is given the run's id, and whether the call was a stream of the caller's, which was not read to its end then.
@@ -144,7 +145,7 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> weakref.ref[
     does not signal. Code that starts a run and drops the manager at once is still on the stack then: that is no end.
 
     Returns:
-        A weak reference, or `None` if there is no such call on the stack.
+        What watches the call, or `None` if there is no such call on the stack.
     """
     ours = sys._getframe(_FRAMES_OF_A_START)
     depth, code = _last_time.get(ours.f_code, (0, None))
@@ -159,20 +160,19 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> weakref.ref[
             return None
         method, caller = found
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
-    module, is_streamed = str(caller.f_globals.get("__name__")), bool(caller.f_code.co_flags & _GENERATORS)
+    module = str(caller.f_globals.get("__name__"))
     if not module.startswith("langchain_core."):
         variables = caller.f_code.co_varnames + caller.f_code.co_cellvars
         if not module.startswith(_GRAPHS) or _MANAGER_OF_A_GRAPH not in variables:
             return None
-        is_streamed = is_streamed and not _is_read_by_graph(caller)
     watch = _Watch(method.f_locals["self"], _gone)
     watch.code, watch.frame_id, watch.over, watch.run_id = caller.f_code, id(caller), over, run_id
-    watch.is_streamed = is_streamed
+    watch.is_streamed = bool(caller.f_code.co_flags & _GENERATORS) and not _is_read_by_itself(caller)
     return watch
 
 
-def _is_read_by_graph(stream: FrameType) -> bool:
-    """Whether the graph itself reads this stream of it, to return the last item: in `invoke` and `ainvoke`."""
+def _is_read_by_itself(stream: FrameType) -> bool:
+    """Whether a graph or a `RunnableGenerator` reads its stream itself, to return one item: in `invoke`, `ainvoke`."""
     reader = stream.f_back
     return (
         reader is not None and reader.f_globals is stream.f_globals and reader.f_code.co_name in ("invoke", "ainvoke")
@@ -221,6 +221,11 @@ class _Watch(weakref.ref[Any]):
     is_streamed: bool
     over: Callable[[UUID, bool], None]
     run_id: UUID
+
+    @property
+    def is_sync(self) -> bool:
+        """Whether the call is a sync stream."""
+        return bool(self.code.co_flags & CO_GENERATOR)
 
     def gone(self) -> None:
         """The manager is gone."""

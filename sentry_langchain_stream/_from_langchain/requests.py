@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
@@ -154,7 +154,11 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
         return count(sum(token_counter(text) for text in texts))
     try:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.
-        quarters = count_tokens_approximately(cast(Sequence[BaseMessage], [*map(_without_data, prompt)]))
+        asked: list[Any] = [*prompt]
+        for place, each in enumerate(asked):
+            if isinstance(content := getattr(each, "content", None), list):
+                asked[place] = _without_data(each, content)
+        quarters = count_tokens_approximately(asked)
     except Exception as error:  # LangChain does not count messages of other classes than its own, and RemoveMessage
         pass_on(error)
         quarters = sum(ceil(len(text) / 4) + _PER_MESSAGE for text in texts)
@@ -164,15 +168,12 @@ def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Call
 _PER_MESSAGE = 4  # a message's role, and the three tokens that LangChain adds
 
 
-def _without_data(message: BaseMessage | str) -> BaseMessage | str:
+def _without_data(message: BaseMessage, content: Sequence[Any]) -> BaseMessage:
     """Return a message whose files, audio and videos count as an image each, for which LangChain has a flat number.
 
     Workaround: LangChain counts the base64 of any other media as text, hundreds of thousands of tokens for a PDF
     (langchain-core 1.0 to 1.8). Can go when it counts no data.
     """
-    content = getattr(message, "content", None)
-    if isinstance(message, str) or not isinstance(content, list):
-        return message
     blocks: list[Any] = []
     for block in content:
         known = isinstance(block, str) or field(block, "type") in _COUNTED

@@ -105,6 +105,17 @@ class Keeper(Protocol):
         """Forget every live run without ending it: in a forked process, the parent process ends these runs."""
 
 
+class CallWatch(Protocol):
+    """Watches LangChain's call that started a run, as long as it is kept."""
+
+    @property
+    def is_sync(self) -> bool:
+        """Whether the call is a sync stream."""
+
+    def __call__(self) -> object | None:
+        """Return an object that lives as long as the call, or `None` when that is gone."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Run:
     """A run of LangChain.
@@ -142,8 +153,7 @@ class Run:
         task: The asyncio task that it started in.
         thread: The thread that it started in, if it is a model or a retriever.
         task_watch: The callback on that task.
-        call_watch: A weak reference to the callback manager of LangChain's call that started it. It watches the call as
-            long as it is kept.
+        call_watch: Watches LangChain's call that started it.
         scope: The scope that knows the active span, if the run holds one in place.
         enclosing_id: The id of the run that LangChain's context named where it started.
         prompt: The prompt that was filled in last below it, if it is a chain.
@@ -181,7 +191,7 @@ class Run:
     task: ReferenceType[asyncio.Task[Any]] | None = field(init=False, default=None)
     thread: int | None = field(init=False, default=None)
     task_watch: TaskWatch | None = field(init=False, default=None)
-    call_watch: ReferenceType[Any] | None = field(init=False, default=None)
+    call_watch: CallWatch | None = field(init=False, default=None)
     scope: RunScope | None = field(init=False, default=None)
     enclosing_id: UUID | None = field(init=False, default=None)
     prompt: FilledPrompt | None = field(init=False, default=None)

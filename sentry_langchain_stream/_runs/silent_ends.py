@@ -9,21 +9,18 @@ import weakref
 from collections.abc import Callable
 from contextvars import Context
 from functools import cache, partial
-from typing import Any
 from uuid import UUID
 
 from .._runtime import interpreter
 from .._runtime.containment import contained
 from .kinds import CHAINS, WATCHED, Outcome
 from .numbers import Number, number
-from .run import Keeper, Run
+from .run import CallWatch, Keeper, Run
 from .task_watch import TaskWatch
 
-WatchCall = Callable[[Callable[[UUID, bool], None], UUID], weakref.ref[Any] | None]
+WatchCall = Callable[[Callable[[UUID, bool], None], UUID], CallWatch | None]
 """Watches the call that is starting a run, and calls the function when that call is over: with the run's id, and with
-whether the call was a stream that the caller read.
-
-Keep what it returns: a weak reference to what lives as long as the call, or `None` if the call cannot be watched.
+whether the call was a stream that the caller read. Returns `None` if the call cannot be watched.
 """
 
 

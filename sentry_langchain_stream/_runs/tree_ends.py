@@ -142,5 +142,5 @@ def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
         return True
     is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
     # A sync chain may be closed elsewhere than it was begun: Starlette reads in threads, and closes in a task.
-    is_sync = run.parent is None and run.task is None
+    is_sync = run.parent is None and (run.task is None or (run.call_watch is not None and run.call_watch.is_sync))
     return is_streaming and run.kind in CHAINS and (is_sync or silent_ends.is_current(run))

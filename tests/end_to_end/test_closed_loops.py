@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableGenerator, RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -119,10 +119,10 @@ async def test_a_step_of_a_graph_that_is_called_alone_is_not_ended_early() -> No
     assert (call.parent_id, root.attributes["langchain_stream.outcome"]) == (root.span_id, "completed")
 
 
-@pytest.mark.parametrize("kind", ["chain", "graph"])
+@pytest.mark.parametrize("kind", ["chain", "graph", "generator"])
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
 def test_a_call_that_is_left_on_a_closed_loop_was_cancelled(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has read a stream, though a graph reads its own one to answer a call."""
+    """Nobody has read a stream, though a graph and a generator read their own one to answer a call."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     waits = asyncio.Event()
 
@@ -130,7 +130,11 @@ def test_a_call_that_is_left_on_a_closed_loop_was_cancelled(kind: str, monkeypat
         waits.set()
         await asyncio.get_running_loop().create_future()
 
-    made: Any = RunnableLambda(wait) | str
+    async def generate(_: Any) -> Any:
+        yield "one "
+        await wait(None)
+
+    made: Any = RunnableGenerator(generate) if kind == "generator" else RunnableLambda(wait) | str
     if kind == "graph":
         node: Any = wait
         made = StateGraph(MessagesState).add_node("one", node).add_edge(START, "one").compile()

@@ -362,6 +362,40 @@ async def test_the_arguments_of_every_call_are_weighed(message: dict[str, Any], 
     assert source == "estimate"
 
 
+CYCLE: dict[str, Any] = {}
+CYCLE["itself"] = CYCLE
+
+
+@pytest.mark.parametrize(
+    ("message", "low", "high"),
+    [
+        pytest.param(
+            AIMessageChunk(content="", tool_call_chunks=[tool_call_chunk(name="find", args=ARGUMENTS)]),
+            100,
+            160,
+            id="chunk",
+        ),
+        pytest.param(AIMessage("Hi there", tool_calls=[tool_call(name="f", args=CYCLE, id="1")]), 1, 5, id="cycle"),
+        pytest.param(
+            AIMessage("Hi", tool_calls=[tool_call(name="f", args={"a": {(1, 2): 3}}, id="1")]), 1, 9, id="key"
+        ),
+    ],
+)
+def test_the_arguments_of_a_tool_call_are_weighed_once(
+    message: AIMessage, low: int, high: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer of the class of a chunk has its arguments twice, and arguments that are no JSON cost no estimate."""
+
+    class Whole(ScriptedModel):
+        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            return ChatResult(generations=[ChatGeneration(message=message)])
+
+    with capture_spans() as captured:
+        Whole().invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert low <= numbers(captured.find(op="gen_ai.chat"))[1] <= high
+    assert "failed" not in caplog.text
+
+
 @pytest.mark.parametrize("way", STREAMING, ids=str)
 async def test_the_pieces_of_a_function_call_are_chunks(way: Way) -> None:
     """A call in OpenAI's older form is streamed like that of a tool: its name is the first chunk."""

@@ -196,3 +196,20 @@ def test_a_chain_that_ends_in_the_midst_of_sending_waits_for_nobody() -> None:
         closer.join(HANG)
         holder.join(HANG)
     assert is_closed
+
+
+@pytest.mark.parametrize("closed_in", ["task", "thread"])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_chain_that_is_read_in_a_task_and_closed_elsewhere_was_left(shape: str, closed_in: str) -> None:
+    """As asyncio does with an async generator around a sync stream, which is dropped: a task of its own closes it."""
+    chain: Any = RunnableLambda(str) | fake_model("one two three")
+
+    async def do(work: Any, *args: Any) -> None:
+        work(*args)
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream = chain.stream("Hi", {"callbacks": [SentryStreamHandler(pipeline_name="bot")]})
+        await asyncio.create_task(do(next, stream))
+        await (asyncio.create_task(do(stream.close)) if closed_in == "task" else asyncio.to_thread(stream.close))
+    assert {span.attributes["langchain_stream.outcome"] for span in captured.spans} == {"abandoned"}
+    assert [span.op for span in captured.spans if span.name == "bot"] == ["function"]
