@@ -6,6 +6,7 @@ from .._vocabulary import facts
 from .._vocabulary.facts import Fact
 from .._vocabulary.keys import Group, Values
 from .call import Call, TextsCall
+from .usage import Usage
 
 REQUEST = Group(facts.OPERATION, facts.REQUEST_MODEL, facts.PROVIDER, facts.RUN_NAME)
 
@@ -55,7 +56,7 @@ def response(call: Call) -> Values:
 
 
 USAGE = Group(
-    # one per field of `Usage`, in the order of the fields
+    # one per field of `Usage` up to its source, in the order of the fields
     facts.INPUT_TOKENS,
     facts.OUTPUT_TOKENS,
     facts.TOTAL_TOKENS,
@@ -68,6 +69,7 @@ USAGE = Group(
     facts.TOKENS_PER_SECOND,
     facts.DECODE_RATE,
 )
+_STATED = Usage._fields.index("source") + 1
 
 
 def usage(call: Call) -> Values | None:
@@ -75,13 +77,13 @@ def usage(call: Call) -> Values | None:
     used = call.usage()
     if used is None:
         return None
-    output = used.output
+    output, stated = used.output, used[:_STATED]
     if output is None:
-        return *used, None, None
+        return *stated, None, None
     seconds, streaming = call.ended - call.started, call.last_chunk_at - call.first_chunk_at
     # The tokens after the first chunk, assuming that all chunks have the same number of tokens.
     later = _streamed(call, output, used.reasoning) * (call.chunks - 1) / call.chunks if streaming > 0 else 0
-    return *used, output / seconds if seconds > 0 else None, later / streaming if streaming > 0 else None
+    return *stated, output / seconds if seconds > 0 else None, later / streaming if streaming > 0 else None
 
 
 def _streamed(call: Call, output: int, reasoning: int | None) -> int:

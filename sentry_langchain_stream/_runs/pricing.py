@@ -16,10 +16,15 @@ _TOKENS = {
     "output": "output_tokens",
     "cache_read": "cache_read_tokens",
     "cache_creation": "cache_write_tokens",
+    "cache_creation_1h": "cache_write_1h_tokens",
     "reasoning": "output_reasoning_tokens",
     "audio_input": "input_audio_tokens",
     "audio_output": "output_audio_tokens",
 }
+
+# Field of `Usage` -> the price without which there is no cost. genai-prices would price what is kept for an hour as
+# what is kept for five minutes, which is cheaper.
+_NEEDED = {"input": "input_mtok", "output": "output_mtok", "cache_creation_1h": "cache_write_1h_mtok"}
 
 # Detail -> the prices in genai-prices that may apply to it. The first one that the model has applies.
 _DETAILS = {
@@ -74,7 +79,7 @@ class Prices:
         except (LookupError, ValueError):
             return None
         prices = priced.model_price
-        if (usage.input and prices.input_mtok is None) or (usage.output and prices.output_mtok is None):
+        if any(getattr(usage, part) and getattr(prices, price) is None for part, price in _NEEDED.items()):
             return None
         input, output = float(priced.input_price), float(priced.output_price)
         fee = float(priced.total_price - priced.input_price - priced.output_price)
@@ -90,5 +95,10 @@ class Prices:
         tokens = getattr(usage, detail)
         if tokens is None:
             return None
+        hour = usage.cache_creation_1h or 0 if detail == "cache_creation" else 0
         price = next((found for each in _DETAILS[detail] if (found := getattr(prices, each)) is not None), None)
+        part = self._of(price, tokens - hour, usage)
+        return part + self._of(prices.cache_write_1h_mtok, hour, usage) if hour else part
+
+    def _of(self, price: Any, tokens: int, usage: Usage) -> float:
         return float(self._types.calc_unit_price(price, tokens, usage.input or 0, 1_000_000))

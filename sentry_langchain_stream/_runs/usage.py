@@ -38,6 +38,8 @@ class Usage(NamedTuple):
     audio_input: int | None = None
     audio_output: int | None = None
     source: Source = "provider"
+    cache_creation_1h: int | None = None
+    """Of `cache_creation`: what is kept for an hour, which has a price of its own. It has no attribute."""
 
     @classmethod
     def reported(cls, raw: object) -> Usage | None:
@@ -81,15 +83,17 @@ class Usage(NamedTuple):
         output = _with(output, reasoning, rest == reasoning or reasoning_is_separate(raw))
         input = _with(input, found.get("tool_prompt", 0), True)
         input, output = _missing(input, output, total)
+        created = _within(found.get("cache_creation"), input)
         return cls(
             input,
             output,
             _total(input, output, total),
             _within(found.get("cache_read"), input),
-            _within(found.get("cache_creation"), input),
+            created,
             _within(found.get("reasoning"), output),
             _within(found.get("audio_input"), input),
             _within(found.get("audio_output"), output),
+            cache_creation_1h=_within(found.get("cache_creation_1h"), created),
         )
 
     def repeats(self, earlier: Usage | None) -> bool:

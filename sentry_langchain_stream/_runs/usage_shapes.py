@@ -58,6 +58,10 @@ PATHS: dict[str, tuple[Path, ...]] = {
         ("cacheWriteInputTokens",),
         ("cacheWriteInputTokenCount",),
     ),
+    "cache_creation_1h": (
+        ("input_token_details", "ephemeral_1h_input_tokens"),  # Anthropic's, as LangChain spells them
+        ("cache_creation", "ephemeral_1h_input_tokens"),
+    ),
     "reasoning": (
         ("output_token_details", "reasoning"),
         ("output_token_details", "flex_reasoning"),
@@ -73,7 +77,7 @@ PATHS: dict[str, tuple[Path, ...]] = {
     "audio_output": (("output_token_details", "audio"), ("completion_tokens_details", "audio_tokens")),
 }
 
-DETAILS = ("cache_read", "cache_creation", "reasoning", "audio_input", "audio_output")
+DETAILS = ("cache_read", "cache_creation", "cache_creation_1h", "reasoning", "audio_input", "audio_output")
 
 PLAIN = frozenset({"input_tokens", "output_tokens", "total_tokens"})
 
@@ -98,7 +102,6 @@ WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in
 # Tokens written to the cache, reported per time to live. If these are present, LangChain sets the general number to 0.
 _CREATED_FOR = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
 _CREATED_IN = frozenset({"input_token_details", "cache_creation"})
-_NESTING = _CREATED_IN.union(_NESTED)
 
 # Keys of provider shapes in which a detail is not included in its total.
 CACHE_SEPARATE = frozenset(  # Anthropic, Bedrock
@@ -143,12 +146,12 @@ def numbers(raw: Mapping[str, Any]) -> dict[str, int]:
     for key, value in raw.items():
         if key in _FLAT:
             take(_FLAT[key], value)
-        elif key in _NESTING and isinstance(value, Mapping):
-            places = _NESTED.get(key, {})
+        elif key in _NESTED and isinstance(value, Mapping):
+            places = _NESTED[key]
             for inner, each in value.items():
                 if inner in places:
                     take(places[inner], each)
-                elif inner in _CREATED_FOR and key in _CREATED_IN:
+                if inner in _CREATED_FOR and key in _CREATED_IN:
                     created += count(each) or 0
     if created:
         found["cache_creation"] = created

@@ -120,6 +120,7 @@ def filled_usage() -> Usage:
         reasoning=20,
         audio_input=10,
         audio_output=5,
+        cache_creation_1h=15,
     )
 
 

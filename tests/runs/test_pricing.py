@@ -138,6 +138,52 @@ def test_parts_of_the_input_have_their_own_price(
     assert getattr(cost, ours, cost.input) == pytest.approx(cost.input)
 
 
+WRITTEN = {
+    "input_tokens": 10,
+    "output_tokens": 50,
+    "cache_read_input_tokens": 1_000,
+    "cache_creation_input_tokens": 2_000,
+}
+FOR_AN_HOUR = {"cache_creation": {"ephemeral_5m_input_tokens": 500, "ephemeral_1h_input_tokens": 1_500}}
+HOUR = Usage.reported({**WRITTEN, **FOR_AN_HOUR})
+
+
+def test_what_the_cache_keeps_for_an_hour_has_its_own_price(prices: Prices) -> None:
+    """Of the tokens written to the cache, those that are kept for an hour have the price of an hour."""
+    tokens = {"input_tokens": 3_010, "cache_read_tokens": 1_000, "cache_write_tokens": 2_000, "output_tokens": 50}
+    expected = calc_price(Tokens(**tokens, cache_write_1h_tokens=1_500), "claude-sonnet-4-5", provider_id="anthropic")
+    short = calc_price(Tokens(**tokens), "claude-sonnet-4-5", provider_id="anthropic")
+    cost = prices.cost(call_of(HOUR, "claude-sonnet-4-5", "anthropic"))
+    assert cost is not None
+    assert cost.total == pytest.approx(float(expected.total_price))
+    assert cost.total > float(short.total_price)
+
+
+def test_the_part_for_the_cache_has_both_prices(prices: Prices) -> None:
+    """The cost of what is written to the cache is that of an input that is nothing else."""
+    expected = calc_price(
+        Tokens(input_tokens=2_000, cache_write_tokens=2_000, cache_write_1h_tokens=1_500),
+        "claude-sonnet-4-5",
+        provider_id="anthropic",
+    )
+    cost = prices.cost(call_of(HOUR, "claude-sonnet-4-5", "anthropic"))
+    assert cost is not None
+    assert cost.cache_creation == pytest.approx(float(expected.input_price))
+
+
+def test_without_a_price_for_an_hour_there_is_no_cost(prices: Prices) -> None:
+    """The price of what is kept for five minutes does not stand in for that of an hour."""
+    openrouter = find_provider_by_id(get_snapshot().providers, "openrouter")
+    assert openrouter is not None
+    model = next(
+        each.id
+        for each in openrouter.models
+        if isinstance(each.prices, ModelPrice) and each.prices.cache_write_mtok and not each.prices.cache_write_1h_mtok
+    )
+    assert prices.cost(call_of(Usage.reported(WRITTEN), model, "openrouter")) is not None
+    assert prices.cost(call_of(HOUR, model, "openrouter")) is None
+
+
 @pytest.mark.parametrize(
     ("provider", "theirs", "model"),
     [

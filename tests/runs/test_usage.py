@@ -129,7 +129,7 @@ REPORTS: list[Any] = [
                 "ephemeral_1h_input_tokens": 10,
             },
         },
-        Usage(100, 5, 105, 40, 30),
+        Usage(100, 5, 105, 40, 30, cache_creation_1h=10),
         id="LangChain, Anthropic's cache by time to live",
     ),
     pytest.param(
@@ -140,7 +140,7 @@ REPORTS: list[Any] = [
             "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 10},
             "output_tokens_details": {"thinking_tokens": 3},
         },
-        Usage(40, 5, 45, None, 30, 3),
+        Usage(40, 5, 45, None, 30, 3, cache_creation_1h=10),
         id="Anthropic, cache by time to live, and thinking",
     ),
     pytest.param(
@@ -433,3 +433,12 @@ def test_what_several_calls_used_is_added_up() -> None:
     assert Usage.together([]) is None
     assert Usage.together([Usage(1, 2, 3)]) == Usage(1, 2, 3)
     assert Usage.together([Usage(1, 2, 3, cache_read=1), Usage(10, None, 10)]) == Usage(11, 2, 13, cache_read=1)
+
+
+def test_what_is_kept_for_an_hour_is_added_up() -> None:
+    """The tokens that several calls wrote to the cache for an hour are a part of all that they wrote."""
+    created = [{"ephemeral_5m_input_tokens": 5}, {"ephemeral_1h_input_tokens": 3}]
+    usages = [Usage.reported({"input_tokens": 9, "output_tokens": 1, "input_token_details": each}) for each in created]
+    both = Usage.together(usage for usage in usages if usage is not None)
+    assert both is not None
+    assert (both.cache_creation, both.cache_creation_1h) == (8, 3)
