@@ -81,6 +81,7 @@ class Answer:
         self._numbered: dict[tuple[int, Any], _Numbered] = {}
         self.model: str | None = None
         self.id: str | None = None
+        self.tier: str | None = None
         self.failed = False
         """Whether the provider reported in the stream that the answer failed."""
         self.kept_usage: dict[str, Any] = {}
@@ -208,6 +209,10 @@ class Answer:
         """Record the id of the answer. The first one counts."""
         self.id = self.id or as_text(id)
 
+    def in_tier(self, tier: object) -> None:
+        """Record the service tier of the answer. The last one counts: the first may be the one that was asked for."""
+        self.tier = as_text(tier) or self.tier
+
     def reports(self, raw: object, *, adds: bool = False) -> None:
         """Record the usage that the provider reports in this chunk.
 
@@ -239,7 +244,7 @@ class Answer:
         """
         choices = [choice for _, choice in sorted(self._choices.items())]
         reasons = tuple(choice.reason for choice in choices if choice.reason is not None)
-        response = Response(self.model, self.id, reasons)
+        response = Response(self.model, self.id, reasons, tier=self.tier)
         answers: list[tuple[Any, str | None]] = [(each.message(), each.reason) for each in choices if each.parts]
         return response.with_messages(output_messages(answers, policy)) if answers else response
 

@@ -24,6 +24,7 @@ def read(item: object, answer: Answer) -> None:
     chunk = _inside(item)
     answer.named(field(chunk, "model"))
     answer.identified(field(chunk, "id"))
+    answer.in_tier(field(chunk, "service_tier"))
     usage = field(chunk, "usage")
     answer.reports(field(field(chunk, "x_groq"), "usage") if usage is None else usage, adds=True)  # Groq's default
     for choice in field(chunk, "choices") or ():

@@ -50,6 +50,7 @@ def read(item: object, answer: Answer) -> None:
 def _whole(response: Any, answer: Answer) -> None:
     answer.named(field(response, "model"))
     answer.identified(field(response, "id"))
+    answer.in_tier(field(response, "service_tier"))
 
 
 def _added(item: Any, place: Any, answer: Answer) -> None:

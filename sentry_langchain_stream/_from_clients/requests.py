@@ -11,7 +11,7 @@ from .._content.messages import input_messages, prompt_messages, system_instruct
 from .._content.offered_tools import tool_definitions
 from .._content.parts import body_of
 from .._content.policy import Policy
-from .._content.reading import as_mapping, count, field
+from .._content.reading import as_mapping, as_text, count, field
 from .._runs.call import Request
 from .._runs.estimates import PromptBy, approximate, beyond_quarters
 from .._runs.parameters import allowed, request_parameters
@@ -42,8 +42,9 @@ class Given:
             messages = [] if self.messages is None else _messages(self.messages)
             system = [] if self.system is None else [{"role": "system", "content": _content(self.system)}]
         with contained("parameters"):
-            given = request_parameters(_sources(self.parameters))
-            request = request._replace(parameters=allowed(given, policy))
+            sources = _sources(self.parameters)
+            tier = next(filter(None, (as_text(each.get("service_tier")) for each in sources)), None)
+            request = request._replace(parameters=allowed(request_parameters(sources), policy), tier=tier)
         asked = [*system, *messages]
         texts = [] if self.prompt is None else [self.prompt]
         prompt = PromptBy(lambda: asked or texts, lambda: self._estimate(asked, counter))

@@ -45,6 +45,10 @@ def response(result: LLMResult, policy: Policy, known: Mapping[str, Any] | None 
     output = result.llm_output
     whole = output if output is not None and isinstance(output, (dict, Mapping)) else {}
     model = named_in(first) or named_in(whole)
+    stated = first.get("service_tier")
+    if stated is None:
+        stated = whole.get("service_tier")
+    tier = as_text(stated) if stated is not None else None
     messages = None
     if policy.outputs:
         messages = attempt("extract.output messages", lambda: _output(generations, policy))
@@ -56,6 +60,7 @@ def response(result: LLMResult, policy: Policy, known: Mapping[str, Any] | None 
         if len(generations) == 1
         else tuple([reason for generation in generations for reason in _finish_reasons(generation)]),
         messages,
+        tier and once(tier),
     )
 
 

@@ -67,6 +67,7 @@ def request(
         system,
         tools,
         _Prompt(asked, token_counter) if asked else None,
+        None if (tier := options.get("service_tier")) is None else as_text(tier),
     )
 
 

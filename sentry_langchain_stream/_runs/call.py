@@ -37,6 +37,8 @@ class Request(NamedTuple):
     """The tools offered to the model, as JSON, if they may be recorded."""
     prompt: Prompt | None = None
     """The prompt, for an estimate of its tokens if the provider reports none."""
+    tier: str | None = None
+    """The service tier that is asked for. The price depends on it."""
 
     @property
     def estimated_input(self) -> int | None:
@@ -60,6 +62,8 @@ class Response(NamedTuple):
     finish_reasons: tuple[str, ...] = ()
     messages: str | None = None
     """The output messages as JSON, if they may be recorded."""
+    tier: str | None = None
+    """The service tier that answered."""
 
     def with_messages(self, messages: str) -> Response:
         """Return the same response with these messages."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 from .call import Call, Cost, TextsCall
@@ -33,6 +34,9 @@ _DETAILS = {
     "reasoning": ("output_reasoning_mtok", "output_mtok"),
 }
 
+# The names of the service tier whose prices are those of the list: OpenAI's, Anthropic's, Groq's and Gemini's.
+_STANDARD = frozenset({"auto", "default", "standard", "standard_only", "on_demand", "unspecified"})
+
 
 class Prices:
     """The price list. Loading it takes about a second, pricing a call about 0.1 ms.
@@ -57,7 +61,7 @@ class Prices:
 
         Returns:
             The cost, or `None` if it would be a guess: the provider, the model or the tokens are unknown, the numbers
-            contradict each other, or the model has no price per token.
+            contradict each other, the model has no price per token, or none for the service tier.
         """
         if call.cached:
             return Cost(0.0, 0.0, 0.0)
@@ -72,13 +76,18 @@ class Prices:
         ):
             return None
         tokens = {theirs: getattr(usage, ours) for ours, theirs in _TOKENS.items() if getattr(usage, ours)}
+        tier = _tier(call, usage)
+        context = None if tier is None else {"service_tier": tier}
+        now = datetime.now(timezone.utc)
         try:
             priced = self._snapshot().calc(
-                self._types.Usage(**tokens), model, _PROVIDERS.get(provider, provider), None, None
+                self._types.Usage(**tokens), model, _PROVIDERS.get(provider, provider), None, now, context
             )
         except (LookupError, ValueError):
             return None
         prices = priced.model_price
+        if tier is not None and prices == priced.model.get_prices(now):
+            return None  # without prices for a tier, genai-prices takes the standard ones
         if any(getattr(usage, part) and getattr(prices, price) is None for part, price in _NEEDED.items()):
             return None
         input, output = float(priced.input_price), float(priced.output_price)
@@ -102,3 +111,9 @@ class Prices:
 
     def _of(self, price: Any, tokens: int, usage: Usage) -> float:
         return float(self._types.calc_unit_price(price, tokens, usage.input or 0, 1_000_000))
+
+
+def _tier(call: Call, usage: Usage) -> str | None:
+    """Return the service tier that answered, or else the one that was asked for. The standard one is `None`."""
+    named = (usage.tier or call.response.tier or call.request.tier or "").lower()
+    return None if not named or named in _STANDARD else named

@@ -7,6 +7,7 @@ from typing import Any
 
 from .._content.reading import as_mapping
 from .usage import Usage
+from .usage_shapes import tier_in
 
 _NAMES = (
     *("token_usage", "usage", "usage_metadata", "usageMetadata", "tokenUsage", "token_count"),
@@ -22,7 +23,7 @@ def reported_in(answer: Mapping[str, Any]) -> Usage | None:
         for name in _NAMES:
             part = answer.get(name)
             if part is not None and (found := Usage.reported(as_mapping(part))) is not None:
-                return found
+                return found if found.tier is not None else found._replace(tier=tier_in(answer))
     return Usage.reported(answer)
 
 

@@ -17,6 +17,7 @@ from .usage_shapes import (
     WHOLES,
     numbers,
     reasoning_is_separate,
+    tier_in,
 )
 
 Source = Literal["provider", "estimate"]
@@ -40,6 +41,8 @@ class Usage(NamedTuple):
     source: Source = "provider"
     cache_creation_1h: int | None = None
     """Of `cache_creation`: what is kept for an hour, which has a price of its own. It has no attribute."""
+    tier: str | None = None
+    """The service tier, if the report names it."""
 
     @classmethod
     def reported(cls, raw: object) -> Usage | None:
@@ -69,7 +72,7 @@ class Usage(NamedTuple):
             found["tool_prompt"] = sum(count(raw.get(key)) or 0 for key in TOOL_PROMPT)
         if PARTS.isdisjoint(found):  # there is nothing to reconcile
             input, output = _missing(input, output, total)
-            return cls(input, output, _total(input, output, total))
+            return cls(input, output, _total(input, output, total), tier=tier_in(raw))
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
         reasoning = found.get("reasoning", 0)
         # What the reported total has on top of its two parts: the details that the parts do not include.
@@ -94,6 +97,7 @@ class Usage(NamedTuple):
             _within(found.get("audio_input"), input),
             _within(found.get("audio_output"), output),
             cache_creation_1h=_within(found.get("cache_creation_1h"), created),
+            tier=tier_in(raw),
         )
 
     def repeats(self, earlier: Usage | None) -> bool:
@@ -129,7 +133,7 @@ class Usage(NamedTuple):
         """
         if other is None or (self.input, self.output) != (other.input, other.output):
             return self
-        unknown = {name: getattr(other, name) for name in DETAILS if getattr(self, name) is None}
+        unknown = {name: getattr(other, name) for name in (*DETAILS, "tier") if getattr(self, name) is None}
         return self._replace(**unknown) if any(value is not None for value in unknown.values()) else self
 
     def cut_short(self, prompt: int | None, arrived: int) -> Usage:
@@ -166,7 +170,11 @@ class Usage(NamedTuple):
         if len(each) < 2:
             return each[0] if each else None
         sums = {field: _sum(*(getattr(usage, field) for usage in each)) for field in PATHS}
-        return cls(**sums, source="estimate" if any(usage.source == "estimate" for usage in each) else "provider")
+        return cls(
+            **sums,
+            source="estimate" if any(usage.source == "estimate" for usage in each) else "provider",
+            tier=next((usage.tier for usage in each if usage.tier is not None), None),
+        )
 
     @classmethod
     def stated(cls, input: int | None, output: int | None) -> Usage:

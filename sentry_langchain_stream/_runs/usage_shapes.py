@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._content.reading import count
+from .._content.reading import as_text, count
 
 Path = tuple[str, ...]
 
@@ -130,6 +130,20 @@ def reasoning_is_separate(raw: Mapping[str, Any]) -> bool:
     details = raw.get("output_token_details")
     place = details if isinstance(details, Mapping) else raw
     return not _REASONING_SEPARATE.isdisjoint(raw) or place.get("citation_tokens") is not None
+
+
+_TIERS = ("flex", "priority")
+
+
+def tier_in(raw: Mapping[str, Any]) -> str | None:
+    """Return the service tier that a report or an answer names. LangChain has OpenAI's in the names of the details."""
+    details = raw.get("input_token_details")
+    if isinstance(details, Mapping):
+        for tier in _TIERS:
+            if tier in details or f"{tier}_cache_read" in details:
+                return tier
+    stated = raw.get("service_tier", raw.get("serviceTier"))
+    return as_text(stated) if stated is not None else None
 
 
 def numbers(raw: Mapping[str, Any]) -> dict[str, int]:

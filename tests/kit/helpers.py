@@ -96,6 +96,7 @@ def filled_request() -> Request:
         system="Be brief.",
         tools='[{"type": "function", "name": "get_weather"}]',
         prompt=prompt_of(11),
+        tier="auto",
     )
 
 
@@ -106,6 +107,7 @@ def filled_response() -> Response:
         id="chatcmpl-1",
         finish_reasons=("stop", "length"),
         messages='[{"role": "assistant", "parts": [{"type": "text", "content": "Hi"}], "finish_reason": "stop"}]',
+        tier="default",
     )
 
 
@@ -121,6 +123,7 @@ def filled_usage() -> Usage:
         audio_input=10,
         audio_output=5,
         cache_creation_1h=15,
+        tier="default",
     )
 
 

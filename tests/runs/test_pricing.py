@@ -11,11 +11,9 @@ from genai_prices import calc_price
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 from genai_prices.types import ModelPrice
 from langchain_core.caches import InMemoryCache
-from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
+from sentry_langchain_stream._runs.call import Cost, Response
 from sentry_langchain_stream._runs.pricing import Prices
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
@@ -23,6 +21,7 @@ from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.fresh import Fresh
 from tests.kit.wire import WAYS, WIRE_SHAPES, Way
+from tests.runs.kit import call_of, chat, costs
 
 ANSWER = Answer(
     pieces=("a", "b", "c"), prompt_tokens=1_000, completion_tokens=100, cached_tokens=400, reasoning_tokens=60
@@ -34,31 +33,6 @@ def endpoint() -> Iterator[str]:
     """A server that speaks OpenAI's wire format."""
     with serving(create_endpoint(ANSWER)) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def prices() -> Prices:
-    """The price list."""
-    return Prices()
-
-
-def chat(url: str, **options: Any) -> ChatOpenAI:
-    """The real model class, pointed at a server."""
-    return ChatOpenAI(
-        **{"model": "gpt-4o-mini", "stream_usage": True, "max_retries": 0, **options},
-        base_url=f"{url}/v1",
-        api_key=SecretStr("none"),
-    )
-
-
-def costs(span: Any) -> dict[str, float]:
-    """What the span says of costs."""
-    return {key.removeprefix("gen_ai.cost."): value for key, value in span.attributes.items() if "cost" in key}
-
-
-def call_of(usage: Usage | None, model: str | None = "gpt-4o-mini", provider: str | None = "openai") -> Call:
-    """A call that was completed with this usage."""
-    return Call(Request(model=model, provider=provider), 0.0, reported=usage, finished=True)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

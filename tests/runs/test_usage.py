@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sentry_langchain_stream._content.reading import count
 from sentry_langchain_stream._runs.usage import Usage
 
-NAMES = [name for name in Usage._fields if name != "source"]
+NAMES = [name for name in Usage._fields if name not in ("source", "tier")]
 
 REPORTS: list[Any] = [
     pytest.param(
@@ -111,7 +111,7 @@ REPORTS: list[Any] = [
                 "input_token_details": {f"{tier}_cache_read": 40, f"{tier}_cache_creation": 30, tier: 60},
                 "output_token_details": {f"{tier}_reasoning": 20, tier: 30},
             },
-            Usage(100, 50, 150, 40, 30, 20),
+            Usage(100, 50, 150, 40, 30, 20, tier=tier),
             id=f"LangChain, OpenAI's service tier {tier}",
         )
         for tier in ("flex", "priority")
@@ -195,6 +195,16 @@ REPORTS: list[Any] = [
         {"promptTokenCount": 10, "candidatesTokenCount": 5, "thoughtsTokenCount": 20, "totalTokenCount": 35},
         Usage(10, 25, 35, reasoning=20),
         id="Gemini over REST",
+    ),
+    pytest.param(
+        {"input_tokens": 10, "output_tokens": 5, "service_tier": "priority"},
+        Usage(10, 5, 15, tier="priority"),
+        id="Anthropic's service tier",
+    ),
+    pytest.param(
+        {"promptTokenCount": 10, "candidatesTokenCount": 5, "serviceTier": "flex"},
+        Usage(10, 5, 15, tier="flex"),
+        id="Gemini's service tier",
     ),
     pytest.param({"prompt_eval_count": 10, "eval_count": 5, "done": True}, Usage(10, 5, 15), id="Ollama"),
     pytest.param({"total_tokens": 9}, Usage(None, None, 9), id="only a total"),
@@ -433,6 +443,11 @@ def test_what_several_calls_used_is_added_up() -> None:
     assert Usage.together([]) is None
     assert Usage.together([Usage(1, 2, 3)]) == Usage(1, 2, 3)
     assert Usage.together([Usage(1, 2, 3, cache_read=1), Usage(10, None, 10)]) == Usage(11, 2, 13, cache_read=1)
+
+
+def test_what_was_used_together_is_in_the_tier_that_one_of_them_names() -> None:
+    """Of several reports of one stream, one may name the service tier."""
+    assert Usage.together([Usage(1, 0, 1), Usage(0, 2, 2, tier="flex")]) == Usage(1, 2, 3, tier="flex")
 
 
 def test_what_is_kept_for_an_hour_is_added_up() -> None:
