@@ -24,8 +24,14 @@ _TOKENS = {
 }
 
 # Field of `Usage` -> the price without which there is no cost. genai-prices would price what is kept for an hour as
-# what is kept for five minutes, which is cheaper.
-_NEEDED = {"input": "input_mtok", "output": "output_mtok", "cache_creation_1h": "cache_write_1h_mtok"}
+# what is kept for five minutes, and audio as text, which are cheaper.
+_NEEDED = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cache_creation_1h": "cache_write_1h_mtok",
+    "audio_input": "input_audio_mtok",
+    "audio_output": "output_audio_mtok",
+}
 
 # Detail -> the prices in genai-prices that may apply to it. The first one that the model has applies.
 _DETAILS = {

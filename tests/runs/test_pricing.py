@@ -158,6 +158,27 @@ def test_without_a_price_for_an_hour_there_is_no_cost(prices: Prices) -> None:
     assert prices.cost(call_of(HOUR, model, "openrouter")) is None
 
 
+@pytest.mark.parametrize("heard", [Usage(100, 50, 150, audio_input=80), Usage(100, 50, 150, audio_output=40)], ids=repr)
+def test_audio_is_not_priced_as_text(prices: Prices, heard: Usage) -> None:
+    """Where the model has no price for audio, in that direction, there is no cost."""
+    openai = find_provider_by_id(get_snapshot().providers, "openai")
+    assert openai is not None
+    price = "input_audio_mtok" if heard.audio_input else "output_audio_mtok"
+    have = {
+        each.id: getattr(each.prices, price) is not None
+        for each in openai.models
+        if isinstance(each.prices, ModelPrice) and each.prices.input_mtok and each.prices.output_mtok
+    }
+    assert {prices.cost(call_of(heard, each)) is not None for each, has in have.items() if not has} == {False}
+    assert {prices.cost(call_of(heard, each)) is not None for each, has in have.items() if has} == {True}
+
+
+def test_no_audio_needs_no_price(prices: Prices) -> None:
+    """A model without a price for audio has a cost if its usage says that there was none."""
+    silent = Usage(100, 50, 150, audio_input=0, audio_output=0)
+    assert prices.cost(call_of(silent, "gpt-4o-audio-preview")) is not None
+
+
 @pytest.mark.parametrize(
     ("provider", "theirs", "model"),
     [
