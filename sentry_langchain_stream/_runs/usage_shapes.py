@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._content.reading import as_text, count
+from .._content.reading import as_text, count, field
 
 Path = tuple[str, ...]
 
@@ -103,6 +103,15 @@ WHOLES = frozenset(path[0] for field in ("input", "output", "total") for path in
 _CREATED_FOR = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
 _CREATED_IN = frozenset({"input_token_details", "cache_creation"})
 
+# Key of a list of Gemini's, with a number for each modality -> the field of `Usage` for audio. Under one of these keys
+# OpenAI has a mapping.
+_BY_MODALITY = {
+    "promptTokensDetails": "audio_input",
+    "prompt_tokens_details": "audio_input",
+    "candidatesTokensDetails": "audio_output",
+    "candidates_tokens_details": "audio_output",
+}
+
 # Keys of provider shapes in which a detail is not included in its total.
 CACHE_SEPARATE = frozenset(  # Anthropic, Bedrock
     {
@@ -167,6 +176,21 @@ def numbers(raw: Mapping[str, Any]) -> dict[str, int]:
                     take(places[inner], each)
                 if inner in _CREATED_FOR and key in _CREATED_IN:
                     created += count(each) or 0
+        elif key in _BY_MODALITY and isinstance(value, (list, tuple)):
+            take((_BY_MODALITY[key], 0), _audio(value))
     if created:
         found["cache_creation"] = created
+    return found
+
+
+def _audio(details: Iterable[object]) -> int | None:
+    """Return the audio tokens among the numbers by modality, if there are any. An enumeration's member has a name."""
+    found = None
+    for each in details:
+        modality = field(each, "modality")
+        name = field(modality, "name")
+        if as_text(modality if name is None else name) == "AUDIO":
+            tokens = count(field(each, "token_count"))
+            tokens = count(field(each, "tokenCount")) if tokens is None else tokens
+            found = found if tokens is None else (found or 0) + tokens
     return found

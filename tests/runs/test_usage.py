@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentry_langchain_stream._content.reading import count
+from sentry_langchain_stream._runs.reports import reported_by
 from sentry_langchain_stream._runs.usage import Usage
 
 NAMES = [name for name in Usage._fields if name not in ("source", "tier")]
@@ -206,6 +207,32 @@ REPORTS: list[Any] = [
         Usage(10, 5, 15, tier="flex"),
         id="Gemini's service tier",
     ),
+    pytest.param(
+        {
+            "promptTokenCount": 100,
+            "candidatesTokenCount": 50,
+            "totalTokenCount": 150,
+            "promptTokensDetails": [
+                {"modality": "TEXT", "tokenCount": 20},
+                {"modality": "AUDIO", "tokenCount": 70},
+                {"modality": "AUDIO", "tokenCount": 10},
+            ],
+            "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 50}],
+        },
+        Usage(100, 50, 150, audio_input=80, audio_output=50),
+        id="Gemini over REST, by modality",
+    ),
+    pytest.param(
+        {
+            "prompt_token_count": 100,
+            "candidates_token_count": 50,
+            "total_token_count": 150,
+            "prompt_tokens_details": [{"modality": "TEXT", "token_count": 100}, {"modality": "AUDIO"}, "AUDIO", None],
+            "candidates_tokens_details": None,
+        },
+        Usage(100, 50, 150),
+        id="Gemini, nothing of it audio",
+    ),
     pytest.param({"prompt_eval_count": 10, "eval_count": 5, "done": True}, Usage(10, 5, 15), id="Ollama"),
     pytest.param({"total_tokens": 9}, Usage(None, None, 9), id="only a total"),
     pytest.param(
@@ -228,6 +255,25 @@ def test_each_providers_report_is_read(raw: dict[str, Any], expected: Usage) -> 
     """Each shape that providers report yields the same record, labelled as the provider's."""
     assert Usage.reported(raw) == expected
     assert expected.source == "provider"
+
+
+def test_geminis_own_objects_are_read_by_modality() -> None:
+    """Google's client has the modality as a member of an enumeration, and the numbers in objects."""
+    types = pytest.importorskip("google.genai.types")
+
+    def heard(tokens: int) -> list[Any]:
+        return [types.ModalityTokenCount(modality=types.MediaModality.AUDIO, token_count=tokens)]
+
+    metadata = types.GenerateContentResponseUsageMetadata(
+        prompt_token_count=100,
+        candidates_token_count=50,
+        total_token_count=150,
+        prompt_tokens_details=heard(80),
+        candidates_tokens_details=heard(50),
+    )
+    expected = Usage(100, 50, 150, audio_input=80, audio_output=50)
+    assert reported_by(types.GenerateContentResponse(usage_metadata=metadata)) == expected
+    assert Usage.reported({name: getattr(metadata, name) for name in type(metadata).model_fields}) == expected
 
 
 @pytest.mark.parametrize(
