@@ -75,16 +75,19 @@ class Usage(NamedTuple):
             return cls(input, output, _total(input, output, total), tier=tier_in(raw))
         cached = found.get("cache_read", 0) + found.get("cache_creation", 0)
         reasoning = found.get("reasoning", 0)
-        # What the reported total has on top of its two parts: the details that the parts do not include.
-        rest = total - (input or 0) - (output or 0) if total is not None else None
+        # First the details of which the shape says whether their total includes them. A 0 is nothing to decide on.
         if cached and not CACHE_INCLUDED.isdisjoint(raw):
-            input = None if input is None else max(input, cached)
-        else:
-            is_missing = rest in (cached, cached + reasoning)
-            rest = rest - cached if rest is not None and is_missing else rest
-            input = _with(input, cached, is_missing or not CACHE_SEPARATE.isdisjoint(raw))
-        output = _with(output, reasoning, rest == reasoning or reasoning_is_separate(raw))
-        input = _with(input, found.get("tool_prompt", 0), True)
+            input, cached = None if input is None else max(input, cached), 0
+        elif not CACHE_SEPARATE.isdisjoint(raw):
+            input, cached = _with(input, cached), 0
+        if reasoning_is_separate(raw):
+            output, reasoning = _with(output, reasoning), 0
+        input = _with(input, found.get("tool_prompt", 0))
+        # What the reported total has on top of its two parts: the other details that the parts do not include.
+        rest = total - (input or 0) - (output or 0) if total is not None else None
+        is_cached_beside, is_reasoning_beside = _beside(cached, input, reasoning, output, rest)
+        input = _with(input, cached) if is_cached_beside else input
+        output = _with(output, reasoning) if is_reasoning_beside else output
         input, output = _missing(input, output, total)
         created = _within(found.get("cache_creation"), input)
         return cls(
@@ -197,20 +200,37 @@ class Usage(NamedTuple):
         return cls(input=input, output=output, total=_total(input, output, None), source="estimate")
 
 
-def _with(whole: int | None, part: int, is_missing: bool) -> int | None:
-    """Return a total that includes its detail. If it did not, Sentry's cost could become negative.
+def _beside(cached: int, input: int | None, reasoning: int, output: int | None, rest: int | None) -> tuple[bool, bool]:
+    """Whether the cached tokens are beside the input rather than in it, and the reasoning beside the output.
+
+    A detail that is larger than its total cannot be in it. But what the reported total has on top is the most that is
+    added. Only a total without anything on top does not count: some packages add up input and output to make one.
 
     Args:
-        whole: The total, if it was reported.
-        part: The detail.
-        is_missing: Whether the total is known not to include the detail. Otherwise a detail that is larger than its
-            total cannot be included.
+        cached: The tokens that were read from the cache or written to it.
+        input: The input, if it was reported.
+        reasoning: The reasoning tokens.
+        output: The output, if it was reported.
+        rest: What the reported total has on top of the input and the output.
     """
-    if not part:
-        return whole
-    if whole is None:
-        return part if is_missing else None
-    return whole + part if is_missing or part > whole else whole
+    is_cached_larger = input is not None and cached > input
+    is_reasoning_larger = output is not None and reasoning > output
+    if rest is not None and rest > 0:
+        if rest == cached + reasoning:
+            return True, True
+        if rest == cached == reasoning:  # one of the two: in doubt the cached ones
+            is_reasoning = is_reasoning_larger and not is_cached_larger
+            return not is_reasoning, is_reasoning
+        if rest in (cached, reasoning):
+            return rest == cached, rest == reasoning
+        if is_cached_larger * cached + is_reasoning_larger * reasoning > rest:
+            return False, False
+    return is_cached_larger, is_reasoning_larger
+
+
+def _with(whole: int | None, part: int) -> int | None:
+    """Return a total with a detail that it does not include. Without it, Sentry's cost could become negative."""
+    return (whole or 0) + part if part else whole
 
 
 def _within(part: int | None, whole: int | None) -> int | None:
