@@ -178,6 +178,8 @@ def numbers(raw: Mapping[str, Any]) -> dict[str, int]:
                     created += count(each) or 0
         elif key in _BY_MODALITY and isinstance(value, (list, tuple)):
             take((_BY_MODALITY[key], 0), _audio(value))
+        elif key == "cacheDetails" and isinstance(value, (list, tuple)):
+            take(("cache_creation_1h", 0), _for_an_hour(value))
     if created:
         found["cache_creation"] = created
     return found
@@ -194,3 +196,8 @@ def _audio(details: Iterable[object]) -> int | None:
             tokens = count(field(each, "tokenCount")) if tokens is None else tokens
             found = found if tokens is None else (found or 0) + tokens
     return found
+
+
+def _for_an_hour(details: Iterable[object]) -> int:
+    """Return the tokens that Bedrock's cache keeps for an hour, from its numbers by time to live."""
+    return sum(count(field(each, "inputTokens")) or 0 for each in details if as_text(field(each, "ttl")) == "1h")

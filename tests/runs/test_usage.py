@@ -156,6 +156,17 @@ REPORTS: list[Any] = [
         id="Bedrock Converse",
     ),
     pytest.param(
+        {
+            "inputTokens": 10,
+            "outputTokens": 5,
+            "totalTokens": 45,
+            "cacheWriteInputTokens": 30,
+            "cacheDetails": [{"ttl": "5m", "inputTokens": 20}, {"ttl": "1h", "inputTokens": 10}, "1h", None],
+        },
+        Usage(40, 5, 45, None, 30, cache_creation_1h=10),
+        id="Bedrock Converse, cache by time to live",
+    ),
+    pytest.param(
         {"inputTokenCount": 10, "outputTokenCount": 5, "cacheReadInputTokenCount": 20, "invocationLatency": 7},
         Usage(30, 5, 35, 20),
         id="Bedrock invocation metrics",
