@@ -55,8 +55,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     ),
     "usage": (
         "_from_langchain/answers.py:usage",
-        "_runs/run_spans.py:_settle_usage",
-        "_runs/known_runs.py:count",
+        "_runs/totals.py",
     ),
     "attributes": ("_runs/attributes.py:describe", "_runs/attributes.py:at_start"),
     "finish": (

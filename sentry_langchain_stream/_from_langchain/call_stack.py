@@ -9,18 +9,20 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
-from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langchain_core.callbacks import manager
 
-from .._runs.run import CallWatch
 from .._runtime.containment import contained
-from .._runtime.interpreter import after_collection, is_on_stack
+from .._runtime.interpreter import after_collection, current_task, is_on_stack
 from .._runtime.tracebacks import variable
 from .internals import run_id_of
+
+if TYPE_CHECKING:
+    from .._runs.run import CallWatch
 
 _MANAGERS = vars(manager)
 """The variables of LangChain's module of callback managers, by which its frames are known."""
@@ -161,7 +163,9 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
         method, caller = found
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
     module = str(caller.f_globals.get("__name__"))
-    if not module.startswith("langchain_core."):
+    if method.f_code.co_name == _START_OF_A_CHAIN and _is_task(method):
+        caller = method  # `abatch` gathers the starts of its runs in tasks, and keeps the managers itself
+    elif not module.startswith("langchain_core."):
         variables = caller.f_code.co_varnames + caller.f_code.co_cellvars
         if not module.startswith(_GRAPHS) or _MANAGER_OF_A_GRAPH not in variables:
             return None
@@ -169,6 +173,15 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
     watch.code, watch.frame_id, watch.over, watch.run_id = caller.f_code, id(caller), over, run_id
     watch.is_streamed = bool(caller.f_code.co_flags & _GENERATORS) and not _is_read_by_itself(caller)
     return watch
+
+
+_START_OF_A_CHAIN = "on_chain_start"
+
+
+def _is_task(method: FrameType) -> bool:
+    """Whether a method is running as a task of its own."""
+    task = current_task() if method.f_code.co_flags & CO_COROUTINE else None
+    return task is not None and getattr(task.get_coro(), "cr_frame", None) is method
 
 
 def _is_read_by_itself(stream: FrameType) -> bool:

@@ -20,7 +20,7 @@ from .._runs.numbers import number
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry import asking
-from . import call_stack, executors, internals, marks, same_ids
+from . import call_stack, executors, inside, internals, marks, same_ids
 
 
 class InnerChains:
@@ -57,6 +57,8 @@ class InnerChains:
             return False
         if not config or getattr(config.get("callbacks"), "parent_run_id", None) is not parent_id:
             return False  # somebody else's run is around this one, or LangChain does not say
+        if (hints := inside.hints()) and inside.is_any_live(hints) and inside.leaf_below(parent.id) is not None:
+            return False
         if (configurable := config.get("configurable")) and not self._says_nothing(configurable):
             return False
         if not marks.is_step(name, kwargs.get("tags")) or kwargs.get("run_type") in _NO_STEPS:

@@ -67,10 +67,17 @@ def forget(run: Run, parent: Run) -> None:
         parent.failed_attempts = {each: failed for each, failed in known.items() if each != work}
 
 
-def fallback_of(parent: Run, enclosing_id: UUID | None) -> int | None:
-    """Return how many attempts failed before a run below this one, if it is one of `with_fallbacks` or inside one."""
+def begun(parent: Run, enclosing_id: UUID | None) -> int | None:
+    """Count a run that starts below this one, if it is an attempt of `with_fallbacks`.
+
+    Returns:
+        How many attempts failed before the run, if it is one or inside one.
+    """
     call = call_around(parent, enclosing_id)
-    return parent.fallback if call is None else call.ending.failures or None
+    if call is None:
+        return parent.fallback
+    call.ending.attempts += 1
+    return ((call.fallback or 0) + call.ending.failures) or None
 
 
 def call_around(parent: Run, enclosing_id: UUID | None) -> Run | None:

@@ -155,6 +155,10 @@ class Call:
     ended: float = 0.0
     settled: Usage | None = None
     """What `usage` returns from the call's end on, worked out once."""
+    within: tuple[Usage, ...] = ()
+    """The usage of the latest calls that the model has made in its own method."""
+    repeats_others: bool = False
+    """Whether the settled usage is that of these calls again, or estimated beside theirs."""
     complete: Callable[[Call], None] | None = None
     """Adds, once and when the call has ended, what is known of its answer elsewhere: by a tracked stream."""
 

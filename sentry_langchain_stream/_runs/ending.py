@@ -19,6 +19,7 @@ class Ending:
         control: How it gave up control, if it did.
         error_type: The class name of the exception that it failed with.
         evicted: Why this package ended the run, if LangChain did not: `"idle"`, `"limit"` or `"exit"`.
+        attempts: For a call with fallbacks, the number of attempts.
         failures: For a call with fallbacks, the number of failed attempts.
         failed: The latest failures in the run and its descendants: id of the run that failed first -> its span.
         counted: Whether the span of a descendant stands for the failure already.
@@ -29,6 +30,7 @@ class Ending:
     control: Control | None = None
     error_type: str | None = None
     evicted: str | None = None
+    attempts: int = 0
     failures: int = 0
     counted: bool = False
     left: bool = False

@@ -11,7 +11,7 @@ from uuid import UUID
 from .._content.policy import Policy
 from .._to_sentry.client import current_client
 from . import enclosing, watches
-from .call import Call, TextsCall
+from .call import TextsCall
 from .kinds import Outcome, RunKind
 from .numbers import Number, number
 from .run import Run
@@ -46,17 +46,6 @@ _Known = tuple[_Values, Policy, Callable[[str], str] | None]
 """These values, what may be recorded of the run, and the `redact` of everybody who sees it."""
 
 _ended: OrderedDict[Number, _Known] = OrderedDict()
-
-
-def count(run: Run, call: Call) -> None:
-    """Add a model call that has ended to the numbers of its tree."""
-    tree = run.tree
-    tree.calls += 1
-    if call.cost is not None:
-        tree.cost = (tree.cost or 0.0) + call.cost.whole
-    used = None if isinstance(call, TextsCall) else call.settled
-    if used is not None:
-        tree.usage = used if tree.usage is None else Usage.together((tree.usage, used))
 
 
 def ended(run: Run, now: float) -> None:

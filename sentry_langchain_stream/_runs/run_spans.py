@@ -19,8 +19,8 @@ from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
 from .._vocabulary.names import SpanKind
 from .._vocabulary.providers import Platform
-from . import attributes, enclosing, known_runs
-from .call import Call, Request, TextsCall
+from . import attributes, enclosing, known_runs, totals
+from .call import Call, Request
 from .details import Agent, Checkpoint, Handoff, Memory, Retrieval, ToolCall
 from .kinds import Outcome
 from .run import Run
@@ -135,7 +135,7 @@ class RunSpans:
                 self._complete_call(run, run.call)
                 if run.call.request.model is None:
                     self._name_model(run, run.call)
-                self._settle_usage(run, run.call)
+                totals.settle(run, run.call)
                 if self._prices is not None:  # of unsampled calls too: who watches the run adds them up
                     self._price(run.call, self._prices)
         finally:  # Ctrl-C or a time limit may arrive in any of these, for example while `redact` runs
@@ -148,7 +148,7 @@ class RunSpans:
                 record_call(run, run.call)
         try:
             if run.call is not None:
-                known_runs.count(run, run.call)
+                totals.count(run, run.call)
             if not is_inner:
                 known_runs.ended(run, self._now())
         except Exception as raised:
@@ -216,18 +216,6 @@ class RunSpans:
     def _price(call: Call, prices: Prices) -> None:
         with contained("cost"):
             call.cost = prices.cost(call)
-
-    @staticmethod
-    def _settle_usage(run: Run, call: Call) -> None:
-        """Add the usage of a call to every agent that the call belongs to. Embedded texts are no part of it."""
-        try:
-            call.settled = call.usage()
-            if call.settled is None or isinstance(call, TextsCall):
-                return
-            for agent in run.agents():
-                agent.add(call.settled)
-        except Exception as error:
-            contain("usage", error)
 
     def _finish_span(self, run: Run, span: AnySpan) -> None:
         """Set the attributes and finish the span. The span is finished even if `describe` fails."""

@@ -70,9 +70,11 @@ class Watching:
         if run is None:
             return
         streamed = was_stream if run.kind in CHAINS else run.call is not None and run.call.streamed
-        was_left = run.kind == "tool" or run.has_fallbacks or streamed
+        # Where a batch with fallbacks raises, LangChain ends none of its calls (langchain-core 1.0 to 1.8).
+        has_failed = 0 < run.ending.attempts == run.ending.failures
+        outcome: Outcome = "failed" if has_failed else "cancelled"
         with contained("end of a call"):
-            self._end(run_id, "abandoned" if was_left else "cancelled")
+            self._end(run_id, "abandoned" if run.kind == "tool" or streamed else outcome)
 
     def _task_ended(self, run_id: UUID, cancelled: bool) -> None:
         """End a run whose task has ended, unless the run may go on without the task.

@@ -109,7 +109,7 @@ class Starts:
             run.is_node, run.has_fallbacks = start.is_node, start.has_fallbacks
             run.agent, run.attempt = parent.agent, start.attempt or parent.attempt
             if parent.has_fallbacks or parent.fallbacks:
-                run.fallback = attempts.fallback_of(parent, start.enclosing_id)
+                run.fallback = attempts.begun(parent, start.enclosing_id)
             else:
                 run.fallback = parent.fallback
             if detail is not None or start.task is not None:

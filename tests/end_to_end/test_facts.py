@@ -294,6 +294,19 @@ async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> 
     }
 
 
+@pytest.mark.parametrize("way", ways.ANY, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("in_chain", [False, True])
+async def test_a_fallback_with_fallbacks_counts_what_failed_before_it(in_chain: bool, way: ways.Run) -> None:
+    """What failed before the outer fallback counts for the calls of the inner ones, too."""
+    second = actor(ValueError("full"), name="second").with_fallbacks([actor("Yes.", name="third")])
+    app = (PROMPT | actor(ValueError("busy"), name="first")).with_fallbacks([PROMPT | second])
+    captured = await run(
+        RunnableLambda(lambda question: question) | app if in_chain else app, {"question": "Hi"}, way=way
+    )
+    found = told(captured, "langchain_stream.fallback")
+    assert [found[f"chat {name}"] for name in ("first", "second", "third")] == [[None], [1], [2]]
+
+
 def _refuse(_: int) -> None:
     raise ValueError("busy")
 

@@ -10,6 +10,7 @@ import textwrap
 from typing import Any
 
 import pytest
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
@@ -44,6 +45,14 @@ async def settle(handler: SentryStreamHandler) -> None:
         if not handler.live_runs:
             return
         await asyncio.sleep(0)
+
+
+async def collected(handler: SentryStreamHandler) -> None:
+    """Settle where exceptions hold frames, and the loop holds the exceptions for a turn."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+        collect()
+        await settle(handler)
 
 
 def forever(_: int) -> Any:
@@ -90,6 +99,51 @@ def test_a_fallback_that_is_left_ends_in_its_request(shape: str) -> None:
             collect()
         assert told(captured) == told(captured, "function") == ["abandoned"]
         assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("in_request", [False, True])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_batch_with_fallbacks_that_is_cancelled_ends(shape: str, in_request: bool) -> None:
+    """`abatch` starts its runs in tasks of their own, and signals no end of them when it is cancelled."""
+    app = ScriptedModel(before=forever).with_fallbacks([ScriptedModel()])
+    handler: Any = SentryStreamHandler(pipeline_name="bot")
+    request = active_span(shape) if in_request else contextlib.nullcontext()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, request:
+        await cancel_when(app.abatch(["one", "two"], {"callbacks": [handler]}), turns(60))
+        await collected(handler)
+    roots = captured.find_all(name="bot")
+    assert told(captured) == [root.attributes["langchain_stream.outcome"] for root in roots] == ["cancelled"] * 2
+    assert {span.parent_id for span in captured.find_all(op="gen_ai.chat")} == {root.span_id for root in roots}
+    assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("kind", ["sequence", "retry", "fallbacks"])
+async def test_a_batch_that_is_cancelled_at_its_start_leaves_nothing(kind: str, number: int) -> None:
+    """In whichever turn of the loop `abatch` is cancelled, its runs end."""
+    app: Any = ScriptedModel(before=forever) | StrOutputParser()
+    app = {"sequence": app, "retry": app.with_retry(), "fallbacks": app.with_fallbacks([ScriptedModel()])}[kind]
+    handler: Any = SentryStreamHandler()
+    with capture_spans() as captured:
+        await cancel_when(app.abatch(["one", "two"], {"callbacks": [handler]}), turns(number))
+        await collected(handler)
+    assert captured.open_runs == []
+
+
+@pytest.mark.parametrize("way", ["batch", "abatch"])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_batch_with_fallbacks_that_raises_has_failed(shape: str, way: str) -> None:
+    """LangChain ends none of its calls where no fallback is for the exception."""
+    app: Any = ScriptedModel(before=_fail).with_fallbacks([ScriptedModel()], exceptions_to_handle=(KeyError,))
+    handler: Any = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        with contextlib.suppress(ValueError):
+            found = getattr(app, way)(["one", "two"], {"callbacks": [handler]})
+            await found if way == "abatch" else None
+        await collected(handler)
+    roots = captured.find_all(name="bot")
+    assert [root.attributes["langchain_stream.outcome"] for root in roots] == ["failed"] * 2
+    assert handler.live_runs == 0
 
 
 def _fail(_: Any) -> Any:

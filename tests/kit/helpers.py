@@ -153,6 +153,8 @@ def filled_call() -> Call:
         finished=True,
         ended=20.0,
         settled=filled_usage(),
+        within=(filled_usage(),),
+        repeats_others=True,
         keep=str,
         room=20,
         complete=Call.make_room,
