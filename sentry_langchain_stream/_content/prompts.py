@@ -14,7 +14,7 @@ from .reading import str_of
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Prompt:
+class NamedPrompt:
     """A prompt, as it is known where its run starts or from a model's metadata.
 
     Args:
@@ -41,7 +41,7 @@ class FilledPrompt:
         self.used = False
 
 
-def prompt_attributes(prompt: Prompt, policy: Policy) -> dict[str, str]:
+def prompt_attributes(prompt: NamedPrompt, policy: Policy) -> dict[str, str]:
     """Return the attributes of a prompt. Its variables are among them only if inputs may be recorded."""
     found: dict[str, str] = {}
     if prompt.name:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from .._content.policy import Policy
 from .._content.reading import count
 from .._runs.call import Call, Response
-from .._runs.reports import reported_by
 from .._runs.usage import Usage
+from .._runs.usage_reports import reported_by
 from .._runtime.arguments import check_optional_text
 from .._runtime.containment import warn_once
 from .answer import Answer

@@ -19,8 +19,8 @@ from .._content.messages import output_messages
 from .._content.policy import Policy
 from .._content.reading import as_text, field
 from .._runs.call import Response
-from .._runs.reports import is_same_report, reported_in
 from .._runs.usage import Usage
+from .._runs.usage_reports import is_same_report, reported_in
 from .._runtime.containment import attempt
 
 

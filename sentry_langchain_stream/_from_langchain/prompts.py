@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .._content.prompts import Prompt
+from .._content.prompts import NamedPrompt
 from .._content.reading import as_text, field
 
 _HUB, _LANGFUSE, _NAME, _VERSION = "lc_hub_repo", "langfuse_prompt", "prompt_name", "prompt_version"
@@ -14,7 +14,7 @@ METADATA_KEYS = frozenset({_HUB, _LANGFUSE, _NAME})
 """The keys of metadata that name a prompt."""
 
 
-def of_metadata(metadata: Mapping[str, Any]) -> Prompt | None:
+def of_metadata(metadata: Mapping[str, Any]) -> NamedPrompt | None:
     """Return the prompt that a run's metadata names, or `None`.
 
     The first of these: LangChain Hub's (`lc_hub_owner`, `lc_hub_repo`, `lc_hub_commit_hash`, which `pull` puts on the
@@ -26,18 +26,18 @@ def of_metadata(metadata: Mapping[str, Any]) -> Prompt | None:
     if repository is not None:
         owner = as_text(metadata.get("lc_hub_owner"))
         name = repository if owner in (None, "-") else f"{owner}/{repository}"
-        return Prompt(name=name, version=as_text(metadata.get("lc_hub_commit_hash")))
+        return NamedPrompt(name=name, version=as_text(metadata.get("lc_hub_commit_hash")))
     theirs = metadata.get(_LANGFUSE)
     name_of_theirs = as_text(field(theirs, "name"))
     if name_of_theirs is not None:
-        return Prompt(name=name_of_theirs, version=as_text(field(theirs, "version")))
+        return NamedPrompt(name=name_of_theirs, version=as_text(field(theirs, "version")))
     own = as_text(metadata.get(_NAME))
-    return Prompt(name=own, version=as_text(metadata.get(_VERSION))) if own is not None else None
+    return NamedPrompt(name=own, version=as_text(metadata.get(_VERSION))) if own is not None else None
 
 
 def of_run(
     name: str | None, metadata: Mapping[str, Any], serialized: object, inputs: object, chosen: Collection[str]
-) -> Prompt | None:
+) -> NamedPrompt | None:
     """Return the prompt whose own run starts, or `None` if nothing is known of it.
 
     Args:
@@ -47,7 +47,7 @@ def of_run(
         inputs: What the prompt is filled with.
         chosen: The names of the variables to record.
     """
-    found = of_metadata(metadata) or Prompt()
+    found = of_metadata(metadata) or NamedPrompt()
     if found.name is None and name is not None and not name.endswith("PromptTemplate"):
         path = field(serialized, "id")
         if not (isinstance(path, list) and path and path[-1] == name):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from .._content.prompts import Prompt
+from .._content.prompts import NamedPrompt
 from .call import Operation
 from .kinds import RunKind, nothing
 
@@ -67,4 +67,4 @@ class Start:
     model: str | None = field(init=False, default=None)
     given_id: UUID | None = field(init=False, default=None)
     is_prompt: bool = field(init=False, default=False)
-    prompt: Prompt | None = field(init=False, default=None)
+    prompt: NamedPrompt | None = field(init=False, default=None)

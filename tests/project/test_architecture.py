@@ -56,7 +56,7 @@ FINER: dict[str, list[set[str]]] = {
         {"usage_shapes", "settings", "environment", "estimates", "kinds", "numbers", "parameters", "task_watch"},
         {"usage", "run_info"},
         {"watches"},
-        {"call", "reports", "ending", "places"},
+        {"call", "usage_reports", "ending", "places"},
         {"details", "start", "pricing", "call_facts"},
         {"run"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "prompts", "users"},

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sentry_langchain_stream._runs.reports import reported_by
 from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._runs.usage_reports import reported_by
 
 REPORTS: list[Any] = [
     pytest.param(

@@ -16,8 +16,8 @@ from sentry_langchain_stream._from_clients.answer import Answer
 from sentry_langchain_stream._from_clients.requests import Given
 from sentry_langchain_stream._runs.call import Call, Request, Response
 from sentry_langchain_stream._runs.pricing import Prices
-from sentry_langchain_stream._runs.reports import reported_by
 from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._runs.usage_reports import reported_by
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.replay import replaying
 from tests.numbers.kit import answered, chunk
