@@ -6,9 +6,9 @@ handler with `memory=True` on. The methods are wrapped where the caller calls th
 
 OpenTelemetry's conventions for generative AI ("Memory" in `gen-ai-spans.md` of semantic-conventions-genai) have the
 operations `search_memory`, `upsert_memory` and `delete_memory`, and `gen_ai.memory.{store.id,record.id,record.count,
-query.text,records}`. Sentry's conventions (August 2026) have neither these nor an op for them, and Sentry would count a
-span with such an op or `gen_ai.operation.name` as a model call. So the op is "function", and the operation is in
-`langchain_stream.memory_operation`.
+query.text,records}`. Sentry's have the same (sentry-conventions 0.27), and its pages know such a span by
+`gen_ai.operation.name`. There is no op for them: one that begins with "gen_ai." would be a model call to older servers.
+So the op is "function".
 """
 
 from __future__ import annotations
@@ -180,6 +180,12 @@ class _RecordedOperations(Recording):
             items.extend(each if isinstance(each, list) else [each])
         found = [item for item in items if field(item, "key") is not None]
         memory.count = len(found)
-        shown = [{"id": field(item, "key"), "content": field(item, "value")} for item in found]
+        shown = [_record(item) for item in found]
         policy = run.policy.beside(memory.namespace, memory.record, memory.query)
         memory.records = tool_result(shown, policy) if shown else None
+
+
+def _record(item: object) -> dict[str, Any]:
+    """Return an item as the conventions have it. One that a search has found by its meaning has a score."""
+    score = field(item, "score")
+    return {"id": field(item, "key"), "content": field(item, "value"), **({} if score is None else {"score": score})}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
 from .._runs.run import Run
 from .._runs.start import Start
-from .._runtime.containment import contained
+from .._runtime.containment import attempt, contained
 from . import decisions, executors, handoffs, injected, inside, marks, prompts, same_ids
 from .inner_chains import InnerChains
 
@@ -55,6 +56,8 @@ class StepRuns:
             start.kind, start.name = "agent", start.name or executor.get_name()
             inputs = executors.question(inputs)
         if start.kind != "agent":
+            if start.is_node:
+                start.question = partial(_question, inputs)
             self._runs.start(start)
             return
         read = _read("question of an agent", lambda policy: agent(start.name, inputs, policy))
@@ -251,9 +254,14 @@ def add_documents(to: Retrieval, documents: object, policy: Policy) -> None:
 
 def agent(name: str | None, inputs: object, policy: Policy) -> Agent:
     """Make the record of an agent run, with its input if that may be recorded."""
-    return Agent(name or "", messages=agent_question(inputs, policy.beside(ahead=2)))
+    return Agent(name or "", messages=agent_question(inputs, policy.beside(ahead=3)))
+
+
+def _question(inputs: object, policy: Policy) -> str | None:
+    """Return the input of a graph that is known to be one by its first node, which gets that input."""
+    return attempt("question of a graph", lambda: agent_question(inputs, policy.beside(ahead=3)))
 
 
 def add_answer(to: Agent, outputs: object, policy: Policy) -> None:
     """Add an agent's answer, if it may be recorded."""
-    to.answer = agent_answer(outputs, policy.beside(to.tools, to.messages))
+    to.answer = agent_answer(outputs, policy.beside(to.system, to.tools, to.messages))

@@ -85,10 +85,14 @@ def identity(run: Run, dialect: Dialect) -> Values:
     if run.kind == "pipeline" and dialect == "ai":
         # In dialect "ai" the op of a pipeline starts with "ai.". This makes current Sentry treat the span as an agent.
         operation = "invoke_agent"
+    elif run.kind == "memory" and dialect == "gen_ai" and isinstance(run.detail, Memory):
+        # Sentry's pages know these by the operation, also with another op. A batch that does several has none.
+        operation = run.detail.name if run.detail.name in _MEMORY_OPERATIONS else None
     return run.pipeline, run.agent, run.attempt, run.fallback, operation
 
 
 _OPERATIONS: Mapping[RunKind, str] = {"agent": "invoke_agent", "tool": "execute_tool", "handoff": "handoff"}
+_MEMORY_OPERATIONS = ("search_memory", "upsert_memory", "delete_memory")
 
 _MEMBERSHIP = Group(facts.PIPELINE, facts.AGENT, facts.CONVERSATION)
 
@@ -109,15 +113,18 @@ def ending(run: Run) -> Values:
     return conversation, ending.outcome, ending.control, ending.error_type, ending.evicted
 
 
-_AGENT_CONTENT = Group(facts.TOOL_DEFINITIONS, facts.INPUT_MESSAGES, facts.OUTPUT_MESSAGES)
+_AGENT_CONTENT = Group(facts.SYSTEM_INSTRUCTIONS, facts.TOOL_DEFINITIONS, facts.INPUT_MESSAGES, facts.OUTPUT_MESSAGES)
 
 
 def agent_content(of: Agent) -> Values:
-    """An agent's tools, input and answer."""
-    return of.tools, of.messages, of.answer
+    """An agent's instructions, tools, input and answer."""
+    return of.system, of.tools, of.messages, of.answer
 
 
-_AGENT = Group(facts.AGENT_INPUT_TOKENS, facts.AGENT_OUTPUT_TOKENS, facts.AGENT_TOTAL_TOKENS, facts.USAGE_SOURCE)
+_AGENT = Group(
+    *(facts.AGENT_INPUT_TOKENS, facts.AGENT_OUTPUT_TOKENS, facts.AGENT_TOTAL_TOKENS),
+    *(facts.CACHE_READ, facts.CACHE_CREATION, facts.REASONING, facts.USAGE_SOURCE),
+)
 
 
 def agent(of: Agent) -> Values | None:
@@ -126,7 +133,9 @@ def agent(of: Agent) -> Values | None:
     There is no model attribute: with one, Sentry would compute a cost for the agent on top of its model calls' costs.
     """
     used = of.usage
-    return None if used is None else (used.input, used.output, used.total, used.source)
+    if used is None:
+        return None
+    return used.input, used.output, used.total, used.cache_read, used.cache_creation, used.reasoning, used.source
 
 
 _TOOL = Group(facts.TOOL_NAME, facts.TOOL_CALL_ID, facts.TOOL_RESULT_SIZE, facts.RUN_NAME)

@@ -58,6 +58,8 @@ class Agent:
     """A run of an agent. Content is present only if it may be recorded."""
 
     name: str
+    system: str | None = None
+    """The system instructions of its own latest model call that has any."""
     tools: str | None = None
     """The tools offered in its own latest model call that has any, as JSON."""
     messages: str | None = None

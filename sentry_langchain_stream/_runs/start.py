@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from .._content.policy import Policy
 from .._content.prompts import NamedPrompt
 from .call import Operation
 from .kinds import RunKind, nothing
@@ -41,6 +42,7 @@ class Start:
         given_id: LangChain's id of the run, if `id` is another one: see `same_ids`.
         is_prompt: Whether it is the run of a prompt.
         prompt: The prompt that it is, or that its metadata names.
+        question: Reads the input of the node that it is, which is that of the graph around the first node.
     """
 
     id: UUID
@@ -68,3 +70,4 @@ class Start:
     given_id: UUID | None = field(init=False, default=None)
     is_prompt: bool = field(init=False, default=False)
     prompt: NamedPrompt | None = field(init=False, default=None)
+    question: Callable[[Policy], str | None] | None = field(init=False, default=None)

@@ -86,6 +86,8 @@ class Starts:
                 return parent
         elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
             parent.keeper.become_graph(parent)
+            if start.question is not None and isinstance(parent.detail, Agent) and parent.place.recording:
+                parent.detail.messages = start.question(parent.policy)
         policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self._live else self._terms(parent)
         around = parent.ancestors() if record is not None and not parent.implicit else ()
         detail = self._record(parent, policy, record) if record is not None else None
@@ -213,10 +215,12 @@ class Starts:
             if isinstance(detail, Agent):
                 inherited = parent.agent if parent is not None else None
                 run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
-            elif run.call is not None and parent is not None and run.call.request.tools is not None:
-                agent = next(parent.agents(), None)  # its own: a graph around that one has not offered them
-                if agent is not None:
-                    agent.tools = run.call.request.tools
+            elif run.call is not None and parent is not None:
+                asked = run.call.request
+                if asked.tools is not None or asked.system is not None:
+                    agent = next(parent.agents(), None)  # its own: a graph around that one has not asked for them
+                    if agent is not None:
+                        agent.tools, agent.system = asked.tools or agent.tools, asked.system or agent.system
             if run.place.recording:
                 self._open_span(run)
         except BaseException as error:

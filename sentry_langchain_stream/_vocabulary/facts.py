@@ -3,13 +3,12 @@
 There is one row per fact. Its first tuple has the keys for both dialects: the current key, and the older keys that are
 cheap to send too. Its second tuple has the keys that dialect `"ai"` adds.
 
-Sources: `gen_ai.*`, `mcp.*`, `network.*`, `error.*` and `cache.*` come from the PyPI package `sentry-conventions`,
-except `gen_ai.memory.*`, which only OpenTelemetry's conventions for generative AI have ("Memory" in `gen-ai-spans.md`);
-`ai.*` and `pipeline_name`
-come from the LLM Monitoring recipe of 2024. `langchain_stream.*` are our own keys, used only where the conventions have
-no key. Our keys must not contain "token", "key", "auth", "secret", "password" or "session", because Sentry's
-server-side scrubber removes keys with these words unless the conventions define them. The scrubber also removes
-`ai.total_tokens`, the key that the recipe asks for. So the total is sent under two more keys, which it keeps.
+Sources: `gen_ai.*`, `mcp.*`, `network.*`, `error.*` and `cache.*` come from the PyPI package `sentry-conventions`;
+`ai.*` and `pipeline_name` come from the LLM Monitoring recipe of 2024. `langchain_stream.*` are our own keys, used only
+where the conventions have no key. Our keys must not contain "token", "key", "auth", "secret", "password" or "session",
+because Sentry's server-side scrubber removes keys with these words unless the conventions define them. The scrubber
+also removes `ai.total_tokens`, the key that the recipe asks for. So the total is sent under two more keys, which it
+keeps.
 
 Messages have no older keys. LLM Monitoring of 2024 did not read messages: it showed `ai.input_messages` and
 `ai.responses` only in the list of all attributes, where the current keys appear too. The trace view of 2025 expects
@@ -47,7 +46,7 @@ PROVIDER = Fact(("gen_ai.provider.name",))
 """Provider of the model."""
 PIPELINE = Fact(("gen_ai.pipeline.name", "pipeline_name", "ai.pipeline.name"))
 """Name of the pipeline."""
-RUN_NAME = Fact(("langchain_stream.run_name",))
+RUN_NAME = Fact(("gen_ai.function_id", "langchain_stream.run_name"))
 """Name of the run of a model or a tool, if you gave it one."""
 
 # -- Model calls

@@ -25,7 +25,7 @@ from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_span
 from tests.kit.async_context import HAS_ASYNC_CONTEXT, is_async, needs_async_context
 from tests.kit.helpers import Clock, handler_on
 from tests.kit.trees import ways
-from tests.kit.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
+from tests.kit.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted, subgraph
 from tests.kit.trees.case import Case, record
 from tests.kit.trees.script import Shelf, Tool, actor, calls
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, active_span, content_allowed
@@ -93,6 +93,48 @@ async def test_an_agent_sums_up_what_was_used_below(shape: str, way: ways.Run) -
     assert sum(span.attributes.get("ai.total_tokens", 0) for span in captured.spans) == 72
 
 
+def test_the_details_of_the_tokens_are_summed_up_too() -> None:
+    """The conventions want cached and reasoning tokens on the agent as on its models."""
+    details = {"input_token_details": {"cache_read": 4}, "output_token_details": {"reasoning": 2}}
+    model = ScriptedModel(usage={"input_tokens": 11, "output_tokens": 7, "total_tokens": 18, **details})
+    twice: Any = StateGraph(MessagesState).add_node(
+        "one", lambda _: {"messages": [model.invoke("1"), model.invoke("2")]}
+    )
+    with capture_spans() as captured:
+        twice.add_edge(START, "one").compile(name="scout").invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    attributes = captured.find(name=SCOUT).attributes
+    assert attributes["gen_ai.usage.cache_read.input_tokens"] == 8
+    assert attributes["gen_ai.usage.reasoning.output_tokens"] == 4
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_an_agent_has_the_instructions_of_its_own_model(allowed: bool) -> None:
+    """The system prompt is on the agent's span, if inputs may be recorded, and not on that of a graph around it."""
+    scout = create_agent(actor("Done."), [], system_prompt="You are a scout.", name="scout")
+    team = StateGraph(MessagesState).add_node("scout", scout).add_edge(START, "scout").compile(name="team")
+    with capture_spans(**content_allowed(allowed)) as captured:
+        team.invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    found = captured.find(name=SCOUT).attributes.get("gen_ai.system_instructions")
+    assert ("You are a scout." in str(found)) is allowed
+    assert "gen_ai.system_instructions" not in captured.find(name="invoke_agent team").attributes
+    assert (b"a scout" in b"".join(captured.envelopes)) is allowed
+
+
+@pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("allowed", [True, False])
+@needs_async_context(lambda way: is_async(way))
+async def test_a_graph_that_is_a_node_has_its_input(allowed: bool, way: ways.Run) -> None:
+    """It is known to be a graph by its first node, which gets what the graph was asked."""
+    with capture_spans(**content_allowed(allowed)) as captured:
+        await way(subgraph("team", "inner"), HI, {"callbacks": [SentryStreamHandler()]})
+    found = captured.find(name="invoke_agent inner").attributes.get("gen_ai.input.messages")
+    if not allowed:
+        assert found is None
+        return
+    asked = [part["content"] for message in json.loads(str(found)) for part in message["parts"]]
+    assert asked[-1:] == ["Well."]
+
+
 async def test_an_agent_names_no_model() -> None:
     """Sentry charges for tokens by the model that a span names, so an agent's span names none."""
     captured = await run(agent())
@@ -132,13 +174,9 @@ async def test_an_agent_tells_its_tools_and_what_was_said(shape: str, allowed: b
         assert told == dict.fromkeys(told)
         assert b"Done." not in b"".join(captured.envelopes)
         return
-    if not agent().config:
-        # Before langchain 1.2.13 it is a chain until its first node starts, and by then what it was asked is gone.
-        assert told.pop("input.messages") is None
     read = {key: json.loads(str(value)) for key, value in told.items()}
     assert [each.get("name") or each["function"]["name"] for each in read["tool.definitions"]] == ["look"]
-    if "input.messages" in read:
-        assert [each["role"] for each in read["input.messages"]] == ["user"]
+    assert [each["role"] for each in read["input.messages"]] == ["user"]
     assert read["output.messages"][0]["parts"] == [{"type": "text", "content": "Done."}]
 
 

@@ -117,10 +117,10 @@ def test_what_is_read_of_an_agent() -> None:
 
     policy = Policy(True, True, limits=Limits(8_000, 8_000, 10_000))
     agent = steps.agent(None, [{"role": "user", "content": "x" * 20_000}], policy)
-    assert 4_700 < len(agent.messages or "") <= 5_000
-    agent.tools = "t" * 2_500
+    assert 2_200 < len(agent.messages or "") <= 2_500
+    agent.system, agent.tools = "s" * 2_000, "t" * 2_500
     steps.add_answer(agent, [{"role": "assistant", "content": "y" * 20_000}], policy)
-    assert 2_000 < len(agent.answer or "") <= 7_500 - len(agent.messages or "")
+    assert 2_700 < len(agent.answer or "") <= 5_500 - len(agent.messages or "")
 
 
 def test_a_result_is_of_its_tool() -> None:

@@ -197,6 +197,7 @@ def filled_agent() -> Agent:
     """A run of an agent with every field set."""
     return Agent(
         "scout",
+        system="Be brief.",
         tools='[{"type": "function", "name": "get_weather"}]',
         messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
         answer='[{"role": "assistant", "parts": [{"type": "text", "content": "Hi"}]}]',

@@ -35,6 +35,7 @@ IN_BOTH: dict[str, AttributeValue] = {
     "gen_ai.request.model": "gpt-4o-mini",
     "ai.model_id": "gpt-4o-mini",
     "gen_ai.provider.name": "openai",
+    "gen_ai.function_id": "ChatOpenAI",
     "langchain_stream.run_name": "ChatOpenAI",
     "gen_ai.request.temperature": 0.5,
     "gen_ai.request.top_p": 0.9,

@@ -57,8 +57,6 @@ RECIPE = {
     "pipeline_name",
 }
 RECIPE_OF_AI = {"ai.prompt_tokens.used", "ai.completion_tokens.used", "ai.streaming"}
-OF_OPENTELEMETRY = "gen_ai.memory."
-"""Sentry's conventions have no attributes for memory, OpenTelemetry's have."""
 OURS = "langchain_stream."
 SCRUBBED = ("token", "secret", "password", "auth", "key", "session")
 
@@ -86,8 +84,6 @@ def keys_that_begin(*prefixes: str) -> list[str]:
 @pytest.mark.parametrize("key", keys_that_begin(*CONVENTIONAL))
 def test_a_conventional_key_is_current(key: str) -> None:
     """A key in a namespace of the conventions exists there and is not deprecated."""
-    if key.startswith(OF_OPENTELEMETRY):
-        return
     assert key in ATTRIBUTE_METADATA
     deprecation = ATTRIBUTE_METADATA[key].deprecation
     assert deprecation is None or key in STILL_READ, f"{key} is deprecated for {deprecation.replacement}"
