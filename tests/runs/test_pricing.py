@@ -306,3 +306,15 @@ def test_prices_are_loaded_only_when_asked_for(fresh: Fresh) -> None:
     done = fresh.run(script)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(("model", "has_fee"), [("sonar", True), ("gpt-4o-mini", False)])
+def test_what_a_provider_charges_for_the_request_is_apart(model: str, has_fee: bool) -> None:
+    """Perplexity charges for each search besides the tokens, whose cost is the total without it."""
+    provider = "perplexity" if has_fee else "openai"
+    cost = Prices().cost(call_of(Usage(1_000, 100, 1_100), model, provider))
+    expected = calc_price(Tokens(input_tokens=1_000, output_tokens=100), model, provider_id=provider)
+    assert cost is not None
+    assert (cost.requests is not None) is has_fee
+    assert cost.total == pytest.approx(float(expected.input_price + expected.output_price))
+    assert cost.whole == pytest.approx(float(expected.total_price))

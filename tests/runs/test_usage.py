@@ -243,3 +243,40 @@ def test_what_is_kept_for_an_hour_is_added_up() -> None:
     both = Usage.together(usage for usage in usages if usage is not None)
     assert both is not None
     assert (both.cache_creation, both.cache_creation_1h) == (8, 3)
+
+
+def test_what_a_tool_of_gemini_has_read_is_input() -> None:
+    """Gemini counts the results of its own tools beside the prompt, and in the total."""
+    raw = {"promptTokenCount": 10, "candidatesTokenCount": 5, "toolUsePromptTokenCount": 7, "totalTokenCount": 22}
+    assert Usage.reported(raw) == Usage(17, 5, 22)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        pytest.param(
+            Usage(9, 2, 11, cache_read=4, tier="flex"), Usage(9, 2, 11, 4, reasoning=1, tier="flex"), id="more"
+        ),
+        pytest.param(Usage(9, 2, 11, reasoning=2), Usage(9, 2, 11, reasoning=1), id="known already"),
+        pytest.param(Usage(8, 2, 10, cache_read=4), Usage(9, 2, 11, reasoning=1), id="of other tokens"),
+        pytest.param(None, Usage(9, 2, 11, reasoning=1), id="none"),
+    ],
+)
+def test_details_come_from_another_report_of_the_same_tokens(other: Usage | None, expected: Usage) -> None:
+    """What a package has left out is taken from the provider's own report, and nothing that it has is replaced."""
+    assert Usage(9, 2, 11, reasoning=1).detailed_by(other) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"input_tokens": 10, "total_tokens": 15}, Usage(10, 5, 15)),
+        ({"input_tokens": 10, "total_tokens": 10}, Usage(10, 0, 10)),
+        ({"input_tokens": 10, "total_tokens": 9}, Usage(10, 0, 10)),
+        ({"output_tokens": 10, "total_tokens": 15}, Usage(5, 10, 15)),
+    ],
+    ids=repr,
+)
+def test_a_part_that_is_missing_is_the_rest_of_the_total(raw: dict[str, int], expected: Usage) -> None:
+    """Where a provider reports the total and one of its parts, the other one is known, and never negative."""
+    assert Usage.reported(raw) == expected
