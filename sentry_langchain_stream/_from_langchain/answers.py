@@ -21,6 +21,7 @@ from .._content.reading import as_text, field
 from .._runs.call import Response
 from .._runs.usage import Usage
 from .._runs.usage_reports import is_same_report, reported_in
+from .._runs.usage_shapes import TIER, tier_in
 from .._runtime.containment import attempt
 
 
@@ -45,10 +46,8 @@ def response(result: LLMResult, policy: Policy, known: Mapping[str, Any] | None 
     output = result.llm_output
     whole = output if output is not None and isinstance(output, (dict, Mapping)) else {}
     model = named_in(first) or named_in(whole)
-    stated = first.get("service_tier")
-    if stated is None:
-        stated = whole.get("service_tier")
-    tier = as_text(stated) if stated is not None else None
+    stating = whole if TIER.isdisjoint(first) else first
+    tier = None if TIER.isdisjoint(stating) else tier_in(stating)
     messages = None
     if policy.outputs:
         messages = attempt("extract.output messages", lambda: _output(generations, policy))

@@ -24,7 +24,7 @@ from .internals import run_id_of
 if TYPE_CHECKING:
     from .._runs.run import CallWatch
 
-_MANAGERS = vars(manager)
+MANAGERS = vars(manager)
 """The variables of LangChain's module of callback managers, by which its frames are known."""
 
 _MOST_FRAMES = 12
@@ -51,7 +51,7 @@ def event_handlers() -> list[object] | None:
 
     LangChain gives each call a list of its own, and hands it on to the managers of the runs that the call starts.
     """
-    managers, frame = _MANAGERS, sys._getframe(1)
+    managers, frame = MANAGERS, sys._getframe(1)
     for _ in range(_MOST_FRAMES):
         if frame.f_globals is managers and frame.f_code.co_name.startswith("on_"):
             handlers = getattr(frame.f_locals.get("self"), "handlers", None)
@@ -69,7 +69,7 @@ def starting_config(parent_id: UUID) -> Any | None:
     steps without setting LangChain's context (langchain-core 1.0 to 1.8). The config is then among the variables of the
     call, and names the parent by its callbacks. Can go when the context is set there.
     """
-    managers, frame, left = _MANAGERS, sys._getframe(1), _MOST_FRAMES
+    managers, frame, left = MANAGERS, sys._getframe(1), _MOST_FRAMES
     while frame.f_globals is not managers:  # ours, and LangChain's dispatch of the event
         if frame.f_back is None or not left:
             return None
@@ -122,7 +122,7 @@ def _starter(frame: FrameType | None) -> FrameType | None:
     Args:
         frame: A frame that the manager has called, over others or not: a method that overrides a hook is one more.
     """
-    managers, left = _MANAGERS, _MOST_FRAMES
+    managers, left = MANAGERS, _MOST_FRAMES
     while frame is not None and frame.f_globals is not managers:
         frame, left = frame.f_back if left else None, left - 1
     while frame is not None and frame.f_globals is managers:
@@ -156,15 +156,15 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
         caller = method.f_back if method.f_code is code else None
     except ValueError:  # there are not so many
         caller = None
-    if caller is None or caller.f_globals is _MANAGERS or caller.f_code.co_name == _COMPREHENSION:
+    if caller is None or caller.f_globals is MANAGERS or caller.f_code.co_name == _COMPREHENSION:
         found = _starting_method(ours)
         if found is None:
             return None
         method, caller = found
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
     module = str(caller.f_globals.get("__name__"))
-    if method.f_code.co_name == _START_OF_A_CHAIN and _is_task(method):
-        caller = method  # `abatch` gathers the starts of its runs in tasks, and keeps the managers itself
+    if method.f_code.co_name == _START_OF_A_CHAIN and _is_of_abatch(method):
+        caller = method  # the task of the start ends at once
     elif not module.startswith("langchain_core."):
         variables = caller.f_code.co_varnames + caller.f_code.co_cellvars
         if not module.startswith(_GRAPHS) or _MANAGER_OF_A_GRAPH not in variables:
@@ -178,10 +178,17 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
 _START_OF_A_CHAIN = "on_chain_start"
 
 
-def _is_task(method: FrameType) -> bool:
-    """Whether a method is running as a task of its own."""
+def _is_of_abatch(method: FrameType) -> bool:
+    """Whether `abatch` starts a chain: in a task of its own, without a description, while it keeps the manager itself.
+
+    Whoever else starts a chain in a task may drop the manager at once.
+    """
     task = current_task() if method.f_code.co_flags & CO_COROUTINE else None
-    return task is not None and getattr(task.get_coro(), "cr_frame", None) is method
+    return (
+        task is not None
+        and getattr(task.get_coro(), "cr_frame", None) is method
+        and method.f_locals.get("serialized", method) is None
+    )
 
 
 def _is_read_by_itself(stream: FrameType) -> bool:
@@ -214,7 +221,7 @@ def _starting_method(ours: FrameType) -> tuple[FrameType, FrameType] | None:
     depth, found, found_at = _FRAMES_OF_A_START, None, 0
     while frame is not None:
         code = frame.f_code
-        if frame.f_globals is _MANAGERS:
+        if frame.f_globals is MANAGERS:
             if "self" in code.co_varnames[: code.co_argcount]:
                 found, found_at = frame, depth
         elif found is not None and code.co_name != _COMPREHENSION:

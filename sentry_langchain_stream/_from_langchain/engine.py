@@ -95,11 +95,11 @@ class Engine:
                 config, is_own = own_config, True
         elif parent_id is None and enclosing_id is None and kind != "model":
             config = call_stack.root_config()
-        hints = inside.hints() if parent_id is not None else ()
-        if hints and inside.is_any_live(hints) and (leaf := inside.leaf_below(parent_id)) is not None:
-            parent_id = leaf.id
-        elif same_ids.again:
+        if same_ids.again:
             parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
+        hints = inside.hints()
+        if hints and inside.is_any_live(hints) and (leaf := inside.leaf_below(parent_id, enclosing_id)) is not None:
+            parent_id = leaf.id
         own = same_ids.starting(id, self.runs)
         start = marks.read_start(
             kind,

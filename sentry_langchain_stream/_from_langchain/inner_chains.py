@@ -57,7 +57,11 @@ class InnerChains:
             return False
         if not config or getattr(config.get("callbacks"), "parent_run_id", None) is not parent_id:
             return False  # somebody else's run is around this one, or LangChain does not say
-        if (hints := inside.hints()) and inside.is_any_live(hints) and inside.leaf_below(parent.id) is not None:
+        if (
+            (hints := inside.hints())
+            and inside.is_any_live(hints)
+            and inside.leaf_below(parent_id, parent_id) is not None
+        ):
             return False
         if (configurable := config.get("configurable")) and not self._says_nothing(configurable):
             return False

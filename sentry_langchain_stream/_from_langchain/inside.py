@@ -27,7 +27,7 @@ from .._runs.numbers import Number, number
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry.active_span import Inside
-from . import internals, same_ids
+from . import call_stack, internals, same_ids
 
 _IMPLEMENTATIONS = frozenset(
     {
@@ -68,6 +68,8 @@ _ASYNC_STEPS = frozenset(
 
 _METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS | (frozenset() if _HAS_ASYNC_CONTEXT else _ASYNC_STEPS)
 _MANAGER = "run_manager"
+_RETRIEVERS = "langchain_core.retrievers"
+"""The module of the methods that have the manager of a retriever's run."""
 _MOST_HINTS = 8
 
 
@@ -165,20 +167,30 @@ def innermost(*, handed_over: bool = False) -> Run | None:
     return wrapped.run
 
 
-def leaf_below(run_id: UUID | None) -> Run | None:
+def leaf_below(run_id: UUID | None, enclosing_id: UUID | None) -> Run | None:
     """The model or retriever whose method starts a run at this moment that LangChain makes a child of its parent.
 
     Workaround: within a method of a model or retriever, LangChain's context names its parent, so a run that the method
     starts without a config would become its sibling (langchain-core 1.0 to 1.8). Can go when the context names models
-    and retrievers.
+    and retrievers. What a callback calls is its sibling: the method is on the stack there, too.
 
     Ask `is_any_live` first: mostly there is none.
 
     Args:
-        run_id: The parent that LangChain names.
+        run_id: The parent that LangChain names, if it names one.
+        enclosing_id: The run that LangChain's context names.
     """
-    leaf = _leaf()
-    return leaf if leaf is not None and leaf.kind in LEAVES and leaf.enclosing_id == run_id else None
+    frame = call_stack.starting_method()
+    while frame is not None and frame.f_globals is not call_stack.MANAGERS:
+        code = frame.f_code
+        may_have_run = code.co_name in _METHODS or frame.f_globals.get("__name__") == _RETRIEVERS
+        if may_have_run and _MANAGER in code.co_varnames:
+            run = _managed(frame.f_locals.get(_MANAGER))
+            if run is not None:
+                is_named = run_id is None or run_id == run.enclosing_id
+                return run if is_named and run.enclosing_id == enclosing_id and run.kind in LEAVES else None
+        frame = frame.f_back
+    return None
 
 
 def is_any_live(hints: tuple[_Hint, ...]) -> bool:
@@ -240,11 +252,9 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
     if not has_manager and code.co_name not in _IMPLEMENTATIONS:
         return None
     variables = frame.f_locals
-    manager: Any = variables.get(_MANAGER)
-    # Any code may have such a variable. To ask the class of what it holds would ask the object.
-    run_id = manager.run_id if issubclass(type(manager), BaseRunManager) else None
-    if isinstance(run_id, UUID):
-        return enclosing.get(number(same_ids.own(run_id, getattr(manager, "handlers", None))))
+    manager = variables.get(_MANAGER)
+    if _has_id(manager):
+        return _managed(manager)
     if code.co_name in _IMPLEMENTATIONS and _is_implemented(variables.get("self")):
         # It was called without a manager, perhaps in a thread, with a copy of the context in which its run started.
         live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each.number)) is not None)
@@ -252,9 +262,21 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
     return None
 
 
+def _has_id(manager: Any) -> bool:
+    # Any code may have such a variable. To ask the class of what it holds would ask the object.
+    return issubclass(type(manager), BaseRunManager) and isinstance(manager.run_id, UUID)
+
+
+def _managed(manager: Any) -> Run | None:
+    """The run of a run manager."""
+    if not _has_id(manager):
+        return None
+    return enclosing.get(number(same_ids.own(manager.run_id, getattr(manager, "handlers", None))))
+
+
 def _is_implemented(owner: object) -> bool:
     """Whether the owner of such a method is a model or a retriever, whose module is not imported for that."""
-    retriever = getattr(sys.modules.get("langchain_core.retrievers"), "BaseRetriever", ())
+    retriever = getattr(sys.modules.get(_RETRIEVERS), "BaseRetriever", ())
     return isinstance(owner, (BaseLanguageModel, retriever))
 
 

@@ -11,6 +11,7 @@ repeat the one that failed.
 
 from __future__ import annotations
 
+import sys
 from uuid import UUID
 
 from .call import Call
@@ -18,6 +19,9 @@ from .details import Detail, ToolCall
 from .estimates import Prompt
 from .run import Run
 from .start import Start
+
+_HAS_ASYNC_CONTEXT = sys.version_info >= (3, 11)
+"""Whether a task can be given a context. Can go when Python 3.10 is no longer supported."""
 
 _MOST = 64
 
@@ -84,11 +88,12 @@ def call_around(parent: Run, enclosing_id: UUID | None) -> Run | None:
     """Return the call with fallbacks that a run below this one is an attempt of, or `None`.
 
     In a chain LangChain makes these attempts siblings of the run of `with_fallbacks`, not its children. Its context
-    names that run, except in async code before Python 3.11.
+    names that run, except in batches and in async code before Python 3.11. If it names the parent, the run is another
+    step of that.
     """
     if parent.has_fallbacks:
         return parent
-    if not parent.fallbacks:
+    if not parent.fallbacks or (enclosing_id == parent.id and _HAS_ASYNC_CONTEXT):
         return None
     found = parent.fallbacks.get(enclosing_id) if enclosing_id is not None else None
     return found or (next(iter(parent.fallbacks.values())) if len(parent.fallbacks) == 1 else None)

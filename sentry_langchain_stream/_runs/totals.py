@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._runtime.containment import contain
+from .._vocabulary import providers
 from .call import Call, TextsCall
 from .details import Agent
 from .run import Run
@@ -15,13 +16,13 @@ def settle(run: Run, call: Call) -> None:
     """Settle the usage of a call that has ended, and add it to every agent that the call belongs to.
 
     Embedded texts are no part of it. Neither is the usage of a model that calls others in its own method if it reports
-    theirs as its own, or reports none.
+    theirs as its own, or is nothing but an estimate beside theirs: of a class that no provider is known of.
     """
     try:
         used = call.settled = call.usage()
         if used is None or isinstance(call, TextsCall):
             return
-        call.repeats_others = bool(call.within) and _is_repetition(used, call.within)
+        call.repeats_others = bool(call.within) and _is_repetition(call, used)
         around, caller = run.parent, None
         while around is not None:
             if caller is None and around.call is not None:
@@ -34,8 +35,14 @@ def settle(run: Run, call: Call) -> None:
         contain("usage", error)
 
 
-def _is_repetition(used: Usage, within: tuple[Usage, ...]) -> bool:
-    return used.source == "estimate" or used in within or used == Usage.together(within)
+def _is_repetition(call: Call, used: Usage) -> bool:
+    if used.source == "estimate":
+        return call.request.provider not in providers.NAMES
+    summed = Usage.together(call.within)
+    return any(each is not None and each[:_NUMBERS] == used[:_NUMBERS] for each in (*call.within, summed))
+
+
+_NUMBERS = Usage._fields.index("total") + 1
 
 
 def count(run: Run, call: Call) -> None:

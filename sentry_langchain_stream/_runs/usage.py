@@ -85,6 +85,8 @@ class Usage(NamedTuple):
         input = _with(input, found.get("tool_prompt", 0))
         # What the reported total has on top of its two parts: the other details that the parts do not include.
         rest = total - (input or 0) - (output or 0) if total is not None else None
+        if rest is not None and rest in (found.get("cache_read"), found.get("cache_creation")):
+            cached = rest  # only one of the two is beside the input
         is_cached_beside, is_reasoning_beside = _beside(cached, input, reasoning, output, rest)
         input = _with(input, cached) if is_cached_beside else input
         output = _with(output, reasoning) if is_reasoning_beside else output

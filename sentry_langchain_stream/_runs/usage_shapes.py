@@ -142,6 +142,8 @@ def reasoning_is_separate(raw: Mapping[str, Any]) -> bool:
 
 
 _TIERS = ("flex", "priority")
+TIER = frozenset({"service_tier", "serviceTier"})
+"""The keys under which an answer names its service tier."""
 
 
 def tier_in(raw: Mapping[str, Any]) -> str | None:
@@ -152,6 +154,8 @@ def tier_in(raw: Mapping[str, Any]) -> str | None:
             if tier in details or f"{tier}_cache_read" in details:
                 return tier
     stated = raw.get("service_tier", raw.get("serviceTier"))
+    if isinstance(stated, Mapping):  # Bedrock's
+        stated = stated.get("type")
     return as_text(stated) if stated is not None else None
 
 

@@ -151,6 +151,10 @@ def _first(parts: tuple[tuple[str, str], ...], text: str) -> Provider | None:
     return next((PROVIDERS[key] for part, key in parts if part in plain), None)
 
 
+NAMES = frozenset(each.name for each in PROVIDERS.values())
+"""The names of the providers that are known."""
+
+
 def platform_of(provider: Provider | None) -> Platform:
     """Return the platform of a provider, one of Sentry's predefined four."""
     return provider.platform if provider is not None else "langchain"

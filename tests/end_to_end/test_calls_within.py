@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph
 
-from sentry_langchain_stream import SentryStreamHandler, watch_runs
+from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, watch_runs
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.async_context import needs_async_context
 from tests.kit.inside import parent_of
@@ -101,9 +102,59 @@ async def test_a_call_in_the_method_of_a_retriever_is_below_its_span(shape: str,
     assert parent_of(captured, captured.find(name="chat answering")) == captured.find(name="bot")
 
 
+async def test_a_call_below_no_run_is_below_the_model_too() -> None:
+    """With the handler in every call, or in the inner call's own config, a model that is the root has it below."""
+    for inner in (Inner(), Inner().with_config(callbacks=[SentryStreamHandler()])):
+        options: Any = {"integrations": [SentryStreamIntegration(pipeline_name="bot", providers=False)]}
+        with capture_spans(**options) as captured, watch_runs() as runs:
+            Outer(inner=inner).invoke("Hi")
+        outer = parent_of(captured, captured.find(name="chat inner"))
+        assert outer is not None
+        assert outer.op == "gen_ai.chat"
+        assert [info.total_tokens for info in runs] == [5]
+
+
+class Moderating(BaseCallbackHandler):
+    """A handler of the application that has a model look at each token."""
+
+    def __init__(self) -> None:
+        self.asks = 0
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.asks += 1
+        if self.asks == 1:
+            Inner().invoke(token)
+
+
+def test_a_call_of_a_callback_is_beside_the_model() -> None:
+    """The model's method is on the stack there, but has not made the call: its own tokens count as ever."""
+    chain: Any = RunnableLambda(str) | ScriptedModel(model_name="main", pieces=("one ", "two "))
+    config: Any = {"callbacks": [SentryStreamHandler(pipeline_name="bot"), Moderating()]}
+    with capture_spans() as captured, watch_runs() as runs:
+        list(chain.stream("Hi", config))
+    main, inner = captured.find(name="chat main"), captured.find(name="chat inner")
+    assert parent_of(captured, inner) == parent_of(captured, main) == captured.find(name="bot")
+    assert runs[0].total_tokens == main.attributes["gen_ai.usage.total_tokens"] + 5
+
+
+def test_a_method_that_is_called_between_two_chunks_is_not_in_the_model() -> None:
+    """A consumer may call another model's method itself: what that calls is beside the stream, not below it."""
+
+    def consume(question: str) -> None:
+        outer = Outer(inner=Inner())
+        for _ in ScriptedModel(model_name="main").stream(question):
+            outer._generate([HumanMessage("Hi")])
+            break
+
+    with capture_spans() as captured:
+        RunnableLambda(consume).invoke("Hi", {"callbacks": [SentryStreamHandler(pipeline_name="bot")]})
+    assert parent_of(captured, captured.find(name="chat inner")) == captured.find(name="bot")
+
+
 OTHER = {"input_tokens": 30, "output_tokens": 20, "total_tokens": 50}
 ANSWERS = {
     "its answer": (lambda message: message, 5),
+    "its usage": (lambda message: AIMessage(message.text, usage_metadata=message.usage_metadata), 5),
     "no usage": (lambda message: AIMessage("two"), 5),
     "a usage of its own": (lambda message: AIMessage("two", usage_metadata=OTHER), 55),
 }
@@ -129,3 +180,28 @@ async def test_the_tokens_of_such_a_call_are_in_the_totals_once(case: str, is_as
     assert captured.find(op="gen_ai.invoke_agent").attributes["gen_ai.usage.total_tokens"] == total
     (info,) = runs
     assert (info.model_calls, info.total_tokens) == (2, total)
+
+
+class Guarded(ScriptedModel):
+    """A model of a provider, which has a small one look at the question first."""
+
+    def _get_ls_params(self, *args: Any, **kwargs: Any) -> Any:
+        return {"ls_provider": "openai", "ls_model_name": "big", "ls_model_type": "chat"}
+
+    def _stream(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        Inner().invoke(messages)
+        yield from super()._stream(messages, *args, **kwargs)
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_the_estimate_of_a_model_that_asks_another_one_first_counts(is_left: bool) -> None:
+    """A provider's model has used what is estimated, also where its consumer leaves: not what the small one has."""
+    chain: Any = RunnableLambda(str) | Guarded(model_name="big", pieces=("word ",) * 40)
+    with capture_spans() as captured, watch_runs() as runs:
+        stream = chain.stream("Hi", {"callbacks": [SentryStreamHandler()]})
+        for _, _ in zip(range(20), stream, strict=False) if is_left else ((0, each) for each in stream):
+            pass
+        stream.close()
+    own = captured.find(name="chat big").attributes
+    assert own["langchain_stream.usage_source"] == "estimate"
+    assert runs[0].total_tokens == own["gen_ai.usage.total_tokens"] + 5

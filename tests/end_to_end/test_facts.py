@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import Context
 from hashlib import sha256
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
@@ -22,6 +23,7 @@ from langgraph.types import Command
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runs.numbers import number
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
+from tests.kit import HANG
 from tests.kit.async_context import HAS_ASYNC_CONTEXT, is_async, needs_async_context
 from tests.kit.helpers import Clock, handler_on
 from tests.kit.trees import ways
@@ -343,6 +345,23 @@ async def test_a_fallback_with_fallbacks_counts_what_failed_before_it(in_chain: 
     )
     found = told(captured, "langchain_stream.fallback")
     assert [found[f"chat {name}"] for name in ("first", "second", "third")] == [[None], [1], [2]]
+
+
+def test_a_step_beside_a_fallback_is_none() -> None:
+    """A branch that starts while the fallback of another one is running does not run because something failed."""
+    is_running, may_go_on = Event(), Event()
+
+    def wait(number: int) -> None:
+        is_running.set()
+        may_go_on.wait(HANG)
+
+    one = actor(ValueError("busy"), name="first").with_fallbacks([ScriptedModel(model_name="slow", before=wait)])
+    two: Any = RunnableLambda(lambda text: text if is_running.wait(HANG) else "") | actor("Yes.", name="other")
+    app: Any = RunnableParallel(one=one, two=two | RunnableLambda(lambda _: may_go_on.set()))
+    with capture_spans() as captured:
+        app.invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    found = told(captured, "langchain_stream.fallback")
+    assert [found[f"chat {name}"] for name in ("first", "slow", "other")] == [[None], [1], [None]]
 
 
 def _refuse(_: int) -> None:

@@ -10,6 +10,7 @@ import textwrap
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackManager
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.retrievers import BaseRetriever
@@ -144,6 +145,23 @@ async def test_a_batch_with_fallbacks_that_raises_has_failed(shape: str, way: st
     roots = captured.find_all(name="bot")
     assert [root.attributes["langchain_stream.outcome"] for root in roots] == ["failed"] * 2
     assert handler.live_runs == 0
+
+
+async def test_a_chain_that_is_started_by_hand_in_a_task_goes_on() -> None:
+    """Whoever drives LangChain's callbacks may drop their manager, and go on with that of the run."""
+    handler: Any = SentryStreamHandler(pipeline_name="bot")
+
+    async def begin() -> Any:
+        manager = AsyncCallbackManager.configure(inheritable_callbacks=[handler])
+        return await asyncio.create_task(manager.on_chain_start({"name": "mine"}, {"question": "Hi"}))
+
+    with capture_spans() as captured:
+        started = await begin()
+        await asyncio.sleep(0)
+        await fake_model().ainvoke("Hi", {"callbacks": started.get_child()})
+        await started.on_chain_end({})
+    root, call = captured.find(name="bot"), captured.find(op="gen_ai.chat")
+    assert (root.attributes["langchain_stream.outcome"], call.parent_id) == ("completed", root.span_id)
 
 
 def _fail(_: Any) -> Any:

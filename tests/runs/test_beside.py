@@ -73,3 +73,9 @@ def test_nothing_is_added_that_the_total_has_no_room_for(
     assert usage is not None
     assert usage.total == input + output + rest
     assert (usage.input or 0) + (usage.output or 0) <= usage.total
+
+
+def test_only_one_of_two_numbers_of_the_cache_may_be_beside_the_input() -> None:
+    """What was read may be on top of the input, while what was written is in it."""
+    raw = report(30, 5, 135) | {"input_token_details": {"cache_read": 100, "cache_creation": 20}}
+    assert Usage.reported(raw) == Usage(130, 5, 135, 100, 20, reasoning=0)

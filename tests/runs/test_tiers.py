@@ -136,3 +136,11 @@ def test_the_tier_beside_a_usage_is_read() -> None:
     usage = reported_by({"usage": TOKENS, "service_tier": "flex"})
     assert usage is not None
     assert usage.tier == "flex"
+
+
+def test_the_tier_of_bedrock_is_read() -> None:
+    """Bedrock names its tier in a mapping."""
+    usage = {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10}
+    found = reported_by({"usage": usage, "serviceTier": {"type": "priority"}})
+    assert found is not None
+    assert found.tier == "priority"
