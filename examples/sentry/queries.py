@@ -15,8 +15,9 @@ LONGEST_GAP = "tags[langchain_stream.longest_gap,number]"
 FINAL_SILENCE = "tags[langchain_stream.final_silence,number]"
 
 # Searches. Sentry sets the operation type of each AI span. Agents carry the usage of their model calls a second time,
-# and what `record_evaluation` sends has the type of a model call. So every query is restricted to model calls.
-CALLS = "gen_ai.operation.type:ai_client !gen_ai.operation.name:evaluate"
+# and what `record_evaluation` sends has the type and the operation of a decision model's call, but a name of its own.
+# So every query is restricted to model calls.
+CALLS = "gen_ai.operation.type:ai_client !has:gen_ai.evaluation.name"
 ABORTED = f"{CALLS} {OUTCOME}:[abandoned,cancelled]"
 INCOMPLETE = f"{CALLS} {OUTCOME}:[abandoned,cancelled,failed]"
 FOLLOWED = f"{CALLS} {OUTCOME}:[abandoned,cancelled,completed,failed]"  # not those of a client without this package

@@ -16,7 +16,7 @@ from . import parts
 from .block_texts import text_in, texts_in
 from .budget import Budget, spelled
 from .cutting import mark
-from .lists import MARK, Part, both_ends, json_list
+from .lists import Part, both_ends, json_list
 from .message_formats import is_command, messages_in, messages_of, opened, role_in, with_roles
 from .plain_messages import plain_message
 from .policy import Policy
@@ -91,19 +91,6 @@ def output_messages(answers: Iterable[tuple[Any, str | None]], policy: Policy) -
         policy,
         shortcut=lambda answer, room: plain_message(answer[0], "assistant", policy, room, answer[1]),
     )
-
-
-def decision_message(role: str, value: Any, policy: Policy) -> str:
-    """Return what a decision model is asked or answers as JSON: one message whose text is the JSON of the value.
-
-    Args:
-        role: The role of the message.
-        value: The state and the questions, or the answers.
-        policy: What may be recorded.
-    """
-    # In the text, each quote of its JSON takes a second character.
-    content = spelled(Budget(policy, policy.limits.attribute // 2 - MARK).value(value))
-    return spelled([{"role": role, "parts": [{"type": "text", "content": content}]}])
 
 
 def agent_question(state: Any, policy: Policy) -> str | None:

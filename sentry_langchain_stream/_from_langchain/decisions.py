@@ -6,7 +6,7 @@ provider and the model in the metadata. Its output is an object of the model's p
 
 from __future__ import annotations
 
-from .._content.messages import decision_message
+from .._content import decisions as content
 from .._content.policy import Policy
 from .._content.reading import as_mapping, as_text, field, str_of
 from .._runs.call import Call, Request, Response
@@ -28,10 +28,10 @@ def request(described: Described, inputs: object, policy: Policy, name: str | No
     """
     messages = None
     if policy.inputs:
-        messages = attempt("input of a decision", lambda: decision_message("user", inputs, policy.beside(ahead=1)))
+        messages = attempt("input of a decision", lambda: content.asked(inputs, policy.beside(ahead=1)))
     provider = described.provider
     return Request(
-        "chat",
+        "evaluate",
         described.model,
         provider.name if provider else None,
         providers.platform_of(provider),
@@ -55,5 +55,5 @@ def add_answer(to: Call, outputs: object, policy: Policy) -> None:
     answers = field(outputs, "answers")
     if policy.outputs and answers is not None:
         share = policy.beside(to.request.messages)
-        messages = attempt("answer of a decision", lambda: decision_message("assistant", answers, share))
+        messages = attempt("answer of a decision", lambda: content.answered(answers, share))
     to.response = Response(as_text(field(outputs, "model")), as_text(field(outputs, "request_id")), (), messages)

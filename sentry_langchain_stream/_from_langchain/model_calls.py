@@ -108,7 +108,7 @@ class ModelRuns:
             serialized: LangChain's description of the model, if there is one.
             inputs: The state and the questions.
         """
-        start.operation = "chat"
+        start.operation = "evaluate"
 
         def call(policy: Policy) -> Call:
             described = self._descriptions.of(serialized, start.metadata, {})

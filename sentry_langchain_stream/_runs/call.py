@@ -14,7 +14,7 @@ from .._vocabulary.providers import Platform
 from .estimates import TOKEN, Prompt, of_stream, weight
 from .usage import Usage
 
-Operation = Literal["chat", "text_completion", "embeddings", "rerank"]
+Operation = Literal["chat", "text_completion", "evaluate", "embeddings", "rerank"]
 """What a model is called for."""
 
 

@@ -36,7 +36,7 @@ _SPAN = 600
 """The bytes that a span is taken to have without content. With many attributes it is twice as much."""
 _ADDED = 1_000
 """The bytes that a span grows by at most where the SDK moves it: types of its attributes, and what is in all spans."""
-_CALLS = ("gen_ai.chat", "gen_ai.text_completion", "ai.chat_completions")
+_CALLS = ("gen_ai.chat", "gen_ai.text_completion", "gen_ai.evaluate", "ai.chat_completions")
 """The ops of model calls, by their beginning. Their contents are the last to be replaced."""
 
 

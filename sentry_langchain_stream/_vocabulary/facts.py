@@ -41,7 +41,7 @@ class Fact:
 # -- A run, whatever it is
 
 OPERATION = Fact(("gen_ai.operation.name",))
-"""Kind of call: `chat`, `text_completion`, `embeddings`, `rerank`, `invoke_agent`, `execute_tool`, `handoff`."""
+"""`chat`, `text_completion`, `evaluate`, `embeddings`, `rerank`, `invoke_agent`, `execute_tool` or `handoff`."""
 PROVIDER = Fact(("gen_ai.provider.name",))
 """Provider of the model."""
 PIPELINE = Fact(("gen_ai.pipeline.name", "pipeline_name", "ai.pipeline.name"))

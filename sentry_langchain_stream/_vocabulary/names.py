@@ -11,6 +11,7 @@ from .providers import Platform
 SpanKind = Literal[
     "chat",
     "text_completion",
+    "evaluate",
     "embeddings",
     "rerank",
     "pipeline",
@@ -38,6 +39,7 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
     "gen_ai": {
         "chat": "gen_ai.chat",
         "text_completion": "gen_ai.text_completion",
+        "evaluate": "gen_ai.evaluate",
         "embeddings": "gen_ai.embeddings",
         "rerank": "gen_ai.rerank",
         "pipeline": "function",
@@ -52,6 +54,7 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
     "ai": {
         "chat": "ai.chat_completions.create.{platform}",
         "text_completion": "ai.chat_completions.create.{platform}",
+        "evaluate": "ai.chat_completions.create.{platform}",
         "embeddings": "ai.embeddings.create.{platform}",
         "rerank": "ai.rerank.create.{platform}",
         "pipeline": "ai.pipeline.langchain",
@@ -69,6 +72,7 @@ _OPS: dict[Dialect, dict[SpanKind, str]] = {
 _VERBS: dict[SpanKind, str] = {
     "chat": "chat",
     "text_completion": "text_completion",
+    "evaluate": "evaluate",
     "embeddings": "embeddings",
     "rerank": "rerank",
     "agent": "invoke_agent",
@@ -80,7 +84,7 @@ _VERBS: dict[SpanKind, str] = {
 _NAMED_AFTER_PIPELINE: dict[Dialect, frozenset[SpanKind]] = {
     "gen_ai": frozenset({"pipeline"}),
     # LLM Monitoring of 2024 joins the span of a pipeline with those of its model calls by name.
-    "ai": frozenset({"pipeline", "chat", "text_completion", "embeddings", "rerank"}),
+    "ai": frozenset({"pipeline", "chat", "text_completion", "evaluate", "embeddings", "rerank"}),
 }
 
 

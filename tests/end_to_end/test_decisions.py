@@ -8,11 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import sentry_sdk
+from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph
 
 from sentry_langchain_stream import Limits, SentryStreamHandler, watch_runs
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
+from tests.kit.canary import Shelf
 from tests.kit.wire import BOTH_MODELS, WAYS, WIRE_SHAPES, Way, content_allowed
 
 pytest.importorskip("langchain_core.decisions", reason="needs decision models, which came with langchain-core 1.8")
@@ -60,7 +63,7 @@ def about(span: CapturedSpan) -> dict[str, Any]:
 
 
 ANSWERED = {
-    "gen_ai.operation.name": "chat",
+    "gen_ai.operation.name": "evaluate",
     "gen_ai.provider.name": "mistral_ai",
     "gen_ai.request.model": "judge-1",
     "gen_ai.response.model": "judge-1-2026",
@@ -71,7 +74,7 @@ ANSWERED = {
     "langchain_stream.outcome": "completed",
 }
 FAILED = {
-    "gen_ai.operation.name": "chat",
+    "gen_ai.operation.name": "evaluate",
     "gen_ai.provider.name": "mistral_ai",
     "gen_ai.request.model": "judge-1",
     "langchain_stream.outcome": "failed",
@@ -85,9 +88,9 @@ async def test_a_decision_is_a_model_call(captured: Captured, way: Way, inside: 
     """Its span has the provider, both models and the tokens, and is below the pipeline."""
     app: Runnable[Any, Any] = RunnableLambda(lambda asked: asked) | Judge() if inside else Judge()
     await way.run(app, ASKED, {"callbacks": [SentryStreamHandler()]})
-    pipeline, decision = captured.find(op="function"), captured.find(op="gen_ai.chat")
+    pipeline, decision = captured.find(op="function"), captured.find(op="gen_ai.evaluate")
     assert len(captured.spans) == 2
-    assert (decision.name, decision.parent_id) == ("chat judge-1", pipeline.span_id)
+    assert (decision.name, decision.parent_id) == ("evaluate judge-1", pipeline.span_id)
     assert about(decision) == ANSWERED
 
 
@@ -96,7 +99,7 @@ async def test_a_decision_that_fails(captured: Captured, way: Way) -> None:
     """It is a failed call, without tokens, and one issue."""
     with pytest.raises(TimeoutError):
         await way.run(Judge(fails=1), ASKED, {"callbacks": [SentryStreamHandler()]})
-    assert about(captured.find(op="gen_ai.chat")) == FAILED
+    assert about(captured.find(op="gen_ai.evaluate")) == FAILED
     assert len(captured.events) == 1
 
 
@@ -141,7 +144,7 @@ def test_an_unsampled_decision_has_its_metrics() -> None:
 def test_another_decision_is_no_further_attempt(captured: Captured) -> None:
     """A decision in the same node, after one that failed, is a retry only if it is asked the same."""
     graph(Judge(fails=1), times=2).invoke({"messages": []}, {"callbacks": [SentryStreamHandler()]})
-    found = captured.find_all(op="gen_ai.chat")
+    found = captured.find_all(op="gen_ai.evaluate")
     assert [span.attributes["langchain_stream.outcome"] for span in found] == ["failed", "completed"]
     assert not any("langchain_stream.attempt" in span.attributes for span in found)
 
@@ -149,26 +152,33 @@ def test_another_decision_is_no_further_attempt(captured: Captured) -> None:
 def test_without_usage_there_are_no_tokens(captured: Captured) -> None:
     """The answers are probabilities, so there is no estimate."""
     Judge(usage=None).invoke(ASKED, {"callbacks": [SentryStreamHandler()]})
-    assert not [key for key in captured.find(op="gen_ai.chat").attributes if "usage" in key]
+    assert not [key for key in captured.find(op="gen_ai.evaluate").attributes if "usage" in key]
 
 
 @pytest.mark.parametrize("shape", BOTH_MODELS)
 @pytest.mark.parametrize("allowed", [True, False], ids=["allowed", "not allowed"])
 def test_content_leaves_only_if_it_may(shape: str, allowed: bool) -> None:
-    """The state, the questions and the answers are recorded as one message each, redacted, or not at all."""
+    """The state, the questions and the answers are recorded as Sentry shows evaluations, redacted, or not at all."""
     handler = SentryStreamHandler(redact=lambda text: text.replace(CANARY, "[hidden]"))
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
         Judge().invoke(ASKED, {"callbacks": [handler]})
-    found = captured.find(op="gen_ai.chat").attributes
+    found = captured.find(op="gen_ai.evaluate").attributes
     assert CANARY.encode() not in b"".join(captured.envelopes)
     if not allowed:
         assert not found.keys() & {"gen_ai.input.messages", "gen_ai.output.messages"}
         return
-    (asked,), (answered,) = (json.loads(found[f"gen_ai.{name}.messages"]) for name in ("input", "output"))
-    assert (asked["role"], answered["role"]) == ("user", "assistant")
-    text = json.loads(asked["parts"][0]["content"])
-    assert (text["state"], text["questions"]["late"]["instructions"]) == ("Is it late? [hidden]", "late? [hidden]")
-    assert json.loads(answered["parts"][0]["content"]) == {"late": {"type": "noul", "noul": 0.25}}
+    asked, answered = (json.loads(found[f"gen_ai.{name}.messages"]) for name in ("input", "output"))
+    questions = {"late": {"type": "noul", "instructions": "late? [hidden]"}}
+    assert asked == [{"type": "evaluation", "state": "Is it late? [hidden]", "questions": questions}]
+    assert answered == [{"type": "evaluation", "answers": {"late": {"type": "noul", "noul": 0.25}}}]
+
+
+def test_in_the_dialect_of_2024_it_has_a_predefined_op() -> None:
+    """Sentry knows no decisions there: the call has the op of its platform, and the pipeline's name."""
+    with capture_spans() as captured:
+        Judge().invoke(ASKED, {"callbacks": [SentryStreamHandler(dialect="ai", pipeline_name="triage")]})
+    decision = captured.find(op="ai.chat_completions.create.langchain")
+    assert (decision.name, decision.attributes["gen_ai.operation.name"]) == ("triage", "evaluate")
 
 
 def test_a_long_state_is_within_the_limits() -> None:
@@ -176,9 +186,27 @@ def test_a_long_state_is_within_the_limits() -> None:
     state: Any = ['"\\' * 50_000, {"images": ["x" * 9_000] * 400}]
     with capture_spans(**content_allowed(True)) as captured:
         Judge().invoke({"state": state, "questions": ASKED["questions"]}, {"callbacks": [SentryStreamHandler()]})
-    found = captured.find(op="gen_ai.chat").attributes["gen_ai.input.messages"]
-    assert json.loads(found)[0]["role"] == "user"
+    found = captured.find(op="gen_ai.evaluate").attributes["gen_ai.input.messages"]
+    assert json.loads(found)[0]["questions"]["late"]["type"] == "noul"
     assert len(found.encode()) <= Limits().attribute
+
+
+def test_in_a_large_transaction_it_is_kept_as_a_model_call_is() -> None:
+    """Where a transaction is too large for Sentry, documents give way before what a decision model was asked."""
+    config: Any = {"callbacks": [SentryStreamHandler()]}
+    shelf = Shelf(holds=Document("word " * 4_000))
+    state: Any = ["long " * 4_000] * 4
+    with (
+        capture_spans(stream_gen_ai_spans=False, **content_allowed(True)) as captured,
+        sentry_sdk.start_transaction(name="request", op="http.server"),
+    ):
+        for _ in range(50):
+            shelf.invoke("Where?", config=config)
+        Judge().invoke({"state": state, "questions": ASKED["questions"]}, config)
+    found = [span.attributes.get("langchain_stream.found", "") for span in captured.spans]
+    assert any("characters cut" in each for each in found)
+    (asked,) = json.loads(captured.find(op="gen_ai.evaluate").attributes["gen_ai.input.messages"])
+    assert asked["state"] == state
 
 
 @pytest.mark.filterwarnings("ignore:The class `OpenAIDecisions` is in beta")
@@ -201,8 +229,8 @@ async def test_the_decisions_of_openai(captured: Captured, way: Way) -> None:
             )
             asked = {"input": "Is it late?", "questions": {"late": decisions.Predicate(instructions="late?")}}
             await way.run(model, asked, {"callbacks": [SentryStreamHandler()]})
-    span = captured.find(op="gen_ai.chat")
-    assert span.name == "chat gpt-6-luna"
+    span = captured.find(op="gen_ai.evaluate")
+    assert span.name == "evaluate gpt-6-luna"
     assert about(span) == {
         **ANSWERED,
         "gen_ai.provider.name": "openai",

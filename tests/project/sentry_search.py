@@ -65,10 +65,17 @@ class Rows(list[dict[str, Any]]):
         return float(sorted(values)[int(int(function.removeprefix("p")) / 100 * (len(values) - 1))]) if values else 0.0
 
 
+def asked(term: re.Match[str]) -> str:
+    """The attribute that a term of a search asks for."""
+    return term[3] if term[1] == "has" else term[1]
+
+
 def _found(row: dict[str, Any], term: re.Match[str]) -> bool:
     attribute, above, value = term.groups()
-    has = row.get(key(attribute))
-    is_so = has is not None and (has > float(value) if above else has in value.strip("[]").split(","))
+    has = row.get(key(asked(term)))
+    is_so = has is not None
+    if has is not None and attribute != "has":
+        is_so = has > float(value) if above else has in value.strip("[]").split(",")
     return is_so is not term[0].startswith("!")
 
 

@@ -48,7 +48,7 @@ FINER: dict[str, list[set[str]]] = {
         {"cutting"},
         {"policy"},
         {"gathered", "labels", "budget"},
-        {"lists", "prompts", "plain_messages", "offered_tools"},
+        {"lists", "prompts", "plain_messages", "offered_tools", "decisions"},
         {"parts"},
         {"messages"},
     ],

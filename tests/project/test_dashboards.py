@@ -16,13 +16,14 @@ import pytest
 
 from examples.sentry import __main__ as posting
 from examples.sentry import build
-from sentry_langchain_stream import record_evaluation
-from sentry_langchain_stream._vocabulary.keys import KEYS
+from examples.sentry.queries import CALLS
+from sentry_langchain_stream import SentryStreamHandler, record_evaluation
+from sentry_langchain_stream._vocabulary.keys import EVALUATION_NAME, KEYS
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.wire import WIRE_SHAPES
-from tests.project.sentry_search import CALL, Rows, attributes, key, row, searched, stream
+from tests.project.sentry_search import CALL, Rows, asked, attributes, key, row, searched, stream
 
-SENT = {key for keys in KEYS["gen_ai"].values() for key in keys}
+SENT = {EVALUATION_NAME, *(key for keys in KEYS["gen_ai"].values() for key in keys)}
 BUILT_IN = {"span.duration", "trace", "timestamp", "gen_ai.operation.type"}
 """What Sentry has of every span, and the type of an AI span, which it adds."""
 NUMBERS = {"span.duration", "gen_ai.usage.total_tokens", "gen_ai.cost.total_tokens"}
@@ -67,9 +68,9 @@ def test_the_files_are_what_the_module_builds() -> None:
 @pytest.mark.parametrize(("where", "fields", "search"), [pytest.param(*each, id=each[0]) for each in queries()])
 def test_every_key_is_sent(where: str, fields: list[str], search: str) -> None:
     """What a query selects, aggregates, groups or orders by, and searches for, is a key that spans have."""
-    asked = {key(each) for field in fields if field for each in attributes(field)}
-    asked |= {key(term[1]) for term in searched(search)}
-    assert asked - SENT - BUILT_IN == set()
+    keys = {key(each) for field in fields if field for each in attributes(field)}
+    keys |= {key(asked(term)) for term in searched(search)}
+    assert keys - SENT - BUILT_IN == set()
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
@@ -82,6 +83,23 @@ def test_an_evaluation_is_no_answer(shape: str) -> None:
     assert [where for where, _, search in queries() if spans.matching(search)] == []
 
 
+def test_a_decision_is_an_answer() -> None:
+    """The call of a decision model has the operation of an evaluation, and the queries of all model calls find it."""
+    decisions = pytest.importorskip("langchain_core.decisions", reason="needs decision models, of langchain-core 1.8")
+
+    class Judge(decisions.BaseDecisionModel):  # type: ignore[misc,name-defined]
+        model: str = "judge-1"
+        _provider = "acme"
+
+        def _classify(self, state: Any, questions: Any) -> Any:
+            return decisions.ClassifierResponse(model="judge-1", answers={})
+
+    with capture_spans() as captured:
+        Judge().invoke({"state": "?", "questions": {}}, {"callbacks": [SentryStreamHandler()]})
+    (found,) = Rows(map(row, captured.spans)).matching(CALLS)
+    assert found["gen_ai.operation.name"] == "evaluate"
+
+
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_every_widget_has_something_to_show(shape: str) -> None:
     """Each query finds spans of streams that stalled, were left or failed; no aggregate of it is empty; types fit."""
@@ -92,7 +110,7 @@ def test_every_widget_has_something_to_show(shape: str) -> None:
         assert found, widget["title"]
         for aggregate in query["aggregates"]:
             assert found.value(aggregate) > 0, (widget["title"], aggregate)
-        for field in [*query["fields"], *(term[1] for term in searched(query["conditions"]))]:
+        for field in [*query["fields"], *(term[1] for term in searched(query["conditions"]) if term[1] != "has")]:
             for attribute in attributes(field):
                 values = [each[key(attribute)] for each in found if key(attribute) in each]
                 number = attribute in NUMBERS | {"timestamp"} or attribute.endswith(",number]")

@@ -54,7 +54,9 @@ def test_whatever_tells_a_provider_it_has_a_name_and_a_platform(told: Any, path:
 def test_a_span_has_a_name(kind: SpanKind, dialect: Dialect, pipeline: str, what: str | None) -> None:
     """A span's name ends with what it is done to, or is the pipeline's; nothing is named "None"."""
     name = names.span_name(kind, dialect, pipeline, what)
-    if kind == "pipeline" or (dialect == "ai" and kind in ("chat", "text_completion", "embeddings", "rerank")):
+    if kind == "pipeline" or (
+        dialect == "ai" and kind in ("chat", "text_completion", "evaluate", "embeddings", "rerank")
+    ):
         assert name == pipeline
     else:
         assert name.endswith(what or name)

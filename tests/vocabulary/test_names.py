@@ -17,7 +17,7 @@ from sentry_langchain_stream._vocabulary.providers import PROVIDERS, Platform
 PLATFORMS = {"openai", "cohere", "langchain", "huggingface_hub"}
 
 MODEL_OPS: dict[Dialect, set[str]] = {
-    "gen_ai": {"gen_ai.chat", "gen_ai.text_completion", "gen_ai.embeddings", "gen_ai.rerank"},
+    "gen_ai": {"gen_ai.chat", "gen_ai.text_completion", "gen_ai.evaluate", "gen_ai.embeddings", "gen_ai.rerank"},
     "ai": {
         f"ai.{what}.create.{platform}"
         for what in ("chat_completions", "embeddings", "rerank")
@@ -88,7 +88,7 @@ def test_a_known_provider(ls_provider: str, name: str, platform: Platform) -> No
 
 
 @pytest.mark.parametrize(("ls_provider", "name", "platform"), TABLE)
-@pytest.mark.parametrize("kind", ["chat", "text_completion"])
+@pytest.mark.parametrize("kind", ["chat", "text_completion", "evaluate"])
 def test_the_op_of_a_known_providers_model(ls_provider: str, name: str, platform: Platform, kind: SpanKind) -> None:
     """In dialect "gen_ai" the op tells the kind of call, in "ai" the platform."""
     of = providers.platform_of(providers.find(ls_provider))
@@ -266,7 +266,7 @@ anything = st.one_of(
     anything,
     st.none() | st.text(max_size=20) | st.sampled_from([path for path, *_ in CLASSES]),
     anything,
-    st.sampled_from(["chat", "text_completion"]),
+    st.sampled_from(["chat", "text_completion", "evaluate"]),
     st.sampled_from(["gen_ai", "ai"]),
 )
 def test_whatever_the_provider_the_op_is_predefined(
@@ -283,14 +283,16 @@ def test_whatever_the_provider_the_op_is_predefined(
 @pytest.mark.parametrize("dialect", get_args(Dialect))
 def test_every_kind_has_its_op(dialect: Dialect) -> None:
     """Every kind of span has an op in either dialect, and none but a model's is that of a model call."""
-    assert {"chat", "text_completion", "embeddings", "rerank", *OTHER_OPS[dialect]} == set(get_args(SpanKind))
+    assert {"chat", "text_completion", "evaluate", "embeddings", "rerank", *OTHER_OPS[dialect]} == set(
+        get_args(SpanKind)
+    )
     assert MODEL_OPS[dialect].isdisjoint(OTHER_OPS[dialect].values())
 
 
 def test_every_predefined_op_occurs() -> None:
     """The closed set of ops is used up by the table: none of it is idle."""
     dialects: tuple[Dialect, ...] = get_args(Dialect)
-    kinds: tuple[SpanKind, ...] = ("chat", "text_completion", "embeddings", "rerank")
+    kinds: tuple[SpanKind, ...] = ("chat", "text_completion", "evaluate", "embeddings", "rerank")
     for dialect in dialects:
         used = {names.op(kind, dialect, row.platform) for kind, row in itertools.product(kinds, PROVIDERS.values())}
         assert used == MODEL_OPS[dialect]
@@ -305,6 +307,8 @@ def test_every_predefined_op_occurs() -> None:
         ("text_completion", "gen_ai", "", "text_completion"),
         ("chat", "ai", "gpt-4o-mini", "support-bot"),
         ("text_completion", "ai", None, "support-bot"),
+        ("evaluate", "gen_ai", "judge-1", "evaluate judge-1"),
+        ("evaluate", "ai", "judge-1", "support-bot"),
         ("pipeline", "gen_ai", None, "support-bot"),
         ("pipeline", "gen_ai", "gpt-4o-mini", "support-bot"),
         ("pipeline", "ai", None, "support-bot"),
