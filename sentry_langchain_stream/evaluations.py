@@ -201,8 +201,7 @@ def _content(
     """The attributes that are content: the explanation, and the result in the shape that Sentry's pages read."""
     if not policy.outputs:
         return {}
-    result = label if label is not None or score is None else f"{float(score):g}"
-    answers = {name: {"type": "choice", "choice": result}}
+    answers = {name: _answer(score, label)}
     found: dict[str, AttributeValue] = {
         "gen_ai.output.messages": json.dumps([{"type": "evaluation", "answers": answers}], ensure_ascii=False)
     }
@@ -210,6 +209,17 @@ def _content(
     if text:
         found[EVALUATION_EXPLANATION] = text
     return found
+
+
+def _answer(score: float | None, label: str | None) -> dict[str, Any]:
+    """The score with its label, or the label alone."""
+    if score is None:
+        return {"type": "choice", "choice": label}
+    answer: dict[str, Any] = {"type": "score", "score": float(score)}
+    if label is not None:
+        # The page looks the label up under the score as JavaScript rounds it, halves up.
+        answer["legend"] = {str(math.floor(float(score) + 0.5)): label}
+    return answer
 
 
 def _policy(run: RunInfo | None, redact: Callable[[str], str] | None, *, comment: bool = False) -> Policy:

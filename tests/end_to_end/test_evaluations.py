@@ -126,6 +126,25 @@ def test_an_explanation_is_content(shape: str) -> None:
             assert CANARY.encode() not in b"".join(captured.envelopes)
 
 
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ({"score": 4}, {"type": "score", "score": 4.0}),
+        ({"score": 0.9, "label": "good"}, {"type": "score", "score": 0.9, "legend": {"1": "good"}}),
+        ({"score": 2.5, "label": "good"}, {"type": "score", "score": 2.5, "legend": {"3": "good"}}),
+        ({"score": -2.5, "label": "bad"}, {"type": "score", "score": -2.5, "legend": {"-2": "bad"}}),
+        ({"label": "good"}, {"type": "choice", "choice": "good"}),
+    ],
+    ids=str,
+)
+def test_a_score_is_shown_as_one(said: dict[str, Any], answer: dict[str, Any]) -> None:
+    """Sentry's page gets a number, and the label under the number that it rounds the score to; or the label alone."""
+    with capture_spans(**content_allowed(True)) as captured:
+        record_evaluation(**IDS, name="relevance", **said)
+    (item,) = json.loads(captured.find(op="gen_ai.evaluate").attributes["gen_ai.output.messages"])
+    assert item == {"type": "evaluation", "answers": {"relevance": answer}}
+
+
 def test_without_the_runs_handler_the_rules_of_the_process_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """By ids, the integration's handler decides, or the operator's veto."""
     evaluate: dict[str, Any] = {**IDS, "name": "relevance", "score": 1, "explanation": f"It says {CANARY}."}
