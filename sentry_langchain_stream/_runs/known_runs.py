@@ -92,7 +92,8 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
         cost = call.cost.whole if call.cost is not None else None
     elif run.parent is None or run.parent.implicit:
         seconds, calls, usage, cost = monotonic() - tree.started, tree.calls, tree.usage, tree.cost
-    span, keeper = run.place.span if run.place.recording else None, run.keeper
+    place, keeper = run.place, run.keeper
+    span = place.span if place.recording and place.span is place.anchor else None  # else `ignore_spans` has dropped it
     values = (
         run.given_id or run.id,
         run.kind,

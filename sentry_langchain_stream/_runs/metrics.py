@@ -36,13 +36,15 @@ def record_call(run: Run, call: Call) -> None:
         for fact, value in _attributes(run, call)
         if value is not None
     }
-    metrics.record(seconds=seconds, counts={}, attributes=attributes, backend=run.place.backend, span=run.place.span)
+    place = run.place
+    span = place.anchor if place.span is not None else None  # that of its parent if `ignore_spans` has dropped its own
+    metrics.record(seconds=seconds, counts={}, attributes=attributes, backend=place.backend, span=span)
     usage = call.usage()
     if usage is None or call.cached:
         return
     counts = {name: tokens for field, name in TOKENS.items() if (tokens := getattr(usage, field)) is not None}
     attributes[facts.USAGE_SOURCE.keys[0]] = usage.source
-    metrics.record(seconds={}, counts=counts, attributes=attributes, backend=run.place.backend, span=run.place.span)
+    metrics.record(seconds={}, counts=counts, attributes=attributes, backend=place.backend, span=span)
 
 
 def _attributes(run: Run, call: Call) -> Iterator[tuple[Fact, AttributeValue | None]]:

@@ -163,7 +163,7 @@ class RunSpans:
             run_id=run.id,
             first=first,
             backend=run.place.backend,
-            span=run.ending.failed.get(first, run.place.span) or run.tree.outside,
+            span=run.ending.failed.get(first, run.place.anchor) or run.tree.outside,
             scopes=run.tree.scopes,
             client=current_client(),
             started=run.tree.started,
@@ -189,10 +189,10 @@ class RunSpans:
         with contained("runs of an exception"):  # whatever its attributes do, the span is finished
             known = [each.run_id for each in reversed(issues.passed(failure)) if each.run_id in ending.failed]
             caused = (each.run_id for part in error_texts.chain(failure) for each in issues.passed(part))
-            ending.counted = any(ending.failed.get(each, run.place.span) is not run.place.span for each in caused)
+            ending.counted = any(ending.failed.get(each, run.place.anchor) is not run.place.anchor for each in caused)
         if known:
             return known[0]
-        ending.remember({run.id: run.place.span or run.place.anchor})
+        ending.remember({run.id: run.place.anchor})  # its own span, unless `ignore_spans` has dropped that
         return run.id
 
     def _complete_call(self, run: Run, call: Call) -> None:

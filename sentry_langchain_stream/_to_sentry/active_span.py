@@ -195,7 +195,7 @@ class RunScope(Scope):
         if inside is None:
             return self.covered._span
         own = self._seen.own.get(inside.key) if self._seen is not None else None
-        if own is None or getattr(own[0], "timestamp", None) is not None:  # it has ended elsewhere
+        if own is None or internals.has_ended(own[0]):  # elsewhere
             return inside.span
         return own[0]
 

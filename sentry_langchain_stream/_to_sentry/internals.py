@@ -266,6 +266,12 @@ def segment_of(span: Any) -> Any | None:
     return getattr(span, "_segment", None)
 
 
+def has_ended(span: Any) -> bool:
+    """Whether a span of either model has ended. Of one that is not sent, only the SDK itself asks whether it has."""
+    times = getattr(span, "timestamp", None), getattr(span, "end_timestamp", None)
+    return times != (None, None) or getattr(span, "_finished", False) is True
+
+
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 
 
