@@ -184,9 +184,7 @@ runs = st.builds(
         st.none(),
         st.builds(ToolCall, st.text(max_size=5), optional_texts, optional_texts, optional_texts, optional_texts),
         st.builds(Retrieval, st.text(max_size=5), optional_texts, tokens, optional_texts),
-        st.builds(
-            Agent, st.text(max_size=5), optional_texts, optional_texts, optional_texts, st.one_of(st.none(), usages)
-        ),
+        st.builds(Agent, st.text(max_size=5), *(optional_texts for _ in range(4)), st.one_of(st.none(), usages)),
     ),
 )
 

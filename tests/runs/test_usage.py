@@ -280,3 +280,16 @@ def test_details_come_from_another_report_of_the_same_tokens(other: Usage | None
 def test_a_part_that_is_missing_is_the_rest_of_the_total(raw: dict[str, int], expected: Usage) -> None:
     """Where a provider reports the total and one of its parts, the other one is known, and never negative."""
     assert Usage.reported(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier", "expected"),
+    [
+        pytest.param(Usage(10, 2, 12), None, Usage(10, 2, 12), id="the first"),
+        pytest.param(Usage(0, 3, 3), Usage(10, 2, 12), Usage(10, 5, 15), id="what was added"),
+        pytest.param(Usage(10, 5, 15), Usage(10, 2, 12), Usage(10, 5, 15), id="counted from the start"),
+    ],
+)
+def test_a_report_follows_the_ones_before(later: Usage, earlier: Usage | None, expected: Usage) -> None:
+    """A report in a stream adds up with those before, unless both count from the start."""
+    assert later.after(earlier) == expected
