@@ -187,7 +187,7 @@ def _is_of_abatch(method: FrameType) -> bool:
     return (
         task is not None
         and getattr(task.get_coro(), "cr_frame", None) is method
-        and method.f_locals.get("serialized", method) is None
+        and variable(method, "serialized") is None
     )
 
 

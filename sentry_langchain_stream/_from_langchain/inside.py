@@ -26,6 +26,7 @@ from .._runs.kinds import LEAVES
 from .._runs.numbers import Number, number
 from .._runs.run import Run
 from .._runtime import interpreter
+from .._runtime.tracebacks import variable
 from .._to_sentry.active_span import Inside
 from . import call_stack, internals, same_ids
 
@@ -182,10 +183,8 @@ def leaf_below(run_id: UUID | None, enclosing_id: UUID | None) -> Run | None:
     """
     frame = call_stack.starting_method()
     while frame is not None and frame.f_globals is not call_stack.MANAGERS:
-        code = frame.f_code
-        may_have_run = code.co_name in _METHODS or frame.f_globals.get("__name__") == _RETRIEVERS
-        if may_have_run and _MANAGER in code.co_varnames:
-            run = _managed(frame.f_locals.get(_MANAGER))
+        if frame.f_code.co_name in _METHODS or frame.f_globals.get("__name__") == _RETRIEVERS:
+            run = _managed(variable(frame, _MANAGER))
             if run is not None:
                 is_named = run_id is None or run_id == run.enclosing_id
                 return run if is_named and run.enclosing_id == enclosing_id and run.kind in LEAVES else None
