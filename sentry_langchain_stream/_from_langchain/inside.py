@@ -26,6 +26,7 @@ from .._runs.kinds import LEAVES
 from .._runs.numbers import Number, number
 from .._runs.run import Run
 from .._runtime import interpreter
+from .._runtime.interpreter import HAS_ASYNC_CONTEXT
 from .._runtime.tracebacks import variable
 from .._to_sentry.active_span import Inside
 from . import call_stack, internals, same_ids
@@ -50,10 +51,6 @@ _CALLERS = frozenset({"_generate_with_cache", "_agenerate_with_cache", "_iter_v2
 _STREAMS = frozenset({"stream", "astream"})
 """The same. They are methods of much else, which has no such variable."""
 
-_HAS_ASYNC_CONTEXT = sys.version_info >= (3, 11)
-"""Whether a task can be given a context. Else LangChain's context names no async step (langchain-core 1.0 to 1.8), so
-those are looked for, too. Can go when Python 3.10 is no longer supported."""
-
 _ASYNC_STEPS = frozenset(
     {
         "_abatch_with_config",
@@ -65,9 +62,10 @@ _ASYNC_STEPS = frozenset(
         "arun",
     }
 )
-"""The methods of chains, tools and nodes of LangGraph that have the run's manager while an async step is running."""
+"""The methods of chains, tools and nodes of LangGraph that have the run's manager while an async step is running. They
+are looked for where LangChain's context names no async step."""
 
-_METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS | (frozenset() if _HAS_ASYNC_CONTEXT else _ASYNC_STEPS)
+_METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS | (frozenset() if HAS_ASYNC_CONTEXT else _ASYNC_STEPS)
 _MANAGER = "run_manager"
 _RETRIEVERS = "langchain_core.retrievers"
 """The module of the methods that have the manager of a retriever's run."""
@@ -202,7 +200,7 @@ def is_any_live(hints: tuple[_Hint, ...]) -> bool:
 
 def _may_be_in_an_async_step() -> bool:
     """Whether the calling code may be in a step that LangChain's context does not name."""
-    return not _HAS_ASYNC_CONTEXT and interpreter.current_task() is not None
+    return not HAS_ASYNC_CONTEXT and interpreter.current_task() is not None
 
 
 def _handed_over_retriever(hints: tuple[_Hint, ...]) -> Run | None:

@@ -11,17 +11,14 @@ repeat the one that failed.
 
 from __future__ import annotations
 
-import sys
 from uuid import UUID
 
+from .._runtime.interpreter import HAS_ASYNC_CONTEXT
 from .call import Call
 from .details import Detail, ToolCall
 from .estimates import Prompt
 from .run import Run
 from .start import Start
-
-_HAS_ASYNC_CONTEXT = sys.version_info >= (3, 11)
-"""Whether a task can be given a context. Can go when Python 3.10 is no longer supported."""
 
 _MOST = 64
 
@@ -93,7 +90,7 @@ def call_around(parent: Run, enclosing_id: UUID | None) -> Run | None:
     """
     if parent.has_fallbacks:
         return parent
-    if not parent.fallbacks or (enclosing_id == parent.id and _HAS_ASYNC_CONTEXT):
+    if not parent.fallbacks or (enclosing_id == parent.id and HAS_ASYNC_CONTEXT):
         return None
     found = parent.fallbacks.get(enclosing_id) if enclosing_id is not None else None
     return found or (next(iter(parent.fallbacks.values())) if len(parent.fallbacks) == 1 else None)

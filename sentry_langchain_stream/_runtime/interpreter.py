@@ -22,6 +22,10 @@ from .containment import contained
 
 MATTERS = sys.version_info < (3, 12)
 
+HAS_ASYNC_CONTEXT = sys.version_info >= (3, 11)
+"""Whether a task can be given a context. Else LangChain's context names no async step (langchain-core 1.0 to 1.8).
+Can go when Python 3.10 is no longer supported."""
+
 collecting: set[int] = set()
 """The threads in which garbage is being collected. Mostly there are none: ask that first where it has to be quick."""
 _waiting: dict[int, list[Callable[[], object]]] = {}
