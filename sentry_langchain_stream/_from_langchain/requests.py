@@ -173,17 +173,19 @@ def _without_data(message: BaseMessage, content: Sequence[Any]) -> BaseMessage:
     """Return a message whose files, audio and videos count as an image each, for which LangChain has a flat number.
 
     Workaround: LangChain counts the base64 of any other media as text, hundreds of thousands of tokens for a PDF
-    (langchain-core 1.0 to 1.8). Can go when it counts no data.
+    (langchain-core 1.0 to 1.8), and at first that of images, too. Can go when it counts no data.
     """
     blocks: list[Any] = []
     for block in content:
-        known = isinstance(block, str) or field(block, "type") in _COUNTED
-        lean = block if known else _lean(block, _DEPTH)
-        blocks += (lean,) if lean is block else (lean, {"type": "image"})
-    return message.model_copy(update={"content": blocks}) if len(blocks) > len(content) else message
+        is_text = isinstance(block, str) or field(block, "type") == "text"
+        lean = block if is_text else _lean(block, _DEPTH)
+        if lean is not block and field(block, "type") not in _IMAGES:
+            blocks.append(lean)
+        blocks.append(block if lean is block else {"type": _IMAGES[0]})
+    return message.model_copy(update={"content": blocks})
 
 
-_COUNTED = ("text", "image", "image_url")
+_IMAGES = ("image", "image_url")
 _DEPTH = 6
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from .._runtime.interpreter import HAS_ASYNC_CONTEXT
+from .._runtime import interpreter
 from .call import Call
 from .details import Detail, ToolCall
 from .estimates import Prompt
@@ -90,7 +90,8 @@ def call_around(parent: Run, enclosing_id: UUID | None) -> Run | None:
     """
     if parent.has_fallbacks:
         return parent
-    if not parent.fallbacks or (enclosing_id == parent.id and HAS_ASYNC_CONTEXT):
+    is_step = enclosing_id == parent.id and (interpreter.HAS_ASYNC_CONTEXT or interpreter.running_loop() is None)
+    if is_step or not parent.fallbacks:
         return None
     found = parent.fallbacks.get(enclosing_id) if enclosing_id is not None else None
     return found or (next(iter(parent.fallbacks.values())) if len(parent.fallbacks) == 1 else None)

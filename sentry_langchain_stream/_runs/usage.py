@@ -85,8 +85,6 @@ class Usage(NamedTuple):
         input = _with(input, found.get("tool_prompt", 0))
         # What the reported total has on top of its two parts: the other details that the parts do not include.
         rest = total - (input or 0) - (output or 0) if total is not None else None
-        if rest is not None and rest in (found.get("cache_read"), found.get("cache_creation")):
-            cached = rest  # only one of the two is beside the input
         is_cached_beside, is_reasoning_beside = _beside(cached, input, reasoning, output, rest)
         input = _with(input, cached) if is_cached_beside else input
         output = _with(output, reasoning) if is_reasoning_beside else output
@@ -205,8 +203,9 @@ class Usage(NamedTuple):
 def _beside(cached: int, input: int | None, reasoning: int, output: int | None, rest: int | None) -> tuple[bool, bool]:
     """Whether the cached tokens are beside the input rather than in it, and the reasoning beside the output.
 
-    A detail that is larger than its total cannot be in it. But what the reported total has on top is the most that is
-    added. Only a total without anything on top does not count: some packages add up input and output to make one.
+    What the reported total has on top of its parts decides. If that is neither of the two, a detail that is larger than
+    its total is beside it, because it cannot be in it. The total may have a part of a detail, as with langchain-aws
+    before 1.5.
 
     Args:
         cached: The tokens that were read from the cache or written to it.
@@ -225,8 +224,6 @@ def _beside(cached: int, input: int | None, reasoning: int, output: int | None, 
             return not is_reasoning, is_reasoning
         if rest in (cached, reasoning):
             return rest == cached, rest == reasoning
-        if is_cached_larger * cached + is_reasoning_larger * reasoning > rest:
-            return False, False
     return is_cached_larger, is_reasoning_larger
 
 

@@ -162,6 +162,7 @@ ANSWERS = {
 
 @ASYNC
 @pytest.mark.parametrize("case", ANSWERS)
+@needs_async_context(lambda is_async: is_async)
 async def test_the_tokens_of_such_a_call_are_in_the_totals_once(case: str, is_async: bool) -> None:
     """A model that hands on the usage of the one that it has called has used nothing itself."""
     answer, total = ANSWERS[case]

@@ -336,6 +336,7 @@ async def test_fallbacks_count_what_failed_before(shape: str, way: ways.Run) -> 
 
 @pytest.mark.parametrize("way", ways.ANY, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("in_chain", [False, True])
+@needs_async_context(lambda way: is_async(way))
 async def test_a_fallback_with_fallbacks_counts_what_failed_before_it(in_chain: bool, way: ways.Run) -> None:
     """What failed before the outer fallback counts for the calls of the inner ones, too."""
     second = actor(ValueError("full"), name="second").with_fallbacks([actor("Yes.", name="third")])

@@ -79,7 +79,13 @@ def test_a_tier_has_no_prices_of_another_provider(prices: Prices) -> None:
     assert prices.cost(call) is None
 
 
-TOKENS = {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100}
+TOKENS = {
+    "prompt_tokens": 1_000,
+    "completion_tokens": 100,
+    "total_tokens": 1_100,
+    "prompt_tokens_details": {"cached_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
 
 
 @pytest.mark.parametrize("way", ["invoke", "stream"])
