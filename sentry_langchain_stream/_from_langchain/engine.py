@@ -98,7 +98,9 @@ class Engine:
         if same_ids.again:
             parent_id, enclosing_id = same_ids.enclosing_own(parent_id), same_ids.enclosing_own(enclosing_id)
         hints = inside.hints()
+        is_called_alone = False
         if hints and inside.is_any_live(hints) and (leaf := inside.leaf_below(parent_id, enclosing_id)) is not None:
+            is_called_alone = parent_id is None and enclosing_id is None
             parent_id = leaf.id
         own = same_ids.starting(id, self.runs)
         start = marks.read_start(
@@ -114,6 +116,8 @@ class Engine:
         )
         if own is not id:
             start.given_id = id
+        if is_called_alone:
+            start.is_called_alone = True
         return start
 
 

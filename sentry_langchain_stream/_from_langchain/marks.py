@@ -16,6 +16,9 @@ from .._runs.start import Start
 from .._vocabulary.names import DEFAULT_AGENT
 
 _NODE = "graph:step:"
+_FIRST_NODE = f"{_NODE}1"
+_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
+"""How the names end of the nodes that the middleware of `create_agent` has (langchain 1.0 to 1.5)."""
 _ATTEMPT = "retry:attempt:"
 _DIGITS = 10
 _WITH_FALLBACKS = "RunnableWithFallbacks"
@@ -63,6 +66,8 @@ def read_start(
     start.has_fallbacks = has_fallbacks or (name is not None and name.startswith(_WITH_FALLBACKS))
     if tags:
         start.attempt, start.is_node = attempt(tags), node
+        if node:
+            start.is_first, start.is_hook = _FIRST_NODE in tags, name is not None and name.endswith(_HOOKS)
         start.is_step = kind == "chain" and any(tag.startswith(_STEP) for tag in tags)
     if metadata:
         _read_metadata(start, metadata)

@@ -46,7 +46,7 @@ class StepRuns:
 
     def start_chain(self, start: Start, inputs: object) -> None:
         """Start a chain or an agent."""
-        if start.parent_id is None and self._runs.settings.checkpoints:
+        if (start.parent_id is None or start.is_called_alone) and self._runs.settings.checkpoints:
             with contained("checkpoint"):
                 from . import checkpoints  # imported only if checkpoints are on
 
@@ -56,7 +56,7 @@ class StepRuns:
             start.kind, start.name = "agent", start.name or executor.get_name()
             inputs = executors.question(inputs)
         if start.kind != "agent":
-            if start.is_node:
+            if start.is_first:
                 start.question = partial(_question, inputs)
             self._runs.start(start)
             return

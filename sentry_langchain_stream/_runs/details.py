@@ -8,6 +8,7 @@ from typing import Literal
 
 from .._content.policy import Policy
 from .call import Call
+from .numbers import Number
 from .usage import Usage
 
 
@@ -68,6 +69,8 @@ class Agent:
     """The output messages, as JSON."""
     usage: Usage | None = None
     """The summed usage of its model calls that have ended."""
+    asked_by: Number | None = None
+    """The model call that the system instructions and the tools are of."""
 
     def add(self, usage: Usage) -> None:
         """Add the usage of a model call that has ended."""

@@ -9,7 +9,7 @@ from .._runtime.containment import is_from_signal, warn_once
 from .._to_sentry import asking
 from .._to_sentry.client import current_client
 from .._vocabulary import names
-from . import attempts, enclosing, labelling
+from . import attempts, enclosing, labelling, own_agent
 from .call import Call
 from .details import Agent, Detail, MakeRecord
 from .eviction import Eviction
@@ -108,7 +108,7 @@ class Starts:
             run.name, run.given_id, run.enclosing_id = start.name, start.given_id, start.enclosing_id
             run.parent = above
             run.reports = parent.implicit and start.parent_id is None
-            run.is_node, run.has_fallbacks = start.is_node, start.has_fallbacks
+            run.is_node, run.is_hook, run.has_fallbacks = start.is_node, start.is_hook, start.has_fallbacks
             run.agent, run.attempt = parent.agent, start.attempt or parent.attempt
             if parent.has_fallbacks or parent.fallbacks:
                 run.fallback = attempts.begun(parent, start.enclosing_id)
@@ -170,6 +170,8 @@ class Starts:
                     each.keeper, each.policy, each.pipeline = self._live, policy, pipeline
                     each.place.nests = self._settings.nesting
             self._live.adopt(run)
+            if run.call is not None:
+                own_agent.take_back(run)
             if run.parent is None or run.parent.implicit:
                 self._eviction.add(run)
             if alone is not None and alone.place.span is not None:
@@ -215,12 +217,8 @@ class Starts:
             if isinstance(detail, Agent):
                 inherited = parent.agent if parent is not None else None
                 run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
-            elif run.call is not None and parent is not None:
-                asked = run.call.request
-                if asked.tools is not None or asked.system is not None:
-                    agent = next(parent.agents(), None)  # its own: a graph around that one has not asked for them
-                    if agent is not None:
-                        agent.tools, agent.system = asked.tools or agent.tools, asked.system or agent.system
+            elif run.call is not None and (run.call.request.tools or run.call.request.system):
+                own_agent.add_request(run, run.call.request)
             if run.place.recording:
                 self._open_span(run)
         except BaseException as error:

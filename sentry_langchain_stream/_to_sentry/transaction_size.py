@@ -154,9 +154,16 @@ def _json() -> json.JSONEncoder:
     return json.JSONEncoder(separators=(",", ":"), default=str)
 
 
+_EVALUATION = '[{"type": "evaluation"'
+_EVALUATED = {"gen_ai.input.messages": "state", "gen_ai.output.messages": "answers"}
+"""What of a decision the messages have, see `_content.decisions`."""
+
+
 def _marked(key: str, text: str) -> str:
     """What stands in place of an attribute's content, in the same shape."""
     placeholder = mark(len(text), "characters")
+    if text.startswith(_EVALUATION):
+        return json.dumps([{"type": "evaluation", _EVALUATED[key]: placeholder}])
     if key in MESSAGES:
         return json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": placeholder}]}])
     return json.dumps([{"content": placeholder}]) if text.startswith("[{") else placeholder

@@ -130,6 +130,21 @@ def test_a_graph_that_is_called_while_a_model_streams() -> None:
     assert sorted(loads, key=str) == sorted([outer.span_id, nested.span_id])
 
 
+def test_a_graph_that_a_model_calls_with_the_handler_saves_as_ever() -> None:
+    """LangChain gives it no parent, so the config of its checkpointer names none."""
+    inner = graph(InMemorySaver())
+
+    class Calling(FakeListChatModel):
+        def _call(self, *args: Any, **kwargs: Any) -> str:
+            return str(inner.invoke(QUESTION, config())["messages"][-1].content)
+
+    with capture_spans(**WIRE_SHAPES[DEFAULT_SHAPE]) as captured:
+        Calling(responses=["Hi"]).invoke("Hi", config())
+    nested = captured.find(name="invoke_agent outer")
+    saved = [each.name for each in spans(captured) if each.parent_id == nested.span_id]
+    assert len([name for name in saved if name.endswith(("put", "put_writes"))]) >= 2
+
+
 def test_a_chain_that_loads_with_the_config_of_its_node() -> None:
     """A chain in a node is no graph for a call of the checkpointer with that node's config."""
     saver = InMemorySaver()

@@ -241,3 +241,18 @@ async def test_the_decisions_of_openai(captured: Captured, way: Way) -> None:
         "gen_ai.usage.output_tokens": 2,
         "gen_ai.usage.total_tokens": 7,
     }
+
+
+def test_a_decision_that_gives_way_is_still_an_evaluation() -> None:
+    """What replaces its content has the shape of the content, so that Sentry's page shows it as one."""
+    asked = {**ASKED, "state": "word " * 3_800}
+    with (
+        capture_spans(stream_gen_ai_spans=False, **content_allowed(True)) as captured,
+        sentry_sdk.start_transaction(name="request", op="http.server"),
+    ):
+        for _ in range(70):
+            Judge().invoke(asked, {"callbacks": [SentryStreamHandler()]})
+    spans = captured.find_all(op="gen_ai.evaluate")
+    found = [json.loads(str(span.attributes["gen_ai.input.messages"])) for span in spans]
+    assert {each["type"] for (each,) in found} == {"evaluation"}
+    assert any("characters cut" in each["state"] for (each,) in found)

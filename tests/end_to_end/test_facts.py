@@ -16,9 +16,10 @@ from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
-from langchain_core.tools import ToolException
+from langchain_core.tools import ToolException, tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runs.numbers import number
@@ -122,6 +123,37 @@ def test_an_agent_has_the_instructions_of_its_own_model(allowed: bool) -> None:
     assert (b"a scout" in b"".join(captured.envelopes)) is allowed
 
 
+def test_the_instructions_of_other_models_are_not_the_agents() -> None:
+    """What the model of a tool or of a middleware is instructed to do is on that model's span alone."""
+    middleware = pytest.importorskip("langchain.agents.middleware")
+
+    def ask(subject: str) -> str:
+        actor("Fine.", name="other").invoke([("system", f"You are a {subject}."), ("user", "Hi")])
+        return "Fine."
+
+    class Guarding(middleware.AgentMiddleware):  # type: ignore[misc, name-defined, unused-ignore]
+        """Has another model look at each answer."""
+
+        def after_model(self, state: Any, runtime: Any) -> None:
+            ask("guard")
+
+    @tool(return_direct=True)
+    def look(subject: str) -> str:
+        """Ask a translator."""
+        return ask("translator")
+
+    scout = create_agent(
+        actor(calls("look", subject="sky"), "Done."),
+        [look],
+        system_prompt="You are a scout.",
+        middleware=[Guarding()],
+        name="scout",
+    )
+    with capture_spans(**content_allowed(True)) as captured:
+        scout.invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    assert captured.find(name=SCOUT).attributes["gen_ai.system_instructions"] == "You are a scout."
+
+
 @pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("allowed", [True, False])
 @needs_async_context(lambda way: is_async(way))
@@ -135,6 +167,27 @@ async def test_a_graph_that_is_a_node_has_its_input(allowed: bool, way: ways.Run
         return
     asked = [part["content"] for message in json.loads(str(found)) for part in message["parts"]]
     assert asked[-1:] == ["Well."]
+
+
+def test_a_graph_that_is_resumed_in_a_node_has_no_input() -> None:
+    """The node that starts then is not its first one, and gets what the graph has itself said before."""
+
+    def ask(state: MessagesState) -> Any:
+        return {"messages": [("assistant", interrupt("Which?"))]}
+
+    inner = StateGraph(MessagesState).add_node("first", lambda _: {"messages": [("assistant", "Well.")]})
+    inner.add_node("ask", ask).add_edge(START, "first").add_edge("first", "ask")
+    outer = StateGraph(MessagesState).add_node("inner", inner.compile(name="inner")).add_edge(START, "inner")
+    graph = outer.compile(name="team", checkpointer=InMemorySaver())
+    config: Any = {"callbacks": [SentryStreamHandler()], "configurable": {"thread_id": "1"}}
+    with capture_spans(**content_allowed(True)) as captured:
+        graph.invoke(HI, config)
+        graph.invoke(Command(resume="This."), config)
+    first, resumed = (
+        each.attributes.get("gen_ai.input.messages") for each in captured.find_all(name="invoke_agent inner")
+    )
+    assert first is not None
+    assert resumed is None
 
 
 async def test_an_agent_names_no_model() -> None:

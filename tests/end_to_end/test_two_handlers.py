@@ -7,9 +7,11 @@ import logging
 from typing import Any
 
 import pytest
+from langchain_core.messages import SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
+from langgraph.graph import START, MessagesState, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -132,3 +134,35 @@ def test_a_log_line_says_once_that_there_are_two(caplog: pytest.LogCaptureFixtur
         for _ in range(3):
             ScriptedModel().invoke("Hi", {"callbacks": [SentryStreamHandler(), SentryStreamHandler()]})
     assert caplog.text.count("Two SentryStreamHandlers") == 1
+
+
+class Asking(ScriptedModel):
+    """A model of a provider."""
+
+    model_name: str = "asking"
+
+
+def _agent_of(node_handler: Any, model_handlers: list[Any]) -> Any:
+    model = Asking(callbacks=model_handlers)
+    config: Any = {"callbacks": [node_handler]} if node_handler is not None else {}
+
+    def node(state: Any) -> Any:
+        return {"messages": [model.invoke([SystemMessage("SYSTEM canary"), *state["messages"]], config)]}
+
+    return StateGraph(MessagesState).add_node("one", node).add_edge(START, "one").compile(name="scout")
+
+
+VETOES: Any = {"include_prompts": {"include_prompts": False}, "redact": {"redact": lambda text: "[redacted]"}}
+
+
+@pytest.mark.parametrize("veto", VETOES)
+@pytest.mark.parametrize("of", ["the agent", "the call", "the model"])
+def test_the_instructions_of_an_agent_pass_the_vetoes_of_both(of: str, veto: str) -> None:
+    """What a call is asked with is on the agent's span only if the same may be recorded of the two."""
+    vetoing, open_one = SentryStreamHandler(**VETOES[veto]), SentryStreamHandler()
+    node_handler = {"the agent": open_one, "the call": vetoing}.get(of)
+    graph = _agent_of(node_handler, [vetoing] if of == "the model" else [])
+    with capture_spans(**content_allowed(True)) as captured:
+        graph.invoke({"messages": [("user", "Hi")]}, {"callbacks": [vetoing if of == "the agent" else open_one]})
+    found = captured.find(name="invoke_agent scout").attributes
+    assert "canary" not in str(found)
