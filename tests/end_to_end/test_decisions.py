@@ -245,7 +245,7 @@ async def test_the_decisions_of_openai(captured: Captured, way: Way) -> None:
 
 def test_a_decision_that_gives_way_is_still_an_evaluation() -> None:
     """What replaces its content has the shape of the content, so that Sentry's page shows it as one."""
-    asked = {**ASKED, "state": "word " * 3_800}
+    asked: Any = {**ASKED, "state": "word " * 3_800}
     with (
         capture_spans(stream_gen_ai_spans=False, **content_allowed(True)) as captured,
         sentry_sdk.start_transaction(name="request", op="http.server"),
