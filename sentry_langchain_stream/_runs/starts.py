@@ -84,10 +84,17 @@ class Starts:
                 # it if there is an active span that can be its parent.
                 self._start_root(parent, start, record)
                 return parent
-        elif parent.kind in ("chain", "pipeline") and not parent.implicit and start.is_node:
-            parent.keeper.become_graph(parent)
-            if start.question is not None and isinstance(parent.detail, Agent) and parent.place.recording:
-                parent.detail.messages = start.question(parent.policy)
+        elif start.is_node and not parent.implicit:
+            if parent.kind in ("chain", "pipeline"):
+                parent.keeper.become_graph(parent)
+            graph = parent.detail
+            if (
+                start.question is not None
+                and parent.place.recording
+                and isinstance(graph, Agent)
+                and not graph.messages
+            ):
+                graph.messages = start.question(parent.policy)
         policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self._live else self._terms(parent)
         around = parent.ancestors() if record is not None and not parent.implicit else ()
         detail = self._record(parent, policy, record) if record is not None else None

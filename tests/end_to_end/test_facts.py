@@ -22,6 +22,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream._from_langchain import checkpoints
 from sentry_langchain_stream._runs.numbers import number
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.kit import HANG
@@ -187,6 +188,20 @@ def test_a_graph_that_is_resumed_in_a_node_has_no_input() -> None:
             graph.invoke(given, config)
         found.append("gen_ai.input.messages" in captured.find(name="invoke_agent inner").attributes)
     assert found == [True, False]
+
+
+def test_a_graph_in_a_node_has_its_input_where_checkpoints_are_recorded() -> None:
+    """There it is known to be a graph by its first load, before its first node starts."""
+    inner = StateGraph(MessagesState).add_node("first", lambda _: {"messages": [("assistant", "Well.")]})
+    below = inner.add_edge(START, "first").compile(name="inner")
+    graph = StateGraph(MessagesState).add_node("inner", below).add_edge(START, "inner")
+    config: Any = {"callbacks": [SentryStreamHandler(checkpoints=True)], "configurable": {"thread_id": "1"}}
+    try:
+        with capture_spans(**content_allowed(True)) as captured:
+            graph.compile(name="team", checkpointer=InMemorySaver()).invoke(HI, config)
+    finally:
+        checkpoints.uninstall()
+    assert "gen_ai.input.messages" in captured.find(name="invoke_agent inner").attributes
 
 
 async def test_an_agent_names_no_model() -> None:
