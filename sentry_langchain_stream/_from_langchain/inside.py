@@ -26,7 +26,6 @@ from .._runs.kinds import LEAVES
 from .._runs.numbers import Number, number
 from .._runs.run import Run
 from .._runtime import interpreter
-from .._runtime.interpreter import HAS_ASYNC_CONTEXT
 from .._runtime.tracebacks import variable
 from .._to_sentry.active_span import Inside
 from . import call_stack, internals, same_ids
@@ -65,7 +64,7 @@ _ASYNC_STEPS = frozenset(
 """The methods of chains, tools and nodes of LangGraph that have the run's manager while an async step is running. They
 are looked for where LangChain's context names no async step."""
 
-_METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS | (frozenset() if HAS_ASYNC_CONTEXT else _ASYNC_STEPS)
+_METHODS = _IMPLEMENTATIONS | _CALLERS | _STREAMS | (frozenset() if interpreter.HAS_ASYNC_CONTEXT else _ASYNC_STEPS)
 _MANAGER = "run_manager"
 _RETRIEVERS = "langchain_core.retrievers"
 """The module of the methods that have the manager of a retriever's run."""
@@ -200,7 +199,7 @@ def is_any_live(hints: tuple[_Hint, ...]) -> bool:
 
 def _may_be_in_an_async_step() -> bool:
     """Whether the calling code may be in a step that LangChain's context does not name."""
-    return not HAS_ASYNC_CONTEXT and interpreter.current_task() is not None
+    return not interpreter.HAS_ASYNC_CONTEXT and interpreter.current_task() is not None
 
 
 def _handed_over_retriever(hints: tuple[_Hint, ...]) -> Run | None:

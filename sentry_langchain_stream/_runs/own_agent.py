@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._content.policy import Policy
 from .call import Request
 from .details import Agent
 from .run import Run
@@ -14,27 +15,29 @@ def add_request(run: Run, request: Request) -> None:
         run: The run of the call.
         request: The request. What it has may be recorded under the run's policy.
     """
-    agent_run = _agent_of(run)
-    if agent_run is None or not isinstance(agent_run.detail, Agent):
-        return
-    if run.policy is agent_run.policy or run.policy == agent_run.policy:
-        agent = agent_run.detail
+    policy, agent = _agent_of(run)
+    if agent is not None and (run.policy is policy or run.policy == policy):
         agent.tools, agent.system = request.tools or agent.tools, request.system or agent.system
         agent.asked_by = run.number
 
 
 def take_back(run: Run) -> None:
     """Take from the agent what this call has given it: another handler records the call, and may forbid it."""
-    agent_run = _agent_of(run)
-    if agent_run is not None and isinstance(agent_run.detail, Agent) and agent_run.detail.asked_by == run.number:
-        agent_run.detail.tools = agent_run.detail.system = None
+    _, agent = _agent_of(run)
+    if agent is not None and agent.asked_by == run.number:
+        agent.tools = agent.system = None
 
 
-def _agent_of(run: Run) -> Run | None:
-    """The agent that makes a call itself: no tool, no retriever, no other model and no middleware of it."""
+def _agent_of(run: Run) -> tuple[Policy | None, Agent | None]:
+    """What may be recorded of the agent that makes a call itself, and the agent.
+
+    A tool, a retriever, another model or a middleware between the two makes the call for itself.
+    """
     around = run.parent
-    while around is not None and not isinstance(around.detail, Agent):
+    while around is not None:
+        if isinstance(around.detail, Agent):
+            return around.policy, around.detail
         if around.call is not None or around.kind in ("tool", "retriever") or around.is_hook:
-            return None
+            break
         around = around.parent
-    return around
+    return None, None
