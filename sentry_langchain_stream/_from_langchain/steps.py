@@ -254,12 +254,12 @@ def add_documents(to: Retrieval, documents: object, policy: Policy) -> None:
 
 def agent(name: str | None, inputs: object, policy: Policy) -> Agent:
     """Make the record of an agent run, with its input if that may be recorded."""
-    return Agent(name or "", messages=agent_question(inputs, policy.beside(ahead=3)))
+    return Agent(name or "", messages=_question(inputs, policy))
 
 
 def _question(inputs: object, policy: Policy) -> str | None:
-    """Return the input of a graph that is known to be one by its first node, which gets that input."""
-    return attempt("question of a graph", lambda: agent_question(inputs, policy.beside(ahead=3)))
+    """Return the input of an agent. The instructions, the tools and the answer are still to come."""
+    return attempt("question of an agent", lambda: agent_question(inputs, policy.beside(ahead=3)))
 
 
 def add_answer(to: Agent, outputs: object, policy: Policy) -> None:

@@ -162,7 +162,7 @@ _EVALUATED = {"gen_ai.input.messages": "state", "gen_ai.output.messages": "answe
 def _marked(key: str, text: str) -> str:
     """What stands in place of an attribute's content, in the same shape."""
     placeholder = mark(len(text), "characters")
-    if text.startswith(_EVALUATION):
+    if key in MESSAGES and text.startswith(_EVALUATION):
         return json.dumps([{"type": "evaluation", _EVALUATED[key]: placeholder}])
     if key in MESSAGES:
         return json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": placeholder}]}])

@@ -175,3 +175,20 @@ def test_the_sdk_cuts_no_content(text: str, longest: int) -> None:
             assert not isinstance(value, str) or len(value.encode()) <= longest
     (chat,) = captured.find_all(op="gen_ai.chat")
     assert json.loads(chat.attributes["gen_ai.input.messages"])[-1]["parts"][0]["content"].startswith(text)
+
+
+def test_a_result_that_looks_like_a_decision_is_cut_like_any_other() -> None:
+    """Only the messages of a decision have its shape: what a tool returns may begin with the same words."""
+    text = '[{"type": "evaluation", "state": "' + "word " * 12_000 + '"}]'
+    judge = StructuredTool.from_function(lambda question: text, name="judge", description="Judge.")
+    with (
+        capture_spans(stream_gen_ai_spans=False, **content_allowed(True)) as captured,
+        sentry_sdk.start_transaction(name="request", op="http.server"),
+    ):
+        for _ in range(90):
+            judge.invoke({"question": "Which?"}, config=config())
+    check(captured)
+    results = [
+        str(span.attributes.get("gen_ai.tool.call.result")) for span in captured.find_all(op="gen_ai.execute_tool")
+    ]
+    assert any("characters cut" in result and len(result) < 100 for result in results)
