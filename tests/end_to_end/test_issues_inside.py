@@ -273,17 +273,17 @@ def test_the_failure_of_a_tracked_stream_is_private(consume: Callable[[bool], No
 
 
 RAW = """
-    import json
     from uuid import uuid4
     from sentry_langchain_stream import SentryStreamIntegration
     from sentry_langchain_stream.testing import capture_spans
-    from tests.kit.replay import Body, replaying
+    from tests.kit.loopback import json_body
+    from tests.kit.replay import replaying
     import anthropic, openai
     from langchain_core.tools import tool
 
     def ask(text):
         body = {"error": {"message": f"you said {text}", "type": "invalid_request_error"}}
-        with replaying(Body("application/json", json.dumps(body).encode(), 400)) as server:
+        with replaying(json_body(body, 400)) as server:
             for client in (
                 openai.OpenAI(api_key="x", base_url=server.url, max_retries=0).chat.completions,
                 anthropic.Anthropic(api_key="x", base_url=server.url, max_retries=0).messages,

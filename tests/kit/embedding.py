@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import InMemoryVectorStore
+
+from tests.kit.loopback import Body, answering, json_body
 
 PER_REQUEST = 7
 """The input tokens that the server reports for each text."""
@@ -85,37 +86,16 @@ def _titan(asked: Any) -> dict[str, Any]:
 _ROUTES = (("/embeddings$", _openai), ("/api/embed$", _ollama), (":batchEmbedContents", _google), ("/invoke$", _titan))
 
 
-class _Server(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or what follows the headers comes 40 ms late
-    requests: list[str]
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        path = self.path.partition("?")[0]
-        self.requests.append(path)
-        answer = json.dumps(next(made for route, made in _ROUTES if re.search(route, path))(asked)).encode()
-        self.send_response(500 if BROKEN in asked.get("input", ()) else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *args: Any) -> None:
-        """Be quiet."""
-
-
 @contextmanager
 def embedding_server() -> Iterator[tuple[str, list[str]]]:
     """A server on the loopback: its URL, and the paths that it was asked for."""
-    asked: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (_Server,), {"requests": asked}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    paths: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler, body: bytes) -> Body:
+        asked, path = json.loads(body), request.path.partition("?")[0]
+        paths.append(path)
+        answered = next(made for route, made in _ROUTES if re.search(route, path))(asked)
+        return json_body(answered, 500 if BROKEN in asked.get("input", ()) else 200)
+
+    with answering(answer) as url:
+        yield url, paths

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from examples.sentry.queries import CALLS
 from sentry_langchain_stream import SentryStreamHandler, record_evaluation
 from sentry_langchain_stream._vocabulary.keys import EVALUATION_NAME, KEYS
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit.loopback import Body, answering, json_body
 from tests.kit.wire import WIRE_SHAPES
 from tests.project.sentry_search import CALL, Rows, asked, attributes, key, row, searched, stream
 
@@ -244,31 +244,19 @@ def sentry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, Any
     """A server that keeps the path, the token and the body of each request. It refuses `refused`, and moves `moved`."""
     received: list[tuple[str, str, Any]] = []
 
-    class Api(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            received.append((self.path, self.headers["Authorization"], body))
-            answer = json.dumps({"id": str(len(received)), "detail": "no such organization"}).encode()
-            self.send_response(404 if "refused" in self.path else 302 if "moved" in self.path else 201)
-            self.send_header("Location", "/elsewhere")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def answer(request: BaseHTTPRequestHandler, body: bytes) -> Body:
+        received.append((request.path, request.headers["Authorization"], json.loads(body)))
+        status = 404 if "refused" in request.path else 302 if "moved" in request.path else 201
+        answered = {"id": str(len(received)), "detail": "no such organization"}
+        return json_body(answered, status, {"Location": "/elsewhere"})
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        monkeypatch.setenv("SENTRY_URL", f"http://127.0.0.1:{server.server_port}/")
+    with answering(answer) as url:
+        monkeypatch.setenv("SENTRY_URL", f"{url}/")
         monkeypatch.setenv("SENTRY_AUTH_TOKEN", "s3cret")
         monkeypatch.setenv("SENTRY_ORG", "acme")
         monkeypatch.setenv("SENTRY_PROJECT", "chat")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         yield received
-        server.shutdown()
-        thread.join()
 
 
 def test_everything_is_posted(sentry: list[tuple[str, str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
