@@ -273,6 +273,7 @@ def test_the_failure_of_a_tracked_stream_is_private(consume: Callable[[bool], No
 
 
 RAW = """
+    import json
     from uuid import uuid4
     from sentry_langchain_stream import SentryStreamIntegration
     from sentry_langchain_stream.testing import capture_spans
