@@ -14,6 +14,7 @@ from ._from_langchain import internals as langchain_internals
 from ._from_langchain.graphs import graph_handlers, joined
 from ._from_langchain.hooks import Hooks
 from ._runtime.containment import contained
+from ._to_sentry import forks
 from ._to_sentry import internals as sentry_internals
 
 P = ParamSpec("P")
@@ -239,3 +240,4 @@ def _restore(made: SentryStreamHandler, state: tuple[dict[str, Any], Any]) -> No
 
 with contained("other integrations"):
     followed.silence_integrations(SentryStreamHandler)
+forks.watch()

@@ -13,7 +13,7 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 
 from .._vocabulary.keys import AttributeValue
-from . import internals, joining
+from . import forks, internals, joining
 from .conversations import ending_scope, keep_conversation
 from .joining import ORIGIN
 from .plain_spans import prepared
@@ -104,8 +104,11 @@ class TransactionSpans:
     def current(self, scope: Scope) -> Span | None:
         span = scope.span
         transaction = span.containing_transaction if span is not None else None
-        # A span without a transaction, or in a finished one, is never sent. Neither are its children.
-        return None if transaction is None or transaction.timestamp is not None else span
+        # A span without a transaction, in a finished one or in one of another process, is never sent. Neither are its
+        # children.
+        if transaction is None or transaction.timestamp is not None or transaction is forks.foreign:
+            return None
+        return span
 
     def start(
         self,
@@ -134,7 +137,10 @@ class TransactionSpans:
         active = sentry_sdk.get_current_span()
         sent = active.containing_transaction if active is not None else None
         if active is not None and sent is not None:
-            # The active span belongs to a transaction that has been sent: this task has outlived its request.
+            # The active span belongs to a transaction that has been sent: this task has outlived its request. Or to
+            # one of the process that this one was forked from.
+            if forks.is_stale(active.trace_id):
+                return {}
             return {
                 "trace_id": active.trace_id,
                 "parent_span_id": active.span_id,
@@ -216,7 +222,10 @@ class StreamedSpans:
     queues = True
 
     def current(self, scope: Scope) -> Any | None:
-        return traces.get_current_span(scope)
+        span = traces.get_current_span(scope)
+        if span is None or forks.foreign is None or forks.segment(span) is not forks.foreign:
+            return span
+        return None if forks.is_stale(span.trace_id) else span
 
     def start(
         self,

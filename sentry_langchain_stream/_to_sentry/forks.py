@@ -1,0 +1,64 @@
+"""What a forked process does with the span that was active at the fork: it is the parent process's.
+
+Only the parent process sends a transaction. In the fork the SDK collects spans in its copy, and never sends them: a
+pool forks its workers with the first job, which is mostly in a request. So here such a transaction counts as one that
+has been sent, whose trace a root joins: for a while, because a worker may do the work of others for days.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from time import monotonic
+from typing import Any
+
+from sentry_sdk.scope import Scope
+
+from .._runtime.containment import contained
+from . import internals
+
+foreign: object | None = None
+"""The transaction of the span that was active when this process was forked, or the streamed segment. Compare it with
+`is`."""
+
+_trace_id: str | None = None
+_forked_at = 0.0
+_LONGEST = 300.0
+"""Seconds after the fork in which a root joins the trace."""
+
+
+@cache
+def watch() -> None:
+    """Notice forks of this process. Call it early: what forks may be imported before a handler is made."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before, after_in_child=_after)
+
+
+def segment(span: Any) -> object | None:
+    """The transaction of a span, or its streamed segment. One that is not sampled may have none but itself."""
+    found: object | None = getattr(span, "containing_transaction", None) or internals.segment_of(span) or span
+    return found
+
+
+def is_stale(trace_id: str) -> bool:
+    """Whether this is the trace of the parent process, and it is too late to join it."""
+    return trace_id == _trace_id and monotonic() - _forked_at > _LONGEST
+
+
+def _before() -> None:
+    with contained("fork"):
+        # The SDK makes up an id when it is first asked for: after the fork, each process would make up its own.
+        for span in (active := _active(), segment(active)):
+            _ = getattr(span, "trace_id", None), getattr(span, "span_id", None)
+
+
+def _after() -> None:
+    global foreign, _trace_id, _forked_at
+    with contained("fork"):
+        active = _active()
+        foreign, _trace_id, _forked_at = segment(active), getattr(active, "trace_id", None), monotonic()
+
+
+def _active() -> Any | None:
+    scope = Scope.get_current_scope()
+    return scope.span or getattr(scope, "streamed_span", None)
