@@ -42,6 +42,7 @@ class Failure:
         started: When the tree started, in seconds of the monotonic clock.
         policy: What may be recorded.
         has_company: Whether calls of the same request go on that started before a time.
+        came_through: The runs that its exception has come through.
         traits: What it has in common with reports of it.
         failed: When it failed.
         held: Since when its issue is held, which takes some time to make.
@@ -65,6 +66,7 @@ class Failure:
     started: float
     policy: Policy
     has_company: Callable[[float], bool]
+    came_through: frozenset[UUID] = frozenset()
     traits: reports.Traits = reports.UNKNOWN
     failed: float = field(default_factory=time.monotonic)
     held: float = 0.0

@@ -61,11 +61,12 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         return
     issues.watch(reported)
     celery_tasks.follow(recovered)
+    failure.came_through = frozenset(run.run_id for run in issues.passed(error))
     failure.traits = reports.traits(error_texts.chain(error), failure.scopes or current_scopes())
     with _lock:
         _forget(failure.failed)
         is_known = _reports.know(failure.first, failure.started, _isolation(failure))
-        is_known = _reports.know_like(failure.traits, failure.failed) or is_known
+        is_known = _reports.know_like(failure.traits, failure.failed) or _is_held_already(failure) or is_known
         # Of very many that are alike it is enough to hold some: they are one issue, also if nobody reports them.
         alike = [each for each in _held() if not failure.traits.places.isdisjoint(each.traits.places)]
     if not is_known and len(alike) < _MOST:
@@ -90,6 +91,20 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         _send(each)
     if not _start_timer():
         _send(failure)
+
+
+def _is_held_already(failure: Failure) -> bool:
+    """Whether the issue of the same exception is held. Call it with the lock.
+
+    All runs of `batch` and `abatch` fail with the exception of one, in which it began: the issue is that one's.
+    """
+    same = [each for each in _held() if each.traits.request.is_also(failure.traits.request)]
+    same = [each for each in same if _overlap(each, failure) and each.came_through & failure.came_through]
+    if failure.first != failure.run_id:
+        for each in same:
+            if each.first == each.run_id:
+                each.event = None
+    return any(each.event is not None for each in same)
 
 
 def _held() -> list[Failure]:
