@@ -22,15 +22,24 @@ def follow(decided: Decided) -> None:
 
 @cache
 def _connect(signals: Any, decided: Decided) -> None:
+    def decide(*errors: Any) -> None:
+        for error in errors:
+            if isinstance(error, BaseException):
+                with contained("celery"):
+                    decided(error)
+
     def on_retry(reason: Any = None, **_: Any) -> None:
-        error = getattr(reason, "exc", None) or reason
-        if isinstance(error, BaseException):
-            with contained("celery"):
-                decided(error)
+        # With `retry(exc=...)` the task names an exception of its own. The failure is then the context of the `Retry`.
+        decide(getattr(reason, "exc", None), reason)
 
     def on_failure(exception: Any = None, **_: Any) -> None:
-        on_retry(reason=exception)
+        decide(exception)
+
+    def on_end(state: Any = None, retval: Any = None, **_: Any) -> None:
+        if state in ("IGNORED", "REJECTED"):  # of which there is no other signal, as of a task that replaces itself
+            decide(retval)
 
     with contained("celery"):
         signals.task_retry.connect(on_retry, weak=False)
         signals.task_failure.connect(on_failure, weak=False)
+        signals.task_postrun.connect(on_end, weak=False)

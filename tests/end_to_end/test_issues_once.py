@@ -111,6 +111,27 @@ async def test_a_sync_batch_is_one_issue() -> None:
         assert reported(captured) == [("excepthook", ["ConnectionError"])]
 
 
+@pytest.mark.parametrize("how", ["batch", "abatch"])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_batch_that_is_recovered_from_is_one_issue(shape: str, how: str) -> None:
+    """LangChain ends all runs of a chain's batch with the exception of one: that is the issue, where it began."""
+
+    def refuse(text: str) -> str:
+        if text == "2":
+            raise ConnectionError("Connection refused")
+        return text
+
+    chain: Any = RunnableLambda(str) | RunnableLambda(refuse).with_config(run_name="refuse") | ScriptedModel()
+    config = {"callbacks": [SentryStreamHandler(chains=True)]}
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        with contextlib.suppress(ConnectionError):
+            await chain.abatch(list("0123"), config) if how == "abatch" else chain.batch(list("0123"), config)
+        assert reported(captured) == [("langchain_stream", ["ConnectionError"])]
+    failed = [span for span in captured.find_all(name="refuse") if span.attributes.get("error.type")]
+    assert captured.events[0]["contexts"]["trace"]["span_id"] == failed[0].span_id
+    assert len(failed) == 1
+
+
 async def test_failures_that_do_not_overlap_are_an_issue_each() -> None:
     """A failure that was caught is an issue of its own, though the next call fails and is reported by somebody."""
     handler = SentryStreamHandler()
@@ -295,6 +316,30 @@ async def test_the_exception_is_as_it_was(way: Way) -> None:
             seen.append((vars(error), True, vars(pickle.loads(pickle.dumps(error)))))
         assert len(captured.events) == 2
     assert seen == [({}, True, None), ({}, True, {})]
+
+
+@pytest.mark.parametrize("how", ["retry", "ignore", "reject"])
+def test_celery_decides_what_becomes_of_a_failure_that_a_task_has_caught(how: str) -> None:
+    """A task may retry, or have itself ignored, with an exception of its own: the failure behind that is no issue."""
+    from celery import Celery  # type: ignore[import-untyped, unused-ignore]
+    from celery.exceptions import Ignore, Reject  # type: ignore[import-untyped, unused-ignore]
+
+    app = Celery("tests", broker="memory://")
+
+    @app.task(name=how, shared=False, bind=True, max_retries=1, default_retry_delay=0)  # type: ignore[untyped-decorator, unused-ignore]
+    def answer(self: Any) -> str:
+        if self.request.retries:
+            return "again"
+        try:
+            return str(failing().invoke("Hi", {"callbacks": [SentryStreamHandler()]}).content)
+        except ConnectionError:
+            if how == "retry":
+                raise self.retry(exc=LookupError("no model")) from None
+            raise (Ignore if how == "ignore" else Reject)() from None
+
+    with capture_spans() as captured:
+        answer.apply()
+        assert reported(captured) == []
 
 
 @pytest.mark.parametrize("how", ["recovers", "fails", "throws"])
