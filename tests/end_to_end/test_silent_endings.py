@@ -476,6 +476,19 @@ def test_a_process_that_exits_with_an_open_stream_tells_of_it(shape: str, fresh:
     ], done
 
 
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_stream_that_is_left_last_under_asyncio_run_is_abandoned(shape: str) -> None:
+    """`asyncio.run` cancels the task in which the loop closes the stream; nobody has cancelled the stream."""
+
+    async def main() -> None:
+        async for _ in ScriptedModel().astream("Hi", {"callbacks": [SentryStreamHandler()]}):
+            break
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        asyncio.run(main())
+    assert told(captured) == ["abandoned"]
+
+
 @needs_v3
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
