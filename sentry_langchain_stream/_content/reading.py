@@ -80,13 +80,14 @@ def count(value: object) -> int | None:
     A number beyond 2**53 is no number of tokens: Sentry cannot store it, and very large ones cannot be written as JSON.
     """
     if value.__class__ is int:
-        return value if 0 <= value <= _MOST else None
+        return value if 0 <= value <= MOST else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if 0 <= value <= _MOST and value == int(value) else None
+    return int(value) if 0 <= value <= MOST and value == int(value) else None
 
 
-_MOST = 2**53
+MOST = 2**53
+"""The largest number of tokens."""
 
 
 def str_of(value: object) -> str | None:

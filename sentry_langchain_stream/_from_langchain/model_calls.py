@@ -11,9 +11,8 @@ from langchain_core.outputs import LLMResult
 from .._content.gathered import Gathered
 from .._content.messages import text_of
 from .._content.policy import NOTHING, Policy
-from .._content.reading import count
 from .._runs.call import Call, Operation, Request
-from .._runs.estimates import approximate
+from .._runs.estimates import of_text
 from .._runs.kinds import Outcome
 from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
@@ -209,10 +208,8 @@ class ModelRuns:
         if call.chunks:
             self._advise(call, known)
         else:
-            counter = self._token_counter or approximate
-            with contained("token_counter"):
-                text = answer_texts.answer_text(response)
-                call.counted = count(counter(text)) if text else None
+            text = answer_texts.answer_text(response)
+            call.counted = of_text(text, self._token_counter) if text else None
 
     @staticmethod
     def _advise(call: Call, metadata: Mapping[str, Any]) -> None:

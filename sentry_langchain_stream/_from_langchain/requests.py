@@ -13,11 +13,11 @@ from .._content.encoded import substitute
 from .._content.messages import input_messages, prompt_messages, system_instructions, text_of
 from .._content.offered_tools import tool_definitions
 from .._content.policy import Policy
-from .._content.reading import as_text, count, field
+from .._content.reading import as_text, field
 from .._runs.call import Request
-from .._runs.estimates import Prompt, beyond_quarters
+from .._runs.estimates import Prompt, beyond_quarters, counted
 from .._runs.parameters import allowed
-from .._runtime.containment import attempt, pass_on
+from .._runtime.containment import attempt, contained, pass_on
 from .._vocabulary import providers
 from .._vocabulary.names import of_resource
 from .._vocabulary.providers import Provider
@@ -152,7 +152,8 @@ def _texts(prompt: Sequence[BaseMessage] | Sequence[str]) -> list[str]:
 def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
     texts = _texts(prompt)
     if token_counter is not None:
-        return count(sum(token_counter(text) for text in texts))
+        with contained("token_counter"):
+            return ceil(sum(counted(token_counter, text) for text in texts))
     try:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.
         asked: list[Any] = [*prompt]

@@ -19,7 +19,7 @@ from .._content.policy import Policy
 from .._content.reading import count
 from .._runs import enclosing
 from .._runs.call import TextsCall
-from .._runs.estimates import approximate
+from .._runs.estimates import of_text
 from .._runs.run import Keeper, Run
 from .._runtime.containment import contained
 from .._to_sentry import other_integrations
@@ -138,9 +138,8 @@ class _RecordedTexts(Recording):
         call.dimensions = text_model_facts.dimensions(result)
         estimate: int | None = None
         if call.needs_estimate() and self._given.texts:
-            counter = self._keeper.settings.token_counter or approximate
-            with contained("token_counter"):
-                estimate = sum(count(counter(text)) or 0 for text in self._given.texts)
+            counter = self._keeper.settings.token_counter
+            estimate = sum(of_text(text, counter) for text in self._given.texts)
         call.add_usage(estimate)
 
 

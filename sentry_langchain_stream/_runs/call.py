@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil, isnan, nan
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from .._content.gathered import Gathered
-from .._content.reading import count
 from .._runtime.containment import contained
 from .._vocabulary.providers import Platform
-from .estimates import TOKEN, Prompt, of_stream, weight
+from .estimates import TOKEN, Prompt, counted, of_stream, weight
 from .usage import Usage
 
 Operation = Literal["chat", "text_completion", "evaluate", "embeddings", "rerank"]
@@ -136,8 +136,9 @@ class Call:
     """At how many `short` characters `make_room` is to be called."""
     weight: float = 0.0
     """The estimated tokens of the other texts, not rounded."""
-    counted: int | None = None
-    """Output tokens, counted by the user's `token_counter` chunk by chunk, or from the text of a whole answer."""
+    counted: float | None = None
+    """Output tokens, counted by the user's `token_counter` chunk by chunk, or from the text of a whole answer. NaN
+    if the counter has failed for a chunk."""
     reported: Usage | None = None
     """What the provider has reported so far."""
     repeats: bool = False
@@ -207,7 +208,8 @@ class Call:
             self.keep = self.text.pieces.append
         if token_counter is not None and text:
             with contained("token_counter"):
-                self.counted = (self.counted or 0) + (count(token_counter(text)) or 0)
+                before, self.counted = self.counted or 0, nan  # and that it remains if the counter fails
+                self.counted = before + counted(token_counter, text)
 
     def add_report(self, usage: Usage) -> None:
         """Take the usage in a chunk: one that adds up with the ones before, or one that repeats them."""
@@ -238,7 +240,8 @@ class Call:
 
     def arrived(self) -> int:
         """Return the output tokens that have arrived: what the user's `token_counter` counted, else an estimate."""
-        return self.counted if self.counted is not None else self.estimated_output()
+        tokens = self.counted
+        return self.estimated_output() if tokens is None or isnan(tokens) else ceil(tokens)
 
     def estimated_output(self) -> int:
         """Estimate the output tokens from the chunks that have arrived, those of streamed reasoning included."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from math import ceil
+from typing import Any
 
 from .._content.digests import digest
+from .._content.reading import MOST
 from .._runtime.containment import contained
 
 _LETTER = 0.21
@@ -102,6 +104,28 @@ def _plain(text: bytes) -> float:
 def approximate(text: str) -> int:
     """Estimate the tokens of a text."""
     return ceil(weight(text))
+
+
+def counted(token_counter: Callable[[str], float], text: str) -> float:
+    """Return what the user's `token_counter` counts. It may count parts of a token, as `len(text) / 4` does.
+
+    Raises:
+        ValueError: It has not returned a number of tokens.
+    """
+    tokens: Any = token_counter(text)
+    is_number = isinstance(tokens, (int, float)) and not isinstance(tokens, bool)
+    if not is_number or not 0 <= tokens <= MOST:
+        given = tokens if is_number else type(tokens).__name__
+        raise ValueError(f"token_counter must return a number of tokens, not {given}")
+    return float(tokens) if isinstance(tokens, float) else int(tokens)
+
+
+def of_text(text: str, token_counter: Callable[[str], float] | None) -> int:
+    """Return the tokens of a text: the user's count, or an estimate if there is none or it fails."""
+    if token_counter is not None:
+        with contained("token_counter"):
+            return ceil(counted(token_counter, text))
+    return approximate(text)
 
 
 def beyond_quarters(texts: Sequence[str]) -> int:

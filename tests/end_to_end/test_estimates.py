@@ -23,6 +23,7 @@ from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
 from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit.replay import replaying
+from tests.kit.strategies import in_production
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, fake_model
 
 STREAMING = [way for way in WAYS if way.streams]
@@ -83,6 +84,28 @@ async def test_a_token_counter_is_better(endpoint: str, shape: str, way: Way) ->
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         await way.run(chat(endpoint), QUESTION, {"callbacks": [handler]})
     assert numbers(captured.find(op="gen_ai.chat")) == (len(QUESTION), len("one two three"), "estimate")
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_a_token_counter_may_count_parts_of_a_token(way: Way) -> None:
+    """A quarter of a token per character is a usual estimate: the parts of all chunks add up."""
+    handler: Any = SentryStreamHandler(token_counter=lambda text: len(text) / 4)  # type: ignore[arg-type, return-value]
+    with capture_spans() as captured:
+        await way.run(fake_model("one two three"), QUESTION, {"callbacks": [handler]})
+    assert numbers(captured.find(op="gen_ai.chat")) == (-(-len(QUESTION) // 4), 4, "estimate")
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_a_token_counter_that_counts_nothing_is_none(way: Way) -> None:
+    """What is no number of tokens is no zero: prompt and answer are estimated as without a `token_counter`."""
+    found = []
+    for counter in (None, lambda _: -1):
+        with capture_spans() as captured, in_production():
+            handler = SentryStreamHandler(token_counter=counter)
+            await way.run(fake_model("one two three"), QUESTION, {"callbacks": [handler]})
+        found.append(numbers(captured.find(op="gen_ai.chat")))
+    assert found[0] == found[1]
+    assert None not in found[0]
 
 
 @pytest.mark.parametrize("sampled", [0.0, 1.0])

@@ -200,7 +200,7 @@ def test_a_failing_group_of_attributes_leaves_the_others(where: str, monkeypatch
 async def test_a_failing_function_of_the_users(
     shape: str, way: Way, argument: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A `redact` that raises drops the texts, a `token_counter` that raises the numbers; said once each, no text."""
+    """A `redact` that raises drops the texts, a `token_counter` that raises its numbers; said once each, no text."""
     options: dict[str, Any] = {argument: broken}
     handler = SentryStreamHandler(**options)
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:

@@ -146,17 +146,17 @@ def test_an_answer_to_no_prompt_is_given_the_estimate_of_it() -> None:
     assert Call(Request(), 0.0, reported=Usage(5), counted=0).usage() == Usage.estimated(5, 0)
 
 
-def test_a_counter_that_fails_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """What a `token_counter` makes no number of counts for nothing; that it raises is said by its name."""
+@pytest.mark.parametrize("answer", [None, -1, True, "3", float("nan"), float("inf")])
+def test_a_counter_that_fails_is_said(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a `token_counter` makes no number of a chunk, its log line names it, and the whole stream is estimated."""
     call = Call(Request(), 0.0)
-    answer: Any = None
-    call.read("words", lambda text: answer)
-    assert call.counted == 0
     containment.forget_reports()
     with in_production():
-        call.read("words", lambda text: answer["tokens"])
-    assert call.counted == 0
-    assert "token_counter failed with TypeError" in caplog.text
+        for said in (100, answer, 100):
+            call.add_chunk(1.0, "words")
+            call.read("words", lambda _: said)  # noqa: B023
+    assert call.arrived() == call.estimated_output() == 3
+    assert "token_counter failed with ValueError" in caplog.text
 
 
 def test_a_call_that_follows_events_starts_afresh() -> None:
