@@ -76,9 +76,10 @@ class WatchedRuns(Sequence[RunInfo]):
 
     @property
     def cost(self) -> float | None:
-        """What they cost in USD, or `None` if no run has a cost."""
-        known = [each.cost for each in self if each.cost is not None]
-        return sum(known) if known else None
+        """What they cost in USD, or `None` if that is not known of all of them: a part would look like the whole."""
+        costs = [each.cost for each in self if each.model_calls or each.cost is not None]
+        known = [each for each in costs if each is not None]
+        return sum(known) if known and len(known) == len(costs) else None
 
 
 _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_stream_watches", default=())

@@ -78,6 +78,19 @@ async def test_the_cost_of_a_run_is_the_sum_of_its_calls(shape: str, way: Way) -
 
 
 @needs("genai_prices")
+def test_a_block_has_no_cost_if_that_of_one_run_is_not_known() -> None:
+    """The cost of a part would look like that of the whole. A run without a model call costs nothing."""
+    handler = SentryStreamHandler(cost=True)
+    with capture_spans(), handler.watch() as runs:
+        priced(1_000).invoke("Hi", {"callbacks": [handler]})
+        RunnableLambda(str).invoke("Hi", {"callbacks": [handler]})
+        known = runs.cost
+        ScriptedModel(model_name="of our own").invoke("Hi", {"callbacks": [handler]})
+    assert known == runs[0].cost is not None
+    assert runs.cost is None
+
+
+@needs("genai_prices")
 def test_the_cost_of_a_lone_call_is_known() -> None:
     """A model call that is a root run is one call, with the cost that its span reports."""
     handler = SentryStreamHandler(cost=True)
