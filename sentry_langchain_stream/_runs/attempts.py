@@ -17,7 +17,7 @@ from .._runtime import interpreter
 from .call import Call
 from .details import Detail, ToolCall
 from .estimates import Prompt
-from .run import Run
+from .run import Model, Run
 from .start import Start
 
 _MOST = 64
@@ -102,5 +102,7 @@ def _known_by(run: Run) -> object:
     return run.work.digest() if isinstance(run.work, Prompt) else run.work
 
 
-def _model(run: Run) -> str | None:
-    return run.call.request.model if run.call is not None else None
+def _model(run: Run) -> Model:
+    """The model of a call, and who serves it: Azure has OpenAI's models under the same names."""
+    request = run.call.request if run.call is not None else None
+    return (request.provider, request.model) if request is not None else (None, None)

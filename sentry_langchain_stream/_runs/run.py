@@ -26,6 +26,9 @@ from .settings import Settings
 from .start import Start
 from .task_watch import TaskWatch
 
+Model = tuple[str | None, str | None]
+"""A provider and the name of one of its models, as far as they are known."""
+
 Others = Callable[[Any], "Settings | None"]
 
 
@@ -182,7 +185,7 @@ class Run:
     has_fallbacks: bool = field(init=False, default=False)
     fallbacks: Mapping[UUID, Run] = field(init=False, default_factory=nothing)
     work: object = field(init=False, default=None)
-    failed_attempts: Mapping[object, tuple[str | None, ...]] = field(init=False, default_factory=nothing)
+    failed_attempts: Mapping[object, tuple[Model, ...]] = field(init=False, default_factory=nothing)
     agent: str | None = field(init=False, default=None)
     attempt: int | None = field(init=False, default=None)
     fallback: int | None = field(init=False, default=None)

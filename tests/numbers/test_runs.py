@@ -142,6 +142,17 @@ REPEATED: dict[str, tuple[Callable[[], Any], str, list[dict[str, Any]]]] = {
         "gen_ai.chat",
         [FAILED, {"fallback": 1, **FAILED}, {"fallback": 2, **COMPLETED}],
     ),
+    "ModelFallbackMiddleware, another provider": (
+        lambda: create_agent(
+            actor(ValueError("no")),
+            [],
+            middleware=middleware(
+                "ModelFallbackMiddleware", actor("Done.").model_copy(update={"metadata": {"ls_provider": "azure"}})
+            ),
+        ),
+        "gen_ai.chat",
+        [FAILED, {"fallback": 1, **COMPLETED}],
+    ),
     "ToolRetryMiddleware": (retried_tool, "gen_ai.execute_tool", [FAILED, {"attempt": 2, **COMPLETED}]),
     "RetryPolicy": (retried_node, "gen_ai.chat", [FAILED, {"attempt": 2, **COMPLETED}]),
     "RetryPolicy of a task": (retried_task, "gen_ai.chat", [FAILED, {"attempt": 2, **COMPLETED}]),
