@@ -24,16 +24,23 @@ def asked(inputs: Any, policy: Policy) -> str:
         inputs: `{"state", "questions"}`, or `{"input", "questions"}` of `OpenAIDecisions`. Anything else is a state.
         policy: What may be recorded.
     """
-    of_state = next((name for name in ("state", "input") if isinstance(inputs, Mapping) and name in inputs), None)
-    found: dict[str, Any] = {"type": "evaluation", "state": None}
+    questions, state = field(inputs, "questions"), _state(inputs)
+    found: dict[str, Any] = {"type": "evaluation"} if state is None else {"type": "evaluation", "state": None}
     budget = Budget(policy)
     budget.take(len(spelled([{**found, "questions": None}])))
-    questions = field(inputs, "questions")
     if questions is not None:
         with budget.share(budget.left // 2) as share:
             found["questions"] = _entries(questions, share)
-    found["state"] = budget.value(inputs if of_state is None else field(inputs, of_state))
+    if state is not None:
+        found["state"] = budget.value(state)
     return spelled([found])
+
+
+def _state(inputs: Any) -> Any:
+    if not isinstance(inputs, Mapping):
+        return inputs
+    names = ("state", "input", "questions")
+    return next((inputs[name] for name in names[:2] if name in inputs), None if names[2] in inputs else inputs)
 
 
 def answered(answers: Any, policy: Policy) -> str:

@@ -82,7 +82,14 @@ def test_a_long_state_leaves_the_questions_and_their_marks() -> None:
     assert item["questions"]["q"]["criteria"]["..."] == "[... cut ...]"
 
 
-@pytest.mark.parametrize("inputs", ["said", ["said"], {"anything": "said"}, None], ids=str)
+@pytest.mark.parametrize("inputs", ["said", ["said"], {"anything": "said"}], ids=str)
 def test_any_other_input_is_the_state(inputs: Any) -> None:
     """What has neither a state nor an input is recorded as it is."""
     assert json.loads(asked(inputs, ALLOWED)) == [{"type": "evaluation", "state": inputs}]
+
+
+def test_questions_alone_have_no_state() -> None:
+    """Where an input has questions and nothing else, they are recorded once, and there is no state and no null."""
+    assert json.loads(asked(None, ALLOWED)) == [{"type": "evaluation"}]
+    questions = {"q": {"type": "noul", "instructions": "?"}}
+    assert json.loads(asked({"questions": questions}, ALLOWED)) == [{"type": "evaluation", "questions": questions}]
