@@ -18,7 +18,6 @@ from ._runs.environment import with_environment
 from ._runs.settings import Settings
 from ._runtime.arguments import check_optional_text, check_text
 from ._runtime.containment import contained
-from ._to_sentry import forks
 from ._vocabulary import providers
 from ._vocabulary.keys import Dialect
 
@@ -289,6 +288,3 @@ def _tracked(
     if isinstance(stream, Iterable):
         return TrackedStream(stream, options)
     raise TypeError(f"stream must be an async or sync iterable, not {type(stream).__name__}")
-
-
-forks.watch()

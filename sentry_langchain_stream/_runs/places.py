@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import RLock
 from time import monotonic
@@ -15,12 +15,17 @@ from .usage import Usage
 from .watches import WatchedRuns
 
 
+def no_client() -> None:
+    """Stands for a weak reference to a client that is gone."""
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Tree:
     """What the runs of one tree share.
 
     Args:
         scopes: The Sentry scopes in which the tree started. They belong to its request, wherever the tree ends.
+        client: Returns the client that was current then, and for which was decided what may be recorded.
         outside: What the tree's issues are linked to if its runs have no spans: a span of another library.
         touched: When a run of the tree last started or ended.
         started: When the tree started, in seconds of the system's monotonic clock.
@@ -36,6 +41,7 @@ class Tree:
     """
 
     scopes: Scopes | None = None
+    client: Callable[[], object | None] = no_client
     outside: AnySpan | None = None
     touched: float = 0.0
     started: float = field(default_factory=monotonic)

@@ -25,7 +25,7 @@ from .._to_sentry.conversations import scope_conversation_id
 from .._vocabulary import names
 from . import silent_ends, watches
 from .numbers import Number
-from .places import Place, Tree
+from .places import Place, Tree, no_client
 from .run import Keeper, Others, Run
 from .settings import Settings
 from .start import Start
@@ -47,7 +47,7 @@ class Roots:
         # Calls with several prompts that have not all started yet. The object that their runs share is kept alive, so
         # that no other object gets its `id()`.
         self._batches: dict[tuple[int, int] | None, tuple[object, Run]] = {}
-        self._last_client: Callable[[], object | None] = _no_client
+        self._last_client: Callable[[], object | None] = no_client
         """A weak reference to the last Sentry client."""
 
     def policy(self, client: Any) -> Policy:
@@ -107,7 +107,7 @@ class Roots:
             tree=tree,
         )
         root.implicit = True
-        tree.scopes = scopes
+        tree.scopes, tree.client = scopes, self._last_client
         if active is None:
             tree.outside = backend.outside()
         tree.watches = watches.current()
@@ -140,7 +140,7 @@ class Roots:
     def forget(self) -> None:
         """Forget the client. Its threads do not exist in a forked process."""
         self._batches.clear()
-        self._last_client = _no_client
+        self._last_client = no_client
 
 
 def decided(client: Any, allowed: tuple[bool, bool], settings: Settings) -> Policy:
@@ -176,7 +176,3 @@ def sampled_by(start: Start, pipeline: str, keys: Collection[str]) -> dict[str, 
         "tags": own_tags(start.tags),
         "metadata": {key: start.metadata[key] for key in keys if key in start.metadata},
     }
-
-
-def _no_client() -> None:
-    """Stands for a weak reference whose client is gone."""

@@ -96,6 +96,9 @@ class Starts:
             ):
                 graph.messages = start.question(parent.policy)
         policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self._live else self._terms(parent)
+        if record is not None and parent.tree.client() is not (client := current_client()):
+            # `sentry_sdk.init` was called again, perhaps to allow less.
+            policy = policy.and_(self._roots.policy(client))
         around = parent.ancestors() if record is not None and not parent.implicit else ()
         detail = self._record(parent, policy, record) if record is not None else None
         with parent.tree.lock:

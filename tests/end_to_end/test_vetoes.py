@@ -83,3 +83,22 @@ def test_the_vetoes_of_our_integration_hold_for_a_tracked_stream(shape: str, vet
             pass
     assert found_in(captured) == [False, False, False]
     assert captured.find(op="gen_ai.chat").attributes["gen_ai.request.model"] == "gpt-4o-mini"
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_what_starts_under_another_client_is_that_clients_to_allow(shape: str) -> None:
+    """After a second `sentry_sdk.init` that allows no content, none is recorded of the calls that start then."""
+    later: list[bytes] = []
+
+    def step(_: str) -> None:
+        with capture_spans(**WIRE_SHAPES[shape], **content_allowed(False)) as captured:
+            ScriptedModel().invoke("a secret of the child")
+            captured.client.flush()
+        later.extend(captured.envelopes)
+
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        RunnableLambda(step).invoke("the question", {"callbacks": [SentryStreamHandler()]})
+        captured.client.flush()
+    sent = b"".join([*captured.envelopes, *later])
+    assert b"gen_ai.chat" in sent
+    assert b"a secret of the child" not in sent
