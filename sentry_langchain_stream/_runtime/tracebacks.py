@@ -90,7 +90,7 @@ def is_source_file(path: str) -> bool:
     Whoever compiles a text may give it any name, and what interprets a model's code may use IPython for it.
     """
     folder, name = os.path.split(path)
-    if name.startswith("<ipython-input-") or any(each.startswith(_KERNELS) for each in folder.split(os.sep)):
+    if name.startswith(_CELLS) or any(each.startswith(_KERNELS) for each in folder.split(os.sep)):
         return _is_interactive()
     if name.startswith("__marimo__cell_"):
         return "marimo" in sys.modules
@@ -102,6 +102,8 @@ def is_source_file(path: str) -> bool:
     return os.path.isfile(around) or _is_of_compiled_module(path)
 
 
+_CELLS = ("<ipython-input-", "ipython-input-")
+"""How the names of cells begin in IPython, and in Colab, where there is no such file either."""
 _KERNELS = ("ipykernel_", ".ipykernel")
 """How the folders begin in which notebooks, and those of Databricks, say that their cells are."""
 

@@ -294,6 +294,8 @@ def test_the_words_of_a_module_without_its_source_are_sent(tmp_path: Path, monke
         ("/databricks/.ipykernel/12/command-4281-1", "DatabricksShell", True),
         ("<ipython-input-1-abc>", "TerminalInteractiveShell", True),
         ("<ipython-input-1-abc>", "InteractiveShell", False),
+        ("/tmp/ipython-input-1-2205557397.py", "Shell", True),
+        ("/tmp/ipython-input-1-2205557397.py", None, False),
         ("/databricks/.ipykernel/12/command-4281-1", None, False),
         ("<string>", "ZMQInteractiveShell", False),
         ("step_1.py", "ZMQInteractiveShell", False),
