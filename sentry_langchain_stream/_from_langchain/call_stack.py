@@ -261,8 +261,9 @@ class _Watch(weakref.ref[Any]):
 
 
 def _gone(watch: _Watch) -> None:
-    with contained("watch of a call"):
-        watch.gone()
+    if not sys.is_finalizing():  # when all live runs have been ended, and little can be imported
+        with contained("watch of a call"):
+            watch.gone()
 
 
 _COMPREHENSION = "<listcomp>"
