@@ -23,7 +23,7 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runtime import interpreter
 from .._runtime.containment import contained
-from .._to_sentry import active_span, joining, model_integrations, other_integrations
+from .._to_sentry import active_span, forks, joining, model_integrations, other_integrations
 from .._to_sentry.active_span import Pull
 from .._to_sentry.asking import is_asking
 from .._to_sentry.client import current_client
@@ -313,3 +313,4 @@ with contained("other integrations"):
         model_integrations.silence_during(active_span.is_calling)
         other_integrations.install()
     joining.watch()
+    forks.watch()
