@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -9,16 +11,16 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, watch_runs
 from sentry_langchain_stream.testing import capture_spans
-from tests.kit.async_context import needs_async_context
+from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.inside import parent_of
-from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, child_span
+from tests.kit.wire import BOTH_MODELS, WAYS, WIRE_SHAPES, ScriptedModel, Way, child_span
 
 ASYNC = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 SHAPES = pytest.mark.parametrize("shape", BOTH_MODELS)
@@ -100,6 +102,68 @@ async def test_a_call_in_the_method_of_a_retriever_is_below_its_span(shape: str,
         await run(chain, "Hi", is_async)
     assert parent_of(captured, captured.find(name="chat inner")) == captured.find(name="retrieve Rewriting")
     assert parent_of(captured, captured.find(name="chat answering")) == captured.find(name="bot")
+
+
+class SyncOuter(BaseChatModel):
+    """A model with sync methods only, which has another one answer."""
+
+    inner: Any
+
+    @property
+    def _llm_type(self) -> str:
+        return "outer"
+
+    def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.inner.invoke(messages))])
+
+
+class SyncStreaming(SyncOuter):
+    """The same, for streams."""
+
+    def _stream(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        for chunk in self.inner.stream(messages):
+            yield ChatGenerationChunk(message=chunk)
+
+
+class SyncRewriting(BaseRetriever):
+    """A retriever with a sync method only, which has a model rewrite the query."""
+
+    inner: Any
+
+    def _get_relevant_documents(self, query: str, **kwargs: Any) -> list[Document]:
+        return [Document(str(self.inner.invoke(query)))]
+
+
+SYNC_ONLY = pytest.mark.parametrize("outer", [SyncOuter, SyncStreaming, SyncRewriting])
+
+
+@SYNC_ONLY
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@needs_async_context(lambda way: is_async(way))
+async def test_a_call_in_a_sync_method_is_below_its_span_on_the_async_ways_too(outer: Any, way: Way) -> None:
+    """LangChain runs the method in a thread there, and the method need not take the run's manager."""
+    chain: Any = RunnableLambda(str) | outer(inner=Inner()) | RunnableLambda(str) | ScriptedModel(model_name="next")
+    with capture_spans() as captured, watch_runs() as runs:
+        await way.run(chain, "Hi", {"callbacks": [SentryStreamHandler(pipeline_name="bot")]})
+    around = parent_of(captured, captured.find(name="chat inner"))
+    assert around is not None
+    assert around.name in ("chat", "retrieve SyncRewriting")
+    assert parent_of(captured, captured.find(name="chat next")) == captured.find(name="bot")
+    assert runs[0].total_tokens == 5 + captured.find(name="chat next").attributes["gen_ai.usage.total_tokens"]
+
+
+def test_a_model_that_is_called_in_a_thread_between_two_chunks_has_its_call_below_it() -> None:
+    """The stream has started in another thread, too, but that the method is the other model's shows in its caller."""
+
+    def consume(question: str) -> None:
+        for _ in ScriptedModel(model_name="main").stream(question):
+            with ThreadPoolExecutor() as pool:
+                pool.submit(copy_context().run, SyncOuter(inner=Inner()).invoke, question).result()
+            break
+
+    with capture_spans() as captured:
+        RunnableLambda(consume).invoke("Hi", {"callbacks": [SentryStreamHandler(pipeline_name="bot")]})
+    assert parent_of(captured, captured.find(name="chat inner")) == captured.find(name="chat")
 
 
 async def test_a_call_below_no_run_is_below_the_model_too() -> None:
