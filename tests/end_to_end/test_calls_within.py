@@ -166,6 +166,40 @@ def test_a_model_that_is_called_in_a_thread_between_two_chunks_has_its_call_belo
     assert parent_of(captured, captured.find(name="chat inner")) == captured.find(name="chat")
 
 
+def _refuse(_: int) -> None:
+    raise ValueError("busy")
+
+
+FALLBACKS: dict[str, Any] = {
+    "of models": lambda first, last: first.with_fallbacks([last]),
+    "of chains": lambda first, last: (RunnableLambda(list) | first).with_fallbacks([RunnableLambda(list) | last]),
+    "in fallbacks": lambda first, last: RunnableLambda(_refuse).with_fallbacks([first.with_fallbacks([last])]),
+    "in a chain": lambda first, last: RunnableLambda(lambda asked: asked) | first.with_fallbacks([last]),
+}
+
+
+@ASYNC
+@pytest.mark.parametrize("case", FALLBACKS)
+@pytest.mark.parametrize("outer", [Outer, SyncOuter, Rewriting, SyncRewriting])
+@needs_async_context(lambda is_async: is_async)
+async def test_the_attempts_of_fallbacks_in_such_a_method_are_below_its_span(
+    outer: Any, case: str, is_async: bool
+) -> None:
+    """LangChain makes them siblings of the model or retriever. They count what failed before, and their tokens once."""
+    app = FALLBACKS[case](Inner(model_name="primary", before=_refuse), Inner(model_name="backup"))
+    with capture_spans() as captured, watch_runs() as runs:
+        await run(RunnableLambda(str) | outer(inner=app), "Hi", is_async)
+    primary, backup = captured.find(name="chat primary"), captured.find(name="chat backup")
+    around = parent_of(captured, backup)
+    assert around == parent_of(captured, primary)
+    assert around is not None
+    assert around.name in ("chat", f"retrieve {outer.__name__}")
+    before = 1 if case == "in fallbacks" else 0
+    assert primary.attributes.get("langchain_stream.fallback", 0) == before
+    assert backup.attributes["langchain_stream.fallback"] == before + 1
+    assert runs[0].total_tokens == 5
+
+
 async def test_a_call_below_no_run_is_below_the_model_too() -> None:
     """With the handler in every call, or in the inner call's own config, a model that is the root has it below."""
     for inner in (Inner(), Inner().with_config(callbacks=[SentryStreamHandler()])):
