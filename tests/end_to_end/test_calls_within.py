@@ -14,7 +14,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_openai import ChatOpenAI
 from langgraph.graph import START, MessagesState, StateGraph
+from pydantic import SecretStr
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, watch_runs
 from sentry_langchain_stream.testing import capture_spans
@@ -284,6 +286,10 @@ async def test_the_tokens_of_such_a_call_are_in_the_totals_once(case: str, is_as
 class Guarded(ScriptedModel):
     """A model of a provider, which has a small one look at the question first."""
 
+    def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
+        Inner().invoke(messages)
+        return super()._generate(messages, *args, **kwargs)
+
     def _get_ls_params(self, *args: Any, **kwargs: Any) -> Any:
         return {"ls_provider": "openai", "ls_model_name": "big", "ls_model_type": "chat"}
 
@@ -304,3 +310,52 @@ def test_the_estimate_of_a_model_that_asks_another_one_first_counts(is_left: boo
     own = captured.find(name="chat big").attributes
     assert own["langchain_stream.usage_source"] == "estimate"
     assert runs[0].total_tokens == own["gen_ai.usage.total_tokens"] + 5
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_model_that_asks_another_one_first_counts_if_both_have_used_as_much(streaming: bool) -> None:
+    """A guard's verdict is as short as some answers: equal numbers alone do not say that it is handed on."""
+    chain: Any = RunnableLambda(str) | Guarded(model_name="big", pieces=("yes",), usage=USAGE)
+    config: Any = {"callbacks": [SentryStreamHandler()]}
+    with capture_spans(), watch_runs() as runs:
+        list(chain.stream("Hi", config)) if streaming else chain.invoke("Hi", config)
+    assert (runs[0].model_calls, runs[0].total_tokens) == (2, 10)
+
+
+class Routing(ChatOpenAI):
+    """A router that is made from a provider's class."""
+
+    inner: Any
+
+    def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.inner.invoke(messages))])
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Any:
+        for chunk in self.inner.stream(args[0]):
+            yield ChatGenerationChunk(message=chunk)
+
+
+BETWEEN: dict[str, Any] = {
+    "nothing": lambda inner: inner,
+    "a router": lambda inner: SyncStreaming(inner=inner),
+    "a model with a message of its own": lambda inner: Outer(inner=inner, answer=lambda message: AIMessage("two")),
+}
+
+
+STREAMING = [(each, False) for each in BETWEEN] + [("nothing", True), ("a router", True)]
+
+
+@pytest.mark.parametrize("identified", [False, True])
+@pytest.mark.parametrize("usage", [USAGE, None], ids=["reported", "estimated"])
+@pytest.mark.parametrize(("between", "streaming"), STREAMING)
+def test_an_answer_that_a_model_of_a_provider_hands_on_counts_once(
+    between: str, streaming: bool, usage: Any, identified: bool
+) -> None:
+    """The answer's id says whose it is: the provider's, or the one that LangChain has made of the run's id."""
+    inner = Inner(usage=usage, response_metadata={"id": "chatcmpl-1"} if identified else {})
+    chain: Any = RunnableLambda(str) | Routing(inner=BETWEEN[between](inner), api_key=SecretStr("none"))
+    config: Any = {"callbacks": [SentryStreamHandler()]}
+    with capture_spans() as captured, watch_runs() as runs:
+        list(chain.stream("Hi", config)) if streaming else chain.invoke("Hi", config)
+    assert runs[0].model_calls == (2 if between == "nothing" else 3)
+    assert runs[0].total_tokens == captured.find(name="chat inner").attributes["gen_ai.usage.total_tokens"]
