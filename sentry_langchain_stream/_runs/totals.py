@@ -49,10 +49,11 @@ _NUMBERS = Usage._fields.index("total") + 1
 
 
 def _add_within(caller: Call, run: Run, call: Call, used: Usage) -> None:
-    """Add a call to those that a model has made in its own method. What hands it on hands on what it repeats."""
+    """Add a call to those that a model has made in its own method. Whoever hands it on hands on what it repeats."""
     own_ids = (str(run.given_id or run.id), *filter(None, (call.response.id,)))
     repeated_ids = call.within_ids if call.repeats_others else ()
-    caller.within = (*caller.within[1 - _MOST_WITHIN :], used)
+    numbers = call.within if call.repeats_others and used.source == "estimate" else (used,)
+    caller.within = (*caller.within, *numbers)[-_MOST_WITHIN:]
     caller.within_ids = (*caller.within_ids, *repeated_ids, *own_ids)[-_MOST_WITHIN:]
 
 

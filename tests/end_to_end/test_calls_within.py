@@ -359,3 +359,12 @@ def test_an_answer_that_a_model_of_a_provider_hands_on_counts_once(
         list(chain.stream("Hi", config)) if streaming else chain.invoke("Hi", config)
     assert runs[0].model_calls == (2 if between == "nothing" else 3)
     assert runs[0].total_tokens == captured.find(name="chat inner").attributes["gen_ai.usage.total_tokens"]
+
+
+def test_the_tokens_of_a_call_in_a_call_are_in_the_totals_once() -> None:
+    """A model between the two that reports no usage does not hide whose numbers the outer one hands on."""
+    between = Outer(inner=Inner(), answer=lambda message: AIMessage("two"))
+    outer = Outer(inner=between, answer=lambda message: AIMessage("three", usage_metadata=USAGE))
+    with capture_spans(), watch_runs() as runs:
+        (RunnableLambda(str) | outer).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    assert (runs[0].model_calls, runs[0].total_tokens) == (3, 5)
