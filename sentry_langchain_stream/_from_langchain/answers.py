@@ -116,10 +116,29 @@ def from_cache(result: LLMResult, run_id: UUID, streamed: bool) -> bool:
             usage = getattr(message, "usage_metadata", None)
             if isinstance(usage, (dict, Mapping)) and usage.get("total_cost") == 0:
                 made = str(getattr(message, "id", None))
-                if made.startswith(("lc_", "run-")):
+                if made.startswith(_MADE):
                     return str(run_id) not in made
                 return not streamed or get_llm_cache() is not None
     return False
+
+
+def run_of(result: LLMResult) -> str | None:
+    """Return the id of the run that an answer is from, if LangChain has made the id of its message.
+
+    It makes one of the id of the run, for a message without an id: a model that hands on another one's message hands on
+    its id (langchain-core 1.0 to 1.8).
+    """
+    for prompt in result.generations:
+        for generation in prompt:
+            made = as_text(getattr(getattr(generation, "message", None), "id", None))
+            return found[0] if made and made.startswith(_MADE) and (found := _RUN_ID.search(made)) else None
+    return None
+
+
+_RUN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_MADE = ("lc_", "run-")
+"""How the ids of messages begin that LangChain makes."""
 
 
 def _output(generations: Sequence[Generation], policy: Policy) -> str | None:
@@ -272,5 +291,4 @@ def _usage_of(generations: Sequence[Generation], first: Mapping[str, Any] | None
 def _message_id(generation: Generation) -> str | None:
     message = getattr(generation, "message", None)
     found = as_text(getattr(message, "id", None))
-    # Ids that start with "lc_" or "run-" are made by LangChain, not by the provider.
-    return None if found is None or found.startswith(("lc_", "run-")) else found
+    return None if found is None or found.startswith(_MADE) else found

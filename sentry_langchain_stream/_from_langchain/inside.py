@@ -9,6 +9,7 @@ stream the method is not on the stack, and the consumer's code is not inside.
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from functools import partial
@@ -147,7 +148,7 @@ def innermost(*, handed_over: bool = False) -> Run | None:
     if enclosing.started_elsewhere or is_any_live(hints) or _may_be_in_an_async_step():
         leaf = _leaf()
         if leaf is None and handed_over:
-            leaf = _handed_over_retriever(hints)
+            leaf = _handed_over(hints, ("retriever",))
         # If LangChain names another run than where the leaf started, that run has started inside it.
         if leaf is not None and (run is None or run_id == leaf.enclosing_id):
             run = leaf
@@ -178,15 +179,25 @@ def leaf_below(run_id: UUID | None, enclosing_id: UUID | None) -> Run | None:
         run_id: The parent that LangChain names, if it names one.
         enclosing_id: The run that LangChain's context names.
     """
-    frame = call_stack.starting_method()
+    frame, is_implemented = call_stack.starting_method(), False
     while frame is not None and frame.f_globals is not call_stack.MANAGERS:
-        if frame.f_code.co_name in _METHODS or frame.f_globals.get("__name__") == _RETRIEVERS:
+        name = frame.f_code.co_name
+        if name in _METHODS or frame.f_globals.get("__name__") == _RETRIEVERS:
             run = _managed(variable(frame, _MANAGER))
             if run is not None:
-                is_named = run_id is None or run_id == run.enclosing_id
-                return run if is_named and run.enclosing_id == enclosing_id and run.kind in LEAVES else None
+                return run if run.kind in LEAVES and _is_called_in(run, run_id, enclosing_id) else None
+            is_implemented = is_implemented or (name in _IMPLEMENTATIONS and _is_implemented(variable(frame, "self")))
         frame = frame.f_back
+    if frame is None and is_implemented:
+        # LangChain has handed a method without that variable to a thread. Elsewhere its caller has the manager.
+        run = _handed_over(_hints.get(), LEAVES)
+        return run if run is not None and _is_called_in(run, run_id, enclosing_id) else None
     return None
+
+
+def _is_called_in(leaf: Run, run_id: UUID | None, enclosing_id: UUID | None) -> bool:
+    """Whether LangChain would make what starts in a method of this model or retriever a sibling of its run."""
+    return enclosing_id == leaf.enclosing_id and (run_id is None or run_id == enclosing_id)
 
 
 def is_any_live(hints: tuple[_Hint, ...]) -> bool:
@@ -202,11 +213,12 @@ def _may_be_in_an_async_step() -> bool:
     return not interpreter.HAS_ASYNC_CONTEXT and interpreter.current_task() is not None
 
 
-def _handed_over_retriever(hints: tuple[_Hint, ...]) -> Run | None:
+def _handed_over(hints: tuple[_Hint, ...], kinds: Collection[str]) -> Run | None:
+    """The latest live run of these kinds, if it has started elsewhere than in this thread and task."""
     here = _here()
     for each in reversed(hints):
         run = enclosing.get(each.number)
-        if run is not None and run.kind == "retriever" and here != (each.thread, each.task):
+        if run is not None and run.kind in kinds and here != (each.thread, each.task):
             return run
     return None
 

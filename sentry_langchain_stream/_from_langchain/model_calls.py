@@ -199,6 +199,8 @@ class ModelRuns:
         if answers.from_cache(response, run_id, call.streamed):
             call.from_cache()
             return
+        if call.within_ids:
+            call.hands_on = not {answer.id, answers.run_of(response)}.isdisjoint(call.within_ids)
         reported = answers.usage(response, known)
         if reported is not None and not call.repeats:
             call.reported = reported

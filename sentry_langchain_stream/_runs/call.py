@@ -158,6 +158,10 @@ class Call:
     """What `usage` returns from the call's end on, worked out once."""
     within: tuple[Usage, ...] = ()
     """The usage of the latest calls that the model has made in its own method."""
+    within_ids: tuple[str, ...] = ()
+    """The ids by which their answers are known: those of their runs, and the provider's if there is one."""
+    hands_on: bool = False
+    """Whether the answer is that of one of these calls, as its id says."""
     repeats_others: bool = False
     """Whether the settled usage is that of these calls again, or estimated beside theirs."""
     complete: Callable[[Call], None] | None = None

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from .._to_sentry.reports import request_of
+from .kinds import LEAVES
 from .numbers import Number, number
 from .places import Tree
 from .run import Run
@@ -27,18 +28,25 @@ add = _runs.__setitem__
 
 
 def parent_of(start: Start) -> Run | None:
-    """Return the live parent: the run that LangChain names, or the tool among its children that calls this code.
+    """Return the live parent: the run that LangChain names, or the one among its children that calls this code.
 
-    The second case is a workaround: LangChain gives a tool the config of the tool's caller, so a run that the tool
-    starts with this config would become the tool's sibling (langchain-core 1.0 to 1.8). It can go when LangChain
-    gives tools a config of their own.
+    The second case is a workaround, for two kinds of calls (langchain-core 1.0 to 1.8). LangChain gives a tool the
+    config of the tool's caller, so a run that the tool starts with this config would become the tool's sibling. And the
+    attempts of `with_fallbacks` get the config of its caller: if a model or retriever has called it in its own method,
+    the attempts would become siblings of that model or retriever. It can go when LangChain gives tools and attempts a
+    config of their own.
     """
     named = get(number(start.parent_id)) if start.parent_id is not None else None
     if start.enclosing_id is None or start.enclosing_id is start.parent_id:
         return named
     inside = get(number(start.enclosing_id))
-    if inside is not None and inside.kind == "tool" and inside.parent is named:
+    if inside is None:
+        return named
+    around = inside.parent
+    if inside.kind == "tool" and around is named:
         return inside
+    if inside.has_fallbacks and around is not None and around.kind in LEAVES and around.enclosing_id == start.parent_id:
+        return around
     return named
 
 

@@ -16,7 +16,8 @@ def settle(run: Run, call: Call) -> None:
     """Settle the usage of a call that has ended, and add it to every agent that the call belongs to.
 
     Embedded texts are no part of it. Neither is the usage of a model that calls others in its own method if it reports
-    theirs as its own, or is nothing but an estimate beside theirs: of a class that no provider is known of.
+    theirs as its own, or is nothing but an estimate beside theirs. A model of a provider that is known has used tokens
+    itself, unless it hands on the answer of one of the others.
     """
     try:
         used = call.settled = call.usage()
@@ -27,7 +28,7 @@ def settle(run: Run, call: Call) -> None:
         while around is not None:
             if caller is None and around.call is not None:
                 caller = around.call
-                caller.within = (*caller.within[1 - _MOST_WITHIN :], used)
+                _add_within(caller, run, call, used)
             if not call.repeats_others and isinstance(around.detail, Agent):
                 around.detail.add(used)
             around = around.parent
@@ -36,13 +37,24 @@ def settle(run: Run, call: Call) -> None:
 
 
 def _is_repetition(call: Call, used: Usage) -> bool:
+    if call.request.provider in providers.NAMES and not call.hands_on:
+        return False
     if used.source == "estimate":
-        return call.request.provider not in providers.NAMES
+        return True
     summed = Usage.together(call.within)
     return any(each is not None and each[:_NUMBERS] == used[:_NUMBERS] for each in (*call.within, summed))
 
 
 _NUMBERS = Usage._fields.index("total") + 1
+
+
+def _add_within(caller: Call, run: Run, call: Call, used: Usage) -> None:
+    """Add a call to those that a model has made in its own method. Whoever hands it on hands on what it repeats."""
+    own_ids = (str(run.given_id or run.id), *filter(None, (call.response.id,)))
+    repeated_ids = call.within_ids if call.repeats_others else ()
+    numbers = call.within if call.repeats_others and used.source == "estimate" else (used,)
+    caller.within = (*caller.within, *numbers)[-_MOST_WITHIN:]
+    caller.within_ids = (*caller.within_ids, *repeated_ids, *own_ids)[-_MOST_WITHIN:]
 
 
 def count(run: Run, call: Call) -> None:

@@ -154,6 +154,8 @@ def filled_call() -> Call:
         ended=20.0,
         settled=filled_usage(),
         within=(filled_usage(),),
+        within_ids=("run",),
+        hands_on=True,
         repeats_others=True,
         keep=str,
         room=20,
