@@ -16,7 +16,6 @@ from .._runs.start import Start
 from .._vocabulary.names import DEFAULT_AGENT
 
 _NODE = "graph:step:"
-_FIRST_NODE = f"{_NODE}1"
 _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 """How the names end of the nodes that the middleware of `create_agent` has (langchain 1.0 to 1.5)."""
 _ATTEMPT = "retry:attempt:"
@@ -67,7 +66,7 @@ def read_start(
     if tags:
         start.attempt, start.is_node = attempt(tags), node
         if node:
-            start.is_first, start.is_hook = _FIRST_NODE in tags, name is not None and name.endswith(_HOOKS)
+            start.is_hook = name is not None and name.endswith(_HOOKS)
         start.is_step = kind == "chain" and any(tag.startswith(_STEP) for tag in tags)
     if metadata:
         _read_metadata(start, metadata)
@@ -130,6 +129,19 @@ def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:
     return (_is_text(integration) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata) or (
         name is not None and _text(metadata.get("lc_agent_name")) == name
     )
+
+
+def is_resumed(config: Mapping[str, Any]) -> bool:
+    """Whether a graph inside another one goes on where it had stopped, by its config. Its input is that of before then.
+
+    LangGraph says so of what starts in the first step of a graph that is resumed, and in a node that is tried again,
+    whether or not there is anything to go on with (langgraph 1.0 to 1.2). Without a thread there is not.
+    """
+    values = config.get("configurable")
+    return isinstance(values, Mapping) and bool(values.get(_RESUMING)) and values.get("thread_id") is not None
+
+
+_RESUMING = "__pregel_resuming"
 
 
 def attempt(tags: Sequence[Any]) -> int | None:

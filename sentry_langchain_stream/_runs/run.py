@@ -158,6 +158,7 @@ class Run:
         scope: The scope that knows the active span, if the run holds one in place.
         enclosing_id: The id of the run that LangChain's context named where it started.
         prompt: The prompt that was filled in last below it, if it is a chain.
+        question: Reads the input of a graph until its first node starts. LangGraph keeps that input meanwhile, too.
     """
 
     id: UUID
@@ -197,6 +198,7 @@ class Run:
     scope: RunScope | None = field(init=False, default=None)
     enclosing_id: UUID | None = field(init=False, default=None)
     prompt: FilledPrompt | None = field(init=False, default=None)
+    question: Callable[[Policy], str | None] | None = field(init=False, default=None)
 
     @property
     def children(self) -> Sequence[Run]:

@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, Send, interrupt
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._from_langchain import checkpoints
@@ -170,24 +170,91 @@ async def test_a_graph_that_is_a_node_has_its_input(allowed: bool, way: ways.Run
     assert asked[-1:] == ["Well."]
 
 
-def test_a_graph_that_is_resumed_in_a_node_has_no_input() -> None:
-    """The node that starts then is not its first one, and gets what the graph has itself said before."""
+def ask(state: MessagesState) -> Any:
+    """A node that waits for a human."""
+    return {"messages": [("assistant", interrupt("Which?"))]}
 
-    def ask(state: MessagesState) -> Any:
-        return {"messages": [("assistant", interrupt("Which?"))]}
 
-    inner = StateGraph(MessagesState).add_node("first", lambda _: {"messages": [("assistant", "Well.")]})
-    inner.add_node("ask", ask).add_edge(START, "first").add_edge("first", "ask")
-    outer = StateGraph(MessagesState).add_node("inner", inner.compile(name="inner")).add_edge(START, "inner")
-    graph = outer.compile(name="team", checkpointer=InMemorySaver())
+def say(state: MessagesState) -> Any:
+    """A node that answers at once."""
+    return {"messages": [("assistant", "Well.")]}
+
+
+def graph_of(*nodes: Any, name: str, **compiled: Any) -> Any:
+    """A graph of these nodes, one after the other."""
+    graph = StateGraph(MessagesState).add_sequence([(f"node {place}", node) for place, node in enumerate(nodes)])
+    return graph.add_edge(START, "node 0").compile(name=name, **compiled)
+
+
+def questions(app: Any, *asked: Any, of: str) -> list[str | None]:
+    """What the span of a graph has as its question, for each of these calls in one thread."""
     config: Any = {"callbacks": [SentryStreamHandler()], "configurable": {"thread_id": "1"}}
     found = []
-    given: Any
-    for given in (HI, Command(resume="This.")):
+    for each in asked:
         with capture_spans(**content_allowed(True)) as captured:
-            graph.invoke(given, config)
-        found.append("gen_ai.input.messages" in captured.find(name="invoke_agent inner").attributes)
-    assert found == [True, False]
+            app.invoke(each, config)
+        question = captured.find(name=f"invoke_agent {of}").attributes.get("gen_ai.input.messages")
+        messages = json.loads(str(question)) if question is not None else None
+        found.append(messages and [part["content"] for message in messages for part in message["parts"]][-1])
+    return found
+
+
+@pytest.mark.parametrize("nodes", [(ask,), (say, ask)], ids=["in its first node", "in its second node"])
+@pytest.mark.parametrize("place", ["alone", "in a node"])
+def test_a_graph_that_is_resumed_has_no_question(nodes: Any, place: str) -> None:
+    """What it was asked is the earlier call's question, though the node that runs again is given it."""
+    if place == "alone":
+        app = graph_of(*nodes, name="inner", checkpointer=InMemorySaver())
+    else:
+        app = graph_of(graph_of(*nodes, name="inner"), name="team", checkpointer=InMemorySaver())
+    assert questions(app, HI, Command(resume="This."), of="inner") == ["Hi", None]
+
+
+@pytest.mark.parametrize("place", ["alone", "in a node"])
+def test_an_agent_that_is_resumed_has_no_question(place: str) -> None:
+    """An agent is known by its start alone, and is not asked anything there either."""
+
+    @tool(return_direct=True)
+    def look(subject: str) -> str:
+        """Ask a human."""
+        return str(interrupt("Which?"))
+
+    saver = InMemorySaver()
+    scout = create_agent(
+        actor(calls("look", subject="sky")), [look], name="scout", checkpointer=saver if place == "alone" else None
+    )
+    app = scout if place == "alone" else graph_of(scout, name="team", checkpointer=saver)
+    assert questions(app, HI, Command(resume="This."), of="scout") == ["Hi", None]
+
+
+def test_a_graph_that_starts_after_one_was_resumed_has_its_question() -> None:
+    """Only what goes on has been asked before: the next graph is asked now."""
+    app = graph_of(ask, graph_of(say, name="inner"), name="team", checkpointer=InMemorySaver())
+    config: Any = {"callbacks": [SentryStreamHandler()], "configurable": {"thread_id": "1"}}
+    app.invoke(HI, config)
+    assert questions(app, Command(resume="This."), of="inner") == ["This."]
+
+
+def test_a_graph_that_keeps_its_state_has_its_question_each_time() -> None:
+    """The steps of a graph with a checkpointer of its own go on where those of the earlier call have ended."""
+    inner = graph_of(say, name="inner", checkpointer=True)
+    app = graph_of(inner, name="team", checkpointer=InMemorySaver())
+    assert questions(app, HI, {"messages": [("user", "And now?")]}, of="inner") == ["Hi", "And now?"]
+
+
+def test_a_graph_that_divides_its_work_has_its_own_question() -> None:
+    """The first nodes of a graph may each be sent a part of the work."""
+
+    def divide(state: MessagesState) -> list[Send]:
+        return [Send("work", {"messages": [("user", part)]}) for part in ("part 1", "part 2")]
+
+    inner = StateGraph(MessagesState).add_node("work", say).add_conditional_edges(START, divide, ["work"])
+    below: Any = inner.compile(name="inner")
+
+    def ask_it(state: MessagesState) -> Any:
+        return below.invoke({"messages": [("user", "The whole")]})
+
+    assert questions(graph_of(ask_it, name="team"), HI, of="inner") == ["The whole"]
 
 
 def test_a_graph_in_a_node_has_its_input_where_checkpoints_are_recorded() -> None:
