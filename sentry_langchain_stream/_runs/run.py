@@ -139,7 +139,7 @@ class Run:
             pipeline ends with the last of its calls.
         reports: Whether its failure is reported as an issue: it has no parent in LangChain that could recover.
         is_node: Whether it is a node of a graph.
-        is_hook: Whether it is a node of the middleware of an agent.
+        is_middleware: Whether it is a node of the middleware of an agent, or called by it around the model.
         has_fallbacks: Whether it is a call with fallbacks.
         fallbacks: Its live children that are calls with fallbacks, by id.
         work: What it does, if it may be attempted again, see `attempts`.
@@ -179,7 +179,7 @@ class Run:
     implicit: bool = field(init=False, default=False)
     reports: bool = field(init=False, default=False)
     is_node: bool = field(init=False, default=False)
-    is_hook: bool = field(init=False, default=False)
+    is_middleware: bool = field(init=False, default=False)
     has_fallbacks: bool = field(init=False, default=False)
     fallbacks: Mapping[UUID, Run] = field(init=False, default_factory=nothing)
     work: object = field(init=False, default=None)

@@ -107,7 +107,7 @@ class Starts:
             run.question = start.question
             run.parent = above
             run.reports = parent.implicit and start.parent_id is None
-            run.is_node, run.is_hook, run.has_fallbacks = start.is_node, start.is_hook, start.has_fallbacks
+            run.is_node, run.is_middleware, run.has_fallbacks = start.is_node, start.is_middleware, start.has_fallbacks
             run.agent, run.attempt = parent.agent, start.attempt or parent.attempt
             if parent.has_fallbacks or parent.fallbacks:
                 run.fallback = attempts.begun(parent, start.enclosing_id)
