@@ -91,7 +91,7 @@ def root_config() -> Any | None:
 
     What the run's children get of it is too late for a function that calls nothing.
     """
-    frame = _starter(sys._getframe(1))
+    frame = starter(sys._getframe(1))
     if frame is None or not str(frame.f_globals.get("__name__")).startswith(_CALLERS):
         return None  # somebody else's variable of that name may be anything
     found = variable(frame, _CONFIG)
@@ -110,13 +110,13 @@ def starts_fallbacks() -> bool:
     if FALLBACKS not in sys.modules:
         return False
     try:
-        frame = _starter(sys._getframe(_OWN_FRAMES))
+        frame = starter(sys._getframe(_OWN_FRAMES))
     except ValueError:  # it is somebody's own code that calls the hook
         return False
     return frame is not None and frame.f_globals.get("__name__") == FALLBACKS
 
 
-def _starter(frame: FrameType | None) -> FrameType | None:
+def starter(frame: FrameType | None) -> FrameType | None:
     """Return the frame of the method that starts a run: the one that has called LangChain's callback manager.
 
     Args:
@@ -167,7 +167,7 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
         caller = method  # the task of the start ends at once
     elif not module.startswith("langchain_core."):
         variables = caller.f_code.co_varnames + caller.f_code.co_cellvars
-        if not module.startswith(_GRAPHS) or _MANAGER_OF_A_GRAPH not in variables:
+        if not module.startswith(GRAPHS) or _MANAGER_OF_A_GRAPH not in variables:
             return None
     watch = _Watch(method.f_locals["self"], _gone)
     watch.code, watch.frame_id, watch.over, watch.run_id = caller.f_code, id(caller), over, run_id
@@ -199,7 +199,7 @@ def _is_read_by_itself(stream: FrameType) -> bool:
     )
 
 
-_GRAPHS, _MANAGER_OF_A_GRAPH = "langgraph.pregel", "callback_manager"
+GRAPHS, _MANAGER_OF_A_GRAPH = "langgraph.pregel", "callback_manager"
 """The modules of LangGraph that run graphs, and the variable in which they keep it meanwhile (langgraph 1.0 to 1.2)."""
 
 _GENERATORS = CO_GENERATOR | CO_ASYNC_GENERATOR

@@ -15,7 +15,7 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runtime.containment import contain, contained
 from .._to_sentry import active_span, issues, joining
-from . import call_stack, failures, followed, inside, internals, marks, same_ids
+from . import call_stack, failures, followed, inside, internals, marks, same_ids, starters
 from .model_calls import ModelRuns
 from .steps import StepRuns
 
@@ -114,11 +114,28 @@ class Engine:
             configured_by=parent_id if is_own else enclosing_id,
             has_fallbacks=kind == "chain" and call_stack.starts_fallbacks(),
         )
+        if metadata and metadata.get("langgraph_node") == marks.MODEL_NODE and not start.is_node:
+            start.is_middleware = _is_middleware(start, config)
         if own is not id:
             start.given_id = id
         if is_called_alone:
             start.is_called_alone = True
         return start
+
+
+def _is_middleware(start: Start, config: object) -> bool:
+    """Whether a run is what middleware calls around the model of an agent, in the node where that is called too."""
+    node = enclosing.get(number(start.parent_id)) if start.parent_id is not None else None
+    if node is None or not node.is_node:
+        return False  # it is inside of such a run, or of the agent's own
+    found = starters.is_middleware()
+    if found is not None:
+        return found
+    # LangChain names the parent of a call with fallbacks for that of the calls in it, and may make a task of each.
+    around = node.fallbacks.get(start.enclosing_id) if start.enclosing_id is not None else None
+    if around is not None:
+        return around.is_middleware
+    return marks.is_created_agent(config)  # which itself calls its model in the node's own thread and task
 
 
 def _has_conversation_around(run_id: UUID) -> bool:

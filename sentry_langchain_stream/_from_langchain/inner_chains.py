@@ -20,7 +20,7 @@ from .._runs.numbers import number
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry import asking
-from . import call_stack, executors, inside, internals, marks, same_ids
+from . import call_stack, executors, inside, internals, marks, same_ids, starters
 
 
 class InnerChains:
@@ -65,9 +65,16 @@ class InnerChains:
             return False
         if (configurable := config.get("configurable")) and not self._says_nothing(configurable):
             return False
+        if parent.is_node and parent.name == marks.MODEL_NODE:  # it may be middleware
+            return False
         if not marks.is_step(name, kwargs.get("tags")) or kwargs.get("run_type") in _NO_STEPS:
             return False
-        if metadata and "langgraph_triggers" in metadata and marks.is_task(name, metadata):  # it may be tried again
+        if (
+            metadata
+            and "langgraph_triggers" in metadata
+            # A task may be tried again, and a graph has a question. Metadata name graphs since langgraph 1.1.4 only.
+            and (marks.is_task(name, metadata) or starters.graph_config() is not None)
+        ):
             return False
         if call_stack.FALLBACKS in modules and call_stack.starts_fallbacks():
             return False

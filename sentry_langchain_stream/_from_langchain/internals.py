@@ -1,4 +1,4 @@
-"""Every name of langchain-core that is not documented for users, taken in this one module.
+"""Every name of langchain-core, and of the agents of langchain, that is not documented for users, in this one module.
 
 A name that is missing switches its feature off. The import of this package never fails for it, and no span is lost.
 Seen in langchain-core 1.0 to 1.8. There is no upstream issue unless an entry links one.
@@ -39,6 +39,14 @@ TABLE = {
     ("langchain_core.callbacks.manager", "_configure"): (configure, "SentryStreamIntegration cannot be enabled"),
 }
 """A module and a name in it: the value, and what is off without it."""
+
+
+MODEL_CALLS = ("_execute_model_sync", "_execute_model_async")
+"""The functions in `langchain.agents.factory` where an agent of `create_agent` calls its model (langchain 1.0 to 1.5).
+
+They are made with the agent, and known by these names on the stack. Without them, such an agent has no instructions and
+tools: those of its middleware could not be distinguished from its own.
+"""
 
 
 def report_missing() -> None:

@@ -19,13 +19,17 @@ from .._runtime import tracebacks
 from .._vocabulary.names import DEFAULT_AGENT
 
 _NODE = "graph:step:"
-_FIRST_NODE = f"{_NODE}1"
 _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 """How the names end of the nodes that the middleware of `create_agent` has (langchain 1.0 to 1.5)."""
+MODEL_NODE = "model"
+"""The node in which an agent of `create_agent` calls its model, as its middleware may any other (langchain 1.0 to 1.5).
+A node of any graph may have this name."""
+_AGENTS = ("langchain_create_agent", "deepagents")
+"""How `ls_integration` begins for an agent of `create_agent` (langchain 1.2.13 and newer)."""
 _ATTEMPT = "retry:attempt:"
 _DIGITS = 10
 _WITH_FALLBACKS = "RunnableWithFallbacks"
-_GRAPHS = ("langgraph", "langchain_create_agent", "deepagents")
+_GRAPHS = ("langgraph", *_AGENTS)
 """How `ls_integration` begins for a graph."""
 OF_GRAPHS = ("ls_integration", "lc_agent_name")
 """The keys of metadata that graphs are known by."""
@@ -70,7 +74,7 @@ def read_start(
     if tags:
         start.attempt, start.is_node = attempt(tags), node
         if node:
-            start.is_first, start.is_hook = _FIRST_NODE in tags, name is not None and name.endswith(_HOOKS)
+            start.is_middleware = name is not None and name.endswith(_HOOKS)
         start.is_step = kind == "chain" and any(tag.startswith(_STEP) for tag in tags)
     if metadata:
         _read_metadata(start, metadata)
@@ -133,6 +137,27 @@ def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:
     return (_is_text(integration) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata) or (
         name is not None and _text(metadata.get("lc_agent_name")) == name
     )
+
+
+def is_resumed(config: Mapping[str, Any]) -> bool:
+    """Whether a graph inside another one goes on where it had stopped, by its config. Its input is that of before then.
+
+    LangGraph says so of what starts in the first step of a graph that is resumed, and in a node that is tried again,
+    whether or not there is anything to go on with (langgraph 1.0 to 1.2). Without a thread there is not.
+    """
+    values = config.get("configurable")
+    return isinstance(values, Mapping) and bool(values.get(_RESUMING)) and values.get("thread_id") is not None
+
+
+_RESUMING = "__pregel_resuming"
+"""LangGraph's `CONFIG_KEY_RESUMING`."""
+
+
+def is_created_agent(config: object) -> bool:
+    """Whether a config in a node is that of an agent of `create_agent`, or of a graph inside of one."""
+    metadata = config.get("metadata") if isinstance(config, Mapping) else None
+    integration = metadata.get("ls_integration") if isinstance(metadata, Mapping) else None
+    return _is_text(integration) and integration.startswith(_AGENTS)
 
 
 def attempt(tags: Sequence[Any]) -> int | None:

@@ -24,7 +24,7 @@ from .._runs.numbers import number
 from .._runs.run import Run
 from .._runs.start import Start
 from .._runtime.containment import attempt, contained
-from . import decisions, executors, handoffs, injected, inside, marks, prompts, same_ids
+from . import decisions, executors, handoffs, injected, inside, marks, prompts, same_ids, starters
 from .inner_chains import InnerChains
 
 D = TypeVar("D", bound=Detail)
@@ -55,8 +55,11 @@ class StepRuns:
         if executor is not None:
             start.kind, start.name = "agent", start.name or executor.get_name()
             inputs = executors.question(inputs)
+        graph = starters.graph_config() if not start.is_node else None
+        if graph is not None and marks.is_resumed(graph):
+            inputs = None
         if start.kind != "agent":
-            if start.is_first:
+            if graph is not None:
                 start.question = partial(_question, inputs)
             self._runs.start(start)
             return

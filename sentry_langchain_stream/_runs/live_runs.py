@@ -130,11 +130,17 @@ class LiveRuns:
 
     def become_graph(self, run: Run) -> None:
         """Turn a chain into an agent: a node has started in it, so it is a graph."""
+        question, run.question = run.question, None
+        # Without the lock: it calls the user's `redact`.
+        messages = question(run.policy) if question is not None and run.place.recording else None
         with run.tree.lock, contained("graph"):
-            run.kind, run.place = "agent", replace(run.place)  # chains without a span share one
-            run.agent = names.agent(own=None, parent=None, run=run.name)
-            run.detail = Agent(run.agent)
-            self._spans.open(run)
+            if not isinstance(run.detail, Agent):  # several nodes may be the first ones, each in a thread of its own
+                run.kind, run.place = "agent", replace(run.place)  # chains without a span share one
+                run.agent = names.agent(own=None, parent=None, run=run.name)
+                run.detail = Agent(run.agent)
+                self._spans.open(run)
+            if messages is not None:
+                run.detail.messages = messages
 
     def end(
         self,

@@ -33,11 +33,11 @@ def _agent_of(run: Run) -> tuple[Policy | None, Agent | None]:
 
     A tool, a retriever, another model or a middleware between the two makes the call for itself.
     """
-    around = run.parent
+    around = None if run.is_middleware else run.parent
     while around is not None:
         if isinstance(around.detail, Agent):
             return around.policy, around.detail
-        if around.call is not None or around.kind in ("tool", "retriever") or around.is_hook:
+        if around.call is not None or around.kind in ("tool", "retriever") or around.is_middleware:
             break
         around = around.parent
     return None, None

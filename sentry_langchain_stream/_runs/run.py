@@ -142,7 +142,7 @@ class Run:
             pipeline ends with the last of its calls.
         reports: Whether its failure is reported as an issue: it has no parent in LangChain that could recover.
         is_node: Whether it is a node of a graph.
-        is_hook: Whether it is a node of the middleware of an agent.
+        is_middleware: Whether it is a node of the middleware of an agent, or called by it around the model.
         has_fallbacks: Whether it is a call with fallbacks.
         fallbacks: Its live children that are calls with fallbacks, by id.
         work: What it does, if it may be attempted again, see `attempts`.
@@ -161,6 +161,7 @@ class Run:
         scope: The scope that knows the active span, if the run holds one in place.
         enclosing_id: The id of the run that LangChain's context named where it started.
         prompt: The prompt that was filled in last below it, if it is a chain.
+        question: Reads the input of a graph until its first node starts. LangGraph keeps that input meanwhile, too.
     """
 
     id: UUID
@@ -181,7 +182,7 @@ class Run:
     implicit: bool = field(init=False, default=False)
     reports: bool = field(init=False, default=False)
     is_node: bool = field(init=False, default=False)
-    is_hook: bool = field(init=False, default=False)
+    is_middleware: bool = field(init=False, default=False)
     has_fallbacks: bool = field(init=False, default=False)
     fallbacks: Mapping[UUID, Run] = field(init=False, default_factory=nothing)
     work: object = field(init=False, default=None)
@@ -200,6 +201,7 @@ class Run:
     scope: RunScope | None = field(init=False, default=None)
     enclosing_id: UUID | None = field(init=False, default=None)
     prompt: FilledPrompt | None = field(init=False, default=None)
+    question: Callable[[Policy], str | None] | None = field(init=False, default=None)
 
     @property
     def children(self) -> Sequence[Run]:

@@ -84,17 +84,8 @@ class Starts:
                 # it if there is an active span that can be its parent.
                 self._start_root(parent, start, record)
                 return parent
-        elif start.is_node and not parent.implicit:
-            if parent.kind in ("chain", "pipeline"):
-                parent.keeper.become_graph(parent)
-            graph = parent.detail
-            if (
-                start.question is not None
-                and parent.place.recording
-                and isinstance(graph, Agent)
-                and not graph.messages
-            ):
-                graph.messages = start.question(parent.policy)
+        elif start.is_node and not parent.implicit and parent.kind in ("chain", "pipeline"):
+            parent.keeper.become_graph(parent)
         policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self._live else self._terms(parent)
         if record is not None and parent.tree.client() is not (client := current_client()):
             # `sentry_sdk.init` was called again, perhaps to allow less.
@@ -116,9 +107,10 @@ class Starts:
                 tree=parent.tree,
             )
             run.name, run.given_id, run.enclosing_id = start.name, start.given_id, start.enclosing_id
+            run.question = start.question
             run.parent = above
             run.reports = parent.implicit and start.parent_id is None
-            run.is_node, run.is_hook, run.has_fallbacks = start.is_node, start.is_hook, start.has_fallbacks
+            run.is_node, run.is_middleware, run.has_fallbacks = start.is_node, start.is_middleware, start.has_fallbacks
             run.agent, run.attempt = parent.agent, start.attempt or parent.attempt
             if parent.has_fallbacks or parent.fallbacks:
                 run.fallback = attempts.begun(parent, start.enclosing_id)
@@ -140,7 +132,7 @@ class Starts:
     def _start_root(self, run: Run, start: Start, record: MakeRecord | None) -> None:
         run.name, run.implicit, run.reports = start.name, False, start.parent_id is None
         run.attempt, run.has_fallbacks = start.attempt, start.has_fallbacks
-        run.enclosing_id, run.given_id = start.enclosing_id, start.given_id
+        run.enclosing_id, run.given_id, run.question = start.enclosing_id, start.given_id, start.question
         if start.kind != "chain":
             run.kind = start.kind
         detail = self._record(run, run.policy, record) if record is not None else None
