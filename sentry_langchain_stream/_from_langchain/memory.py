@@ -163,12 +163,9 @@ class _RecordedOperations(Recording):
             if len(self._operations) == 1:
                 memory.record = None if first.key is None else tool_arguments(str(first.key), policy)
                 memory.query = None if first.query is None else tool_arguments(str(first.query), policy)
-            if not self._reads:
-                memory.count = len(self._operations)
-                written = [
-                    {"id": each.key, "content": each.value} for each in self._operations if each.value is not None
-                ]
-                memory.records = tool_arguments(written, policy) if written else None
+            memory.count = sum(each.kind != "search_memory" for each in self._operations) or None
+            written = [{"id": each.key, "content": each.value} for each in self._operations if each.value is not None]
+            memory.records = tool_arguments(written, policy) if written else None
         return memory
 
     def _returned(self, run: Run, result: Any) -> None:
@@ -179,10 +176,10 @@ class _RecordedOperations(Recording):
         for each in result if isinstance(result, list) else [result]:
             items.extend(each if isinstance(each, list) else [each])
         found = [item for item in items if field(item, "key") is not None]
-        memory.count = len(found)
-        shown = [_record(item) for item in found]
-        policy = run.policy.beside(memory.namespace, memory.record, memory.query)
-        memory.records = tool_result(shown, policy) if shown else None
+        memory.count = (memory.count or 0) + len(found)
+        if found:
+            policy = run.policy.beside(memory.namespace, memory.record, memory.query)
+            memory.records = tool_result([_record(item) for item in found], policy)
 
 
 def _record(item: object) -> dict[str, Any]:

@@ -72,7 +72,7 @@ ALL = [
     ("search_memory", 1),
     ("search_memory", 0),
     ("search_memory", 1),
-    ("upsert_memory,search_memory", 1),
+    ("upsert_memory,search_memory", 2),
     ("delete_memory", 1),
 ]
 
@@ -276,3 +276,22 @@ def test_a_record_that_was_found_by_its_meaning_has_a_score() -> None:
         assert RunnableLambda(use).invoke("Hi", config) == 1
     written, found = (json.loads(str(each.attributes["gen_ai.memory.records"])) for each in spans(captured))
     assert [sorted(each) for each in (*written, *found)] == [["content", "id"], ["content", "id", "score"]]
+
+
+def test_a_batch_that_reads_counts_what_it_writes() -> None:
+    """Of a batch that reads and writes, the count is that of the items found and written, and the items are shown."""
+    store = InMemoryStore()
+    store.put(("ada",), "old", {"text": "tea"})
+    for key, count, shown in (("old", 3, "tea"), ("none", 2, "milk")):
+        with capture_spans(**content_allowed(True)) as captured:
+            operations: list[Any] = [
+                PutOp(("ada",), "new", {"text": "milk"}),
+                PutOp(("ada",), "gone", None),
+                GetOp(("ada",), key),
+            ]
+            RunnableLambda(lambda _: store.batch(operations)).invoke(  # noqa: B023
+                "Hi", {"callbacks": [SentryStreamHandler(memory=True)]}
+            )
+        span = captured.find(name="upsert_memory,delete_memory,search_memory")
+        assert span.attributes["gen_ai.memory.record.count"] == count
+        assert shown in span.attributes["gen_ai.memory.records"]
