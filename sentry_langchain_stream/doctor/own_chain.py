@@ -86,7 +86,7 @@ def suitable_input(chain: Any) -> Any:
     try:
         schema = chain.get_input_jsonschema()
     except Exception:  # a schema of an application's own types may not have a JSON schema
-        return QUESTION
+        schema = {"properties": {name: {} for name in _fields(chain)}}
     while "$ref" in schema:
         schema = {**schema.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], {}), "$defs": schema.get("$defs")}
     properties = schema.get("properties") or {}
@@ -94,6 +94,12 @@ def suitable_input(chain: Any) -> Any:
         return {"messages": [("human", QUESTION)]}
     wanted: Sequence[str] = schema.get("required") or list(properties)
     return {name: _value(properties.get(name, {})) for name in wanted} if properties else QUESTION
+
+
+def _fields(chain: Any) -> Sequence[str]:
+    """Return the fields of a graph's input, where it has no schema: pydantic wants another `TypedDict` before 3.12."""
+    graph = getattr(getattr(chain, "bound", chain), "builder", None)
+    return list(getattr(getattr(graph, "input_schema", None), "__annotations__", ()))
 
 
 def _value(schema: dict[str, Any]) -> Any:
