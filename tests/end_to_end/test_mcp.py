@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from langchain_core.tools import ToolException
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from langchain_mcp_adapters.tools import load_mcp_tools
 
@@ -48,22 +50,28 @@ def http(shape: str, file: Path) -> Iterator[Any]:
             process.kill()
 
 
-async def test_the_trace_reaches_a_server_behind_stdio(tmp_path: Path) -> None:
-    """The span of a server that follows the recipe is a child of the tool's."""
-    shape = DEFAULT_SHAPE
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_the_trace_reaches_a_server_behind_stdio(shape: str, tmp_path: Path) -> None:
+    """The spans of a server that follows the recipe are below the tool's; the issue of a failure is in its trace."""
     client = trace_mcp(MultiServerMCPClient({"mine": stdio(shape, tmp_path / "sent")}, tool_name_prefix=True))
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         async with client.session("mine") as session:
             options: Any = {"server_name": "mine", "tool_interceptors": client.tool_interceptors}
-            (add,) = await load_mcp_tools(session, **options)
+            add, refuse = await load_mcp_tools(session, **options)
             await add.ainvoke(CALL, {"callbacks": [SentryStreamHandler()]})
-    tool = captured.find(op="gen_ai.execute_tool")
+            with contextlib.suppress(ToolException):
+                await refuse.ainvoke({}, {"callbacks": [SentryStreamHandler(capture_errors=False)]})
+    tool, refused = captured.find_all(op="gen_ai.execute_tool")
     assert tool.attributes["mcp.transport"] == "stdio"
     assert tool.attributes["network.transport"] == "pipe"
     there = received(tmp_path / "sent")
-    (outer,) = [each for each in there.find_all(op="mcp.server") if each.parent_id == tool.span_id]
-    assert outer.trace_id == tool.trace_id
-    assert [each.op for each in there.children(outer)] == ["mcp.server"]
+    by_id = {each.span_id: each for each in there.spans}
+    calls = [each for each in there.find_all(op="mcp.server") if each.name.startswith("tools/call")]
+    tops = [by_id.get(each.parent_id or "", each) for each in calls]
+    assert [each.parent_id for each in tops] == [tool.span_id, refused.span_id]
+    assert calls[1].status == ("error" if shape == "stream" else "internal_error")
+    (issue,) = there.events
+    assert issue["contexts"]["trace"]["trace_id"] == refused.trace_id
 
 
 async def test_the_trace_reaches_a_server_behind_http(tmp_path: Path) -> None:
@@ -72,7 +80,7 @@ async def test_the_trace_reaches_a_server_behind_http(tmp_path: Path) -> None:
     with http(shape, tmp_path / "sent") as connection:
         client = trace_mcp(MultiServerMCPClient({"mine": connection}), propagate=False)
         with capture_spans(**WIRE_SHAPES[shape]) as captured, around(shape, True):
-            (add,) = await client.get_tools()
+            add, _ = await client.get_tools()
             await add.ainvoke(CALL, {"callbacks": [SentryStreamHandler()]})
     tool = captured.find(op="gen_ai.execute_tool")
     assert (tool.attributes["mcp.transport"], tool.attributes["network.transport"]) == ("http", "tcp")

@@ -1,4 +1,4 @@
-"""An MCP server with one tool: `python -m tests.kit.apps.mcp_server TRANSPORT WIRE_SHAPE FILE`.
+"""An MCP server with two tools: `python -m tests.kit.apps.mcp_server TRANSPORT WIRE_SHAPE FILE`.
 
 It traces as docs/mcp.md says. With stdio it serves until its input is closed; with http it prints its port first.
 """
@@ -31,10 +31,9 @@ def continue_traces(server: Any) -> None:
         name = f"tools/call {request.params.name}"
         with sentry_sdk.isolation_scope():
             if sys.argv[2] == "stream":
-                sentry_sdk.traces.continue_trace(meta)
-                with sentry_sdk.traces.start_span(name=name, attributes={"sentry.op": "mcp.server"}):
-                    return await handle(request)
-            with sentry_sdk.start_transaction(sentry_sdk.continue_trace(meta, op="mcp.server", name=name)):
+                sentry_sdk.continue_trace(meta)
+                return await handle(request)
+            with sentry_sdk.start_transaction(sentry_sdk.continue_trace(meta, op="function", name=name)):
                 return await handle(request)
 
     server.request_handlers[CallToolRequest] = continued
@@ -56,6 +55,11 @@ def main(transport: str, shape: str, file: Path) -> None:
     async def add(a: int, b: int) -> str:
         """Add."""
         return f"sum {a + b}"
+
+    @server.tool()
+    async def refuse() -> str:
+        """Fail."""
+        raise ValueError("no")
 
     if transport == "stdio":
         continue_traces(server._mcp_server)
