@@ -406,11 +406,11 @@ def test_the_prompts_estimate_is_the_users_count(
     assert counted == seen
 
 
-@pytest.mark.parametrize("answer", [-1, 1.5, math.nan, "3", None], ids=repr)
+@pytest.mark.parametrize("answer", [-1, True, math.nan, "3", None], ids=repr)
 @pytest.mark.usefixtures("lenient")
 def test_a_senseless_count_is_no_estimate(answer: Any) -> None:
-    """What a `token_counter` returns is checked like every number: it is a count, or unknown."""
-    assert asked(token_counter=lambda text: answer).estimated_input is None
+    """What a `token_counter` returns is checked: if it is no count, the prompt is estimated as without one."""
+    assert asked(token_counter=lambda text: answer).estimated_input == asked().estimated_input
 
 
 def test_without_a_counter_the_prompt_is_estimated_from_its_length() -> None:
@@ -429,15 +429,16 @@ def test_without_a_prompt_there_is_no_estimate(counter: Callable[[str], int] | N
 
 @pytest.mark.usefixtures("lenient")
 def test_one_fact_that_fails_costs_itself_only(caplog: pytest.LogCaptureFixture) -> None:
-    """A `token_counter` that raises costs the estimate, and is said without the prompt's words."""
+    """A `token_counter` that raises costs its own estimate, and is said without the prompt's words."""
 
     def count(text: str) -> int:
         raise ValueError(text)
 
     request = asked(token_counter=count, metadata={"ls_provider": "openai", "ls_model_name": "gpt-4o-mini"})
-    assert (request.estimated_input, request.model, request.provider) == (None, "gpt-4o-mini", "openai")
+    known = (asked().estimated_input, "gpt-4o-mini", "openai")
+    assert (request.estimated_input, request.model, request.provider) == known
     assert request.messages is not None
-    assert "extract.input estimate failed with ValueError" in caplog.text
+    assert "token_counter failed with ValueError" in caplog.text
     assert "Hello" not in caplog.text
 
 
