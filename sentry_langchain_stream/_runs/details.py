@@ -106,7 +106,7 @@ class Memory:
     records: str | None = None
     """The items read or written, as JSON."""
     count: int | None = None
-    """The number of items found, or of items to write or to delete."""
+    """The number of items found, to write and to delete."""
 
 
 @dataclass(slots=True, eq=False)

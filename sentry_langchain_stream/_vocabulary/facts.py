@@ -213,7 +213,7 @@ MEMORY_NAMESPACE = Fact(("gen_ai.memory.store.id",))
 MEMORY_RECORD = Fact(("gen_ai.memory.record.id",))
 """The key of the item, if inputs may be recorded."""
 MEMORY_COUNT = Fact(("gen_ai.memory.record.count",))
-"""Number of items found, or to write or delete."""
+"""Number of items found, to write and to delete."""
 MEMORY_QUERY = Fact(("gen_ai.memory.query.text",))
 """The query of a search, if inputs may be recorded."""
 MEMORY_RECORDS = Fact(("gen_ai.memory.records",))
