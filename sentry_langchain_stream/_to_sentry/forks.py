@@ -18,8 +18,7 @@ from .._runtime.containment import contained
 from . import internals
 
 foreign: object | None = None
-"""The transaction of the span that was active when this process was forked, or the streamed segment. Compare it with
-`is`."""
+"""The `root` of the span that was active when this process was forked. Compare it with `is`."""
 
 _trace_id: str | None = None
 _forked_at = 0.0
@@ -34,9 +33,9 @@ def watch() -> None:
         os.register_at_fork(before=_before, after_in_child=_after)
 
 
-def segment(span: Any) -> object | None:
-    """The transaction of a span, or its streamed segment. One that is not sampled may have none but itself."""
-    found: object | None = getattr(span, "containing_transaction", None) or internals.segment_of(span) or span
+def root(span: Any) -> object | None:
+    """The transaction or the segment of a span. One that has none, because it is not sampled, stands for itself."""
+    found: object | None = internals.root_of(span) or span
     return found
 
 
@@ -48,7 +47,7 @@ def is_stale(trace_id: str) -> bool:
 def _before() -> None:
     with contained("fork"):
         # The SDK makes up an id when it is first asked for: after the fork, each process would make up its own.
-        for span in (active := _active(), segment(active)):
+        for span in (active := _active(), internals.root_of(active)):
             _ = getattr(span, "trace_id", None), getattr(span, "span_id", None)
 
 
@@ -56,7 +55,7 @@ def _after() -> None:
     global foreign, _trace_id, _forked_at
     with contained("fork"):
         active = _active()
-        foreign, _trace_id, _forked_at = segment(active), getattr(active, "trace_id", None), monotonic()
+        foreign, _trace_id, _forked_at = root(active), getattr(active, "trace_id", None), monotonic()
 
 
 def _active() -> Any | None:

@@ -266,6 +266,11 @@ def segment_of(span: Any) -> Any | None:
     return getattr(span, "_segment", None)
 
 
+def root_of(span: Any) -> Any | None:
+    """The transaction of a span, or its segment. A streamed span that is not sampled has none."""
+    return getattr(span, "containing_transaction", None) or segment_of(span)
+
+
 def has_ended(span: Any) -> bool:
     """Whether a span of either model has ended. Of one that is not sent, only the SDK itself asks whether it has."""
     times = getattr(span, "timestamp", None), getattr(span, "end_timestamp", None)

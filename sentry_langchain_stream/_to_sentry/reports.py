@@ -104,12 +104,8 @@ def request_of(scopes: Scopes) -> Request:
     around: Any = getattr(current, "covered", current)  # that of a run also knows the run's span, of a trace of its own
     span = around.span or getattr(around, "streamed_span", None)
     trace = span.trace_id if span is not None else None
-    return Request(trace, _root_of(span), joining.propagation_context(around), id(isolation))
-
-
-def _root_of(span: Any) -> str | None:
-    root = getattr(span, "containing_transaction", None) or internals.segment_of(span)
-    return getattr(root, "span_id", None)
+    root = getattr(internals.root_of(span), "span_id", None)
+    return Request(trace, root, joining.propagation_context(around), id(isolation))
 
 
 class Reports:

@@ -223,7 +223,7 @@ class StreamedSpans:
 
     def current(self, scope: Scope) -> Any | None:
         span = traces.get_current_span(scope)
-        if span is None or forks.foreign is None or forks.segment(span) is not forks.foreign:
+        if span is None or forks.foreign is None or forks.root(span) is not forks.foreign:
             return span
         return None if forks.is_stale(span.trace_id) else span
 
