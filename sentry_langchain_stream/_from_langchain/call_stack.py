@@ -163,7 +163,8 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
         method, caller = found
     # Whoever else starts a run may keep its run manager, and need no callback manager any more.
     module = str(caller.f_globals.get("__name__"))
-    if method.f_code.co_name == _START_OF_A_CHAIN and _is_of_abatch(method):
+    is_chain = method.f_code.co_name == _START_OF_A_CHAIN
+    if is_chain and _is_of_abatch(method):
         caller = method  # the task of the start ends at once
     elif not module.startswith("langchain_core."):
         variables = caller.f_code.co_varnames + caller.f_code.co_cellvars
@@ -171,7 +172,7 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
             return None
     watch = _Watch(method.f_locals["self"], _gone)
     watch.code, watch.frame_id, watch.over, watch.run_id = caller.f_code, id(caller), over, run_id
-    watch.is_streamed = bool(caller.f_code.co_flags & _GENERATORS) and not _is_read_by_itself(caller)
+    watch.is_streamed = bool(caller.f_code.co_flags & _GENERATORS) and not (is_chain and _is_read_by_itself(caller))
     return watch
 
 
@@ -192,7 +193,10 @@ def _is_of_abatch(method: FrameType) -> bool:
 
 
 def _is_read_by_itself(stream: FrameType) -> bool:
-    """Whether a graph or a `RunnableGenerator` reads its stream itself, to return one item: in `invoke`, `ainvoke`."""
+    """Whether a graph or a `RunnableGenerator` reads its stream itself, to return one item: in `invoke`, `ainvoke`.
+
+    A model does not. It is not asked, because the object of the frame that reads takes memory as long as the stream.
+    """
     reader = stream.f_back
     return (
         reader is not None and reader.f_globals is stream.f_globals and reader.f_code.co_name in ("invoke", "ainvoke")

@@ -72,16 +72,9 @@ _RETRIEVERS = "langchain_core.retrievers"
 _MOST_HINTS = 8
 
 
-class _Hint(NamedTuple):
-    """A model or a retriever that has started, and the thread and the task where it did."""
-
-    number: Number
-    thread: int
-    task: int
-
-
-_hints: ContextVar[tuple[_Hint, ...]] = ContextVar("sentry_langchain_stream_hints", default=())
-"""The models and retrievers that have started in this context. If none of them is live, there is none on the stack."""
+_hints: ContextVar[tuple[Number, ...]] = ContextVar("sentry_langchain_stream_hints", default=())
+"""The numbers of the models and retrievers that have started in this context. If none of them is live, there is none on
+the stack."""
 
 hints = _hints.get
 """Returns these."""
@@ -93,25 +86,25 @@ def started(run: Run | None) -> None:
         return
     if run.call is not None and run.call.request.operation == "text_completion":
         enclosing.started_elsewhere.add(run.number)
-    # `LiveRuns` has just looked for the task.
-    hints, task = _hints.get(), run.task() if run.task is not None else None
-    hint = tuple.__new__(_Hint, (run.number, get_ident(), id(task)))  # its own constructor is one more call
+    hints, own = _hints.get(), run.number
     if hints and is_any_live(hints):
-        live = [each for each in hints if each.number != run.number and enclosing.get(each.number) is not None]
-        _hints.set((*live[1 - _MOST_HINTS :], hint))
+        live = [each for each in hints if each != own and enclosing.get(each) is not None]
+        _hints.set((*live[1 - _MOST_HINTS :], own))
     else:
-        _hints.set((hint,))
+        _hints.set((own,))
 
 
-def _here() -> tuple[int, int]:
-    return get_ident(), id(interpreter.current_task())
+def _is_here(run: Run) -> bool:
+    """Whether a model or retriever has started in this thread and this task."""
+    task = run.task() if run.task is not None else None
+    return run.thread == get_ident() and task is interpreter.current_task()
 
 
 class _Wrapped(NamedTuple):
     """A call of an embedding model or a reranker, which we wrap, and the hints where it began."""
 
     run: Run
-    hints: tuple[_Hint, ...]
+    hints: tuple[Number, ...]
 
 
 _wrapped: ContextVar[_Wrapped | None] = ContextVar("sentry_langchain_stream_wrapped", default=None)
@@ -156,12 +149,7 @@ def innermost(*, handed_over: bool = False) -> Run | None:
     if wrapped is None or wrapped.run.enclosing_id != run_id or not _is_live(wrapped.run):
         return run
     # A leaf that has started since is inside the wrapped call. An async step that is found like a leaf is around it.
-    if (
-        leaf is not None
-        and run is leaf
-        and leaf.kind in LEAVES
-        and all(each.number != leaf.number for each in wrapped.hints)
-    ):
+    if leaf is not None and run is leaf and leaf.kind in LEAVES and leaf.number not in wrapped.hints:
         return leaf
     return wrapped.run
 
@@ -200,10 +188,10 @@ def _is_called_in(leaf: Run, run_id: UUID | None, enclosing_id: UUID | None) -> 
     return enclosing_id == leaf.enclosing_id and (run_id is None or run_id == enclosing_id)
 
 
-def is_any_live(hints: tuple[_Hint, ...]) -> bool:
+def is_any_live(hints: tuple[Number, ...]) -> bool:
     """Whether one of these models and retrievers is live."""
     for each in hints:  # noqa: SIM110 -- asked for each span that anybody starts: a generator costs more
-        if enclosing.get(each.number) is not None:
+        if enclosing.get(each) is not None:
             return True
     return False
 
@@ -213,12 +201,11 @@ def _may_be_in_an_async_step() -> bool:
     return not interpreter.HAS_ASYNC_CONTEXT and interpreter.current_task() is not None
 
 
-def _handed_over(hints: tuple[_Hint, ...], kinds: Collection[str]) -> Run | None:
+def _handed_over(hints: tuple[Number, ...], kinds: Collection[str]) -> Run | None:
     """The latest live run of these kinds, if it has started elsewhere than in this thread and task."""
-    here = _here()
     for each in reversed(hints):
-        run = enclosing.get(each.number)
-        if run is not None and run.kind in kinds and here != (each.thread, each.task):
+        run = enclosing.get(each)
+        if run is not None and run.kind in kinds and not _is_here(run):
             return run
     return None
 
@@ -265,7 +252,7 @@ def _run_of(frame: FrameType, code: CodeType) -> Run | None:
         return _managed(manager)
     if code.co_name in _IMPLEMENTATIONS and _is_implemented(variables.get("self")):
         # It was called without a manager, perhaps in a thread, with a copy of the context in which its run started.
-        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each.number)) is not None)
+        live = (run for each in reversed(_hints.get()) if (run := enclosing.get(each)) is not None)
         return next(live, None)
     return None
 
@@ -294,9 +281,8 @@ def is_handed_over() -> bool:
     It may if the code runs elsewhere than where the model's run started, and before the run's first chunk. It may also
     run after a call that was given up, until that is noticed. So this is no answer to which span is active.
     """
-    here = _here()
     for each in _hints.get():
-        run = enclosing.get(each.number)
-        if run is not None and run.call is not None and not run.call.streamed and here != (each.thread, each.task):
+        run = enclosing.get(each)
+        if run is not None and run.call is not None and not run.call.streamed and not _is_here(run):
             return True
     return False
