@@ -7,6 +7,7 @@ Beside other tests a process has more: what they have registered, threads that t
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import os
@@ -111,19 +112,30 @@ def measured(what: str, count: Count) -> float:
     return min(found[1:])
 
 
-def held(config: Any) -> float:
-    """Bytes per stream, of 50 that are live."""
-    model = ScriptedModel(pieces=("word ",) * 5)
-    streams = [model.stream("Hi", config) for _ in range(51)]
-    next(streams[0])
-    gc.collect()
+async def held(config: Any) -> float:
+    """Bytes per stream, of 50 that are live, each read by a task of its own."""
+    model, done, reading = ScriptedModel(pieces=("word ",) * 5), asyncio.Event(), 0
+
+    async def read() -> None:
+        nonlocal reading
+        async for _ in model.astream("Hi", config):
+            reading += not done.is_set()
+            await done.wait()
+
+    async def started(streams: int) -> list[asyncio.Task[None]]:
+        wanted = reading + streams
+        tasks = [asyncio.ensure_future(read()) for _ in range(streams)]
+        while reading < wanted:
+            await asyncio.sleep(0)
+        gc.collect()
+        return tasks
+
+    tasks = await started(1)
     before = tracemalloc.get_traced_memory()[0]
-    for stream in streams[1:]:
-        next(stream)
-    gc.collect()
+    tasks += await started(50)
     found = (tracemalloc.get_traced_memory()[0] - before) / 50
-    for stream in streams:
-        list(stream)
+    done.set()
+    await asyncio.gather(*tasks)
     return found
 
 
@@ -136,7 +148,7 @@ def held_by_the_handler() -> float:
     ):
         tracemalloc.start()
         try:
-            return min(held(config) - held({}) for _ in range(4))
+            return min(asyncio.run(held(config)) - asyncio.run(held({})) for _ in range(4))
         finally:
             tracemalloc.stop()
 

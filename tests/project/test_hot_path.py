@@ -12,7 +12,7 @@ import pytest
 
 from tests.kit import HANG, REPOSITORY
 
-BOUNDS = {"token": 1, "invoke": 140, "content": 239, "chain": 15}
+BOUNDS = {"token": 1, "invoke": 137, "content": 236, "chain": 15}
 """Function calls of ours: per token of a stream; per `invoke` of a model in a request, sending apart, without and with
 content; per chain below a chain. Whoever needs more raises the bound in the commit that says what it buys, and whoever
 needs less lowers it."""
@@ -22,8 +22,9 @@ ALLOCATED = {"token": 110, "invoke": 39_300, "content": 65_800, "chain": 5_100}
 functions are part of them. They differ by 2 % from process to process, so the bounds are 15 % above what was
 measured."""
 
-HELD = 4_000
-"""Bytes that a live stream holds because of the handler, its span included."""
+HELD = 4_150
+"""Bytes that a live stream holds because of the handler, its span included. It is read by a task, as in a route: what
+looks at the frames of whoever reads keeps objects of these alive."""
 
 of_3_11 = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the bounds are those of Python 3.11")
 """Frames, dicts and instances have another size in each version of Python."""
