@@ -106,7 +106,7 @@ def _parent(config: object) -> Run | None:
     if found is None or (_is_inside(inner, found) and not _is_found_by_the_stack(inner, graph)):
         return inner
     if above is not None and graph is not None and graph.kind == "chain":
-        graph.keeper.become_graph(graph)  # LangGraph's first node, which shows that it is one, starts later
+        graph.keeper.become_graph(graph, None)  # LangGraph's first node, which shows that it is one, starts later
     return found
 
 

@@ -114,7 +114,13 @@ class Engine:
             configured_by=parent_id if is_own else enclosing_id,
             has_fallbacks=kind == "chain" and call_stack.starts_fallbacks(),
         )
-        if metadata and metadata.get("langgraph_node") == marks.MODEL_NODE and not start.is_node:
+        if (
+            metadata
+            and not start.is_node
+            and kind != "tool"
+            # For a `@task`, LangGraph names that as the node.
+            and (start.task is not None or metadata.get("langgraph_node") in marks.WRAPPED_NODES)
+        ):
             start.is_middleware = _is_middleware(start, config)
         if own is not id:
             start.given_id = id
@@ -124,10 +130,13 @@ class Engine:
 
 
 def _is_middleware(start: Start, config: object) -> bool:
-    """Whether a run is what middleware calls around the model of an agent, in the node where that is called too."""
+    """Whether a run is what middleware calls around the model or the tools of an agent, in the node of these."""
     node = enclosing.get(number(start.parent_id)) if start.parent_id is not None else None
     if node is None or not node.is_node:
         return False  # it is inside of such a run, or of the agent's own
+    graph = node.parent.name if node.parent is not None else None
+    if node.name == marks.TOOLS_NODE or start.task is not None:  # an agent calls no model there, and no `@task`
+        return marks.is_created_agent(graph, config)
     found = starters.is_middleware()
     if found is not None:
         return found
@@ -135,7 +144,7 @@ def _is_middleware(start: Start, config: object) -> bool:
     around = node.fallbacks.get(start.enclosing_id) if start.enclosing_id is not None else None
     if around is not None:
         return around.is_middleware
-    return marks.is_created_agent(config)  # which itself calls its model in the node's own thread and task
+    return marks.is_created_agent(graph, config)  # which itself calls its model in the node's own thread and task
 
 
 def _has_conversation_around(run_id: UUID) -> bool:

@@ -65,7 +65,7 @@ class InnerChains:
             return False
         if (configurable := config.get("configurable")) and not self._says_nothing(configurable):
             return False
-        if parent.is_node and parent.name == marks.MODEL_NODE:  # it may be middleware
+        if parent.is_node and parent.name in marks.WRAPPED_NODES:  # it may be middleware
             return False
         if not marks.is_step(name, kwargs.get("tags")) or kwargs.get("run_type") in _NO_STEPS:
             return False

@@ -19,11 +19,15 @@ from .._runtime import tracebacks
 from .._vocabulary.names import DEFAULT_AGENT
 
 _NODE = "graph:step:"
+_FIRST_NODE = f"{_NODE}1"
 _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 """How the names end of the nodes that the middleware of `create_agent` has (langchain 1.0 to 1.5)."""
-MODEL_NODE = "model"
-"""The node in which an agent of `create_agent` calls its model, as its middleware may any other (langchain 1.0 to 1.5).
-A node of any graph may have this name."""
+_REACT_HOOKS = ("pre_model_hook", "post_model_hook")
+"""The names of such nodes of LangGraph's `create_react_agent` (langgraph 1.0 to 1.2)."""
+MODEL_NODE, TOOLS_NODE = "model", "tools"
+"""The nodes in which an agent of `create_agent` calls its model and its tools, as its middleware may any other model
+(langchain 1.0 to 1.5). A node of any graph may have these names."""
+WRAPPED_NODES = (MODEL_NODE, TOOLS_NODE)
 _AGENTS = ("langchain_create_agent", "deepagents")
 """How `ls_integration` begins for an agent of `create_agent` (langchain 1.2.13 and newer)."""
 _ATTEMPT = "retry:attempt:"
@@ -74,7 +78,8 @@ def read_start(
     if tags:
         start.attempt, start.is_node = attempt(tags), node
         if node:
-            start.is_middleware = name is not None and name.endswith(_HOOKS)
+            start.is_first = _FIRST_NODE in tags
+            start.is_middleware = name is not None and (name.endswith(_HOOKS) or name in _REACT_HOOKS)
         start.is_step = kind == "chain" and any(tag.startswith(_STEP) for tag in tags)
     if metadata:
         _read_metadata(start, metadata)
@@ -140,10 +145,11 @@ def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:
 
 
 def is_resumed(config: Mapping[str, Any]) -> bool:
-    """Whether a graph inside another one goes on where it had stopped, by its config. Its input is that of before then.
+    """Whether a graph inside another one may go on where it had stopped, by its config: with its input of before then.
 
     LangGraph says so of what starts in the first step of a graph that is resumed, and in a node that is tried again,
-    whether or not there is anything to go on with (langgraph 1.0 to 1.2). Without a thread there is not.
+    whether or not there is anything to go on with (langgraph 1.0 to 1.2). Without a thread there is not. If its first
+    step comes next, it has just begun.
     """
     values = config.get("configurable")
     return isinstance(values, Mapping) and bool(values.get(_RESUMING)) and values.get("thread_id") is not None
@@ -153,11 +159,16 @@ _RESUMING = "__pregel_resuming"
 """LangGraph's `CONFIG_KEY_RESUMING`."""
 
 
-def is_created_agent(config: object) -> bool:
-    """Whether a config in a node is that of an agent of `create_agent`, or of a graph inside of one."""
+def is_created_agent(name: str | None, config: object) -> bool:
+    """Whether a graph is an agent of `create_agent`, by its name and the config in its nodes.
+
+    Graphs inside of the agent have its metadata, too, but not its name, if it has one.
+    """
     metadata = config.get("metadata") if isinstance(config, Mapping) else None
-    integration = metadata.get("ls_integration") if isinstance(metadata, Mapping) else None
-    return _is_text(integration) and integration.startswith(_AGENTS)
+    if not isinstance(metadata, Mapping):
+        return False
+    integration, agent_name = metadata.get("ls_integration"), _text(metadata.get("lc_agent_name"))
+    return _is_text(integration) and integration.startswith(_AGENTS) and agent_name in (None, name)
 
 
 def attempt(tags: Sequence[Any]) -> int | None:

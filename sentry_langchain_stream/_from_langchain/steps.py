@@ -59,13 +59,14 @@ class StepRuns:
             start.kind, start.name = "agent", start.name or executor.get_name()
             inputs = executors.question(inputs)
         graph = starters.graph_config() if not start.is_node else None
-        if graph is not None and marks.is_resumed(graph):
-            inputs = None
+        goes_on = graph is not None and marks.is_resumed(graph)
+        if graph is not None and (goes_on or start.kind != "agent"):
+            start.question = partial(_question_at_first, inputs, goes_on)
         if start.kind != "agent":
-            if graph is not None:
-                start.question = partial(_question, inputs)
             self._runs.start(start)
             return
+        if goes_on:
+            inputs = None
         read = _read("question of an agent", lambda policy: agent(start.name, inputs, policy))
         self._runs.start(start, read)
 
@@ -268,6 +269,11 @@ def agent(name: str | None, inputs: object, policy: Policy) -> Agent:
 def _question(inputs: object, policy: Policy) -> str | None:
     """Return the input of an agent. The instructions, the tools and the answer are still to come."""
     return attempt("question of an agent", lambda: agent_question(inputs, policy.beside(ahead=3)))
+
+
+def _question_at_first(inputs: object, goes_on: bool, policy: Policy, is_first: bool) -> str | None:
+    """Return the input of a graph whose first node of this call starts, unless it is that of an earlier call."""
+    return None if goes_on and not is_first else _question(inputs, policy)
 
 
 def add_answer(to: Agent, outputs: object, policy: Policy) -> None:

@@ -128,11 +128,18 @@ class LiveRuns:
         """Record that no further call below this implicit pipeline will start."""
         self._roots.complete(pipeline)
 
-    def become_graph(self, run: Run) -> None:
-        """Turn a chain into an agent: a node has started in it, so it is a graph."""
-        question, run.question = run.question, None
-        # Without the lock: it calls the user's `redact`.
-        messages = question(run.policy) if question is not None and run.place.recording else None
+    def become_graph(self, run: Run, is_first: bool | None) -> None:
+        """Turn a chain into an agent: it is a graph. If a node has started in it, read what the graph was asked.
+
+        Args:
+            run: The run of the graph.
+            is_first: Whether the node that starts is the graph's first one. `None` if no node starts.
+        """
+        messages: str | None = None
+        if is_first is not None and run.question is not None:
+            question, run.question = run.question, None
+            # Without the lock: it calls the user's `redact`.
+            messages = question(run.policy, is_first) if run.place.recording else None
         with run.tree.lock, contained("graph"):
             if not isinstance(run.detail, Agent):  # several nodes may be the first ones, each in a thread of its own
                 run.kind, run.place = "agent", replace(run.place)  # chains without a span share one

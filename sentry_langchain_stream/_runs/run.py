@@ -89,8 +89,8 @@ class Keeper(Protocol):
     def complete(self, pipeline: Run) -> None:
         """Record that no further call below this implicit pipeline will start."""
 
-    def become_graph(self, run: Run) -> None:
-        """Turn a chain into an agent, because a node has started in it."""
+    def become_graph(self, run: Run, is_first: bool | None) -> None:
+        """Turn a chain into an agent: it is a graph. If a node has started in it, read what the graph was asked."""
 
     def add_root(self, run: Run) -> None:
         """Enforce the limits on a run that has no live parent."""
@@ -161,7 +161,8 @@ class Run:
         scope: The scope that knows the active span, if the run holds one in place.
         enclosing_id: The id of the run that LangChain's context named where it started.
         prompt: The prompt that was filled in last below it, if it is a chain.
-        question: Reads the input of a graph until its first node starts. LangGraph keeps that input meanwhile, too.
+        question: Reads the input of a graph until a node starts: with what may be recorded, and whether that is the
+            first node. LangGraph keeps that input meanwhile, too.
     """
 
     id: UUID
@@ -201,7 +202,7 @@ class Run:
     scope: RunScope | None = field(init=False, default=None)
     enclosing_id: UUID | None = field(init=False, default=None)
     prompt: FilledPrompt | None = field(init=False, default=None)
-    question: Callable[[Policy], str | None] | None = field(init=False, default=None)
+    question: Callable[[Policy, bool], str | None] | None = field(init=False, default=None)
 
     @property
     def children(self) -> Sequence[Run]:

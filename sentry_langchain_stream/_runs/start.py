@@ -32,6 +32,7 @@ class Start:
         conversation_id: The id of the conversation, hashed unless it is opaque already.
         attempt: The number of the attempt, if this is a retry (2 or more).
         is_node: Whether it is a node of a graph.
+        is_first: Whether it is a node of a graph that has just begun.
         is_middleware: Whether it is a node of the middleware of an agent, or called by it around the model.
         is_called_alone: Whether LangChain gives it no parent, though it is called in a model's or retriever's method.
         is_step: Whether it is a chain that is a step of another one: a prompt, a function or a parser in it.
@@ -44,7 +45,7 @@ class Start:
         given_id: LangChain's id of the run, if `id` is another one: see `same_ids`.
         is_prompt: Whether it is the run of a prompt.
         prompt: The prompt that it is, or that its metadata names.
-        question: Reads its input, if it is a graph that is not known to be an agent yet.
+        question: Reads its input, if it is a graph that is not known to be an agent yet, or may go on with an old one.
     """
 
     id: UUID
@@ -62,6 +63,7 @@ class Start:
     conversation_id: str | None = field(init=False, default=None)
     attempt: int | None = field(init=False, default=None)
     is_node: bool = field(init=False, default=False)
+    is_first: bool = field(init=False, default=False)
     is_middleware: bool = field(init=False, default=False)
     is_called_alone: bool = field(init=False, default=False)
     is_step: bool = field(init=False, default=False)
@@ -74,4 +76,4 @@ class Start:
     given_id: UUID | None = field(init=False, default=None)
     is_prompt: bool = field(init=False, default=False)
     prompt: NamedPrompt | None = field(init=False, default=None)
-    question: Callable[[Policy], str | None] | None = field(init=False, default=None)
+    question: Callable[[Policy, bool], str | None] | None = field(init=False, default=None)

@@ -84,8 +84,8 @@ class Starts:
                 # it if there is an active span that can be its parent.
                 self._start_root(parent, start, record)
                 return parent
-        elif start.is_node and not parent.implicit and parent.kind in ("chain", "pipeline"):
-            parent.keeper.become_graph(parent)
+        elif start.is_node and not parent.implicit and (parent.kind in ("chain", "pipeline") or parent.question):
+            parent.keeper.become_graph(parent, start.is_first)
         policy, pipeline = (parent.policy, parent.pipeline) if parent.keeper is self._live else self._terms(parent)
         if record is not None and parent.tree.client() is not (client := current_client()):
             # `sentry_sdk.init` was called again, perhaps to allow less.

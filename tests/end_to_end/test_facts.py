@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -18,19 +17,17 @@ from langchain_core.messages import ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, Send, interrupt
+from langgraph.types import Command
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._from_langchain import checkpoints
 from sentry_langchain_stream._runs.numbers import number
 from sentry_langchain_stream.testing import Captured, CapturedSpan, capture_spans
 from tests.kit import HANG
 from tests.kit.async_context import HAS_ASYNC_CONTEXT, is_async, needs_async_context
 from tests.kit.helpers import Clock, handler_on
 from tests.kit.trees import ways
-from tests.kit.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted, subgraph
+from tests.kit.trees.agents import HI, THREAD, agent, agent_in_a_tool, deep, fail, handoff, interrupted
 from tests.kit.trees.case import Case, record
 from tests.kit.trees.script import Shelf, Tool, actor, calls
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, active_span, content_allowed
@@ -154,273 +151,6 @@ def test_the_instructions_of_other_models_are_not_the_agents() -> None:
     with capture_spans(**content_allowed(True)) as captured:
         scout.invoke(HI, {"callbacks": [SentryStreamHandler()]})
     assert captured.find(name=SCOUT).attributes["gen_ai.system_instructions"] == "You are a scout."
-
-
-JUDGED: Any = [("system", "You are a judge."), ("user", "Hi")]
-JUDGE = actor("Fine.", name="judge").bind_tools([Tool(name="judge")])
-JUDGES = {
-    "a model": JUDGE,
-    "a chain": RunnableLambda(list) | JUDGE,
-    "with fallbacks": JUDGE.with_fallbacks([JUDGE]),
-}
-"""Models that middleware may ask besides the agent's own."""
-
-
-def asking(judge: Any) -> Any:
-    """Middleware that asks another model before, beside and after the call of the agent's own."""
-    middleware = pytest.importorskip("langchain.agents.middleware")
-
-    class Asking(middleware.AgentMiddleware):  # type: ignore[misc, name-defined, unused-ignore]
-        """Asks a judge."""
-
-        def wrap_model_call(self, request: Any, handler: Any) -> Any:
-            judge.invoke(JUDGED)
-            answer = handler(request)
-            judge.invoke(JUDGED)
-            return answer
-
-        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-            await judge.ainvoke(JUDGED)
-            answer = await handler(request)
-            await judge.ainvoke(JUDGED)
-            return answer
-
-    return Asking()
-
-
-def instructed(captured: Captured, name: str) -> tuple[Any, list[str]]:
-    """The instructions of an agent, and the names of its tools."""
-    attributes = captured.find(name=f"invoke_agent {name}").attributes
-    offered = json.loads(str(attributes.get("gen_ai.tool.definitions", "[]")))
-    return attributes.get("gen_ai.system_instructions"), [
-        each.get("name") or each["function"]["name"] for each in offered
-    ]
-
-
-@pytest.mark.parametrize("way", [ways.invoke, ways.ainvoke, ways.astream], ids=lambda way: way.__name__)
-@pytest.mark.parametrize("judge", JUDGES)
-@needs_async_context(lambda way: is_async(way))
-async def test_what_middleware_asks_around_the_model_is_not_the_agents(judge: str, way: ways.Run) -> None:
-    """Middleware around the agent's model runs in the same node, whose own call alone is the agent's."""
-    asks = asking(JUDGES[judge])
-    scout = create_agent(
-        actor("Done."), [Tool(name="look")], system_prompt="You are a scout.", middleware=[asks], name="scout"
-    )
-    plain = create_agent(actor("Done."), [], middleware=[asks], name="scout")
-    found = []
-    for each in (scout, plain):
-        with capture_spans(**content_allowed(True)) as captured:
-            await way(each, HI, {"callbacks": [SentryStreamHandler()]})
-        assert sum(span.name == "chat judge" for span in captured.spans) == 2
-        found.append(instructed(captured, "scout"))
-    assert found == [("You are a scout.", ["look"]), (None, [])]
-
-
-@pytest.mark.skipif(
-    "ls_integration" not in ((create_agent(actor("Done."), []).config or {}).get("metadata") or {}),
-    reason="langchain before 1.2.13 does not mark its agents",
-)
-@pytest.mark.parametrize("judge", JUDGES)
-@needs_async_context(lambda judge: True)
-async def test_what_middleware_asks_at_the_same_time_is_not_the_agents(judge: str) -> None:
-    """A judge in a task of its own is not to be found on the stack of the node."""
-    middleware = pytest.importorskip("langchain.agents.middleware")
-
-    class Asking(middleware.AgentMiddleware):  # type: ignore[misc, name-defined, unused-ignore]
-        """Asks a judge meanwhile."""
-
-        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-            answer, _ = await asyncio.gather(handler(request), JUDGES[judge].ainvoke(JUDGED))
-            return answer
-
-    scout = create_agent(
-        actor("Done."), [Tool(name="look")], system_prompt="You are a scout.", middleware=[Asking()], name="scout"
-    )
-    with capture_spans(**content_allowed(True)) as captured:
-        await scout.ainvoke(HI, {"callbacks": [SentryStreamHandler()]})
-    assert instructed(captured, "scout") == ("You are a scout.", ["look"])
-
-
-@pytest.mark.parametrize("way", [ways.invoke, ways.ainvoke], ids=lambda way: way.__name__)
-@needs_async_context(lambda way: is_async(way))
-async def test_an_agent_with_fallbacks_has_its_own_instructions(way: ways.Run) -> None:
-    """LangChain calls each of the models in a task, where it is the call with fallbacks that is the agent's."""
-    model: Any = actor(ValueError("busy")).with_fallbacks([actor("Done.", name="large")])
-    scout = create_agent(
-        model, [Tool(name="look")], system_prompt="You are a scout.", middleware=[asking(JUDGE)], name="scout"
-    )
-    with capture_spans(**content_allowed(True)) as captured:
-        await way(scout, HI, {"callbacks": [SentryStreamHandler()]})
-    assert instructed(captured, "scout") == ("You are a scout.", ["look"])
-
-
-@pytest.mark.parametrize("way", [ways.invoke, ways.ainvoke], ids=lambda way: way.__name__)
-@needs_async_context(lambda way: is_async(way))
-async def test_what_a_tool_selector_is_asked_is_not_the_agents(way: ways.Run) -> None:
-    """LangChain's own middleware asks the agent's model itself, and with other instructions."""
-    middleware = pytest.importorskip("langchain.agents.middleware")
-    choice = actor(calls("ToolSelectionResponse", tools=["look"]), name="selector")
-    scout = create_agent(
-        actor("Done."),
-        [Tool(name="look"), Tool(name="hear")],
-        middleware=[middleware.LLMToolSelectorMiddleware(model=choice)],
-        name="scout",
-    )
-    with capture_spans(**content_allowed(True)) as captured:
-        await way(scout, HI, {"callbacks": [SentryStreamHandler()]})
-    assert "select" in str(captured.find(name="chat selector").attributes["gen_ai.system_instructions"])
-    assert instructed(captured, "scout") == (None, ["look"])
-
-
-def answer(state: MessagesState) -> Any:
-    """A node that asks a model."""
-    return {"messages": [JUDGE.invoke(JUDGED)]}
-
-
-async def answers(state: MessagesState) -> Any:
-    """A node that asks a model twice, in tasks of their own."""
-    return {"messages": await asyncio.gather(JUDGE.ainvoke(JUDGED), JUDGE.ainvoke(JUDGED))}
-
-
-def written(node: Any) -> Any:
-    """A graph with one node, which is called as that of an agent."""
-    return StateGraph(MessagesState).add_node("model", node).add_edge(START, "model").compile(name="written")
-
-
-def in_middleware() -> Any:
-    """An agent with middleware that calls such a graph."""
-    graph = written(answer)
-    return create_agent(actor("Done."), [], middleware=[asking(RunnableLambda(lambda _: graph.invoke(HI)))])
-
-
-@pytest.mark.parametrize(
-    ("make", "way"),
-    [(lambda: written(answer), ways.invoke), (lambda: written(answers), ways.ainvoke), (in_middleware, ways.invoke)],
-    ids=["alone", "in tasks", "in middleware"],
-)
-@needs_async_context(lambda way: is_async(way))
-async def test_a_graph_has_what_its_own_node_of_that_name_asks(make: Callable[[], Any], way: ways.Run) -> None:
-    """In a graph that somebody has written, such a node asks for the graph."""
-    with capture_spans(**content_allowed(True)) as captured:
-        await way(make(), HI, {"callbacks": [SentryStreamHandler()]})
-    found = [span for span in captured.spans if span.name == "invoke_agent written"]
-    assert {span.attributes["gen_ai.system_instructions"] for span in found} == {"You are a judge."}
-
-
-@pytest.mark.parametrize("way", [ways.invoke, ways.astream], ids=lambda way: way.__name__)
-@pytest.mark.parametrize("allowed", [True, False])
-@needs_async_context(lambda way: is_async(way))
-async def test_a_graph_that_is_a_node_has_its_input(allowed: bool, way: ways.Run) -> None:
-    """It is known to be a graph by its first node, which gets what the graph was asked."""
-    with capture_spans(**content_allowed(allowed)) as captured:
-        await way(subgraph("team", "inner"), HI, {"callbacks": [SentryStreamHandler()]})
-    found = captured.find(name="invoke_agent inner").attributes.get("gen_ai.input.messages")
-    if not allowed:
-        assert found is None
-        return
-    asked = [part["content"] for message in json.loads(str(found)) for part in message["parts"]]
-    assert asked[-1:] == ["Well."]
-
-
-def ask(state: MessagesState) -> Any:
-    """A node that waits for a human."""
-    return {"messages": [("assistant", interrupt("Which?"))]}
-
-
-def say(state: MessagesState) -> Any:
-    """A node that answers at once."""
-    return {"messages": [("assistant", "Well.")]}
-
-
-def graph_of(*nodes: Any, name: str, **compiled: Any) -> Any:
-    """A graph of these nodes, one after the other."""
-    graph = StateGraph(MessagesState).add_sequence([(f"node {place}", node) for place, node in enumerate(nodes)])
-    return graph.add_edge(START, "node 0").compile(name=name, **compiled)
-
-
-def questions(app: Any, *asked: Any, of: str) -> list[str | None]:
-    """What the span of a graph has as its question, for each of these calls in one thread."""
-    config: Any = {"callbacks": [SentryStreamHandler()], "configurable": {"thread_id": "1"}}
-    found = []
-    for each in asked:
-        with capture_spans(**content_allowed(True)) as captured:
-            app.invoke(each, config)
-        question = captured.find(name=f"invoke_agent {of}").attributes.get("gen_ai.input.messages")
-        messages = json.loads(str(question)) if question is not None else None
-        found.append(messages and [part["content"] for message in messages for part in message["parts"]][-1])
-    return found
-
-
-@pytest.mark.parametrize("nodes", [(ask,), (say, ask)], ids=["in its first node", "in its second node"])
-@pytest.mark.parametrize("place", ["alone", "in a node"])
-def test_a_graph_that_is_resumed_has_no_question(nodes: Any, place: str) -> None:
-    """What it was asked is the earlier call's question, though the node that runs again is given it."""
-    if place == "alone":
-        app = graph_of(*nodes, name="inner", checkpointer=InMemorySaver())
-    else:
-        app = graph_of(graph_of(*nodes, name="inner"), name="team", checkpointer=InMemorySaver())
-    assert questions(app, HI, Command(resume="This."), of="inner") == ["Hi", None]
-
-
-@pytest.mark.parametrize("place", ["alone", "in a node"])
-def test_an_agent_that_is_resumed_has_no_question(place: str) -> None:
-    """An agent is known by its start alone, and is not asked anything there either."""
-
-    @tool(return_direct=True)
-    def look(subject: str) -> str:
-        """Ask a human."""
-        return str(interrupt("Which?"))
-
-    saver = InMemorySaver()
-    scout = create_agent(
-        actor(calls("look", subject="sky")), [look], name="scout", checkpointer=saver if place == "alone" else None
-    )
-    app = scout if place == "alone" else graph_of(scout, name="team", checkpointer=saver)
-    assert questions(app, HI, Command(resume="This."), of="scout") == ["Hi", None]
-
-
-def test_a_graph_that_starts_after_one_was_resumed_has_its_question() -> None:
-    """Only what goes on has been asked before: the next graph is asked now."""
-    app = graph_of(ask, graph_of(say, name="inner"), name="team", checkpointer=InMemorySaver())
-    config: Any = {"callbacks": [SentryStreamHandler()], "configurable": {"thread_id": "1"}}
-    app.invoke(HI, config)
-    assert questions(app, Command(resume="This."), of="inner") == ["This."]
-
-
-def test_a_graph_that_keeps_its_state_has_its_question_each_time() -> None:
-    """The steps of a graph with a checkpointer of its own go on where those of the earlier call have ended."""
-    inner = graph_of(say, name="inner", checkpointer=True)
-    app = graph_of(inner, name="team", checkpointer=InMemorySaver())
-    assert questions(app, HI, {"messages": [("user", "And now?")]}, of="inner") == ["Hi", "And now?"]
-
-
-def test_a_graph_that_divides_its_work_has_its_own_question() -> None:
-    """The first nodes of a graph may each be sent a part of the work."""
-
-    def divide(state: MessagesState) -> list[Send]:
-        return [Send("work", {"messages": [("user", part)]}) for part in ("part 1", "part 2")]
-
-    inner = StateGraph(MessagesState).add_node("work", say).add_conditional_edges(START, divide, ["work"])
-    below: Any = inner.compile(name="inner")
-
-    def ask_it(state: MessagesState) -> Any:
-        return below.invoke({"messages": [("user", "The whole")]})
-
-    assert questions(graph_of(ask_it, name="team"), HI, of="inner") == ["The whole"]
-
-
-def test_a_graph_in_a_node_has_its_input_where_checkpoints_are_recorded() -> None:
-    """There it is known to be a graph by its first load, before its first node starts."""
-    inner = StateGraph(MessagesState).add_node("first", lambda _: {"messages": [("assistant", "Well.")]})
-    below = inner.add_edge(START, "first").compile(name="inner")
-    graph = StateGraph(MessagesState).add_node("inner", below).add_edge(START, "inner")
-    config: Any = {"callbacks": [SentryStreamHandler(checkpoints=True)], "configurable": {"thread_id": "1"}}
-    try:
-        with capture_spans(**content_allowed(True)) as captured:
-            graph.compile(name="team", checkpointer=InMemorySaver()).invoke(HI, config)
-    finally:
-        checkpoints.uninstall()
-    assert "gen_ai.input.messages" in captured.find(name="invoke_agent inner").attributes
 
 
 async def test_an_agent_names_no_model() -> None:
