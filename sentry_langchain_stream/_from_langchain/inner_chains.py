@@ -139,7 +139,6 @@ class InnerChains:
             or run.has_fallbacks
             or run.scope is not None
             or run.ending.left
-            or run.prompt is not parent.prompt  # which it may return
             or (interpreter.collecting and interpreter.is_collecting())
         ):
             return False

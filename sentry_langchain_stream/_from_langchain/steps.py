@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from langchain_core.prompt_values import PromptValue
-
 from .._content.messages import (
     agent_answer,
     agent_question,
@@ -20,7 +18,6 @@ from .._content.messages import (
 )
 from .._content.policy import NOTHING, Policy
 from .._content.reading import as_text, field
-from .._runs import prompts as filled_prompts
 from .._runs.details import Agent, Detail, Retrieval, ToolCall
 from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
@@ -92,8 +89,6 @@ class StepRuns:
                 add_answer(run.detail, executors.answer(outputs), run.policy)
         if run.is_node and marks.hands_over(outputs):
             run.ending.control = "handoff"
-        if run.kind == "chain" and isinstance(outputs, PromptValue):
-            filled_prompts.hand_back(run)
         self._runs.end_run(run)
 
     def start_tool(self, start: Start, serialized: object, kwargs: Mapping[str, Any], input_str: str) -> None:

@@ -7,18 +7,6 @@ from .run import Run
 from .start import Start
 
 
-def hand_back(run: Run) -> None:
-    """Hand a prompt that was filled in inside of a chain, and that is what the chain returns, to the chain around it.
-
-    So do a branch, a retry, and a function that chooses a prompt.
-
-    Args:
-        run: The run of the chain, which is about to end.
-    """
-    if run.parent is not None and run.prompt is not None and not run.prompt.used:
-        run.parent.prompt = run.prompt
-
-
 def carry(run: Run, start: Start, parent: Run | None) -> None:
     """Note a prompt that is filled in below this parent, hand it to a chain that follows, or record it on a model.
 

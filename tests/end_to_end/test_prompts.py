@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import RunnableLambda, RunnableParallel
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration
 from sentry_langchain_stream._vocabulary.keys import PROMPT_NAME, PROMPT_VERSION
@@ -156,22 +156,3 @@ def test_with_the_integration_and_the_environment(monkeypatch: pytest.MonkeyPatc
     span = captured.find(op="gen_ai.chat")
     assert named(span) == ("acme/greeting", "50442af1")
     assert span.attributes[f"{VARIABLE}topic"] == "tea"
-
-
-CHOSEN: dict[str, Any] = {
-    "a branch": RunnableBranch((lambda _: True, template(OWN)), template(OWN)),
-    "a function": RunnableLambda(lambda _: template(OWN)),
-    "a retry": template(OWN).with_retry(),
-    "a chain": (RunnablePassthrough() | template(OWN)).with_config(run_name="fill"),
-}
-
-
-@pytest.mark.parametrize("how", CHOSEN)
-@pytest.mark.parametrize("way", WAYS, ids=str)
-async def test_a_chain_hands_back_the_prompt_that_it_returns(way: Way, how: str) -> None:
-    """Whatever chooses a prompt, the model that gets it says which it was, and the next one does not."""
-    with capture_spans() as captured:
-        chain = CHOSEN[how] | ScriptedModel() | RunnableLambda(lambda message: [message]) | ScriptedModel()
-        await way.run(chain, {**ASKED}, {"callbacks": [SentryStreamHandler()]})
-    found = [span.attributes.get("gen_ai.prompt.name") for span in captured.find_all(op="gen_ai.chat")]
-    assert found == ["greeting-own", None]
