@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from math import ceil
+from numbers import Real
 from typing import Any
 
 from .._content.digests import digest
@@ -113,11 +114,11 @@ def counted(token_counter: Callable[[str], float], text: str) -> float:
         ValueError: It has not returned a number of tokens.
     """
     tokens: Any = token_counter(text)
-    is_number = isinstance(tokens, (int, float)) and not isinstance(tokens, bool)
+    is_number = isinstance(tokens, Real) and not isinstance(tokens, bool)
     if not is_number or not 0 <= tokens <= MOST:
         given = tokens if is_number else type(tokens).__name__
         raise ValueError(f"token_counter must return a number of tokens, not {given}")
-    return float(tokens) if isinstance(tokens, float) else int(tokens)
+    return float(tokens)
 
 
 def of_text(text: str, token_counter: Callable[[str], float] | None) -> int:

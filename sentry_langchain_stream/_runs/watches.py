@@ -76,8 +76,8 @@ class WatchedRuns(Sequence[RunInfo]):
 
     @property
     def cost(self) -> float | None:
-        """What they cost in USD, or `None` if that is not known of all of them: a part would look like the whole."""
-        costs = [each.cost for each in self if each.model_calls or each.cost is not None]
+        """What they cost in USD, or `None` if that is not known of all that used tokens: a part would look like all."""
+        costs = [each.cost for each in self if each.total_tokens or each.cost is not None]
         known = [each for each in costs if each is not None]
         return sum(known) if known and len(known) == len(costs) else None
 

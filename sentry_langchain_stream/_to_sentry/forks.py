@@ -1,4 +1,4 @@
-"""What a forked process does with the span that was active at the fork: it is the parent process's.
+"""What a forked process does with the spans that were open at the fork: they are the parent process's.
 
 Only the parent process sends a transaction. In the fork the SDK collects spans in its copy, and never sends them: a
 pool forks its workers with the first job, which is mostly in a request. So here such a transaction counts as one that
@@ -8,6 +8,7 @@ has been sent, whose trace a root joins: for a while, because a worker may do th
 from __future__ import annotations
 
 import os
+from datetime import datetime, timezone
 from functools import cache
 from time import monotonic
 from typing import Any
@@ -17,8 +18,10 @@ from sentry_sdk.scope import Scope
 from .._runtime.containment import contained
 from . import internals
 
+at: datetime | None = None
+"""When this process was forked, if it was. A transaction that started before is the parent process's."""
 foreign: object | None = None
-"""The `root` of the span that was active when this process was forked. Compare it with `is`."""
+"""The `root` of the streamed span that was active then. Compare it with `is`."""
 
 _trace_id: str | None = None
 _forked_at = 0.0
@@ -52,7 +55,8 @@ def _before() -> None:
 
 
 def _after() -> None:
-    global foreign, _trace_id, _forked_at
+    global at, foreign, _trace_id, _forked_at
+    at = datetime.now(timezone.utc)
     with contained("fork"):
         active = _active()
         foreign, _trace_id, _forked_at = root(active), getattr(active, "trace_id", None), monotonic()

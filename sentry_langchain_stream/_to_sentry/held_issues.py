@@ -98,7 +98,7 @@ def _is_held_already(failure: Failure) -> bool:
 
     All runs of `batch` and `abatch` fail with the exception of one, in which it began: the issue is that one's.
     """
-    same = [each for each in _held() if each.traits.request.is_also(failure.traits.request)]
+    same = [each for each in _held() if each.traits.are_like(failure.traits)]
     same = [each for each in same if _overlap(each, failure) and each.came_through & failure.came_through]
     if failure.first != failure.run_id:
         for each in same:

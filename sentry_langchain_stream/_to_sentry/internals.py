@@ -277,6 +277,14 @@ def has_ended(span: Any) -> bool:
     return times != (None, None) or getattr(span, "_finished", False) is True
 
 
+_take("sentry_sdk.scope", "Scope._name", off="what goes on after the end of a request starts traces of its own")
+
+
+def is_of_integration(isolation: Any) -> bool:
+    """Whether an integration has made an isolation scope, for a request or a task: ASGI, WSGI, Celery and others."""
+    return getattr(isolation, "_name", None) is not None
+
+
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 
 

@@ -4,8 +4,8 @@ It does not join the process's own trace, which has no end: that would collect t
 them sampled or none. A request without an incoming trace begins one as well. Its transaction may have ended: a server
 of WSGI reads the body of a response after that, and a stream begins with the first chunk that is read. Both traces look
 alike, so the transactions that have ended are remembered: those that were sent, and those that were not sampled, whose
-late runs are not sampled either. A run is late only in the isolation scope of the request: that of the process has seen
-the transactions of all jobs that have none of their own, and a run there belongs to no job.
+late runs are not sampled either. Only those of requests are, of which an integration has made the isolation scope: that
+of a process or a thread sees the transactions of all its jobs, and a later run there belongs to none of them.
 
 The SDK's `OTLPIntegration` sends the spans of OpenTelemetry to Sentry and links the SDK's events to them, but no spans
 of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span of OpenTelemetry that is current.
@@ -91,38 +91,24 @@ def _joined(context: Any | None) -> Joined | None:
     if context is None or forks.is_stale(context.trace_id):
         return None
     if context.parent_span_id is None:
-        ended = _ended.get(context.trace_id)
-        is_late = ended is not None and ended.isolation == id(Scope.get_isolation_scope())
-        return ended.joined if ended is not None and is_late and monotonic() - ended.at <= _LONGEST else None
+        ended_at, transaction = _ended.get(context.trace_id, (0.0, None))
+        return transaction if monotonic() - ended_at <= _LONGEST else None
     return Joined(context.trace_id, context.parent_span_id, context.parent_sampled, _baggage(context))
 
 
-class _Ended(NamedTuple):
-    """A transaction that has ended: when, in which isolation scope (its address), and what a root joins with it."""
-
-    at: float
-    isolation: int
-    joined: Joined
-
-
-_ended: dict[str, _Ended] = {}
-"""The transactions that have begun a trace, by their trace."""
+_ended: dict[str, tuple[float, Joined]] = {}
+"""The transactions that have begun a trace, by their trace: when each has ended, and what a root joins with it."""
 _MOST = 1_000
 _LONGEST = 300.0
-"""Seconds after which a transaction is no longer joined."""
-_of_process: Scope | None = None
-"""The isolation scope of the process, as far as that is known: the one where the first handler was made, outside of
-any request."""
+"""Seconds after which a transaction is no longer joined: a scope may outlive its request."""
 
 
 def watch() -> None:
     """Remember from now on the transactions that end. Does nothing if this has been done."""
-    global _is_watching, _of_process
+    global _is_watching
     if _is_watching:
         return
     _is_watching = True
-    if _of_process is None and sentry_sdk.get_current_span() is None:
-        _of_process = Scope.get_isolation_scope()
     theirs: Any = Transaction.finish
 
     @wraps(theirs)
@@ -149,13 +135,12 @@ _is_watching = False
 
 
 def _remember(transaction: Transaction) -> None:
-    isolation = Scope.get_isolation_scope()
-    if isolation is _of_process:
+    if not internals.is_of_integration(Scope.get_isolation_scope()):
         return
     trace_id, sampled = transaction.trace_id, bool(transaction.sampled)
     found = Joined(trace_id, transaction.span_id, sampled, transaction.get_baggage() if sampled else None)
     _ended.pop(trace_id, None)  # one that ends again would keep its place among the oldest
-    _ended[trace_id] = _Ended(monotonic(), id(isolation), found)
+    _ended[trace_id] = monotonic(), found
     if len(_ended) > _MOST:
         with suppress(RuntimeError, StopIteration):  # another thread was faster
             _ended.pop(next(iter(_ended)), None)

@@ -106,9 +106,9 @@ class TransactionSpans:
         transaction = span.containing_transaction if span is not None else None
         # A span without a transaction, in a finished one or in one of another process, is never sent. Neither are its
         # children.
-        if transaction is None or transaction.timestamp is not None or transaction is forks.foreign:
+        if transaction is None or transaction.timestamp is not None:
             return None
-        return span
+        return None if forks.at is not None and transaction.start_timestamp < forks.at else span
 
     def start(
         self,

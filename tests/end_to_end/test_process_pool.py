@@ -130,3 +130,27 @@ def test_what_is_not_sent_does_not_grow(tmp_path: Path, fresh: Fresh) -> None:
             os.waitpid(child, 0)
     """)
     assert done.stdout == "0\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_no_transaction_of_the_parent_process_is_joined_by_spans(tmp_path: Path, fresh: Fresh) -> None:
+    """A worker may leave the block in which it was forked, and be in another one of the parent process's."""
+    done = fresh.run(f"""
+        import os, sentry_sdk
+        from pathlib import Path
+        from tests.end_to_end.test_process_pool import SentryStreamHandler, fake_model, send_to
+
+        send_to(Path({str(tmp_path / "sent")!r}), "transaction")
+        with sentry_sdk.start_transaction(name="outer"):
+            with sentry_sdk.start_transaction(name="inner"):
+                child = os.fork()
+            if not child:
+                fake_model().invoke("Hi", {{"callbacks": [SentryStreamHandler("pool")]}})
+                sentry_sdk.flush()
+                os._exit(0)
+            os.waitpid(child, 0)
+        sentry_sdk.flush()
+    """)
+    assert done.returncode == 0, done.stderr
+    sent = received(tmp_path / "sent")
+    assert sent.find(name="pool").parent_id == sent.find(name="outer").span_id

@@ -77,13 +77,19 @@ async def test_the_cost_of_a_run_is_the_sum_of_its_calls(shape: str, way: Way) -
     assert runs.cost == runs[0].cost == pytest.approx(sum(costs))
 
 
+def _refuse(_: int) -> None:
+    raise ConnectionError
+
+
 @needs("genai_prices")
 def test_a_block_has_no_cost_if_that_of_one_run_is_not_known() -> None:
-    """The cost of a part would look like that of the whole. A run without a model call costs nothing."""
+    """The cost of a part would look like that of the whole. What has used no tokens costs nothing."""
     handler = SentryStreamHandler(cost=True)
     with capture_spans(), handler.watch() as runs:
         priced(1_000).invoke("Hi", {"callbacks": [handler]})
         RunnableLambda(str).invoke("Hi", {"callbacks": [handler]})
+        with suppress(ConnectionError):
+            ScriptedModel(before=_refuse).invoke("Hi", {"callbacks": [handler]})
         known = runs.cost
         ScriptedModel(model_name="of our own").invoke("Hi", {"callbacks": [handler]})
     assert known == runs[0].cost is not None

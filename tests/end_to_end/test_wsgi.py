@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from itertools import chain
+from threading import Thread
 from time import monotonic
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -20,7 +21,6 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._to_sentry import joining
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.absent import needs
-from tests.kit.fresh import Fresh
 from tests.kit.inside import parent_of
 from tests.kit.reporters import django_stream
 from tests.kit.wire import ScriptedModel, fake_model
@@ -209,44 +209,39 @@ def test_a_request_that_was_not_sent_is_not_joined(app_of: Any) -> None:
     assert captured.find(name="bot").parent_id is None
 
 
-@pytest.mark.usefixtures("joins")
-def test_what_ends_in_the_scope_of_the_process_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("in_thread", [True, False])
+def test_what_ends_in_the_scope_of_a_process_or_a_thread_is_not_joined(in_thread: bool) -> None:
     """A worker without a scope per job has all its transactions in one, and whoever asks a model there is no job."""
-    config: Any = {"callbacks": [SentryStreamHandler(pipeline_name="bot")]}
 
     def sampler(context: Any) -> float:
         parent = context["parent_sampled"]
         return float(context["transaction_context"]["name"] != "heartbeat" if parent is None else parent)
 
-    with capture_spans(traces_sampler=sampler) as captured, sentry_sdk.isolation_scope() as scope:
-        monkeypatch.setattr(joining, "_of_process", scope)  # as if this were it
+    def ask() -> None:
+        fake_model("one").invoke("Hi", {"callbacks": [SentryStreamHandler(pipeline_name="bot")]})
+
+    def work() -> None:
         for _ in range(2):
             with sentry_sdk.start_transaction(sentry_sdk.continue_trace({}, op="task", name="heartbeat")):
-                pass
-            fake_model("one").invoke("Hi", config)
+                ask()
+            ask()
+
+    with capture_spans(traces_sampler=sampler, default_integrations=True) as captured:
+        if in_thread:
+            thread = Thread(target=work)
+            thread.start()
+            thread.join()
+        else:
+            work()
     assert [span.parent_id for span in captured.find_all(name="bot")] == [None, None]
-
-
-def test_the_scope_of_the_process_is_known(fresh: Fresh) -> None:
-    """It is the one in which the first handler is made, unless that happens in a request."""
-    for around, is_known in (("", True), ("with sentry_sdk.start_transaction(name='request'):", False)):
-        done = fresh.run(f"""
-            import sentry_sdk
-            from sentry_langchain_stream import SentryStreamHandler
-            from sentry_langchain_stream._to_sentry import joining
-            sentry_sdk.init("http://key@127.0.0.1:9/1", traces_sample_rate=1.0)
-            {around or "if True:"}
-                SentryStreamHandler()
-            assert (joining._of_process is sentry_sdk.get_isolation_scope()) is {is_known}
-        """)
-        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.usefixtures("joins")
 def test_a_transaction_is_joined_for_some_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scope may live longer than its request, and what comes much later is no part of that."""
     config: Any = {"callbacks": [SentryStreamHandler(pipeline_name="bot")]}
-    with capture_spans() as captured, sentry_sdk.isolation_scope():
+    with capture_spans() as captured, sentry_sdk.isolation_scope() as scope:
+        scope._name = "wsgi"  # as an integration does
         with sentry_sdk.start_transaction(sentry_sdk.continue_trace({}, op="job", name="job")):
             pass
         fake_model("one").invoke("Hi", config)
