@@ -39,8 +39,10 @@ def asked(inputs: Any, policy: Policy) -> str:
 def _state(inputs: Any) -> Any:
     if not isinstance(inputs, Mapping):
         return inputs
-    names = ("state", "input", "questions")
-    return next((inputs[name] for name in names[:2] if name in inputs), None if names[2] in inputs else inputs)
+    for name in ("state", "input"):
+        if name in inputs:
+            return inputs[name]
+    return None if "questions" in inputs else inputs
 
 
 def answered(answers: Any, policy: Policy) -> str:

@@ -6,7 +6,6 @@ version to version, so they are read here and nowhere else.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from inspect import CO_ASYNC_GENERATOR
 from typing import Any, TypeGuard
@@ -15,7 +14,6 @@ from uuid import UUID
 from .._content.labels import CONVERSATION, conversation_id
 from .._runs.kinds import Control, Outcome, RunKind
 from .._runs.start import Start
-from .._runtime import tracebacks
 from .._vocabulary.names import DEFAULT_AGENT
 
 _NODE = "graph:step:"
@@ -202,8 +200,8 @@ def _is_thrown(error: BaseException) -> bool:
     An event loop closes a stream that was left in a task, and may cancel the task before it has begun, as `asyncio.run`
     does with all tasks that are left when its function has returned. Then that is thrown instead of `GeneratorExit`.
     """
-    first, second = (*itertools.islice(tracebacks.entries(error), 2), None, None)[:2]
-    return first is not None and second is None and bool(first.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR)
+    entry = error.__traceback__
+    return entry is not None and entry.tb_next is None and bool(entry.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR)
 
 
 def is_stop(error: BaseException) -> bool:
