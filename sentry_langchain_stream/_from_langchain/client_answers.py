@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from .._content.reading import as_text, count, field
-from .._runs.call import TextsCall
+from .._runs.texts_call import TextsCall
 from .._runtime.containment import contained
 from . import inside
 

@@ -18,9 +18,9 @@ from .._content.messages import embedded_texts, retrieved_documents, tool_argume
 from .._content.policy import Policy
 from .._content.reading import count
 from .._runs import enclosing
-from .._runs.call import TextsCall
 from .._runs.estimates import of_text
 from .._runs.run import Keeper, Run
+from .._runs.texts_call import TextsCall
 from .._runtime.containment import contained
 from .._to_sentry import other_integrations
 from .._to_sentry.asking import is_asking

@@ -10,10 +10,11 @@ from .._runtime.containment import contain
 from .._vocabulary import facts
 from .._vocabulary.keys import AttributeValue, Dialect, Group, Values
 from . import call_facts
-from .call import Call, TextsCall
+from .call import Call
 from .details import Agent, Checkpoint, Detail, Handoff, McpCall, Memory, Retrieval, ToolCall
 from .kinds import RunKind
 from .run import Run
+from .texts_call import TextsCall
 
 
 def describe(run: Run, dialect: Dialect) -> dict[str, AttributeValue]:

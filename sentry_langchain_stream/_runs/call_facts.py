@@ -5,7 +5,8 @@ from __future__ import annotations
 from .._vocabulary import facts
 from .._vocabulary.facts import Fact
 from .._vocabulary.keys import Group, Values
-from .call import Call, TextsCall
+from .call import Call
+from .texts_call import TextsCall
 from .usage import Usage
 
 REQUEST = Group(facts.OPERATION, facts.REQUEST_MODEL, facts.PROVIDER, facts.RUN_NAME)

@@ -11,11 +11,11 @@ from uuid import UUID
 from .._content.policy import Policy
 from .._to_sentry.client import current_client
 from . import enclosing, watches
-from .call import TextsCall
 from .kinds import Outcome, RunKind
 from .numbers import Number, number
 from .run import Run
 from .run_info import RunInfo, Terms
+from .texts_call import TextsCall
 from .usage import Usage
 
 _MOST = 200

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from .call import Call, Cost, TextsCall
+from .call import Call, Cost
+from .texts_call import TextsCall
 from .usage import Usage
 
 # Our name of a provider -> the name in genai-prices, where it does not know ours or takes it for another provider.

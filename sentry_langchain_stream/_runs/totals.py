@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .._runtime.containment import contain
 from .._vocabulary import providers
-from .call import Call, TextsCall
+from .call import Call
 from .details import Agent
 from .run import Run
+from .texts_call import TextsCall
 from .usage import Usage
 
 _MOST_WITHIN = 64

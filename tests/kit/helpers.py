@@ -11,7 +11,7 @@ from uuid import uuid4
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._content.gathered import Gathered
 from sentry_langchain_stream._content.policy import Policy
-from sentry_langchain_stream._runs.call import Call, Cost, Request, Response, TextsCall
+from sentry_langchain_stream._runs.call import Call, Cost, Request, Response
 from sentry_langchain_stream._runs.details import Agent, Checkpoint, Handoff, McpCall, Memory, Retrieval, ToolCall
 from sentry_langchain_stream._runs.estimates import Prompt, PromptBy
 from sentry_langchain_stream._runs.kinds import RunKind
@@ -20,6 +20,7 @@ from sentry_langchain_stream._runs.numbers import number
 from sentry_langchain_stream._runs.places import Place, Tree
 from sentry_langchain_stream._runs.run import Run
 from sentry_langchain_stream._runs.settings import Settings
+from sentry_langchain_stream._runs.texts_call import TextsCall
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream._to_sentry.span_models import NoSpans
 from tests.kit import HANG

@@ -57,6 +57,7 @@ FINER: dict[str, list[set[str]]] = {
         {"usage", "run_info"},
         {"watches"},
         {"call", "usage_reports", "ending", "places"},
+        {"texts_call"},
         {"details", "start", "pricing", "call_facts"},
         {"run"},
         {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "prompts", "users"},
