@@ -8,6 +8,7 @@ from uuid import UUID
 
 from .._content.labels import CONVERSATION
 from .._runs import enclosing
+from .._runs.details import Agent
 from .._runs.kinds import Outcome, RunKind
 from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
@@ -121,7 +122,7 @@ class Engine:
             # For a `@task`, LangGraph names that as the node.
             and (start.task is not None or metadata.get("langgraph_node") in marks.WRAPPED_NODES)
         ):
-            start.is_middleware = _is_middleware(start, config)
+            start.is_middleware = _is_middleware(start)
         if own is not id:
             start.given_id = id
         if is_called_alone:
@@ -129,14 +130,15 @@ class Engine:
         return start
 
 
-def _is_middleware(start: Start, config: object) -> bool:
+def _is_middleware(start: Start) -> bool:
     """Whether a run is what middleware calls around the model or the tools of an agent, in the node of these."""
     node = enclosing.get(number(start.parent_id)) if start.parent_id is not None else None
     if node is None or not node.is_node:
         return False  # it is inside of such a run, or of the agent's own
-    graph = node.parent.name if node.parent is not None else None
+    agent = node.parent.detail if node.parent is not None else None
+    is_of_agent = isinstance(agent, Agent) and agent.is_created
     if node.name == marks.TOOLS_NODE or start.task is not None:  # an agent calls no model there, and no `@task`
-        return marks.is_created_agent(graph, config)
+        return is_of_agent
     found = starters.is_middleware()
     if found is not None:
         return found
@@ -144,7 +146,7 @@ def _is_middleware(start: Start, config: object) -> bool:
     around = node.fallbacks.get(start.enclosing_id) if start.enclosing_id is not None else None
     if around is not None:
         return around.is_middleware
-    return marks.is_created_agent(graph, config)  # which itself calls its model in the node's own thread and task
+    return is_of_agent  # which itself calls its model in the node's own thread and task
 
 
 def _has_conversation_around(run_id: UUID) -> bool:

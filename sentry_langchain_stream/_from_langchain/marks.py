@@ -130,16 +130,15 @@ _PUSHED = ("__pregel_push",)
 def is_graph(name: str | None, metadata: Mapping[str, Any]) -> bool:
     """Whether a chain that is no node is known, by its start alone, to be a graph of LangGraph.
 
-    A graph with a name of its own inside another graph shows itself only when its first node starts.
+    A graph with a name of its own inside another graph shows itself only when its first node starts, unless it is an
+    agent: see `created_agent`.
     """
     if name == DEFAULT_AGENT:
         return True
     if not metadata:
         return False
     integration = metadata.get("ls_integration")
-    return (_is_text(integration) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata) or (
-        name is not None and _text(metadata.get("lc_agent_name")) == name
-    )
+    return _is_text(integration) and integration.startswith(_GRAPHS) and "langgraph_node" not in metadata
 
 
 def is_resumed(config: Mapping[str, Any]) -> bool:
@@ -157,16 +156,19 @@ _RESUMING = "__pregel_resuming"
 """LangGraph's `CONFIG_KEY_RESUMING`."""
 
 
-def is_created_agent(name: str | None, config: object) -> bool:
-    """Whether a graph is an agent of `create_agent`, by its name and the config in its nodes.
+def created_agent(own: object) -> str | None:
+    """The name of an agent of `create_agent`, empty if it has none; `None` if a graph is no such agent.
 
-    Graphs inside of the agent have its metadata, too, but not its name, if it has one.
+    Args:
+        own: The config that the graph was built with. What runs inside of the agent inherits the same metadata.
     """
-    metadata = config.get("metadata") if isinstance(config, Mapping) else None
+    metadata = own.get("metadata") if isinstance(own, Mapping) else None
     if not isinstance(metadata, Mapping):
-        return False
-    integration, agent_name = metadata.get("ls_integration"), _text(metadata.get("lc_agent_name"))
-    return _is_text(integration) and integration.startswith(_AGENTS) and agent_name in (None, name)
+        return None
+    integration, name = metadata.get("ls_integration"), _text(metadata.get("lc_agent_name"))
+    if _is_text(integration) and integration.startswith(_AGENTS):
+        return name or ""
+    return name  # which older versions give alone
 
 
 def attempt(tags: Sequence[Any]) -> int | None:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._runtime.tracebacks import variable
 from .call_stack import GRAPHS, starter
 from .internals import MODEL_CALLS
 
 
-def graph_config() -> Mapping[str, Any] | None:
-    """The config of the graph that is starting a run at this moment, or `None` if it is not a graph that does."""
+class Graph(NamedTuple):
+    """A graph of LangGraph that is starting a run."""
+
+    called_with: Mapping[str, Any]
+    """The config that it is called with: its own, the caller's, and that of the runs around it."""
+    own: object
+    """The config that it was built with, if there is one."""
+
+
+def graph() -> Graph | None:
+    """The graph that is starting a run at this moment, or `None` if it is not a graph that does."""
     if GRAPHS not in sys.modules:
         return None
     frame = starter(sys._getframe(1))
     if frame is None or not str(frame.f_globals.get("__name__")).startswith(GRAPHS):
         return None  # reading the variables of a frame is expensive
     config = variable(frame, "config")
-    return config if isinstance(config, Mapping) else {}
+    return Graph(config if isinstance(config, Mapping) else {}, getattr(variable(frame, "self"), "config", None))
 
 
 def is_middleware() -> bool | None:

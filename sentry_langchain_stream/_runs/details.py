@@ -69,6 +69,8 @@ class Agent:
     """The output messages, as JSON."""
     usage: Usage | None = None
     """The summed usage of its model calls that have ended."""
+    is_created: bool = False
+    """Whether it is one of `create_agent`."""
     asked_by: Number | None = None
     """The model call that the system instructions and the tools are of."""
 

@@ -12,7 +12,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
-from langgraph.func import task
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -197,8 +197,9 @@ class Tasked(AgentMiddleware):
         return answered
 
 
+@pytest.mark.parametrize("config", [{}, {"run_name": "nightly"}], ids=["by its name", "by a run's name"])
 @pytest.mark.parametrize("middleware", [Guarded(), Tasked()], ids=lambda each: type(each).__name__)
-def test_what_middleware_asks_around_tools_and_in_tasks_is_not_the_agents(middleware: Any) -> None:
+def test_what_middleware_asks_around_tools_and_in_tasks_is_not_the_agents(middleware: Any, config: Any) -> None:
     """The agent has its own instructions, also if the last that is asked is a judge."""
 
     @tool(return_direct=True)
@@ -210,14 +211,15 @@ def test_what_middleware_asks_around_tools_and_in_tasks_is_not_the_agents(middle
         actor(calls("look", subject="sky")), [look], system_prompt="You help.", name="boss", middleware=[middleware]
     )
     with capture_spans(**content_allowed(True)) as captured:
-        agent.invoke(HI, {"callbacks": [SentryStreamHandler()]})
+        agent.with_config(config).invoke(HI, {"callbacks": [SentryStreamHandler()]})
     found = captured.find(name="invoke_agent boss").attributes["gen_ai.system_instructions"]
     assert "You help." in found
     assert "You judge." not in found
 
 
-@needs_async_context()
-async def test_a_graph_of_ones_own_in_an_agent_has_its_instructions() -> None:
+@pytest.mark.parametrize("name", ["boss", None], ids=["named", "without a name"])
+@needs_async_context(lambda name: True)
+async def test_a_graph_of_ones_own_in_an_agent_has_its_instructions(name: str | None) -> None:
     """A node called `model` is no agent's, though the graph is called by a tool of one."""
 
     async def model(state: MessagesState) -> Any:
@@ -232,7 +234,31 @@ async def test_a_graph_of_ones_own_in_an_agent_has_its_instructions() -> None:
         """Look at something."""
         return str((await inner.ainvoke(HI))["messages"][-1].content)
 
-    agent = create_agent(actor(calls("look", subject="sky"), "Done."), [look], system_prompt="You help.", name="boss")
+    agent = create_agent(actor(calls("look", subject="sky"), "Done."), [look], system_prompt="You help.", name=name)
     with capture_spans(**content_allowed(True)) as captured:
         await agent.ainvoke(HI, {"callbacks": [SentryStreamHandler()]})
     assert "You look." in captured.find(name="invoke_agent inner").attributes["gen_ai.system_instructions"]
+
+
+@pytest.mark.parametrize("name", ["boss", None], ids=["named", "without a name"])
+def test_a_workflow_in_an_agent_has_what_its_tasks_ask(name: str | None) -> None:
+    """A `@task` is middleware's only where an agent itself has started it."""
+
+    @task
+    def write(subject: str) -> str:
+        return str(actor("A line.").invoke([("system", "You write."), ("user", subject)]).content)
+
+    @entrypoint()
+    def workflow(subject: str) -> str:
+        return str(write(subject).result())
+
+    @tool
+    def draft(subject: str) -> str:
+        """Write about something."""
+        return str(workflow.invoke(subject))
+
+    agent = create_agent(actor(calls("draft", subject="sky"), "Done."), [draft], system_prompt="You help.", name=name)
+    with capture_spans(**content_allowed(True)) as captured:
+        agent.invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    (inner,) = captured.children(captured.find(name="execute_tool draft"))
+    assert "You write." in inner.attributes["gen_ai.system_instructions"]
