@@ -8,9 +8,8 @@ has been sent, whose trace a root joins: for a while, because a worker may do th
 from __future__ import annotations
 
 import os
-from datetime import datetime, timezone
 from functools import cache
-from time import monotonic
+from time import monotonic, perf_counter_ns
 from typing import Any
 
 from sentry_sdk.scope import Scope
@@ -18,10 +17,10 @@ from sentry_sdk.scope import Scope
 from .._runtime.containment import contained
 from . import internals
 
-at: datetime | None = None
-"""When this process was forked, if it was. A transaction that started before is the parent process's."""
+at: int | None = None
+"""When this process was forked, if it was, in nanoseconds of the performance counter, which goes on over a fork."""
 foreign: object | None = None
-"""The `root` of the streamed span that was active then. Compare it with `is`."""
+"""The `root` of the span that was active then. Compare it with `is`."""
 
 _trace_id: str | None = None
 _forked_at = 0.0
@@ -42,6 +41,15 @@ def root(span: Any) -> object | None:
     return found
 
 
+def is_foreign(transaction: Any) -> bool:
+    """Whether a transaction is the parent process's: it was made before the fork, whenever it is said to have started.
+
+    Call it only in a fork, see `at`.
+    """
+    made_at = internals.made_at(transaction)
+    return transaction is foreign if made_at is None or at is None else made_at < at
+
+
 def is_stale(trace_id: str) -> bool:
     """Whether this is the trace of the parent process, and it is too late to join it."""
     return trace_id == _trace_id and monotonic() - _forked_at > _LONGEST
@@ -56,7 +64,7 @@ def _before() -> None:
 
 def _after() -> None:
     global at, foreign, _trace_id, _forked_at
-    at = datetime.now(timezone.utc)
+    at = perf_counter_ns()
     with contained("fork"):
         active = _active()
         foreign, _trace_id, _forked_at = root(active), getattr(active, "trace_id", None), monotonic()

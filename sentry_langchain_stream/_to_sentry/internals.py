@@ -271,6 +271,19 @@ def root_of(span: Any) -> Any | None:
     return getattr(span, "containing_transaction", None) or segment_of(span)
 
 
+_take(
+    "sentry_sdk.tracing",
+    "Span._start_timestamp_monotonic_ns",
+    off="in a forked process, spans in a transaction of the parent process that was not the active one are lost",
+)
+
+
+def made_at(span: Any) -> int | None:
+    """When a span of a transaction was made, in nanoseconds of the performance counter, if that is known."""
+    found = getattr(span, "_start_timestamp_monotonic_ns", None)
+    return found if isinstance(found, int) else None
+
+
 def has_ended(span: Any) -> bool:
     """Whether a span of either model has ended. Of one that is not sent, only the SDK itself asks whether it has."""
     times = getattr(span, "timestamp", None), getattr(span, "end_timestamp", None)

@@ -108,7 +108,7 @@ class TransactionSpans:
         # children.
         if transaction is None or transaction.timestamp is not None:
             return None
-        return None if forks.at is not None and transaction.start_timestamp < forks.at else span
+        return None if forks.at is not None and forks.is_foreign(transaction) else span
 
     def start(
         self,

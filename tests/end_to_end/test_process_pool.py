@@ -154,3 +154,28 @@ def test_no_transaction_of_the_parent_process_is_joined_by_spans(tmp_path: Path,
     assert done.returncode == 0, done.stderr
     sent = received(tmp_path / "sent")
     assert sent.find(name="pool").parent_id == sent.find(name="outer").span_id
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("started", ["datetime.now()", "datetime.now(timezone.utc) - timedelta(hours=1)", "begun"])
+def test_a_job_that_is_said_to_have_started_earlier_has_its_spans(started: str, tmp_path: Path, fresh: Fresh) -> None:
+    """A forked worker's transaction is its own, though it has the time at which its job was enqueued."""
+    done = fresh.run(f"""
+        import os, time, sentry_sdk
+        from datetime import datetime, timedelta, timezone
+        from pathlib import Path
+        from tests.end_to_end.test_process_pool import SentryStreamHandler, fake_model, send_to
+
+        send_to(Path({str(tmp_path / "sent")!r}), "transaction")
+        begun = time.time()
+        child = os.fork()
+        if not child:
+            with sentry_sdk.start_transaction(name="job", start_timestamp={started}):
+                fake_model().invoke("Hi", {{"callbacks": [SentryStreamHandler("pool")]}})
+            sentry_sdk.flush()
+            os._exit(0)
+        os.waitpid(child, 0)
+    """)
+    assert done.returncode == 0, done.stderr
+    sent = received(tmp_path / "sent")
+    assert sent.find(op="gen_ai.chat").parent_id == sent.find(name="job").span_id
