@@ -62,7 +62,7 @@ def ended(run: Run, now: float) -> None:
     except KeyError:  # another thread has emptied it
         pass
     if run.tree.watches:
-        watches.add(_made(*known), (run.keeper, *run.seen_by), run.tree.watches)
+        watches.add(_made(*known), (run.keeper, *run.seen_by), run.tree.watches, is_priced=not run.tree.unpriced)
 
 
 def find(run_id: UUID) -> RunInfo | None:
@@ -91,7 +91,8 @@ def _known(run: Run, now: float, *, is_live: bool) -> _Known:
         usage = None if isinstance(call, TextsCall) else call.usage()
         cost = call.cost.whole if call.cost is not None else None
     elif run.parent is None or run.parent.implicit:
-        seconds, calls, usage, cost = monotonic() - tree.started, tree.calls, tree.usage, tree.cost
+        seconds, calls, usage = monotonic() - tree.started, tree.calls, tree.usage
+        cost = None if tree.unpriced else tree.cost  # a part would look like all
     place, keeper = run.place, run.keeper
     span = place.span if place.recording and place.span is place.anchor else None  # else `ignore_spans` has dropped it
     values = (

@@ -32,7 +32,8 @@ class Tree:
         watches: The blocks in which it started, to which its root runs are added when they end.
         calls: How many model calls have ended in it.
         usage: Their summed usage, without that of embeddings.
-        cost: What they cost in USD, if that is known.
+        cost: What they cost in USD, as far as that is known.
+        unpriced: Whether one of them has used tokens whose price is not known.
         conversation: The id of the conversation that was set with Sentry's `set_conversation_id` when the tree started.
         overruled: The id of a conversation that a config has whose call has another one in its metadata.
         sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
@@ -49,6 +50,7 @@ class Tree:
     calls: int = 0
     usage: Usage | None = None
     cost: float | None = None
+    unpriced: bool = False
     conversation: str | None = None
     overruled: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=nothing)

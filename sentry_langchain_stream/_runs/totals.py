@@ -64,8 +64,10 @@ def count(run: Run, call: Call) -> None:
     tree.calls += 1
     if call.repeats_others:
         return
+    used = call.settled
     if call.cost is not None:
         tree.cost = (tree.cost or 0.0) + call.cost.whole
-    used = None if isinstance(call, TextsCall) else call.settled
-    if used is not None:
+    elif used is not None and used.total:
+        tree.unpriced = True
+    if used is not None and not isinstance(call, TextsCall):
         tree.usage = used if tree.usage is None else Usage.together((tree.usage, used))

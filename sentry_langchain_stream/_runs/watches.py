@@ -20,6 +20,7 @@ class WatchedRuns(Sequence[RunInfo]):
     def __init__(self, keeper: object = None) -> None:
         self._keeper = keeper
         self._runs: list[RunInfo] = []
+        self._is_priced = True
         self._open = False
 
     def __enter__(self) -> WatchedRuns:
@@ -33,10 +34,11 @@ class WatchedRuns(Sequence[RunInfo]):
         self._open = False
         _watches.set(tuple(each for each in _watches.get() if each is not self))
 
-    def _add(self, found: RunInfo, keepers: Collection[object]) -> None:
+    def _add(self, found: RunInfo, keepers: Collection[object], is_priced: bool) -> None:
         # Without a lock: garbage collection may end a run in the midst of this, and a fork would copy a held lock.
         if self._open and (self._keeper is None or self._keeper in keepers):
             self._runs.append(found)
+            self._is_priced = self._is_priced and is_priced
 
     @overload
     def __getitem__(self, index: int) -> RunInfo: ...
@@ -77,9 +79,8 @@ class WatchedRuns(Sequence[RunInfo]):
     @property
     def cost(self) -> float | None:
         """What they cost in USD, or `None` if that is not known of all that used tokens: a part would look like all."""
-        costs = [each.cost for each in self if each.total_tokens or each.cost is not None]
-        known = [each for each in costs if each is not None]
-        return sum(known) if known and len(known) == len(costs) else None
+        known = [each.cost for each in self if each.cost is not None]
+        return sum(known) if known and self._is_priced else None
 
 
 _watches: ContextVar[tuple[WatchedRuns, ...]] = ContextVar("sentry_langchain_stream_watches", default=())
@@ -99,16 +100,17 @@ def watch_runs() -> WatchedRuns:
     return WatchedRuns()
 
 
-def add(found: RunInfo, keepers: Collection[object], watching: Iterable[WatchedRuns]) -> None:
+def add(found: RunInfo, keepers: Collection[object], watching: Iterable[WatchedRuns], *, is_priced: bool) -> None:
     """Add a root run that has ended to the blocks that watch it.
 
     Args:
         found: What is known of the run.
         keepers: The live runs of each handler that has seen it.
         watching: The blocks in which its tree started.
+        is_priced: Whether the price is known of all that its tree has used.
     """
     for each in watching:
-        each._add(found, keepers)
+        each._add(found, keepers, is_priced)
 
 
 def _sum(numbers: list[int | None]) -> int | None:

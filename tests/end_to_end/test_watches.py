@@ -21,6 +21,7 @@ from sentry_langchain_stream._runs import known_runs, watches
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
 from tests.kit.absent import needs
+from tests.kit.embedding import Letters
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
 
 QUESTION = {"question": "Hi"}
@@ -77,10 +78,6 @@ async def test_the_cost_of_a_run_is_the_sum_of_its_calls(shape: str, way: Way) -
     assert runs.cost == runs[0].cost == pytest.approx(sum(costs))
 
 
-def _refuse(_: int) -> None:
-    raise ConnectionError
-
-
 @needs("genai_prices")
 def test_a_block_has_no_cost_if_that_of_one_run_is_not_known() -> None:
     """The cost of a part would look like that of the whole. What has used no tokens costs nothing."""
@@ -89,10 +86,36 @@ def test_a_block_has_no_cost_if_that_of_one_run_is_not_known() -> None:
         priced(1_000).invoke("Hi", {"callbacks": [handler]})
         RunnableLambda(str).invoke("Hi", {"callbacks": [handler]})
         with suppress(ConnectionError):
-            ScriptedModel(before=_refuse).invoke("Hi", {"callbacks": [handler]})
+            ScriptedModel(before=refuse).invoke("Hi", {"callbacks": [handler]})
         known = runs.cost
         ScriptedModel(model_name="of our own").invoke("Hi", {"callbacks": [handler]})
     assert known == runs[0].cost is not None
+    assert runs.cost is None
+
+
+@needs("genai_prices")
+@pytest.mark.parametrize("sampled", [0.0, 1.0], ids=["not sampled", "sampled"])
+def test_a_run_has_no_cost_if_that_of_one_call_is_not_known(sampled: float) -> None:
+    """An agent may fall back to a deployment with a name of its own. A call that was not answered costs nothing."""
+    handler = SentryStreamHandler(cost=True)
+    unknown, failing = ScriptedModel(model_name="of our own"), ScriptedModel(before=refuse)
+    with capture_spans(traces_sample_rate=sampled), handler.watch() as runs:
+        chain(priced(1_000), failing.with_fallbacks([priced(1_000)])).invoke(QUESTION, {"callbacks": [handler]})
+        known = runs.cost
+        chain(priced(1_000), unknown).invoke(QUESTION, {"callbacks": [handler]})
+    assert known == runs[0].cost is not None
+    assert runs[1].cost is runs.cost is None
+
+
+@needs("genai_prices")
+def test_embeddings_without_a_price_leave_a_block_without_a_cost() -> None:
+    """They are no part of a run's tokens, but of its bill."""
+    with capture_spans(integrations=[SentryStreamIntegration(cost=True)]), watch_runs() as runs:
+        priced(1_000).invoke("Hi")
+        known = runs.cost
+        Letters().embed_query("Hi")
+    assert [found.kind for found in runs] == ["model", "embeddings"]
+    assert known is not None
     assert runs.cost is None
 
 
