@@ -103,7 +103,7 @@ class SentryStreamHandler(Hooks):
         dialect: Dialect = "gen_ai",
         include_prompts: bool = True,
         redact: Callable[[str], str] | None = None,
-        token_counter: Callable[[str], int] | None = None,
+        token_counter: Callable[[str], float] | None = None,
         capture_errors: bool = True,
         max_live_runs: int = 50_000,
         max_idle_seconds: float = 3_600.0,

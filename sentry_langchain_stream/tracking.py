@@ -36,7 +36,7 @@ class StreamOptions(TypedDict, total=False):
     pipeline_name: str | None
     provider: str | None
     dialect: Dialect
-    token_counter: Callable[[str], int] | None
+    token_counter: Callable[[str], float] | None
     prompt: str | None
     messages: Any
     system: Any
@@ -54,7 +54,7 @@ class DecoratorOptions(TypedDict, total=False):
     pipeline_name: str | None
     provider: str | None
     dialect: Dialect
-    token_counter: Callable[[str], int] | None
+    token_counter: Callable[[str], float] | None
     prompt: str | Callable[..., str | None] | None
     messages: Any
     system: Any
@@ -106,7 +106,7 @@ def track_stream(
     provider: str | None = None,
     dialect: Dialect | None = None,
     text: Callable[[Any], str] | None = None,
-    token_counter: Callable[[str], int] | None = None,
+    token_counter: Callable[[str], float] | None = None,
     prompt: Any = None,
     messages: Any = None,
     system: Any = None,

@@ -11,9 +11,9 @@ from .._content.messages import input_messages, prompt_messages, system_instruct
 from .._content.offered_tools import tool_definitions
 from .._content.parts import body_of
 from .._content.policy import Policy
-from .._content.reading import as_mapping, as_text, count, field
+from .._content.reading import as_mapping, as_text, field
 from .._runs.call import Request
-from .._runs.estimates import PromptBy, approximate, beyond_quarters
+from .._runs.estimates import PromptBy, beyond_quarters, counted, of_text
 from .._runs.parameters import allowed, request_parameters
 from .._runtime.containment import contained
 
@@ -28,7 +28,7 @@ class Given:
     tools: Any = None
     parameters: Any = None
 
-    def complete(self, request: Request, policy: Policy, counter: Callable[[str], int] | None) -> Request:
+    def complete(self, request: Request, policy: Policy, counter: Callable[[str], float] | None) -> Request:
         """Return the request with all that may be recorded of it, and an estimate of its tokens.
 
         Args:
@@ -65,13 +65,14 @@ class Given:
                 request = request.with_messages(prompt_messages([self.prompt], share))
         return request
 
-    def _estimate(self, messages: Sequence[Any], counter: Callable[[str], int] | None) -> int | None:
+    def _estimate(self, messages: Sequence[Any], counter: Callable[[str], float] | None) -> int | None:
         """Estimate the tokens of the prompt as a chat model's: its text and role, and three for each message."""
         if not messages:
-            return None if self.prompt is None else count((counter or approximate)(self.prompt))
+            return None if self.prompt is None else of_text(self.prompt, counter)
         texts = [text_of(body_of(message)) for message in messages]
         if counter is not None:
-            return count(sum(counter(text) for text in texts))
+            with contained("token_counter"):
+                return ceil(sum(counted(counter, text) for text in texts))
         roles = [str(field(message, "role") or "user") for message in messages]
         quarters = sum(ceil((len(text) + len(role)) / 4) + 3 for text, role in zip(texts, roles, strict=True))
         return quarters + beyond_quarters(texts)

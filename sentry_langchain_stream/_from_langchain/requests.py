@@ -32,7 +32,7 @@ def request(
     messages: Sequence[BaseMessage] | None = None,
     prompts: Sequence[str] | None = None,
     policy: Policy,
-    token_counter: Callable[[str], int] | None,
+    token_counter: Callable[[str], float] | None,
     options: Mapping[str, Any],
     name: str | None,
 ) -> Request:
@@ -132,7 +132,7 @@ class _Prompt(Prompt):
     __slots__ = ("_asked", "_token_counter")
 
     def __init__(
-        self, prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None
+        self, prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], float] | None
     ) -> None:
         super().__init__()
         self._asked = [*prompt]  # an agent may add its answer to the list that it has passed
@@ -149,7 +149,9 @@ def _texts(prompt: Sequence[BaseMessage] | Sequence[str]) -> list[str]:
     return [each if isinstance(each, str) else text_of(each.content) for each in prompt]
 
 
-def _estimate(prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], int] | None) -> int | None:
+def _estimate(
+    prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], float] | None
+) -> int | None:
     texts = _texts(prompt)
     if token_counter is not None:
         with contained("token_counter"):

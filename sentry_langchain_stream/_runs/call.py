@@ -205,7 +205,7 @@ class Call:
         if self.text is not None:
             self.room = self.short + self.text.limit()
 
-    def read(self, text: str, token_counter: Callable[[str], int] | None) -> None:
+    def read(self, text: str, token_counter: Callable[[str], float] | None) -> None:
         """Keep the text of a chunk if that is allowed, and count its tokens if there is a `token_counter`."""
         if self.text is not None:
             self.text.add(text)

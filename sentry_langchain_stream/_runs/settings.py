@@ -18,7 +18,7 @@ class HandlerOptions(TypedDict, total=False):
     dialect: Dialect
     include_prompts: bool
     redact: Callable[[str], str] | None
-    token_counter: Callable[[str], int] | None
+    token_counter: Callable[[str], float] | None
     capture_errors: bool
     max_live_runs: int
     max_idle_seconds: float
@@ -47,7 +47,7 @@ class Settings:
     dialect: Dialect = "gen_ai"
     include_prompts: bool = True
     redact: Callable[[str], str] | None = None
-    token_counter: Callable[[str], int] | None = None
+    token_counter: Callable[[str], float] | None = None
     capture_errors: bool = True
     max_live_runs: int = 50_000
     max_idle_seconds: float = 3_600.0

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from sentry_langchain_stream import track_stream
 from sentry_langchain_stream.testing import capture_spans
 from tests.clients.apis.shared import library
+from tests.kit.strategies import in_production
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, content_allowed
 
 
@@ -240,3 +241,36 @@ def test_the_counter_counts_messages() -> None:
     """With a `token_counter` the prompt's tokens are those of all texts of the messages."""
     attributes = told(messages=[{"role": "user", "content": "four"}], system="123", token_counter=len)
     assert attributes["gen_ai.usage.input_tokens"] == 7
+
+
+ASKED: list[dict[str, Any]] = [
+    {"prompt": "What is it?"},
+    {"messages": [{"role": "user", "content": "What is it?"}], "system": "Be brief."},
+]
+
+
+def tokens(**options: Any) -> tuple[Any, Any]:
+    """The tokens of the prompt and of the answer."""
+    attributes = told(**options)
+    return attributes.get("gen_ai.usage.input_tokens"), attributes.get("gen_ai.usage.output_tokens")
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=["prompt", "messages"])
+def test_the_counter_may_count_parts_of_a_token(asked: dict[str, Any]) -> None:
+    """The parts of all messages add up, and what is left of a token is one."""
+    texts = 1 + ("system" in asked)
+    assert tokens(**asked, token_counter=lambda text: 1.25) == (-(-5 * texts // 4), 2)
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=["prompt", "messages"])
+@pytest.mark.parametrize("counted", [-1, float("nan"), True, None, ValueError("broken")], ids=repr)
+def test_what_the_counter_cannot_count_is_estimated(asked: dict[str, Any], counted: Any) -> None:
+    """What is no number of tokens leaves the prompt with an estimate, as without a `token_counter`."""
+
+    def counter(text: str) -> Any:
+        if isinstance(counted, Exception):
+            raise counted
+        return counted
+
+    with in_production():
+        assert tokens(**asked, token_counter=counter) == tokens(**asked) != (None, None)

@@ -89,7 +89,7 @@ async def test_a_token_counter_is_better(endpoint: str, shape: str, way: Way) ->
 @pytest.mark.parametrize("way", WAYS, ids=str)
 async def test_a_token_counter_may_count_parts_of_a_token(way: Way) -> None:
     """A quarter of a token per character is a usual estimate: the parts of all chunks add up."""
-    handler: Any = SentryStreamHandler(token_counter=lambda text: len(text) / 4)  # type: ignore[arg-type, return-value]
+    handler = SentryStreamHandler(token_counter=lambda text: len(text) / 4)
     with capture_spans() as captured:
         await way.run(fake_model("one two three"), QUESTION, {"callbacks": [handler]})
     assert numbers(captured.find(op="gen_ai.chat")) == (-(-len(QUESTION) // 4), 4, "estimate")
