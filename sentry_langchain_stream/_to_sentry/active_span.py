@@ -20,7 +20,7 @@ from sentry_sdk.tracing import Transaction
 from .._runtime import interpreter
 from .._runtime.containment import contain, contained
 from .._vocabulary.keys import AttributeValue
-from . import internals
+from . import internals, scope_internals
 from .model_integrations import MODEL_INTEGRATIONS
 from .seen_spans import SeenSpans
 from .span_models import AnySpan
@@ -94,12 +94,12 @@ def enter(holder: int, *, is_root: bool) -> RunScope | None:
     Returns:
         The scope that the run is to `leave` when it ends, or `None`.
     """
-    if not internals.can_nest:
+    if not scope_internals.can_nest:
         return None
     current = Scope.get_current_scope()
     if type(current) is not RunScope:
         current = RunScope.over(current)
-        internals.set_current_scope(current)
+        scope_internals.set_current_scope(current)
     elif not is_root:
         return None
     current.holders.append(holder)
@@ -115,7 +115,7 @@ def leave(scope: RunScope, holder: int) -> None:
     if holder in scope.holders:
         scope.holders.remove(holder)
     if not scope.holders and not interpreter.is_collecting() and Scope.get_current_scope() is scope:
-        internals.set_current_scope(scope.covered)
+        scope_internals.set_current_scope(scope.covered)
 
 
 class RunScope(Scope):
@@ -217,13 +217,13 @@ class RunScope(Scope):
                 seen = self._seen = SeenSpans()
             seen.add(span, span_id, inside)
             is_root = isinstance(span, Transaction) or internals.segment_of(span) is span
-            if is_root and (name := internals.event_name(self.covered)) is not None:
+            if is_root and (name := scope_internals.event_name(self.covered)) is not None:
                 seen.names.setdefault(inside.key, name)
 
     def _name_again(self, name: tuple[Any, dict[str, Any]] | None) -> None:
         """Name later events as before a root that has ended: what it puts back here is a span without a name."""
         if name is not None:
-            internals.set_event_name(self.covered, *name)
+            scope_internals.set_event_name(self.covered, *name)
 
 
 class Begun(NamedTuple):
@@ -302,6 +302,6 @@ def _share(name: str) -> property:
     return property(attrgetter(f"covered.{name}"), set_)  # the SDK reads these often, and sets them seldom
 
 
-for _name in internals.scope_slots or ():
+for _name in scope_internals.scope_slots or ():
     if _name != "_span":
         setattr(RunScope, _name, _share(_name))

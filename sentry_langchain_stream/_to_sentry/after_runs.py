@@ -17,7 +17,7 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from .._runtime.containment import contained
 from .._vocabulary.keys import AttributeValue
 from . import client as sentry_client
-from . import internals, metrics
+from . import internals, metrics, scope_internals
 from .joining import Joined
 from .span_models import AnySpan
 
@@ -126,7 +126,7 @@ def _with_scope(event: dict[str, Any], client: Any) -> dict[str, Any] | None:
         if options.get(name) is not None:
             event[name] = str(options[name])
     current = sentry_sdk.get_current_scope()
-    scope = internals.merged_scopes(current) if internals.merged_scopes is not None else current
+    scope = scope_internals.merged_scopes(current) if scope_internals.merged_scopes is not None else current
     given: Any = event
     found: Any = scope.apply_to_event(given, {}, options)
     if found is None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import sentry_sdk
 
-from . import internals
+from . import scope_internals
 
 T = TypeVar("T")
 
@@ -93,5 +93,5 @@ def is_asking() -> bool:
         return True
     if not _live:
         return False
-    marks = internals.event_processors(sentry_sdk.get_current_scope())
+    marks = scope_internals.event_processors(sentry_sdk.get_current_scope())
     return any(type(each) is _Mark and each.is_live for each in marks)

@@ -12,7 +12,7 @@ from sentry_sdk.scope import Scope
 
 from .._runtime.arguments import check_optional_text
 from .._runtime.containment import warn_once
-from . import internals
+from . import internals, scope_internals
 from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
 
 Scopes = tuple[Scope, Scope]
@@ -200,10 +200,10 @@ def are_current(scopes: Scopes | None) -> bool:
 
 @contextmanager
 def _within(current: Scope, isolation: Scope) -> Iterator[None]:
-    if internals.use_isolation_scope is None or internals.use_scope is None:
+    if scope_internals.use_isolation_scope is None or scope_internals.use_scope is None:
         yield
         return
-    with internals.use_isolation_scope(isolation), internals.use_scope(current):
+    with scope_internals.use_isolation_scope(isolation), scope_internals.use_scope(current):
         yield
 
 
@@ -223,7 +223,7 @@ def is_sending(*, queues: bool) -> bool:
 def has_user() -> bool:
     """Whether the application has said, with `sentry_sdk.set_user`, who the current user is."""
     scopes = (*current_scopes(), sentry_sdk.get_global_scope())
-    return any(internals.scope_user(scope) for scope in scopes)
+    return any(scope_internals.scope_user(scope) for scope in scopes)
 
 
 def sentry_pipeline_name() -> str | None:

@@ -27,7 +27,7 @@ from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._runtime.containment import contained
-from . import celery_tasks, client_flushes, failure_events, failures, internals, issues, reports
+from . import celery_tasks, client_flushes, failure_events, failures, internals, issues, reports, scope_internals
 from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
 
@@ -73,7 +73,7 @@ def hold(error: BaseException, failure: Failure, task: Any = None) -> None:
         failure.event = failure_events.event(error, failure.client, failure.policy, task)
         if failure.event is not None and failure.scopes is not None:
             failure.copies = copies_of(failure.scopes)
-            failure.last_event = internals.last_event_id(failure.scopes[1])
+            failure.last_event = scope_internals.last_event_id(failure.scopes[1])
     failure.held = time.monotonic()
     before = (run for part in error_texts.chain(error) if part is not error for run in issues.passed(part))
     is_second = failure.run_id in _failures and any(run.run_id == failure.run_id for run in before)
@@ -221,8 +221,8 @@ def _capture(failure: Failure, event: Any, copies: Scopes | None) -> None:
         if failure.span is not None:
             failure.backend.link(scope, failure.span)
         sent = scope.capture_event(event)
-        if failure.scopes is not None and internals.last_event_id(failure.scopes[1]) == failure.last_event:
-            internals.set_last_event_id(failure.scopes[1], sent)
+        if failure.scopes is not None and scope_internals.last_event_id(failure.scopes[1]) == failure.last_event:
+            scope_internals.set_last_event_id(failure.scopes[1], sent)
 
 
 def _isolation(failure: Failure) -> Scope | None:

@@ -1,4 +1,4 @@
-"""Every name of sentry-sdk that is not documented for users, taken in this one module.
+"""Every name of sentry-sdk that is not documented for users, taken in this one module; of scopes: `scope_internals`.
 
 A name that is missing switches its feature off. The import of this package never fails for it, and no span is lost.
 `report_missing` logs one line that says what is off. Seen in sentry-sdk 2.44 to 2.75; where a name came later or went
@@ -41,7 +41,7 @@ TABLE: list[Internal] = []
 _missing: list[Internal] = []
 
 
-def _take(module: str, name: str, *, off: str, since: tuple[int, ...] = (2, 44)) -> Any | None:
+def take(module: str, name: str, *, off: str, since: tuple[int, ...] = (2, 44)) -> Any | None:
     """The value of a private name, or `None` if the SDK does not have it."""
     entry = Internal(module, name, off, since)
     TABLE.append(entry)
@@ -69,10 +69,10 @@ def report_missing() -> None:
 
 _OFF = "the SDK prepares our spans itself, which costs a little more"
 
-serialize = _take("sentry_sdk.serializer", "serialize", off=_OFF)
-repr_processors: list[Any] | None = _take("sentry_sdk.serializer", "global_repr_processors", off=_OFF)
+serialize = take("sentry_sdk.serializer", "serialize", off=_OFF)
+repr_processors: list[Any] | None = take("sentry_sdk.serializer", "global_repr_processors", off=_OFF)
 """Asked about every value that is sent. Django's integration registers one, as soon as Django is installed."""
-format_timestamp = _take("sentry_sdk.utils", "format_timestamp", off=_OFF)
+format_timestamp = take("sentry_sdk.utils", "format_timestamp", off=_OFF)
 
 
 def may_change_plain_values() -> bool:
@@ -86,7 +86,7 @@ def may_change_plain_values() -> bool:
 # -- Spans that are moved out of their transaction (`moved_spans`) ----------------------------------------------------
 
 _MOVE = "_serialized_v1_span_to_serialized_v2_span"
-move_span: Callable[[dict[str, Any], Any], dict[str, Any]] | None = _take(
+move_span: Callable[[dict[str, Any], Any], dict[str, Any]] | None = take(
     "sentry_sdk.client",
     _MOVE,
     off="the SDK moves our spans out of their transaction itself, which costs a little more",
@@ -109,7 +109,7 @@ def have_moved_by(move: object, *, instead_of: object) -> None:
 
 # -- Whether the SDK is sending on this very thread (`client.is_sending`) ----------------------------------------------
 
-is_serializing: ContextVar[bool] | None = _take(
+is_serializing: ContextVar[bool] | None = take(
     "sentry_sdk.utils", "disable_capture_event", off="a run that ends while the SDK serialises an event may be lost"
 )
 
@@ -135,33 +135,22 @@ def is_flushing(client: Any) -> bool:
 
 # -- Traces that a root may join (`joining`) ---------------------------------------------------------------------------
 
-_OFF = "root spans start traces of their own, also where an incoming trace could be continued"
-
-get_propagation_context = _take("sentry_sdk.scope", "Scope.get_active_propagation_context", off=_OFF)
-Baggage = _take("sentry_sdk.tracing_utils", "Baggage", off=_OFF)
-get_external_propagation_context = _take(
+Baggage = take(
+    "sentry_sdk.tracing_utils",
+    "Baggage",
+    off="root spans start traces of their own, also where an incoming trace could be continued",
+)
+get_external_propagation_context = take(
     "sentry_sdk.scope",
     "get_external_propagation_context",
     off="with OTLPIntegration, root spans are sampled by Sentry's own rate, not as the span of OpenTelemetry",
 )
 """The ids of the trace and of the span that an integration, such as `OTLPIntegration`, links the SDK's events to."""
 
-# -- What the scopes know (`after_runs`, `_runs.users`) ----------------------------------------------------------------
-
-merged_scopes = _take(
-    "sentry_sdk.scope", "Scope._merge_scopes", off="user feedback lacks the user and the tags of the current scope"
-)
-
-
-def scope_user(scope: Any) -> Any | None:
-    """The user that was set in a scope, if that is known."""
-    return getattr(scope, "_user", None)
-
-
 # -- Profiles of root runs (`span_models`) -----------------------------------------------------------------------------
 
-_take("sentry_sdk.tracing", "Transaction._profile", off="root runs have no profiles")
-_take(
+take("sentry_sdk.tracing", "Transaction._profile", off="root runs have no profiles")
+take(
     "sentry_sdk.tracing",
     "Transaction._continuous_profile",
     off='with `profile_lifecycle="trace"` the profiler goes on after a root run',
@@ -183,64 +172,9 @@ def stop_profiles(transaction: Any) -> None:
             profile.stop()
 
 
-# -- Scopes (`client`, `active_span`) ----------------------------------------------------------------------------------
+# -- Open spans (`client`, `active_span`, `forks`) ---------------------------------------------------------------------
 
-_OFF = "a run that ends in another request is sent with that request's user and tags"
-
-use_scope = _take("sentry_sdk.scope", "use_scope", off=_OFF)
-use_isolation_scope = _take("sentry_sdk.scope", "use_isolation_scope", off=_OFF)
-
-_OFF = "spans of what runs inside a run are not its children"
-
-scope_slots: tuple[str, ...] | None = _take("sentry_sdk.scope", "Scope.__slots__", off=_OFF)
-set_current_scope: Any = _take("sentry_sdk.scope", "Scope.set_current_scope", off=_OFF)
-"""Makes a scope the current one. Called only if `can_nest`."""
-can_nest = set_current_scope is not None and scope_slots is not None and "_span" in scope_slots
-"""Whether a scope of ours can stand in for the current one."""
-
-_take(
-    "sentry_sdk.scope",
-    "Scope._event_processors",
-    off="a model that the user's `redact` calls in a thread is followed",
-)
-
-
-def last_event_id(scope: Any) -> str | None:
-    """What `sentry_sdk.last_event_id()` returns in an isolation scope."""
-    found = getattr(scope, "_last_event_id", None)
-    return found if isinstance(found, str) else None
-
-
-def set_last_event_id(scope: Any, event_id: str | None) -> None:
-    """Have `sentry_sdk.last_event_id()` return the id of an event that was sent with a copy of this isolation scope."""
-    if event_id is not None and scope_slots is not None and "_last_event_id" in scope_slots:
-        scope._last_event_id = event_id
-
-
-_take(
-    "sentry_sdk.scope",
-    "Scope._transaction",
-    off="after a transaction that was opened in a run, events of the request are named after it",
-)
-
-
-def event_name(scope: Any) -> tuple[Any, dict[str, Any]] | None:
-    """The name of the transaction or segment that events of a scope have, and what is known of the name."""
-    info = getattr(scope, "_transaction_info", None)
-    return (scope._transaction, dict(info)) if isinstance(info, dict) and hasattr(scope, "_transaction") else None
-
-
-def set_event_name(scope: Any, name: Any, info: dict[str, Any]) -> None:
-    """Give back to events of a scope what `event_name` has returned."""
-    scope._transaction, scope._transaction_info = name, info
-
-
-def event_processors(scope: Any) -> Any:
-    """The event processors of a scope."""
-    return getattr(scope, "_event_processors", ())
-
-
-_take("sentry_sdk.traces", "StreamedSpan._scope", off="a span may be sent in a later conversation", since=(2, 55))
+take("sentry_sdk.traces", "StreamedSpan._scope", off="a span may be sent in a later conversation", since=(2, 55))
 
 
 def scope_of_streamed(span: Any) -> Any | None:
@@ -253,7 +187,7 @@ def set_scope_of_streamed(span: Any, scope: Any) -> None:
     span._scope = scope
 
 
-_take(
+take(
     "sentry_sdk.traces",
     "StreamedSpan._segment",
     off="two requests of one trace count as one, and a segment that was opened in a run names later events",
@@ -271,7 +205,7 @@ def root_of(span: Any) -> Any | None:
     return getattr(span, "containing_transaction", None) or segment_of(span)
 
 
-_take(
+take(
     "sentry_sdk.tracing",
     "Span._start_timestamp_monotonic_ns",
     off="in a forked process, spans in a transaction of the parent process that was not the active one are lost",
@@ -290,14 +224,6 @@ def has_ended(span: Any) -> bool:
     return times != (None, None) or getattr(span, "_finished", False) is True
 
 
-_take("sentry_sdk.scope", "Scope._name", off="what goes on after the end of a request starts traces of its own")
-
-
-def is_of_integration(isolation: Any) -> bool:
-    """Whether an integration has made an isolation scope, for a request or a task: ASGI, WSGI, Celery and others."""
-    return getattr(isolation, "_name", None) is not None
-
-
 # -- Pipelines and issues ----------------------------------------------------------------------------------------------
 
 
@@ -305,14 +231,14 @@ def is_of_integration(isolation: Any) -> bool:
 def pipeline_name_getter() -> Callable[[], Any] | None:
     """What returns the current pipeline's name. Its module takes long to import: only the first handler does it."""
     off = "`set_ai_pipeline_name` does not name pipelines"
-    return _take("sentry_sdk.ai.monitoring", "get_ai_pipeline_name", off=off)
+    return take("sentry_sdk.ai.monitoring", "get_ai_pipeline_name", off=off)
 
 
-event_from_exception = _take(
+event_from_exception = take(
     "sentry_sdk.utils", "event_from_exception", off="failures that nobody else reports are no issues"
 )
 
-_first_processors: list[Any] | None = _take(
+_first_processors: list[Any] | None = take(
     "sentry_sdk.scope",
     "global_event_processors",
     off="a failure whose event another event processor drops is reported all the same",
@@ -327,7 +253,7 @@ def process_first(processor: Callable[[Any, Any], Any]) -> None:
 
 # -- Integrations of client libraries (`model_integrations`) -----------------------------------------------------------
 
-processed_integrations: set[str] | None = _take(
+processed_integrations: set[str] | None = take(
     "sentry_sdk.integrations",
     "_processed_integrations",
     off="`SentryStreamIntegration` may fail to enable the integrations of client libraries",
@@ -342,7 +268,7 @@ LANGCHAIN_INTEGRATION = "sentry_sdk.integrations.langchain"
 
 def langchain_handler_class() -> type | None:
     """The class of Sentry's own LangChain handler. Call it when the module is loaded."""
-    found = _take(
+    found = take(
         LANGCHAIN_INTEGRATION,
         "SentryLangchainCallback",
         off="with `SentryStreamIntegration` model calls appear twice unless Sentry's LangchainIntegration is in "

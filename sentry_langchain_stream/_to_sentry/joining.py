@@ -25,7 +25,7 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import Transaction
 
 from .._runtime.containment import contain, contained
-from . import forks, internals, other_integrations
+from . import forks, internals, other_integrations, scope_internals
 
 ORIGIN = "auto.ai.langchain_stream"
 """The origin of our spans, in Sentry's format `type.category.integration`."""
@@ -135,7 +135,7 @@ _is_watching = False
 
 
 def _remember(transaction: Transaction) -> None:
-    if not internals.is_of_integration(Scope.get_isolation_scope()):
+    if not scope_internals.is_of_integration(Scope.get_isolation_scope()):
         return
     trace_id, sampled = transaction.trace_id, bool(transaction.sampled)
     found = Joined(trace_id, transaction.span_id, sampled, transaction.get_baggage() if sampled else None)
@@ -188,12 +188,12 @@ def _below(other: OtherSpan, context: Any | None) -> Joined:
 
 def propagation_context(scope: Scope) -> Any | None:
     """Return the propagation context of the current trace, if the SDK provides access to it."""
-    if internals.get_propagation_context is None:
+    if scope_internals.get_propagation_context is None:
         return None
-    context = internals.get_propagation_context(scope)
+    context = scope_internals.get_propagation_context(scope)
     if context is None:  # in older SDK versions there is none after the isolation scope was cleared
         sentry_sdk.get_isolation_scope().set_new_propagation_context()
-        context = internals.get_propagation_context(scope)
+        context = scope_internals.get_propagation_context(scope)
     return context
 
 

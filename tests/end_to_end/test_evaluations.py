@@ -24,7 +24,7 @@ from sentry_langchain_stream import (
     track_stream,
     watch_runs,
 )
-from sentry_langchain_stream._to_sentry import internals
+from sentry_langchain_stream._to_sentry import internals, scope_internals
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, active_span, content_allowed
 
@@ -356,8 +356,8 @@ def test_without_a_client_nothing_happens() -> None:
 def test_an_event_processor_may_drop_feedback(monkeypatch: pytest.MonkeyPatch) -> None:
     """The application's event processors see feedback; without the SDK's private names it is sent all the same."""
     with capture_spans() as captured:
-        for name in ("merged_scopes", "serialize"):
-            monkeypatch.setattr(internals, name, None)
+        monkeypatch.setattr(internals, "serialize", None)
+        monkeypatch.setattr(scope_internals, "merged_scopes", None)
         assert record_feedback(**IDS, thumbs="up")
         sentry_sdk.get_current_scope().add_event_processor(lambda event, hint: None)
         assert record_feedback(**IDS, thumbs="up") is None

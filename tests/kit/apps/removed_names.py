@@ -58,7 +58,8 @@ def remove(module: str, name: str) -> None:
 def hide(module: str, name: str) -> None:
     """Remove a name for this package alone, where the library cannot do without it itself.
 
-    The package takes such names in modules called `internals`, by `getattr`. They get one that does not find the name.
+    The package takes such names in modules called `internals` or `scope_internals`, by `getattr`. They get one that
+    does not find the name.
     """
     *path, last = name.split(".")
     hidden_from: Any = importlib.import_module(module)
@@ -81,7 +82,7 @@ def hide(module: str, name: str) -> None:
 
     class Finder(MetaPathFinder):
         def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
-            if not (fullname.startswith("sentry_langchain_stream.") and fullname.endswith(".internals")):
+            if not (fullname.startswith("sentry_langchain_stream.") and fullname.endswith("internals")):
                 return None
             spec = PathFinder.find_spec(fullname, path)
             assert spec is not None
