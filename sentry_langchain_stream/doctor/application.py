@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import inspect
 import os
@@ -17,6 +16,7 @@ from langchain_core.runnables import Runnable
 
 from .findings import Finding, error_text
 from .made import Named
+from .one_loop import OneLoop
 
 NAME = "app"
 
@@ -34,13 +34,14 @@ class Application:
     """The chain, graph or model that one of the targets is, or that the named function returned."""
 
 
-def initialise(targets: Sequence[str]) -> Application:
+def initialise(targets: Sequence[str], loop: OneLoop) -> Application:
     """Set up Sentry as the application does.
 
     Args:
         targets: Each is imported if it is a `module`. With `module:function`, the function is also called. What
             `module:chain` names is streamed through later. The current directory is searched first. Without any, a
             plain `sentry_sdk.init` is called, with the DSN from the environment.
+        loop: The loop in which a function that is async is awaited.
 
     Raises:
         NoSuchApplication: There is no such module, or it has no such name.
@@ -59,12 +60,12 @@ def initialise(targets: Sequence[str]) -> Application:
                 )
             )
         for target in targets:
-            found, result = _load(target)
+            found, result = _load(target, loop)
             loaded.append(found)
             if isinstance(result, Runnable):
                 chain = Named(target, result)
-            odd = odd or result is _NEITHER
-        remedy = "Name a chain, graph or model, a function that sets Sentry up, or the module alone."
+            odd = odd or result is _NOT_RUN
+        remedy = "Name a chain, graph or model, a function without arguments that sets Sentry up, or the module alone."
         return Application(Finding(NAME, "warning" if odd else "ok", "; ".join(loaded), remedy if odd else None), chain)
     except NoSuchApplication:
         raise
@@ -75,7 +76,7 @@ def initialise(targets: Sequence[str]) -> Application:
         return Application(Finding(NAME, "fail", f"{target or 'sentry_sdk.init'} raised {error_text(error)}", remedy))
 
 
-def _load(target: str) -> tuple[str, object]:
+def _load(target: str, loop: OneLoop) -> tuple[str, object]:
     """Return what was done, and what the target is or returned."""
     module, _, path = target.partition(":")
     here = os.getcwd()
@@ -94,26 +95,36 @@ def _load(target: str) -> tuple[str, object]:
         found: Any = reduce(getattr, path.split("."), imported)
     except AttributeError:
         raise NoSuchApplication(f"there is no {path!r} in {module}") from None
+    named = f"{module} was imported; {path}"
     if isinstance(found, Runnable):
-        return f"{module} was imported; {path} is a {type(found).__name__}", found
+        return f"{named} is a {type(found).__name__}", found
     if not callable(found):
-        return f"{module} was imported; {path} is a {type(found).__name__}, which cannot be probed or called", _NEITHER
+        return f"{named} is of type {type(found).__name__}, which cannot be probed or called", _NOT_RUN
     if not _needs_no_arguments(found):
-        return f"{module} was imported; {path} needs arguments, so it was not called", None
+        return f"{named} needs arguments, so it was not called", None if _is_application(found) else _NOT_RUN
     result = found()
     if inspect.iscoroutine(result):
-        result = asyncio.run(result)
+        result = loop.run(result)
+    generator = getattr(result, "gen", result)  # that of a context manager
+    if inspect.isgenerator(generator) or inspect.isasyncgen(generator):
+        return f"{named} is a generator or context manager, so nothing in it was run", _NOT_RUN
     return f"{module} was imported, and {path}() called", result
 
 
-_NEITHER = object()
-"""Stands for a target that is neither a chain nor a function."""
+_NOT_RUN = object()
+"""Stands for a target that is neither a chain nor a function that can be called."""
 
 
 def _needs_no_arguments(found: Callable[..., object]) -> bool:
-    """Whether an object can be called without arguments. An ASGI or WSGI application cannot, and is only imported."""
     try:
         inspect.signature(found).bind()
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _is_application(found: Callable[..., object]) -> bool:
+    """Whether an object is an application of ASGI or WSGI, which needs arguments and is only imported."""
+    if not inspect.isfunction(found):
+        return not inspect.isclass(found)  # an object of a framework's
+    return tuple(inspect.signature(found).parameters) in (("scope", "receive", "send"), ("environ", "start_response"))

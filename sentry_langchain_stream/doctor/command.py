@@ -22,6 +22,7 @@ from .case import Case
 from .delivery import deliver
 from .findings import Finding, error_text, exit_code
 from .made import Named, Watch
+from .one_loop import OneLoop
 from .probe import run
 
 Check = Callable[[Case], Finding]
@@ -65,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         # The output of the application goes to stderr, so that stdout has only the findings.
-        with redirect_stdout(sys.stderr):
-            findings = list(examine(options))
+        with redirect_stdout(sys.stderr), OneLoop() as loop:
+            findings = list(examine(options, loop))
     except NoSuchApplication as error:
         print(f"doctor: --app {' '.join(options.app)}: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -90,33 +91,36 @@ class Unused(Exception):
     """An argument is about a chain, and there is none."""
 
 
-def examine(options: argparse.Namespace) -> Iterator[Finding]:
+def examine(options: argparse.Namespace, loop: OneLoop) -> Iterator[Finding]:
     """Set up Sentry, run every check, and send the probe if asked to.
 
     Args:
         options: The arguments of the command.
+        loop: The loop in which what is async of the application runs.
 
     Raises:
         Unused: An argument is about a chain, and the application has none.
     """
     watch = Watch()
-    application = initialise(options.app)
+    application = initialise(options.app, loop)
     yield application.finding
     failed = application.finding.level == "fail"
     if application.chain is None and not failed and (options.live or options.input is not None):
         raise Unused("--live" if options.live else "--input")
     client = sentry_sdk.get_client()
-    case = Case(client) if failed else _case(client, application.chain, watch, options)
+    case = Case(client) if failed else _case(client, application.chain, watch, options, loop)
     for check in OF_ENVIRONMENT if failed else (*OF_ENVIRONMENT, *OF_APPLICATION):
         yield _checked(check, case)
     if options.send and not failed:
         yield deliver(client, case.probe, options.timeout)
 
 
-def _case(client: Any, chain: Named | None, watch: Watch, options: argparse.Namespace) -> Case:
+def _case(client: Any, chain: Named | None, watch: Watch, options: argparse.Namespace, loop: OneLoop) -> Case:
     made = watch.made()  # before the probe makes a handler and a model
     traced = makes_spans(client)
-    own = own_chain.run(client, chain, made, options.input, live=options.live) if traced and chain is not None else None
+    own = None
+    if traced and chain is not None:
+        own = own_chain.run(client, chain, made, loop, options.input, live=options.live)
     return Case(
         client,
         run(client) if traced else None,

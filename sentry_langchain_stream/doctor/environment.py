@@ -119,7 +119,7 @@ def stream_usage(case: Case) -> Finding:
     return Finding(
         name,
         "warning",
-        f"{' and '.join(variables)} is set, so ChatOpenAI requests no usage when it streams, and tokens are estimated",
+        f"ChatOpenAI requests no usage when it streams, because of {' and '.join(variables)}: tokens are estimated",
         "Pass stream_usage=True to ChatOpenAI.",
     )
 

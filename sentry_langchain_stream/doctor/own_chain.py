@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from .._to_sentry.other_integrations import own_handler
 from ..handler import SentryStreamHandler
 from ..testing.envelopes import CapturedSpan, model_spans
 from .made import Made, Named
+from .one_loop import OneLoop
 from .probe import QUESTION, Probe, observe
 from .providers import Calls, providers
 
@@ -46,7 +46,7 @@ class OwnRun:
         return max(seen, key=len)
 
 
-def run(client: Any, chain: Named, made: Made, given: Any = None, *, live: bool = False) -> OwnRun:
+def run(client: Any, chain: Named, made: Made, loop: OneLoop, given: Any = None, *, live: bool = False) -> OwnRun:
     """Stream a probe through a chain.
 
     A handler that the application passes with each call is not part of the chain. So if none sees the run, and the
@@ -56,18 +56,19 @@ def run(client: Any, chain: Named, made: Made, given: Any = None, *, live: bool 
         client: The application's client, which must be active and have tracing on.
         chain: The chain, graph or model.
         made: What the application has made.
+        loop: The loop in which the application was set up.
         given: The input. `None` makes one that fits the chain's input schema.
         live: Call the provider really.
     """
     value = suitable_input(chain.value) if given is None else given
     candidates = [each for each in made.handlers if each.value is not own_handler(client)]
-    result = _run(client, chain, value, None, live=live)
+    result = _run(client, chain, value, None, loop, live=live)
     if candidates and result.calls.handlers and not result.handlers():
-        return _run(client, chain, value, candidates[0], live=live)
+        return _run(client, chain, value, candidates[0], loop, live=live)
     return result
 
 
-def _run(client: Any, chain: Named, value: Any, handler: Named | None, *, live: bool) -> OwnRun:
+def _run(client: Any, chain: Named, value: Any, handler: Named | None, loop: OneLoop, *, live: bool) -> OwnRun:
     config: Any = {"callbacks": [handler.value]} if handler is not None else {}
 
     async def stream() -> None:
@@ -75,7 +76,7 @@ def _run(client: Any, chain: Named, value: Any, handler: Named | None, *, live: 
             pass
 
     with providers(live=live) as calls:
-        probe = observe(client, lambda: asyncio.run(stream()))
+        probe = observe(client, lambda: loop.run_whole(stream()))
     return OwnRun(chain, calls, probe, handler, live)
 
 

@@ -173,6 +173,7 @@ def test_the_transport_is_left_as_it_was() -> None:
 # -- the command ------------------------------------------------------------------------------------------------
 
 HEALTHY = """
+from contextlib import asynccontextmanager, contextmanager
 import sentry_sdk
 from sentry_sdk.integrations.boto3 import Boto3Integration
 from sentry_sdk import integrations
@@ -194,6 +195,32 @@ def asgi(scope, receive, send):
 
 class nested:
     setup = staticmethod(setup)
+
+def wsgi(environ, start_response):
+    raise AssertionError("not to be called")
+
+class Framework:
+    def __call__(self, request):
+        raise AssertionError("not to be called")
+
+framework = Framework()
+
+def configured(settings):
+    setup()
+
+def fixture():
+    setup()
+    yield
+
+@contextmanager
+def lifespan():
+    setup()
+    yield
+
+@asynccontextmanager
+async def serving():
+    setup()
+    yield
 
 number = 1
 """
@@ -273,7 +300,7 @@ def test_the_applications_own_initialisation_is_checked(
     assert "delivery" not in findings
 
 
-@pytest.mark.parametrize("target", ["shop", "shop:asgi"])
+@pytest.mark.parametrize("target", ["shop", "shop:asgi", "shop:wsgi", "shop:framework"])
 @needs("boto3")
 def test_what_takes_arguments_is_not_called(write: Any, capsys: pytest.CaptureFixture[str], target: str) -> None:
     """To import an ASGI application is enough, as its server does; here nobody has called `sentry_sdk.init` then."""
@@ -292,8 +319,30 @@ def test_what_is_neither_a_chain_nor_a_function_is_to_look_at(write: Any, capsys
     main(["--app", "shop:setup", "--app", "shop:number", "--json"])
     found = told(capsys)["app"]
     assert found["level"] == "warning"
-    assert "number is a int, which cannot be probed or called" in found["found"]
+    assert "number is of type int, which cannot be probed or called" in found["found"]
     assert "a chain, graph or model" in found["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("configured", "needs arguments, so it was not called"),
+        ("Case", "needs arguments, so it was not called"),
+        ("fixture", "is a generator or context manager, so nothing in it was run"),
+        ("lifespan", "is a generator or context manager, so nothing in it was run"),
+        ("serving", "is a generator or context manager, so nothing in it was run"),
+    ],
+)
+@needs("boto3")
+def test_a_function_that_did_not_run_is_to_look_at(
+    write: Any, capsys: pytest.CaptureFixture[str], target: str, why: str
+) -> None:
+    """The application may look healthy without what the function would have done."""
+    write("shop", HEALTHY.format(dsn=NOWHERE) + "class Case:\n    def __init__(self, name): pass\n")
+    main(["--app", f"shop:{target}", "--json"])
+    found = told(capsys)["app"]
+    assert (found["level"], found["found"]) == ("warning", f"shop was imported; {target} {why}")
+    assert "a function without arguments" in found["remedy"]
 
 
 @pytest.mark.parametrize(

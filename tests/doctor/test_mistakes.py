@@ -13,6 +13,8 @@ import pytest
 from sentry_sdk import integrations
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
+from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
+from sentry_langchain_stream.demo.serve import serving
 from sentry_langchain_stream.doctor.command import main
 from sentry_langchain_stream.doctor.content import ALLOW
 from tests.kit.sentry_server import NOWHERE, VARIABLES, kept_client, playing_sentry
@@ -92,6 +94,34 @@ def test_a_handler_that_calls_pass_is_tried(doctor: Run) -> None:
     assert 'callbacks": [shop.handler]' in findings["handlers"]["remedy"]
 
 
+def test_a_client_keeps_its_connections_to_the_provider(doctor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection belongs to the event loop that it was made in, so a probe is repeated in the same one."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    endpoint = create_endpoint(Answer("Hello."))
+    with serving(endpoint) as url:
+        address = f'api_key="x"=>api_key="x", base_url="{url}/v1", stream_usage=True, max_retries=0'
+        code, findings = doctor("--app", "shop:chain", "--live", model=address)
+    assert (code, wrong(findings), len(endpoint.state.requests)) == (0, {}, 2)
+
+
+def test_a_client_of_an_async_set_up_is_used_by_the_chain(doctor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an async function has connected is connected when the chain that it returns is probed."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving(create_endpoint(Answer("Hello."))) as url:
+        set_up = f'''from_template("{{tone}}: {{question}}") | model=>from_template("{{tone}}: {{question}}") | model
+async def set_up():
+    import httpx
+    client = httpx.AsyncClient(base_url="{url}")
+    async def look_up(given):
+        await client.get("/")
+        return {{"tone": "kind", "question": given}}
+    await client.get("/")
+    return (look_up | chain).with_config(callbacks=[handler])
+chain = chain'''
+        code, findings = doctor("--app", "shop:set_up", set_up=set_up)
+    assert (code, wrong(findings)) == (0, {})
+
+
 def test_an_input_that_does_not_fit_is_named(doctor: Run) -> None:
     """The chain fails on the doctor's own input, and runs on the one that is given with `--input`."""
     picky = "ChatPromptTemplate.from_template(=>(lambda given: given['about']) | ChatPromptTemplate.from_template("
@@ -108,9 +138,6 @@ def test_an_input_that_does_not_fit_is_named(doctor: Run) -> None:
 
 def test_the_provider_is_called_only_if_asked(doctor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `--live` the chain's own provider answers, and its failure is named; without it nobody is called."""
-    from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
-    from sentry_langchain_stream.demo.serve import serving
-
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     right, refusing = create_endpoint(Answer("Hello.")), create_endpoint(Answer(status=401))
     with serving(right) as url:

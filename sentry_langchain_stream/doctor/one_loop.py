@@ -1,0 +1,52 @@
+"""The event loop in which the doctor awaits whatever is async of the application.
+
+It is one loop for all: a client that the application makes keeps its connections to the loop that it was first used in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from types import TracebackType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class OneLoop:
+    """An event loop that lives as long as a `with` block. `asyncio.Runner` is that from Python 3.11 on."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    def __enter__(self) -> OneLoop:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._cancel(asyncio.all_tasks(self._loop))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
+            self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns. Tasks that it has started go on with the next one."""
+        return self._loop.run_until_complete(work)
+
+    def run_whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns. Tasks that it has left are cancelled, as by `asyncio.run`."""
+        before = asyncio.all_tasks(self._loop)
+        try:
+            return self.run(work)
+        finally:
+            self._cancel(asyncio.all_tasks(self._loop) - before)
+
+    def _cancel(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        left = list(tasks)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
