@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 
 export UV_CACHE_DIR := $(CACHE)/uv
+export UV_PYTHON_INSTALL_DIR := $(CACHE)/python
+export UV_PYTHON_BIN_DIR := $(CACHE)/python/bin
 export IPYTHONDIR := $(CACHE)/ipython
 export JUPYTER_CONFIG_DIR := $(CACHE)/jupyter
 export JUPYTER_DATA_DIR := $(CACHE)/jupyter

@@ -225,9 +225,17 @@ def _check_request(given: Mapping[str, Any]) -> None:
         raise TypeError(f"parameters must be a mapping or None, not {type(known).__name__}")
     for argument in ("prompt", "conversation_id"):
         check_optional_text(argument, given.get(argument))
+    for argument, wrong in _NEVER.items():
+        if isinstance(value := given.get(argument), wrong):
+            raise TypeError(f"{argument} must be as in the request of a client library, not {type(value).__name__}")
     labels = given.get("metadata")
     if labels is not None and not (isinstance(labels, Mapping) and all(isinstance(key, str) for key in labels)):
         raise TypeError(f"metadata must be a mapping with keys of type str, or None, not {type(labels).__name__}")
+
+
+_NUMBERS = (bool, int, float, bytes)
+_NEVER: Mapping[str, tuple[type, ...]] = {"messages": _NUMBERS, "system": _NUMBERS, "tools": (*_NUMBERS, str)}
+"""What no client library takes, of arguments that each takes in shapes of its own."""
 
 
 def _decorator(tracked: Callable[..., Any], per_request: Mapping[str, Any]) -> Callable[[Any], Any]:

@@ -33,10 +33,16 @@ ANSWER = Answer(
 """What is answered to any question where there is no key."""
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
 def main() -> None:
     """Serve on 127.0.0.1 until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m examples.fastapi_sse", description="A page that streams answers.")
-    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free; 8000 by default")
+    parser.add_argument("--port", type=_port, default=8000, help="0 for any that is free; 8000 by default")
     parser.add_argument("--content", action="store_true", help="record what is asked and answered on the spans")
     arguments = parser.parse_args()
     dsn = os.environ.get("SENTRY_DSN") or None

@@ -228,6 +228,9 @@ def test_the_conversation(shape: str) -> None:
         ({"metadata": "x"}, "metadata"),
         ({"metadata": {7: "x"}}, "metadata"),
         ({"prompt": ["x"]}, "prompt"),
+        ({"messages": 7}, "messages"),
+        ({"system": b"x"}, "system"),
+        ({"tools": "look"}, "tools"),
     ],
 )
 def test_bad_arguments_are_named(options: dict[str, Any], name: str) -> None:

@@ -36,6 +36,8 @@ class Cell:
     failed: int
     skipped: int
     seconds: int
+    on: str
+    """The day, such as `2026-11-30`."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why tests were skipped, and how many."""
 
@@ -71,6 +73,7 @@ def _cell(name: str, versions: dict[str, str | None], report: Any) -> Cell:
         failed=failed,
         skipped=counts["skipped"],
         seconds=round(sum(float(suite.get("time")) for suite in suites)),
+        on=min(suite.get("timestamp") for suite in suites)[:10],
         reasons=dict(Counter(_reason(each) for each in report.iter("skipped")).most_common()),
     )
 
@@ -92,11 +95,11 @@ def table(cells: list[Cell]) -> str:
     """The cells as a table in Markdown."""
     if not cells:
         return "The suite has not been run over these versions yet."
-    head = "| Python | sentry-sdk | langchain-core | langchain | langgraph | passed | failed | skipped |"
-    lines = [head, f"|{'---|' * 8}"]
+    head = "| Python | sentry-sdk | langchain-core | langchain | langgraph | passed | failed | skipped | on |"
+    lines = [head, f"|{'---|' * 9}"]
     for cell in cells:
         versions = [cell.versions.get(each) or "none" for each in _COLUMNS]
-        lines.append(f"| {' | '.join(versions)} | {cell.passed:,} | {cell.failed:,} | {cell.skipped:,} |")
+        lines.append(f"| {' | '.join(versions)} | {cell.passed:,} | {cell.failed:,} | {cell.skipped:,} | {cell.on} |")
     return "\n".join(lines)
 
 

@@ -118,7 +118,7 @@ async def run(code: CodeType, captured: Captured) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("openai")
 @pytest.mark.parametrize(("page", "line", "code"), BLOCKS)
-async def test_every_python_block_runs(page: Path, line: int, code: str) -> None:
+async def test_every_python_block_runs(page: Path, line: int, code: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each Python block runs as it stands, against a real `ChatOpenAI`; one with a handler makes a model span."""
     if "data_collection" in code and "data_collection" not in DEFAULT_OPTIONS:
         pytest.skip("this block needs sentry-sdk 2.70")
@@ -138,6 +138,7 @@ async def test_every_python_block_runs(page: Path, line: int, code: str) -> None
         assert span.attributes["langchain_stream.usage_source"] == "provider"
         assert span.attributes["langchain_stream.outcome"] == "completed"
     assert inner.events == []
+    assert not re.search(r"[\w.!?]None", capsys.readouterr().out)  # as the text of a chunk that has none
 
 
 @pytest.mark.skipif("data_collection" not in DEFAULT_OPTIONS, reason="needs sentry-sdk 2.70")

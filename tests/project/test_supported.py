@@ -93,14 +93,27 @@ def test_workflows_may_only_read(path: Path) -> None:
             assert set(re.findall(r"\$\{\{ *(\w+)", step.get("run", ""))) <= {"matrix"}
 
 
-def test_the_workflow_has_every_cell() -> None:
+def sessions_apart() -> set[str]:
+    """The names of the sessions of `make matrix` that are no cells."""
+    tree = ast.parse((REPOSITORY / "noxfile.py").read_text(encoding="utf-8"))
+    functions = [each for each in tree.body if isinstance(each, ast.FunctionDef)]
+    tagged = {
+        each.name.strip("_") for each in functions if "'matrix'" in "".join(map(ast.unparse, each.decorator_list))
+    }
+    return tagged - {cell.partition("-")[0] for cell in cells()}
+
+
+def test_the_workflow_has_every_session() -> None:
     """The matrix of the workflow is that of `make matrix`."""
     workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "matrix.yml").read_text(encoding="utf-8"))
-    included = workflow["jobs"]["cell"]["strategy"]["matrix"]["include"]
-    assert {f"{each['cell']}-{each['python']}" for each in included} == cells()
+    jobs = workflow["jobs"]
+    cell, apart = (jobs[each]["strategy"]["matrix"]["include"] for each in ("cell", "apart"))
+    assert {f"{each['cell']}-{each['python']}" for each in cell} == cells()
+    assert {each["session"] for each in apart} == sessions_apart() != set()
 
 
-REPORT = """<testsuites><testsuite tests="5" failures="1" errors="1" skipped="2" time="3.6">
+REPORT = """<testsuites><testsuite tests="5" failures="1" errors="1" skipped="2" time="3.6"
+timestamp="2026-11-30T20:00:00.000000+00:00">
 <testcase name="a"/><testcase name="b"><failure/></testcase><testcase name="c"><error/></testcase>
 <testcase name="d"><skipped message="needs Node"/></testcase>
 <testcase name="e"><skipped message="collection skipped">('f.py', 22, 'Skipped: needs typer')</skipped></testcase>
@@ -113,9 +126,9 @@ def test_a_cells_result_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for name in ("bare-3.10", "newest-3.10"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"versions": versions, "whole": False}), encoding="utf-8")
     ElementTree.ElementTree(ElementTree.fromstring(REPORT)).write(tmp_path / "bare-3.10.xml")
-    cell = supported.Cell("bare-3.10", versions, 1, 2, 2, 4, {"needs Node": 1, "needs typer": 1})
+    cell = supported.Cell("bare-3.10", versions, 1, 2, 2, 4, "2026-11-30", {"needs Node": 1, "needs typer": 1})
     assert supported.read(tmp_path) == {"bare-3.10": (cell, False)}
     assert capsys.readouterr().out == "newest-3.10   did not come to its end\n"
     assert str(cell) == f"{'bare-3.10':<12}  {'1 passed, 2 failed, 2 skipped, 4 s':<52}  python 3.10.1"
-    assert supported.table([cell]).splitlines()[-1] == "| 3.10.1 | none | none | none | none | 1 | 2 | 2 |"
+    assert supported.table([cell]).splitlines()[-1] == "| 3.10.1 | none | none | none | none | 1 | 2 | 2 | 2026-11-30 |"
     assert supported.skips([cell]).splitlines()[2:] == ["| needs Node | 1 |", "| needs typer | 1 |"]
