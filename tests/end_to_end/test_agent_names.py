@@ -15,7 +15,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.trees import ways
-from tests.kit.trees.agents import HI
+from tests.kit.trees.agents import HI, marked
 from tests.kit.trees.script import actor, calls
 
 CALLED = {"run_name": "special"}
@@ -60,6 +60,7 @@ def agents(captured: Captured) -> list[Any]:
     return [span.attributes["gen_ai.agent.name"] for span in spans if span.op == "gen_ai.invoke_agent"]
 
 
+@marked
 @pytest.mark.parametrize("way", [ways.invoke, ways.ainvoke, ways.astream], ids=lambda way: way.__name__)
 @pytest.mark.parametrize(
     ("make", "expected"),

@@ -19,7 +19,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.trees import ways
-from tests.kit.trees.agents import HI
+from tests.kit.trees.agents import HI, marked
 from tests.kit.trees.script import Tool, actor, calls
 from tests.kit.wire import content_allowed
 
@@ -85,10 +85,7 @@ async def test_what_middleware_asks_around_the_model_is_not_the_agents(judge: st
     assert found == [("You are a scout.", ["look"]), (None, [])]
 
 
-@pytest.mark.skipif(
-    "ls_integration" not in ((create_agent(actor("Done."), []).config or {}).get("metadata") or {}),
-    reason="langchain before 1.2.13 does not mark its agents",
-)
+@marked
 @pytest.mark.parametrize("judge", JUDGES)
 @needs_async_context(lambda judge: True)
 async def test_what_middleware_asks_at_the_same_time_is_not_the_agents(judge: str) -> None:
@@ -197,6 +194,7 @@ class Tasked(AgentMiddleware):
         return answered
 
 
+@marked
 @pytest.mark.parametrize("config", [{}, {"run_name": "nightly"}], ids=["by its name", "by a run's name"])
 @pytest.mark.parametrize("middleware", [Guarded(), Tasked()], ids=lambda each: type(each).__name__)
 def test_what_middleware_asks_around_tools_and_in_tasks_is_not_the_agents(middleware: Any, config: Any) -> None:

@@ -205,6 +205,7 @@ def filled_agent() -> Agent:
         messages='[{"role": "user", "parts": [{"type": "text", "content": "Hello"}]}]',
         answer='[{"role": "assistant", "parts": [{"type": "text", "content": "Hi"}]}]',
         usage=filled_usage(),
+        is_created=True,
         asked_by=number(uuid4()),
     )
 
