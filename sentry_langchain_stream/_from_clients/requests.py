@@ -45,8 +45,8 @@ class Given:
             sources = _sources(self.parameters)
             tier = next(filter(None, (as_text(each.get("service_tier")) for each in sources)), None)
             request = request._replace(parameters=allowed(request_parameters(sources), policy), tier=tier)
-        asked = [*system, *messages]
         texts = [] if self.prompt is None else [self.prompt]
+        asked = [*system, *(messages or texts)] if system else messages
         prompt = PromptBy(lambda: asked or texts, lambda: self._estimate(asked, counter))
         request = request._replace(prompt=prompt)
         if not policy.inputs:

@@ -160,15 +160,14 @@ def created_agent(own: object) -> str | None:
     """The name of an agent of `create_agent`, empty if it has none; `None` if a graph is no such agent.
 
     Args:
-        own: The config that the graph was built with. What runs inside of the agent inherits the same metadata.
+        own: The config that the graph was built with. What runs inside of the agent inherits the same metadata, and
+            a graph that is bound to the config of a node or a tool has them in its own config, too.
     """
     metadata = own.get("metadata") if isinstance(own, Mapping) else None
-    if not isinstance(metadata, Mapping):
+    if not isinstance(metadata, Mapping) or "langgraph_node" in metadata:
         return None
-    integration, name = metadata.get("ls_integration"), _text(metadata.get("lc_agent_name"))
-    if _is_text(integration) and integration.startswith(_AGENTS):
-        return name or ""
-    return name  # which older versions give alone
+    integration, name = _text(metadata.get("ls_integration")), _text(metadata.get("lc_agent_name"))
+    return name or "" if integration is not None and integration.startswith(_AGENTS) else None
 
 
 def attempt(tags: Sequence[Any]) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NamedTuple
 
+from .._content.reading import field
 from .._runtime.tracebacks import variable
 from .call_stack import GRAPHS, starter
 from .internals import MODEL_CALLS
@@ -29,7 +30,7 @@ def graph() -> Graph | None:
     if frame is None or not str(frame.f_globals.get("__name__")).startswith(GRAPHS):
         return None  # reading the variables of a frame is expensive
     config = variable(frame, "config")
-    return Graph(config if isinstance(config, Mapping) else {}, getattr(variable(frame, "self"), "config", None))
+    return Graph(config if isinstance(config, Mapping) else {}, field(variable(frame, "self"), "config"))
 
 
 def is_middleware() -> bool | None:

@@ -56,9 +56,10 @@ class StepRuns:
             start.kind, start.name = "agent", start.name or executor.get_name()
             inputs = executors.question(inputs)
         graph = starters.graph() if not start.is_node else None
-        created = marks.created_agent(graph.own) if graph is not None else None
-        if created is not None:
-            start.kind, start.agent_name, start.is_created_agent = "agent", created or None, True
+        if graph is not None:
+            start.created_as = marks.created_agent(graph.own)
+            if start.created_as is not None:
+                start.kind = "agent"
         goes_on = graph is not None and marks.is_resumed(graph.called_with)
         if graph is not None and (goes_on or start.kind != "agent"):
             start.question = partial(_question_at_first, inputs, goes_on)

@@ -143,7 +143,7 @@ class LiveRuns:
         with run.tree.lock, contained("graph"):
             if not isinstance(run.detail, Agent):  # several nodes may be the first ones, each in a thread of its own
                 run.kind, run.place = "agent", replace(run.place)  # chains without a span share one
-                run.agent = names.agent(own=None, parent=None, run=run.name)
+                run.agent = names.agent(run=run.name)
                 run.detail = Agent(run.agent)
                 self._spans.open(run)
             if messages is not None:

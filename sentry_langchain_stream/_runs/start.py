@@ -29,7 +29,7 @@ class Start:
         shared: An object that those runs share.
         pipeline_name: The pipeline's name from the metadata.
         agent_name: The agent's name from the metadata. It may be inherited from the enclosing agent.
-        is_created_agent: Whether it is an agent of `create_agent`, whose own name is known.
+        created_as: If it is an agent of `create_agent`, the name that it was given there, or an empty text.
         conversation_id: The id of the conversation, hashed unless it is opaque already.
         attempt: The number of the attempt, if this is a retry (2 or more).
         is_node: Whether it is a node of a graph.
@@ -61,7 +61,7 @@ class Start:
     shared: object = field(init=False, default=None)
     pipeline_name: str | None = field(init=False, default=None)
     agent_name: str | None = field(init=False, default=None)
-    is_created_agent: bool = field(init=False, default=False)
+    created_as: str | None = field(init=False, default=None)
     conversation_id: str | None = field(init=False, default=None)
     attempt: int | None = field(init=False, default=None)
     is_node: bool = field(init=False, default=False)

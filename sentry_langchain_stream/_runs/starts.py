@@ -217,9 +217,11 @@ class Starts:
             if start.configured and parent is not None and parent.id == start.configured_by:
                 labelling.complete(parent, start, self._settings)
             if isinstance(detail, Agent):
-                detail.is_created = start.is_created_agent
-                inherited = parent.agent if parent is not None and not detail.is_created else None
-                run.agent = detail.name = names.agent(own=start.agent_name, parent=inherited, run=start.name)
+                detail.is_created = start.created_as is not None
+                around = [each.name for each in parent.agents()] if parent is not None else ()
+                run.agent = detail.name = names.agent(
+                    own=start.created_as, told=start.agent_name, around=around, run=start.name
+                )
             elif run.call is not None and (run.call.request.tools or run.call.request.system):
                 own_agent.add_request(run, run.call.request)
             if run.place.recording:

@@ -67,7 +67,7 @@ def count(run: Run, call: Call) -> None:
     used = call.settled
     if call.cost is not None:
         tree.cost = (tree.cost or 0.0) + call.cost.whole
-    elif used is not None and used.total:
-        tree.unpriced = True
+    elif (used is not None and used.total) or (call.request.operation == "rerank" and call.finished):
+        tree.unpriced = True  # a reranker has no tokens, but its calls have a price
     if used is not None and not isinstance(call, TextsCall):
         tree.usage = used if tree.usage is None else Usage.together((tree.usage, used))

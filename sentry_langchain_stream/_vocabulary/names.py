@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Literal
 
 from .keys import Dialect, bounded
@@ -122,16 +123,19 @@ def pipeline(*, configured: str | None, metadata: str | None, sentry: str | None
     return DEFAULT_PIPELINE
 
 
-def agent(*, own: str | None, parent: str | None, run: str | None) -> str:
-    """Return the name of an agent: its own, else the run's, else LangGraph's default.
+def agent(
+    *, own: str | None = None, told: str | None = None, around: Collection[str] = (), run: str | None = None
+) -> str:
+    """Return the name of an agent: its own, else the one in its metadata, else the run's, else LangGraph's default.
 
     Args:
-        own: The name in its metadata. A nested agent inherits the name of the enclosing agent there.
-        parent: The name of the enclosing agent. If `own` is the same name, it is taken as inherited.
+        own: The name that it was made with.
+        told: The name in its metadata. A nested agent inherits the name of an enclosing agent there.
+        around: The names of the enclosing agents. If `told` is one of them, it is taken as inherited.
         run: The run's name.
     """
-    own = bounded(own or "", LONGEST)
-    return own if own and own != parent else bounded(run or DEFAULT_AGENT, LONGEST)
+    told = bounded(told or "", LONGEST)
+    return bounded(own or (told if told not in around else "") or run or DEFAULT_AGENT, LONGEST)
 
 
 def of_resource(model: str) -> str:

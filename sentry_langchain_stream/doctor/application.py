@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import sentry_sdk
@@ -125,6 +125,10 @@ def _needs_no_arguments(found: Callable[..., object]) -> bool:
 
 def _is_application(found: Callable[..., object]) -> bool:
     """Whether an object is an application of ASGI or WSGI, which needs arguments and is only imported."""
-    if not inspect.isfunction(found):
-        return not inspect.isclass(found)  # an object of a framework's
-    return tuple(inspect.signature(found).parameters) in (("scope", "receive", "send"), ("environ", "start_response"))
+    if not (inspect.isroutine(found) or inspect.isclass(found) or isinstance(found, partial)):
+        return True  # an object of a framework's
+    try:
+        names = [*inspect.signature(found).parameters]
+    except (TypeError, ValueError):
+        return False
+    return names == ["scope", "receive", "send"] or (len(names) == 2 and names[1] == "start_response")

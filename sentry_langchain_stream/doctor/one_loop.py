@@ -14,10 +14,19 @@ T = TypeVar("T")
 
 
 class OneLoop:
-    """An event loop that lives as long as a `with` block. `asyncio.Runner` is that from Python 3.11 on."""
+    """An event loop that lives as long as a `with` block. `asyncio.Runner` is that from Python 3.11 on.
+
+    It is made when it is needed: the application may choose which kind.
+    """
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._made: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        if self._made is None:
+            self._made = asyncio.new_event_loop()
+        return self._made
 
     def __enter__(self) -> OneLoop:
         return self
@@ -25,6 +34,8 @@ class OneLoop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._made is None:
+            return
         try:
             self._cancel(asyncio.all_tasks(self._loop))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())

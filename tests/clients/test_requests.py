@@ -277,3 +277,11 @@ def test_what_the_counter_cannot_count_is_estimated(asked: dict[str, Any], count
 
     with in_production():
         assert tokens(**asked, token_counter=counter) == tokens(**asked) != (None, None)
+
+
+@pytest.mark.parametrize("counter", [None, len])
+def test_a_prompt_counts_beside_its_instructions(counter: Any) -> None:
+    """As in the request of Ollama's `generate`: the same as with the prompt as a message."""
+    both = tokens(prompt="What is it?", system="Be brief.", token_counter=counter)
+    assert both == tokens(messages=["What is it?"], system="Be brief.", token_counter=counter)
+    assert both[0] > tokens(system="Be brief.", token_counter=counter)[0]

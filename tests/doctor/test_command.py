@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -174,6 +175,7 @@ def test_the_transport_is_left_as_it_was() -> None:
 
 HEALTHY = """
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 import sentry_sdk
 from sentry_sdk.integrations.boto3 import Boto3Integration
 from sentry_sdk import integrations
@@ -196,7 +198,7 @@ def asgi(scope, receive, send):
 class nested:
     setup = staticmethod(setup)
 
-def wsgi(environ, start_response):
+def wsgi(env, start_response):
     raise AssertionError("not to be called")
 
 class Framework:
@@ -207,6 +209,13 @@ framework = Framework()
 
 def configured(settings):
     setup()
+
+class Settings:
+    def apply(self, settings):
+        setup()
+
+settings = Settings()
+half = partial(lambda settings, more: setup(), "some")
 
 def fixture():
     setup()
@@ -327,6 +336,8 @@ def test_what_is_neither_a_chain_nor_a_function_is_to_look_at(write: Any, capsys
     ("target", "why"),
     [
         ("configured", "needs arguments, so it was not called"),
+        ("settings.apply", "needs arguments, so it was not called"),
+        ("half", "needs arguments, so it was not called"),
         ("Case", "needs arguments, so it was not called"),
         ("fixture", "is a generator or context manager, so nothing in it was run"),
         ("lifespan", "is a generator or context manager, so nothing in it was run"),
@@ -343,6 +354,42 @@ def test_a_function_that_did_not_run_is_to_look_at(
     found = told(capsys)["app"]
     assert (found["level"], found["found"]) == ("warning", f"shop was imported; {target} {why}")
     assert "a function without arguments" in found["remedy"]
+
+
+LOOPS = """
+import asyncio, sentry_sdk
+
+class Policy(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self):
+        made = super().new_event_loop()
+        made.is_chosen = True
+        return made
+
+asyncio.set_event_loop_policy(Policy())
+
+async def setup():
+    assert asyncio.get_running_loop().is_chosen
+    sentry_sdk.init(dsn={dsn!r}, traces_sample_rate=1.0)
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="policies are deprecated")
+def test_the_application_chooses_the_kind_of_event_loop(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Uvloop is chosen by a policy, and so is the loop that some clients need on Windows."""
+    write("shop", LOOPS.format(dsn=NOWHERE))
+    before = asyncio.get_event_loop_policy()
+    try:
+        main(["--app", "shop:setup", "--json"])
+    finally:
+        asyncio.set_event_loop_policy(before)
+    assert told(capsys)["app"]["level"] == "ok"
+
+
+async def test_the_command_may_be_called_in_a_running_loop(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing of the application is async, as in a cell of a notebook."""
+    write("shop", PLAIN.format(dsn=NOWHERE))
+    assert main(["--app", "shop:setup", "--json"]) == 0
+    assert told(capsys)["app"]["level"] == "ok"
 
 
 @pytest.mark.parametrize(

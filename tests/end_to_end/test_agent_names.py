@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.runnables import chain
+from langchain_core.runnables import RunnableConfig, chain
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 
@@ -17,6 +17,7 @@ from tests.kit.async_context import is_async, needs_async_context
 from tests.kit.trees import ways
 from tests.kit.trees.agents import HI, marked
 from tests.kit.trees.script import actor, calls
+from tests.kit.wire import content_allowed
 
 CALLED = {"run_name": "special"}
 
@@ -54,6 +55,26 @@ def as_node() -> Any:
     return StateGraph(MessagesState).add_node("x", node).add_edge(START, "x").compile(name="office")
 
 
+def office(name: str = "office") -> Any:
+    """A graph that somebody has written, with a node that is called as that of an agent."""
+
+    def tools(state: MessagesState) -> Any:
+        return {"messages": [actor("Mine.").bind_tools([]).invoke([("system", "You weigh."), *state["messages"]])]}
+
+    return StateGraph(MessagesState).add_node("tools", tools).add_edge(START, "tools").compile(name=name)
+
+
+def binding(inner: Any) -> Any:
+    """An agent whose tool calls something bound to the tool's own config."""
+
+    @tool
+    def go(subject: str, config: RunnableConfig) -> str:
+        """Have somebody else go."""
+        return str(inner.with_config(config).invoke(HI)["messages"][-1].content)
+
+    return create_agent(actor(calls("go", subject="sky"), "Well."), [go], name="boss")
+
+
 def agents(captured: Captured) -> list[Any]:
     """The names of all agents in the order of their starts."""
     spans = sorted(captured.spans, key=lambda span: span.start)
@@ -78,6 +99,26 @@ async def test_an_agent_called_under_another_name_has_its_own(
     assert {span.attributes["gen_ai.agent.name"] for span in captured.spans if span.op == "gen_ai.chat"} == {
         *expected
     } - {"office"}
+
+
+@pytest.mark.parametrize(("inner", "name"), [(worker, "worker"), (office, "office")])
+def test_what_is_bound_to_the_config_of_a_tool_is_not_the_agent_around_it(inner: Any, name: str) -> None:
+    """Such a config has all that the tool inherits from its agent, and so has then what is bound to it."""
+    with capture_spans(**content_allowed(True)) as captured:
+        binding(inner()).invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    assert agents(captured) == ["boss", name]
+    told = captured.find(name=f"invoke_agent {name}").attributes.get("gen_ai.system_instructions", "")
+    assert ("You weigh." in told) is (inner is office)
+
+
+@marked
+@pytest.mark.parametrize("config", [{"metadata": {"lc_agent_name": "support"}}, {"run_name": "support"}])
+def test_an_agent_without_a_name_may_be_given_one_at_the_call(config: Any) -> None:
+    """By metadata as those of an agent with a name, or by the name of the run."""
+    with capture_spans() as captured:
+        agent: Any = create_agent(actor("Done."), [])
+        agent.invoke(HI, {**config, "callbacks": [SentryStreamHandler()]})
+    assert agents(captured) == ["support"]
 
 
 def test_a_chain_with_the_name_of_its_agent_is_no_agent() -> None:

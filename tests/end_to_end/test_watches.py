@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 import sentry_sdk
+from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
@@ -117,6 +118,27 @@ def test_embeddings_without_a_price_leave_a_block_without_a_cost() -> None:
     assert [found.kind for found in runs] == ["model", "embeddings"]
     assert known is not None
     assert runs.cost is None
+
+
+@needs("genai_prices")
+def test_a_reranker_without_a_price_leaves_a_run_without_a_cost() -> None:
+    """It has no tokens, but its calls have a price."""
+
+    class CohereRerank(BaseDocumentCompressor):
+        model: str = "rerank-v3.5"
+
+        def compress_documents(self, documents: Any, query: str, callbacks: Any = None) -> Any:
+            return documents
+
+    def ranked(asked: str) -> str:
+        CohereRerank().compress_documents([Document("a")], asked)
+        return asked
+
+    handler = SentryStreamHandler(cost=True)
+    with capture_spans() as captured, handler.watch() as runs:
+        (RunnableLambda(ranked) | priced(1_000)).invoke("Hi", {"callbacks": [handler]})
+    assert captured.find(op="gen_ai.rerank")
+    assert runs.cost is runs[0].cost is None
 
 
 @needs("genai_prices")

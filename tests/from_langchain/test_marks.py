@@ -60,6 +60,7 @@ def test_a_graph_is_told_by_its_start(begun: Start, expected: bool) -> None:
         (start("scout", lc_agent_name="scout"), None, "scout"),
         (start("run", lc_agent_name="scout"), None, "scout"),
         (start("inner", lc_agent_name="chief"), "chief", "inner"),
+        (start("inner", lc_agent_name="helper"), "chief", "helper"),
         (start("office"), None, "office"),
         (start("office", lc_agent_name=""), None, "office"),
         (start("office", lc_agent_name=7), None, "office"),
@@ -68,7 +69,7 @@ def test_a_graph_is_told_by_its_start(begun: Start, expected: bool) -> None:
 )
 def test_an_agents_name(begun: Start, above: str | None, expected: str) -> None:
     """An agent is called by its own name, not by the one that it inherits, else as its run is."""
-    assert names.agent(own=begun.agent_name, parent=above, run=begun.name) == expected
+    assert names.agent(told=begun.agent_name, around=(above,) if above else (), run=begun.name) == expected
 
 
 @pytest.mark.parametrize(
