@@ -221,7 +221,7 @@ class RunScope(Scope):
                 seen.names.setdefault(inside.key, name)
 
     def _name_again(self, name: tuple[Any, dict[str, Any]] | None) -> None:
-        """Name later events as before a root that has ended: what it puts back here is a span without a name."""
+        """Name later events as before a root that has ended."""
         if name is not None:
             scope_internals.set_event_name(self.covered, *name)
 
@@ -293,6 +293,27 @@ def _asked() -> Inside | None:
 
 def _key(inside: Inside | None) -> Hashable:
     return inside.key if inside is not None else None
+
+
+def _made_active(theirs: property) -> property:
+    """The SDK's property for the active span, but for the span of a run that is put back.
+
+    The SDK names later events after a root that becomes the active span. A span that ends in a run puts back the run's.
+    """
+
+    def set_(self: RunScope, span: Any) -> None:
+        seen = self._seen
+        if seen is not None and getattr(span, "span_id", None) in seen.bases:
+            self._span = span
+        else:
+            theirs.__set__(self, span)
+
+    return property(theirs.fget, set_)
+
+
+for _name in ("span", "streamed_span"):
+    if isinstance(_theirs := vars(Scope).get(_name), property):
+        setattr(RunScope, _name, _made_active(_theirs))
 
 
 def _share(name: str) -> property:

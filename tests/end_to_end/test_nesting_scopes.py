@@ -267,3 +267,44 @@ async def test_requests_side_by_side_keep_their_users() -> None:
     assert {each["message"]: each["user"]["id"] for each in captured.events} == {
         f"user {number}": f"user {number}" for number in range(20)
     }
+
+
+def in_a_span(shape: str) -> None:
+    """Do something in an ordinary span, as a query of a database."""
+    with child_span(shape, "select 1"):
+        pass
+
+
+def in_a_root(shape: str) -> None:
+    """Do something in a root of the application's own."""
+    with active_span(shape, "mine"):
+        pass
+
+
+def in_both(shape: str) -> None:
+    """Do both, and the one in the other."""
+    with child_span(shape, "outer"):
+        in_a_root(shape)
+    with active_span(shape, "mine"):
+        in_a_span(shape)
+
+
+@pytest.mark.parametrize("does", [in_a_span, in_a_root, in_both])
+@pytest.mark.parametrize("how", ["chain", "tool", "ainvoke a tool"])
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context(lambda how: "ainvoke" in how)
+async def test_later_events_are_not_named_after_a_root_run(shape: str, how: str, does: Any) -> None:
+    """A job without a transaction has the name that the application has given it, whatever its runs have done."""
+    with (
+        capture_spans(**WIRE_SHAPES[shape], auto_enabling_integrations=False) as captured,
+        sentry_sdk.isolation_scope(),
+    ):
+        sentry_sdk.get_current_scope().set_transaction_name("/ask", source="route")
+        if how == "chain":
+            config: Any = {"callbacks": [SentryStreamHandler()]}
+            (RunnableLambda(lambda _: does(shape)) | RunnableLambda(str)).invoke("Hi", config)
+        else:
+            await call("ainvoke" if "ainvoke" in how else "invoke", lambda: does(shape))
+        sentry_sdk.capture_message("later")
+    later = event(captured, "later")
+    assert (later["transaction"], later["transaction_info"]) == ("/ask", {"source": "route"})
