@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sentry_sdk.consts import VERSION
+from sentry_sdk.integrations import DidNotEnable
 
 import sentry_langchain_stream
 
@@ -74,6 +75,8 @@ def reason(error: BaseException) -> str | None:
     if isinstance(error, ModuleNotFoundError):
         name = (error.name or "").partition(".")[0]
         return f"needs {name}, which is not installed" if name in PACKAGES and not _is_ours(error) else None
+    if isinstance(error, DidNotEnable):
+        return f"needs what an integration of Sentry is for: {error}"
     if isinstance(error, TypeError):
         unknown = re.search(r"Unknown option '(\w+)'$", str(error))
         if unknown is not None and unknown[1] in OPTIONS:

@@ -150,6 +150,7 @@ class Stage:
         self.handler = SentryStreamHandler()
         self.config: Any = {"callbacks": [self.handler]}
         self.reached: list[asyncio.Event] = []
+        self.app()  # fails at once if what it is made of is absent, and not in a task that others wait for
 
     def app(self, **model: Any) -> Runnable[Any, Any]:
         """The application, around a model like this."""
