@@ -26,8 +26,9 @@ class _Module(pytest.Module):
     def collect(self) -> Any:
         try:
             return super().collect()
-        except self.CollectError as error:
-            if error.__cause__ is not None and (why := absent.reason(error.__cause__)):
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error, self.CollectError) else error
+            if isinstance(cause, Exception) and (why := absent.reason(cause)):
                 pytest.skip(why, allow_module_level=True)
             raise
 

@@ -103,7 +103,9 @@ def has_answer(block: object) -> bool:
     return isinstance(block, str) and bool(block)
 
 
-_DESCRIPTION = frozenset({"type", "index", "id", "extras", "annotations", "mime_type", "encoding"})
+_DESCRIPTION = frozenset(
+    {"type", "index", "id", "extras", "annotations", "mime_type", "encoding", "status", "phase", "signature", "caller"}
+)
 """The keys that describe a block and are not part of the answer."""
 
 
@@ -141,13 +143,14 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
         yield _media(block, kind, budget)
     elif kind.endswith(("_call", "_use")) or kind in ("executable_code", "mcp_approval_request"):
         yield _call(body, budget, kind)
-        result, error = _first(block, _RESULTS), block.get("error") or None
+        result, error = _first(block, _RESULTS), block.get("error") or _extra(block, "error")
         if result is not None or error is not None:
             failed = None if error is None else "error"
             yield response(_call_id(block), error if result is None else result, failed, budget)
     elif kind.endswith(("tool_result", "toolResult", "_output", "_response", "execution_result")):
         status = "error" if body.get("is_error") is True else body.get("status")
-        yield response(_call_id(body), _first(body, _RESULTS), status, budget)
+        result = _first(body, _RESULTS) or _extra(block, "error")
+        yield response(_call_id(body), result, status, budget)
     elif kind != "text":
         part = budget.frame(type=kind)
         content = block["json"] if kind == "json" and "json" in block else block.get("content")
@@ -247,7 +250,15 @@ def _call_id(call: Mapping[str, Any]) -> str | None:
 
 def _call_name(call: Mapping[str, Any]) -> str | None:
     function = call.get("function")
-    return as_id(_first(function if isinstance(function, Mapping) else call, ("name",)))
+    name = as_id(_first(function if isinstance(function, Mapping) else call, ("name",)))
+    # LangChain calls the tools of all MCP servers so, and has what they are called beside it.
+    return as_id(_extra(call, "tool_name")) or name if name == "remote_mcp" else name
+
+
+def _extra(block: Mapping[str, Any], name: str) -> Any:
+    """Return what LangChain's common format has of a provider's own field, or `None`."""
+    extras = block.get("extras")
+    return (extras.get(name) or None) if isinstance(extras, Mapping) else None
 
 
 def _list_of(thing: Any, name: str) -> list[Any]:

@@ -159,7 +159,7 @@ class ModelRuns:
             if text:
                 call.read(text, self._token_counter)
         if usage is not None and not call.repeats:
-            call.reported = usage
+            call.reported = usage.over(call.reported)
         if stream_events.failed(event):
             self.end(run_id, "failed", None)
 
@@ -203,9 +203,10 @@ class ModelRuns:
             call.hands_on = not {answer.id, answers.run_of(response)}.isdisjoint(call.within_ids)
         reported = answers.usage(response, known)
         if reported is not None and not call.repeats:
-            call.reported = reported
+            call.reported = reported.over(call.reported) if call.by_events else reported
         counted_elsewhere = call.batch > 1 and answers.counted_elsewhere(response)
-        if counted_elsewhere or call.reported is not None or outcome != "completed":
+        is_reported = call.reported is not None and not call.reported.is_nothing
+        if counted_elsewhere or is_reported or outcome != "completed":
             return
         if call.chunks:
             self._advise(call, known)

@@ -97,6 +97,8 @@ class Prices:
             return None  # without prices for a tier, genai-prices takes the standard ones
         if any(getattr(usage, part) and getattr(prices, price) is None for part, price in _NEEDED.items()):
             return None
+        if usage.output and getattr(prices, "output_image_mtok", None) is not None:
+            return None  # no report says how much of the answer was images, which cost many times as much
         input, output = float(priced.input_price), float(priced.output_price)
         fee = float(priced.total_price - priced.input_price - priced.output_price)
         return Cost(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .._content.reading import count
 from .usage_shapes import (
@@ -103,17 +103,27 @@ class Usage(NamedTuple):
             tier=tier_in(raw),
         )
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it says that no tokens were used."""
+        return not (self.input or self.output or self.total)
+
     def repeats(self, earlier: Usage | None) -> bool:
         """Whether this report and the earlier one of the same stream both count from the start of the stream.
 
         Some servers send such a report with every chunk. LangChain adds up all reports, which counts the prompt once
-        per chunk. The last report alone is right. The prompt is the same in all of them: another number means that
-        something was added, such as what a tool of Gemini's has read.
+        per chunk. The last report alone is right. The prompt is the same in all of them, and the answer does not
+        shrink: another number means that something was added, such as what a tool of Gemini's has read.
 
         Args:
             earlier: The previous report, if there is one.
         """
-        return earlier is not None and bool(earlier.input) and self.input == earlier.input
+        return (
+            earlier is not None
+            and bool(earlier.input)
+            and self.input == earlier.input
+            and (self.output or 0) >= (earlier.output or 0)
+        )
 
     def after(self, earlier: Usage | None) -> Usage:
         """Return what a stream has used by now, if this is its report and the earlier one is what it had used before.
@@ -138,6 +148,24 @@ class Usage(NamedTuple):
             return self
         unknown = {name: getattr(other, name) for name in (*DETAILS, "tier") if getattr(self, name) is None}
         return self._replace(**unknown) if any(value is not None for value in unknown.values()) else self
+
+    def over(self, earlier: Usage | None) -> Usage:
+        """Return this usage with the details of an earlier report of the same tokens where those are larger.
+
+        Workaround: as LangChain puts a v3 stream together, it adds up the tokens of its chunks, but keeps the details
+        of the last one (langchain-core 1.4 to 1.8, `_compat_bridge`). So Gemini's cached tokens and thoughts are lost.
+        It can go when the message of such a stream has the details of all chunks.
+
+        Args:
+            earlier: What has been added up from the chunks, if anything.
+        """
+        if earlier is None or (self.input, self.output) != (earlier.input, earlier.output):
+            return self
+        details = {name: (getattr(self, name), getattr(earlier, name)) for name in DETAILS}
+        larger: dict[str, Any] = {
+            name: theirs for name, (ours, theirs) in details.items() if (theirs or 0) > (ours or 0)
+        }
+        return self._replace(**larger) if larger else self
 
     def cut_short(self, prompt: int | None, arrived: int) -> Usage:
         """Return this usage as an estimate for an answer that ended early, after this was reported.

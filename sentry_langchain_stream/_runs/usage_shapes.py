@@ -142,6 +142,7 @@ def reasoning_is_separate(raw: Mapping[str, Any]) -> bool:
 
 
 _TIERS = ("flex", "priority")
+_EVERYWHERE = ("standard", "global", "not_available", "")
 TIER = frozenset({"service_tier", "serviceTier"})
 """The keys under which an answer names its service tier."""
 
@@ -153,6 +154,9 @@ def tier_in(raw: Mapping[str, Any]) -> str | None:
         for tier in _TIERS:
             if tier in details or f"{tier}_cache_read" in details:
                 return tier
+    for special in (raw.get("speed"), raw.get("inference_geo")):  # Anthropic's fast mode, and inference in one country
+        if isinstance(special, str) and special not in _EVERYWHERE:
+            return special
     stated = raw.get("service_tier", raw.get("serviceTier"))
     if isinstance(stated, Mapping):  # Bedrock's
         stated = stated.get("type")

@@ -33,6 +33,7 @@ from sentry_langchain_stream._content.messages import (
     tool_arguments,
     tool_result,
 )
+from sentry_langchain_stream._content.parts import has_answer
 from sentry_langchain_stream._content.policy import NOTHING, Policy
 from tests.kit.parts import DATA, SIGNED, blob, call, conforming, reasoning, response, text
 
@@ -573,3 +574,19 @@ def test_the_answer_has_the_tool_messages_at_its_end() -> None:
     ]
     assert agent_answer({"messages": [asked, results[0], HumanMessage("Thanks")]}, OPEN) is None
     assert agent_answer({"messages": results}, OPEN) is None
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"type": "text", "text": "", "phase": "final_answer", "index": 0}, False),
+        ({"type": "reasoning", "id": "rs", "summary": [], "status": "in_progress"}, False),
+        ({"type": "thinking", "thinking": "", "signature": "c2ln"}, False),
+        ({"type": "thinking", "thinking": "hm", "signature": "c2ln"}, True),
+        ({"type": "redacted_thinking", "data": "c2ln"}, True),
+    ],
+    ids=repr,
+)
+def test_the_description_of_a_block_is_no_piece_of_an_answer(block: dict[str, Any], expected: bool) -> None:
+    """The first chunk has arrived when something of the answer has, not when it is announced or signed."""
+    assert has_answer(block) is expected

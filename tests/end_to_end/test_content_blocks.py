@@ -80,6 +80,16 @@ FAILURES: dict[str, tuple[dict[str, Any], Any]] = {
         {"type": "mcp_call", "id": "1", "name": "f", "arguments": "{}", "error": {"code": 4, "message": "refused"}},
         response('{"code": 4, "message": "refused"}', "1", status="error"),
     ),
+    "openai, MCP, in LangChain's format": (
+        {
+            "type": "server_tool_result",
+            "tool_call_id": "1",
+            "status": "error",
+            "output": "",
+            "extras": {"error": "refused"},
+        },
+        response("refused", "1", status="error"),
+    ),
     "openai, a success": (
         {"type": "mcp_call", "id": "1", "name": "f", "arguments": "{}", "output": "yes", "error": None},
         response("yes", "1"),
@@ -92,6 +102,13 @@ def test_the_failure_of_a_providers_tool_is_recorded(block: dict[str, Any], expe
     """The response of a tool that failed on the provider's side has the status and the text of the error."""
     for parts in recorded(HumanMessage([block]), AIMessage([block])):
         assert parts[-1] == expected
+
+
+def test_a_tool_of_an_mcp_server_has_its_own_name() -> None:
+    """LangChain's common format calls all of them `remote_mcp`."""
+    block = {"type": "server_tool_call", "id": "1", "name": "remote_mcp", "args": {}, "extras": {"tool_name": "roll"}}
+    for parts in recorded(HumanMessage([block]), AIMessage([block])):
+        assert parts == [call("roll", "1")]
 
 
 @pytest.mark.parametrize("error", [False, "", {}], ids=repr)

@@ -455,3 +455,17 @@ def test_the_reasoning_of_the_responses_api_is_chunks_in_every_output_version(ve
         model = chat(server.url, use_responses_api=True, output_version=version)
         list(model.stream("Hi", {"callbacks": [SentryStreamHandler()]}))
     assert captured.find(op="gen_ai.chat").attributes["langchain_stream.chunks"] >= 2
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_a_report_of_nothing_is_no_report(way: Way) -> None:
+    """Some servers write 0 where they do not count, and a model that answers has read a prompt."""
+    nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    found = []
+    for usage in (None, nothing):
+        with capture_spans() as captured:
+            model = ScriptedModel(usage=usage)
+            await way.run(model, QUESTION, {"callbacks": [SentryStreamHandler()]})
+        found.append(numbers(captured.find(op="gen_ai.chat")))
+    assert found[0] == found[1]
+    assert found[0][2] == "estimate"

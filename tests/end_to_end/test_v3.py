@@ -393,6 +393,33 @@ async def test_reports_that_repeat_are_not_added_up(way: str) -> None:
     assert (attributes["gen_ai.usage.input_tokens"], attributes["gen_ai.usage.output_tokens"]) == (11, 4)
 
 
+class Counting(Telling):
+    """A model whose server reports with each chunk what came since the last one, the details of the prompt first."""
+
+    def _chunk(self, number: int) -> ChatGenerationChunk:
+        read = 0 if number else 11
+        used: Any = {
+            "input_tokens": read,
+            "output_tokens": 2,
+            "total_tokens": read + 2,
+            "input_token_details": {"cache_read": 9 if read else 0},
+            "output_token_details": {"reasoning": 1 if read else 0},
+        }
+        text = self.pieces[number] if number < len(self.pieces) else ""
+        return ChatGenerationChunk(message=AIMessageChunk(content=text, usage_metadata=used))
+
+
+@pytest.mark.parametrize("way", V3_WAYS)
+async def test_the_details_of_all_chunks_are_kept(way: str) -> None:
+    """LangChain adds up the tokens of the chunks, but has the details of the last one only."""
+    with capture_spans() as captured:
+        await V3_WAYS[way](Counting(), {"callbacks": [SentryStreamHandler()]})
+    attributes = told(captured)
+    assert (attributes["gen_ai.usage.input_tokens"], attributes["gen_ai.usage.output_tokens"]) == (11, 8)
+    assert attributes["gen_ai.usage.cache_read.input_tokens"] == 9
+    assert attributes["gen_ai.usage.reasoning.output_tokens"] == 1
+
+
 def test_a_replay_from_langchains_cache_is_no_stream() -> None:
     """What the cache answers under a v3 graph is replayed as events; it used no tokens and was not streamed."""
     model = ScriptedModel(usage=USAGE, cache=InMemoryCache())

@@ -173,6 +173,13 @@ def test_audio_is_not_priced_as_text(prices: Prices, heard: Usage) -> None:
     assert {prices.cost(call_of(heard, each)) is not None for each, has in have.items() if has} == {True}
 
 
+def test_images_are_not_priced_as_text(prices: Prices) -> None:
+    """A model that makes images has no cost: its tokens may be those of an image, and no report says how many are."""
+    used = Usage(100, 50, 150)
+    assert prices.cost(call_of(used, "gemini-2.5-flash", "google_genai")) is not None
+    assert prices.cost(call_of(used, "gemini-2.5-flash-image", "google_genai")) is None
+
+
 def test_no_audio_needs_no_price(prices: Prices) -> None:
     """A model without a price for audio has a cost if its usage says that there was none."""
     silent = Usage(100, 50, 150, audio_input=0, audio_output=0)

@@ -150,3 +150,14 @@ def test_the_tier_of_bedrock_is_read() -> None:
     found = reported_by({"usage": usage, "serviceTier": {"type": "priority"}})
     assert found is not None
     assert found.tier == "priority"
+
+
+@pytest.mark.parametrize("special", [{"speed": "fast"}, {"inference_geo": "us"}], ids=repr)
+def test_a_way_of_anthropics_without_prices_has_no_cost(prices: Prices, special: dict[str, str]) -> None:
+    """Its fast mode, and inference in one country, are no service tiers in its reports, but cost more."""
+    usage = {"input_tokens": 1_000, "output_tokens": 100, "service_tier": "standard"}
+    usual = {"speed": "standard", "inference_geo": "global"}
+    reports = [reported_by({"usage": {**usage, **usual, **more}}) for more in ({}, special)]
+    costs_of = [prices.cost(call_of(report, "claude-opus-4-5", "anthropic")) for report in reports]
+    assert costs_of[0] is not None
+    assert costs_of[1] is None

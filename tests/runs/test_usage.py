@@ -191,6 +191,7 @@ def test_usage_does_not_change() -> None:
         (None, Usage(10, 1, 11), False),
         (Usage(10, 1, 11), Usage(10, 2, 12), True),
         (Usage(10, 1, 11), Usage(12, 2, 14), False),
+        (Usage(10, 3, 13), Usage(10, 2, 12), False),
         (Usage(10, 1, 11), Usage(0, 2, 2), False),
         (Usage(10, 1, 11), Usage(None, 2, 2), False),
         (Usage(0, 1, 1), Usage(10, 2, 12), False),
