@@ -205,7 +205,8 @@ class ModelRuns:
         if reported is not None and not call.repeats:
             call.reported = reported.over(call.reported) if call.by_events else reported
         counted_elsewhere = call.batch > 1 and answers.counted_elsewhere(response)
-        is_reported = call.reported is not None and not call.reported.is_nothing
+        used = call.reported
+        is_reported = used is not None and (used.input or not used.is_nothing)
         if counted_elsewhere or is_reported or outcome != "completed":
             return
         if call.chunks:

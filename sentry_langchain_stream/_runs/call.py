@@ -264,7 +264,7 @@ class Call:
         if self.settled is not None:
             return self.settled
         reported = self.reported
-        if reported is not None and reported.is_nothing and self.has_arrived():
+        if reported is not None and not reported.input and reported.is_nothing and self.has_arrived():
             reported = None  # a model that answers has used tokens: some servers write 0 where they do not count
         if reported is not None and (self.finished or self.response.finish_reasons):
             is_whole = reported.input or not reported.output
