@@ -242,10 +242,6 @@ class Call:
         self.chunks = 0
         self.counted = self.reported = None
 
-    def has_arrived(self) -> bool:
-        """Return whether anything of an answer has arrived that can be counted."""
-        return self.chunks > 0 or self.counted is not None
-
     def arrived(self) -> int:
         """Return the output tokens that have arrived: what the user's `token_counter` counted, else an estimate."""
         tokens = self.counted
@@ -264,12 +260,13 @@ class Call:
         if self.settled is not None:
             return self.settled
         reported = self.reported
-        if reported is not None and not reported.input and reported.is_nothing and self.has_arrived():
+        has_arrived = self.chunks > 0 or self.counted is not None
+        if has_arrived and reported is not None and not reported.input and reported.is_nothing:
             reported = None  # a model that answers has used tokens: some servers write 0 where they do not count
         if reported is not None and (self.finished or self.response.finish_reasons):
             is_whole = reported.input or not reported.output
             return reported if is_whole else reported.with_estimated_input(self.request.estimated_input)
         arrived = self.arrived()
         if reported is None:
-            return Usage.estimated(self.request.estimated_input, arrived) if self.has_arrived() else None
+            return Usage.estimated(self.request.estimated_input, arrived) if has_arrived else None
         return reported.cut_short(None if reported.input else self.request.estimated_input, arrived)
