@@ -16,7 +16,7 @@ from numbers import Real
 from typing import Any
 
 from .._content.digests import digest
-from .._content.reading import MOST
+from .._content.reading import MOST, field
 from .._runtime.containment import contained
 
 _LETTER = 0.21
@@ -157,6 +157,14 @@ class Prompt:
             messages = self._messages()
             return digest(messages) if messages else None
         return None
+
+    def is_kept_for_an_hour(self) -> bool:
+        """Return whether the provider's cache is asked to keep a part of it for an hour, as with Anthropic."""
+        with contained("time to live of a prompt"):
+            contents = [field(message, "content") for message in self._messages()]
+            blocks = [block for content in contents if isinstance(content, (list, tuple)) for block in content]
+            return any(field(field(block, "cache_control"), "ttl") == "1h" for block in blocks)
+        return False
 
     def tokens(self) -> int | None:
         """Return its estimated tokens, or `None` if there is no estimate. It is worked out once."""

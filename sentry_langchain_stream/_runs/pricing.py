@@ -97,6 +97,14 @@ class Prices:
             return None  # without prices for a tier, genai-prices takes the standard ones
         if any(getattr(usage, part) and getattr(prices, price) is None for part, price in _NEEDED.items()):
             return None
+        prompt = call.request.prompt
+        if (
+            usage.cache_creation
+            and usage.cache_creation_1h is None
+            and prompt is not None
+            and prompt.is_kept_for_an_hour()
+        ):
+            return None  # the report does not say how much of it: LangChain does not hand that on from streams
         if usage.output and getattr(prices, "output_image_mtok", None) is not None:
             return None  # no report says how much of the answer was images, which cost many times as much
         input, output = float(priced.input_price), float(priced.output_price)

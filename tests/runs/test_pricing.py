@@ -11,9 +11,11 @@ from genai_prices import calc_price
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 from genai_prices.types import ModelPrice
 from langchain_core.caches import InMemoryCache
+from langchain_core.messages import HumanMessage
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runs.call import Cost, Response
+from sentry_langchain_stream._runs.estimates import PromptBy
 from sentry_langchain_stream._runs.pricing import Prices
 from sentry_langchain_stream._runs.usage import Usage
 from sentry_langchain_stream.demo.endpoint import Answer, create_endpoint
@@ -156,6 +158,16 @@ def test_without_a_price_for_an_hour_there_is_no_cost(prices: Prices) -> None:
     )
     assert prices.cost(call_of(Usage.reported(WRITTEN), model, "openrouter")) is not None
     assert prices.cost(call_of(HOUR, model, "openrouter")) is None
+
+
+@pytest.mark.parametrize("ttl", ["1h", "5m"])
+def test_what_may_be_kept_for_an_hour_is_not_priced_as_for_five_minutes(prices: Prices, ttl: str) -> None:
+    """A stream of Anthropic's reports what was written to the cache without saying for how long."""
+    block = {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral", "ttl": ttl}}
+    call = call_of(Usage(1_000, 50, 1_050, cache_creation=900), "claude-sonnet-4-5", "anthropic")
+    asked = PromptBy(lambda: ["Hi", HumanMessage([block, "more"])], lambda: None)
+    call.request = call.request._replace(prompt=asked)
+    assert (prices.cost(call) is None) is (ttl == "1h")
 
 
 @pytest.mark.parametrize("heard", [Usage(100, 50, 150, audio_input=80), Usage(100, 50, 150, audio_output=40)], ids=repr)
