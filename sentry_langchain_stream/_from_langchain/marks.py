@@ -7,6 +7,7 @@ version to version, so they are read here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dis import opmap
 from inspect import CO_ASYNC_GENERATOR
 from typing import Any, TypeGuard
 from uuid import UUID
@@ -202,7 +203,14 @@ def _is_thrown(error: BaseException) -> bool:
     does with all tasks that are left when its function has returned. Then that is thrown instead of `GeneratorExit`.
     """
     entry = error.__traceback__
-    return entry is not None and entry.tb_next is None and bool(entry.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR)
+    if entry is None or entry.tb_next is not None or not entry.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR:
+        return False
+    # Before Python 3.11 the cancellation of a task that it awaits has no frames of that task either.
+    return _AWAIT is None or entry.tb_frame.f_code.co_code[entry.tb_lasti] != _AWAIT
+
+
+_AWAIT = opmap.get("YIELD_FROM")
+"""What awaits, before Python 3.11."""
 
 
 def is_stop(error: BaseException) -> bool:
