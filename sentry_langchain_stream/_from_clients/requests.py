@@ -13,7 +13,7 @@ from .._content.parts import body_of
 from .._content.policy import Policy
 from .._content.reading import as_mapping, as_text, field
 from .._runs.call import Request
-from .._runs.estimates import PromptBy, beyond_quarters, counted, of_text
+from .._runs.estimates import PromptBy, all_counted, beyond_quarters, of_text
 from .._runs.parameters import allowed, request_parameters
 from .._runtime.containment import contained
 
@@ -70,9 +70,8 @@ class Given:
         if not messages:
             return None if self.prompt is None else of_text(self.prompt, counter)
         texts = [text_of(body_of(message)) for message in messages]
-        if counter is not None:
-            with contained("token_counter"):
-                return ceil(sum(counted(counter, text) for text in texts))
+        if counter is not None and (found := all_counted(counter, texts)) is not None:
+            return found
         roles = [str(field(message, "role") or "user") for message in messages]
         quarters = sum(ceil((len(text) + len(role)) / 4) + 3 for text, role in zip(texts, roles, strict=True))
         return quarters + beyond_quarters(texts)

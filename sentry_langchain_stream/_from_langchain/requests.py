@@ -15,9 +15,9 @@ from .._content.offered_tools import tool_definitions
 from .._content.policy import Policy
 from .._content.reading import as_text, field
 from .._runs.call import Request
-from .._runs.estimates import Prompt, beyond_quarters, counted
+from .._runs.estimates import Prompt, all_counted, beyond_quarters
 from .._runs.parameters import allowed
-from .._runtime.containment import attempt, contained, pass_on
+from .._runtime.containment import attempt, pass_on
 from .._vocabulary import providers
 from .._vocabulary.names import of_resource
 from .._vocabulary.providers import Provider
@@ -153,9 +153,8 @@ def _estimate(
     prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], float] | None
 ) -> int | None:
     texts = _texts(prompt)
-    if token_counter is not None:
-        with contained("token_counter"):
-            return ceil(sum(counted(token_counter, text) for text in texts))
+    if token_counter is not None and (found := all_counted(token_counter, texts)) is not None:
+        return found
     try:
         # LangChain counts four characters a token, of every kind, and what a message has besides its text.
         asked: list[Any] = [*prompt]

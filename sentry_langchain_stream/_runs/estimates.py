@@ -123,10 +123,16 @@ def counted(token_counter: Callable[[str], float], text: str) -> float:
 
 def of_text(text: str, token_counter: Callable[[str], float] | None) -> int:
     """Return the tokens of a text: the user's count, or an estimate if there is none or it fails."""
-    if token_counter is not None:
-        with contained("token_counter"):
-            return ceil(counted(token_counter, text))
+    if token_counter is not None and (found := all_counted(token_counter, [text])) is not None:
+        return found
     return approximate(text)
+
+
+def all_counted(token_counter: Callable[[str], float], texts: Sequence[str]) -> int | None:
+    """Return what the user's `token_counter` counts in all texts, or `None` if it fails."""
+    with contained("token_counter"):
+        return ceil(sum(counted(token_counter, text) for text in texts))
+    return None
 
 
 def beyond_quarters(texts: Sequence[str]) -> int:

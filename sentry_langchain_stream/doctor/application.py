@@ -112,10 +112,11 @@ def _load(target: str, loop: OneLoop) -> tuple[str, object]:
 
 
 _NOT_RUN = object()
-"""Stands for a target that is neither a chain nor a function that can be called."""
+"""Stands for a target that is no chain, and no function that was run."""
 
 
 def _needs_no_arguments(found: Callable[..., object]) -> bool:
+    """Whether an object can be called without arguments."""
     try:
         inspect.signature(found).bind()
     except (TypeError, ValueError):
