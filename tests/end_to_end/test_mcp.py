@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import sentry_sdk
 from langchain_core.tools import ToolException
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from langchain_mcp_adapters.tools import load_mcp_tools
@@ -74,6 +75,10 @@ async def test_the_trace_reaches_a_server_behind_stdio(shape: str, tmp_path: Pat
     assert issue["contexts"]["trace"]["trace_id"] == refused.trace_id
 
 
+@pytest.mark.skipif(
+    tuple(int(part) for part in sentry_sdk.VERSION.split(".")[:2]) < (2, 52),
+    reason="MCPIntegration before sentry-sdk 2.52 starts a trace of its own behind http",
+)
 async def test_the_trace_reaches_a_server_behind_http(tmp_path: Path) -> None:
     """Sentry's own headers carry it: the request's span hangs below the tool's, the server's below the request's."""
     shape = DEFAULT_SHAPE
