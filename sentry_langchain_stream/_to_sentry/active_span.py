@@ -22,7 +22,7 @@ from .._runtime.containment import contain, contained
 from .._vocabulary.keys import AttributeValue
 from . import internals, scope_internals
 from .model_integrations import MODEL_INTEGRATIONS
-from .seen_spans import SeenSpans
+from .seen_spans import Named, SeenSpans
 from .span_models import AnySpan
 
 
@@ -210,6 +210,10 @@ class RunScope(Scope):
                 self._name_again(seen.names.pop(inside.key, None))
         elif seen is not None and seen.is_late(span_id, inside):
             seen.own.pop(seen.opened.get(span_id or ""), None)
+            named = seen.names.pop(seen.bases.get(span_id or ""), None)
+            now = scope_internals.event_name(self.covered)
+            if named is not None and now is not None and now[0] == named.root.name:  # else named by somebody since
+                self._name_again(named)
         elif inside is None:
             self.covered._span = span
         else:
@@ -218,12 +222,19 @@ class RunScope(Scope):
             seen.add(span, span_id, inside)
             is_root = isinstance(span, Transaction) or internals.segment_of(span) is span
             if is_root and (name := scope_internals.event_name(self.covered)) is not None:
-                seen.names.setdefault(inside.key, name)
+                seen.names.setdefault(inside.key, Named(*name, span))
 
-    def _name_again(self, name: tuple[Any, dict[str, Any]] | None) -> None:
+    def _is_of_a_run(self, span: Any) -> bool:
+        """Whether a span is that of the run around the calling code, or of another run in which code opened one."""
+        inside = self._inside()
+        if inside is not None and inside.is_ours and span is inside.span:
+            return True
+        return self._seen is not None and getattr(span, "span_id", None) in self._seen.bases
+
+    def _name_again(self, named: Named | None) -> None:
         """Name later events as before a root that has ended."""
-        if name is not None:
-            scope_internals.set_event_name(self.covered, *name)
+        if named is not None:
+            scope_internals.set_event_name(self.covered, named.name, named.info)
 
 
 class Begun(NamedTuple):
@@ -298,12 +309,12 @@ def _key(inside: Inside | None) -> Hashable:
 def _made_active(theirs: property) -> property:
     """The SDK's property for the active span, but for the span of a run that is put back.
 
-    The SDK names later events after a root that becomes the active span. A span that ends in a run puts back the run's.
+    The SDK names later events after a root that becomes the active span. A span that ends in a run puts back the run's,
+    and so does code that hands it on to a thread.
     """
 
     def set_(self: RunScope, span: Any) -> None:
-        seen = self._seen
-        if seen is not None and getattr(span, "span_id", None) in seen.bases:
+        if self._is_of_a_run(span):
             self._span = span
         else:
             theirs.__set__(self, span)

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .active_span import Inside
+
+
+class Named(NamedTuple):
+    """How events were named before code in a run opened a transaction, or a segment, of its own.
+
+    Args:
+        name: The name.
+        info: What is known of it, such as its source.
+        root: What the code has opened, after which the SDK names events since then.
+    """
+
+    name: Any
+    info: dict[str, Any]
+    root: Any
 
 
 class SeenSpans:
@@ -23,10 +37,10 @@ class SeenSpans:
         """The active span of code that has opened one of its own, and whether its run is live, by that run."""
         self.opened: dict[str, Hashable] = {}
         """The ids of such spans, and their runs: when an inner one ends, it puts back the outer one."""
-        self.bases: dict[str, None] = {}
-        """The ids of runs' spans that were active in a run: when the outermost of its own ends, it puts back that."""
-        self.names: dict[Hashable, tuple[Any, dict[str, Any]]] = {}
-        """How events were named before code opened a transaction of its own, and the source of the name, by run."""
+        self.bases: dict[str, Hashable] = {}
+        """The ids of runs' spans, and the runs in which they were active: the outermost span of code puts back that."""
+        self.names: dict[Hashable, Named] = {}
+        """How events were named before code opened a root of its own, by run."""
 
     def copy(self) -> SeenSpans:
         """Return a copy, for a fork of the scope."""
@@ -41,7 +55,7 @@ class SeenSpans:
         if span_id is not None:
             self.opened.setdefault(span_id, inside.key)
         if inside.is_ours:
-            self.bases[inside.span.span_id] = None
+            self.bases[inside.span.span_id] = inside.key
         self._trim()
 
     def is_late(self, span_id: str | None, inside: Inside | None) -> bool:
