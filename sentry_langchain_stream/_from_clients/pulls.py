@@ -9,7 +9,7 @@ from weakref import ReferenceType, ref
 
 from .._runtime import interpreter
 from .._runtime.containment import contained
-from .._to_sentry.active_span import Begun, Pull
+from .._to_sentry.pulled_streams import Begun, Pull
 
 _running: ContextVar[ReferenceType[Any] | None] = ContextVar("sentry_langchain_stream_tracked", default=None)
 

@@ -24,9 +24,9 @@ from .._runs.start import Start
 from .._runtime import interpreter
 from .._runtime.containment import contained
 from .._to_sentry import active_span, forks, joining, model_integrations, other_integrations
-from .._to_sentry.active_span import Pull
 from .._to_sentry.asking import is_asking
 from .._to_sentry.client import current_client
+from .._to_sentry.pulled_streams import Pull
 from .._vocabulary import providers
 from . import pulls, readers
 from .answer import Answer

@@ -15,7 +15,7 @@ from .._runs.numbers import number
 from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runtime.containment import contain, contained
-from .._to_sentry import active_span, issues, joining
+from .._to_sentry import calling_code, issues, joining
 from . import call_stack, failures, followed, inside, internals, marks, same_ids, starters
 from .model_calls import ModelRuns
 from .steps import StepRuns
@@ -30,7 +30,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
-        active_span.ask(inside.find)
+        calling_code.ask(inside.find)
         followed.follow_text_models()
         self._are_keys_chosen = bool(settings.metadata_keys) or settings.user_key is not None
         self._configurable = frozenset((*settings.metadata_keys, *CONVERSATION, *filter(None, (settings.user_key,))))

@@ -28,7 +28,7 @@ from .._runs.numbers import Number, number
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._runtime.tracebacks import variable
-from .._to_sentry.active_span import Inside
+from .._to_sentry.calling_code import Inside
 from . import call_stack, internals, same_ids
 
 _IMPLEMENTATIONS = frozenset(
@@ -211,7 +211,7 @@ def _handed_over(hints: tuple[Number, ...], kinds: Collection[str]) -> Run | Non
 
 
 def find() -> Inside | None:
-    """Where the calling code is, see `active_span.ask`."""
+    """Where the calling code is, see `calling_code.ask`."""
     run = innermost()
     if run is None or run.place.anchor is None:
         return None

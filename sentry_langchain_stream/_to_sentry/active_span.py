@@ -1,68 +1,27 @@
 """The active span inside a run. Nothing is switched on and off per run: a scope looks it up when it is asked for.
 
 What LangChain calls inside a tool, a node or a model becomes a child of that run's span: Sentry's own http and db
-spans, and the user's `sentry_sdk.start_span`. Which run encloses the calling code is asked of LangChain, by the
-function that `ask` is given.
+spans, and the user's `sentry_sdk.start_span`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from contextlib import suppress
-from contextvars import ContextVar, Token
 from copy import copy
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import Transaction
 
 from .._runtime import interpreter
-from .._runtime.containment import contain, contained
-from .._vocabulary.keys import AttributeValue
+from .._runtime.containment import contained
 from . import internals, scope_internals
+from .calling_code import Inside, find_inside
 from .model_integrations import MODEL_INTEGRATIONS
 from .seen_spans import Named, SeenSpans
-from .span_models import AnySpan
-
-
-class Inside(NamedTuple):
-    """Where the calling code is.
-
-    Args:
-        key: Identifies the run that encloses it.
-        span: The active span there, unless the code has opened one of its own.
-        is_ours: Whether that span is one of this package's, rather than the application's.
-        is_live: Whether that run is still live.
-        is_call: Whether it is a model call.
-        is_stream: Whether it is a stream that is not LangChain's, whose source is code of the application.
-        nests: Whether the span is to be the active one.
-        labels: Returns what a span of Sentry's integrations of client libraries gets, if it is made there.
-    """
-
-    key: Hashable
-    span: AnySpan
-    is_ours: bool
-    is_live: Callable[[], bool]
-    is_call: bool = False
-    is_stream: bool = False
-    nests: bool = True
-    labels: Callable[[], Mapping[str, AttributeValue]] = dict
-
 
 _CLIENTS = frozenset(f"auto.ai.{identifier}" for identifier in MODEL_INTEGRATIONS)
 """The origins of the spans of Sentry's integrations of client libraries."""
-
-Find = Callable[[], Inside | None]
-"""Finds out where the calling code is; `None` if it is in no run of ours."""
-
-_find: Find | None = None
-
-
-def ask(find: Find) -> None:
-    """From now on ask this function where the calling code is."""
-    global _find
-    _find = find
 
 
 def is_calling(embeds: bool = False) -> bool:
@@ -71,14 +30,14 @@ def is_calling(embeds: bool = False) -> bool:
     Args:
         embeds: Whether it asks for embeddings. A stream's source may, before it asks for the answer.
     """
-    inside = _inside()
+    inside = find_inside()
     return inside is not None and inside.is_call and not (embeds and inside.is_stream)
 
 
 def where() -> Inside | None:
     """Where the calling code is, in a thread that such code has started, too, if Sentry has handed its scope on."""
     scope = Scope.get_current_scope()
-    return scope._inside() if isinstance(scope, RunScope) else _inside()
+    return scope._inside() if isinstance(scope, RunScope) else find_inside()
 
 
 def enter(holder: int, *, is_root: bool) -> RunScope | None:
@@ -181,7 +140,7 @@ class RunScope(Scope):
                 set_one(key, value)
 
     def _inside(self) -> Inside | None:
-        inside = _inside()
+        inside = find_inside()
         if inside is not None and not inside.nests:
             inside = None
         forked_in = self._forked_in
@@ -235,75 +194,6 @@ class RunScope(Scope):
         """Name later events as before a root that has ended."""
         if named is not None:
             scope_internals.set_event_name(self.covered, named.name, named.info)
-
-
-class Begun(NamedTuple):
-    """A request for an item of a stream, or for its end, that goes on in one context."""
-
-    scope: RunScope | None
-    token: Token[tuple[Pull, Hashable] | None]
-
-
-class Pull:
-    """The span of a stream that is not LangChain's: active while its source is pulled.
-
-    Args:
-        span: The span.
-    """
-
-    __slots__ = ("is_over", "span")
-
-    def __init__(self, span: AnySpan) -> None:
-        self.span = span
-        self.is_over = False
-
-    def begin(self) -> Begun:
-        """The source is pulled: what runs next in this context is inside. Several contexts may pull at a time."""
-        outer = _key(_asked())
-        return Begun(enter(id(self), is_root=True), _pulled.set((self, outer)))
-
-    def pause(self, begun: Begun) -> None:
-        """The consumer goes on: what runs next in this context is outside."""
-        if not interpreter.is_collecting():
-            with suppress(ValueError):  # closed from another context, which was never inside
-                _pulled.reset(begun.token)
-        if begun.scope is not None:
-            leave(begun.scope, id(self))
-
-    def end(self) -> None:
-        """The stream has ended."""
-        self.is_over = True
-
-    def is_live(self) -> bool:
-        """Whether the stream has not ended."""
-        return not self.is_over
-
-
-_pulled: ContextVar[tuple[Pull, Hashable] | None] = ContextVar("sentry_langchain_stream_pulled", default=None)
-"""The stream whose source is pulled in this context, and the key of what that is inside of."""
-
-
-def _inside() -> Inside | None:
-    """Where the calling code is. Never raises: the user's own code asks this, with each span that it opens."""
-    inside = _asked()
-    pulled = _pulled.get()
-    if pulled is not None:
-        pull, outer = pulled
-        if not pull.is_over and _key(inside) == outer:  # else a run has started since it was pulled, which is inside it
-            return Inside(id(pull), pull.span, True, pull.is_live, is_call=True, is_stream=True)
-    return inside
-
-
-def _asked() -> Inside | None:
-    try:
-        return _find() if _find is not None else None
-    except Exception as error:
-        contain("active span", error)
-        return None
-
-
-def _key(inside: Inside | None) -> Hashable:
-    return inside.key if inside is not None else None
 
 
 def _made_active(theirs: property) -> property:

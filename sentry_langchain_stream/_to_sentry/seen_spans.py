@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from .active_span import Inside
+    from .calling_code import Inside
 
 
 class Named(NamedTuple):
