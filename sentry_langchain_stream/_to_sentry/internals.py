@@ -200,6 +200,20 @@ def segment_of(span: Any) -> Any | None:
     return getattr(span, "_segment", None)
 
 
+take(
+    "sentry_sdk.traces",
+    "StreamedSpan._parent_span_id",
+    off="what a request has started continues the request's trace for ever",
+    since=(2, 55),
+)
+
+
+def parent_of_streamed(span: Any) -> str | None:
+    """The id of the span above a streamed span."""
+    found = getattr(span, "_parent_span_id", None)
+    return found if isinstance(found, str) else None
+
+
 def root_of(span: Any) -> Any | None:
     """The transaction of a span, or its segment. A streamed span that is not sampled has none."""
     return getattr(span, "containing_transaction", None) or segment_of(span)

@@ -14,7 +14,7 @@ of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from time import monotonic
@@ -26,6 +26,13 @@ from sentry_sdk.tracing import Transaction
 
 from .._runtime.containment import contain, contained
 from . import forks, internals, other_integrations, scope_internals
+
+try:
+    from sentry_sdk.traces import NoOpStreamedSpan, StreamedSpan
+
+    STREAMED: tuple[type, ...] = (StreamedSpan, NoOpStreamedSpan)
+except ImportError:  # pragma: no cover - exercised with the oldest supported SDK
+    STREAMED = ()
 
 ORIGIN = "auto.ai.langchain_stream"
 """The origin of our spans, in Sentry's format `type.category.integration`."""
@@ -93,6 +100,8 @@ def _joined(context: Any | None) -> Joined | None:
     if context.parent_span_id is None:
         ended_at, transaction = _ended.get(context.trace_id, (0.0, None))
         return transaction if monotonic() - ended_at <= _LONGEST else None
+    if _is_long_over((context.trace_id, context.parent_span_id)):
+        return None
     return Joined(context.trace_id, context.parent_span_id, context.parent_sampled, _baggage(context))
 
 
@@ -100,38 +109,65 @@ _ended: dict[str, tuple[float, Joined]] = {}
 """The transactions that have begun a trace, by their trace: when each has ended, and what a root joins with it."""
 _MOST = 1_000
 _LONGEST = 300.0
-"""Seconds after which a transaction is no longer joined: a scope may outlive its request."""
+"""Seconds after its end in which a request is joined: a scope may outlive it."""
 
 
 def watch() -> None:
-    """Remember from now on the transactions that end. Does nothing if this has been done."""
+    """Remember from now on the requests that end. Does nothing if this has been done."""
     global _is_watching
     if _is_watching:
         return
     _is_watching = True
-    theirs: Any = Transaction.finish
-
-    @wraps(theirs)
-    def finish(self: Transaction, *args: Any, **kwargs: Any) -> Any:
-        event_id = theirs(self, *args, **kwargs)  # `None` if it is not sent
-        try:
-            if self.parent_span_id is None and self.origin != ORIGIN and (event_id or self.sampled is False):
-                _remember(self)
-        except Exception as error:
-            contain("transaction that has ended", error)
-        return event_id
+    undone = [_watch(Transaction, "finish", _transaction_ended)]
+    # Sentry's integrations leave a request's segment so. This package ends its own spans in another way.
+    undone += [_watch(each, "__exit__", _span_was_left) for each in STREAMED]
 
     def undo() -> None:
         global _is_watching
         _is_watching = False
-        if Transaction.finish is finish:  # somebody may have wrapped it meanwhile
-            Transaction.finish = theirs  # type: ignore[method-assign]
+        for each in undone:
+            each()
 
-    Transaction.finish = finish  # type: ignore[method-assign]
     other_integrations.undo_with(undo)
 
 
 _is_watching = False
+
+
+def _watch(owner: Any, name: str, ended: Callable[[Any, Any], None]) -> Callable[[], None]:
+    """Call a function after this method of spans, with the span and what the method returned; return what undoes it."""
+    theirs = getattr(owner, name)
+
+    @wraps(theirs)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        returned = theirs(self, *args, **kwargs)
+        try:
+            ended(self, returned)
+        except Exception as error:
+            contain("request that has ended", error)
+        return returned
+
+    def undo() -> None:
+        if getattr(owner, name) is method:  # somebody may have wrapped it meanwhile
+            setattr(owner, name, theirs)
+
+    setattr(owner, name, method)
+    return undo
+
+
+def _transaction_ended(transaction: Transaction, event_id: str | None) -> None:
+    if transaction.origin == ORIGIN:
+        return
+    if transaction.parent_span_id is not None:
+        _note_end((transaction.trace_id, transaction.parent_span_id))
+    elif event_id or transaction.sampled is False:  # else it is not sent
+        _remember(transaction)
+
+
+def _span_was_left(span: Any, _: object) -> None:
+    parent, is_segment = internals.parent_of_streamed(span), internals.segment_of(span) is span
+    if parent is not None and is_segment:
+        _note_end((span.trace_id, parent))
 
 
 def _remember(transaction: Transaction) -> None:
@@ -141,9 +177,35 @@ def _remember(transaction: Transaction) -> None:
     found = Joined(trace_id, transaction.span_id, sampled, transaction.get_baggage() if sampled else None)
     _ended.pop(trace_id, None)  # one that ends again would keep its place among the oldest
     _ended[trace_id] = monotonic(), found
-    if len(_ended) > _MOST:
+    _trim(_ended)
+
+
+_Incoming = tuple[str, str]
+"""A trace and the span in it that a request continues."""
+
+_over: dict[_Incoming, float] = {}
+"""When a request that continues a trace has ended, the latest of those that continue it there."""
+
+
+def _note_end(incoming: _Incoming) -> None:
+    _over.pop(incoming, None)
+    _over[incoming] = monotonic()
+    _trim(_over)
+
+
+def _is_long_over(incoming: _Incoming) -> bool:
+    """Whether the request has ended long ago: a worker that was started in it works for others since."""
+    ended_at = _over.pop(incoming, None)
+    if ended_at is None:
+        return False
+    _over[incoming] = ended_at  # what is asked for is remembered
+    return monotonic() - ended_at > _LONGEST
+
+
+def _trim(remembered: dict[Any, Any]) -> None:
+    if len(remembered) > _MOST:
         with suppress(RuntimeError, StopIteration):  # another thread was faster
-            _ended.pop(next(iter(_ended)), None)
+            remembered.pop(next(iter(remembered)), None)
 
 
 def other_span(context: Any | None) -> OtherSpan | None:
