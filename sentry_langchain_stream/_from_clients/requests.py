@@ -11,10 +11,10 @@ from .._content.messages import input_messages, prompt_messages, system_instruct
 from .._content.offered_tools import tool_definitions
 from .._content.parts import body_of
 from .._content.policy import Policy
-from .._content.reading import as_mapping, as_text, field
+from .._content.reading import as_mapping, field
 from .._runs.call import Request
 from .._runs.estimates import PromptBy, all_counted, beyond_quarters, of_text
-from .._runs.parameters import allowed, request_parameters
+from .._runs.parameters import allowed, asked_tier, request_parameters
 from .._runtime.containment import contained
 
 
@@ -38,16 +38,18 @@ class Given:
         """
         messages: list[Any] = []
         system: list[Any] = []
+        sources: list[Mapping[str, Any]] = []
         with contained("messages"):
             messages = [] if self.messages is None else _messages(self.messages)
             system = [] if self.system is None else [{"role": "system", "content": _content(self.system)}]
         with contained("parameters"):
             sources = _sources(self.parameters)
-            tier = next(filter(None, (as_text(each.get("service_tier")) for each in sources)), None)
-            request = request._replace(parameters=allowed(request_parameters(sources), policy), tier=tier)
+            request = request._replace(
+                parameters=allowed(request_parameters(sources), policy), tier=asked_tier(sources)
+            )
         texts = [] if self.prompt is None else [self.prompt]
         asked = [*system, *(messages or texts)] if system else messages
-        prompt = PromptBy(lambda: asked or texts, lambda: self._estimate(asked, counter))
+        prompt = PromptBy(lambda: asked or texts, lambda: self._estimate(asked, counter), lambda: self._beside(sources))
         request = request._replace(prompt=prompt)
         if not policy.inputs:
             return request
@@ -64,6 +66,10 @@ class Given:
             elif self.prompt is not None:
                 request = request.with_messages(prompt_messages([self.prompt], share))
         return request
+
+    def _beside(self, sources: Sequence[Mapping[str, Any]]) -> Sequence[object]:
+        """Return the parameters of the request, and its tools, which may be among them."""
+        return [*sources, *(tool for given in (self.tools, *sources) for tool in _tools(given))]
 
     def _estimate(self, messages: Sequence[Any], counter: Callable[[str], float] | None) -> int | None:
         """Estimate the tokens of the prompt as a chat model's: its text and role, and three for each message."""

@@ -1,4 +1,4 @@
-"""What LangChain says of a model at each call: provider, model and parameters. It is read once for calls that agree."""
+"""What LangChain says of a model at each call: provider, model, parameters, tier. Read once for calls that agree."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Described(NamedTuple):
     model: str | None
     parameters: Mapping[str, Any]
     """Request parameters by the names in `parameters.PARAMETERS`. Stop sequences are among them, which are content."""
+    tier: str | None = None
+    """The service tier that is asked for."""
 
 
 _MOST = 64
@@ -95,6 +97,7 @@ def _read(serialized: object, metadata: Mapping[str, Any], options: Mapping[str,
     model: str | None = None
     arguments: Mapping[str, Any] = {}
     found: Mapping[str, Any] = {}
+    tier: str | None = None
     read = 0
     with contained("extract.provider"):
         provider = requests.provider(serialized, metadata, options)
@@ -106,4 +109,7 @@ def _read(serialized: object, metadata: Mapping[str, Any], options: Mapping[str,
     with contained("extract.parameters"):
         found = parameters.request_parameters((options, metadata, arguments))
         read += 1
-    return Described(provider, model, found), read == 3
+    with contained("extract.tier"):
+        tier = parameters.asked_tier((options, arguments))
+        read += 1
+    return Described(provider, model, found, tier), read == 4

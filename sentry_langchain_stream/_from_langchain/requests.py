@@ -66,8 +66,8 @@ def request(
         recorded,
         system,
         tools,
-        _Prompt(asked, token_counter) if asked else None,
-        None if (tier := options.get("service_tier")) is None else as_text(tier),
+        _Prompt(asked, token_counter, options) if asked else None,
+        described.tier,
     )
 
 
@@ -129,17 +129,28 @@ def _input(messages: Sequence[BaseMessage] | None, prompts: Sequence[str] | None
 class _Prompt(Prompt):
     """The messages of a chat model, or the prompts of any other model."""
 
-    __slots__ = ("_asked", "_token_counter")
+    __slots__ = ("_asked", "_cache_control", "_more", "_token_counter", "_tools")
 
     def __init__(
-        self, prompt: Sequence[BaseMessage] | Sequence[str], token_counter: Callable[[str], float] | None
+        self,
+        prompt: Sequence[BaseMessage] | Sequence[str],
+        token_counter: Callable[[str], float] | None,
+        options: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self._asked = [*prompt]  # an agent may add its answer to the list that it has passed
         self._token_counter = token_counter
+        # What is read of the options only if something was written to the cache.
+        self._cache_control = options.get("cache_control")
+        self._more = options.get("model_kwargs")
+        self._tools = options.get("tools")
 
     def _messages(self) -> Sequence[object]:
         return self._asked
+
+    def _beside(self) -> Sequence[object]:
+        tools = self._tools if isinstance(self._tools, (list, tuple)) else ()
+        return [{"cache_control": self._cache_control}, self._more, *tools]
 
     def _estimate(self) -> int | None:
         return _estimate(self._asked, self._token_counter)

@@ -157,6 +157,10 @@ class Prompt:
     def _estimate(self) -> int | None:
         """Return its estimated tokens, or `None` if there is no estimate."""
 
+    def _beside(self) -> Sequence[object]:
+        """Return what may have a mark for the provider's cache beside the messages: the request and its tools."""
+        return ()
+
     def digest(self) -> int | None:
         """Return a number to compare it with another one, or `None` if nothing is known of it."""
         with contained("digest of a prompt"):
@@ -169,7 +173,7 @@ class Prompt:
         with contained("time to live of a prompt"):
             contents = [field(message, "content") for message in self._messages()]
             blocks = [block for content in contents if isinstance(content, (list, tuple)) for block in content]
-            return any(field(field(block, "cache_control"), "ttl") == "1h" for block in blocks)
+            return any(map(_asks_for_an_hour, [*blocks, *self._beside()]))
         return False
 
     def tokens(self) -> int | None:
@@ -181,23 +185,38 @@ class Prompt:
         return self._tokens
 
 
+def _asks_for_an_hour(part: object) -> bool:
+    """Whether the mark for the cache in a block, a tool or a request says an hour. LangChain's blocks have extras."""
+    return any(field(field(place, "cache_control"), "ttl") == "1h" for place in (part, field(part, "extras")))
+
+
 class PromptBy(Prompt):
-    """A prompt whose messages and estimate are returned by two functions.
+    """A prompt whose messages and estimate are returned by functions.
 
     Args:
         messages: Returns its messages or texts.
         estimate: Returns its estimated tokens, or `None` if there is no estimate.
+        beside: Returns the request itself, and its tools, which may have marks for the provider's cache.
     """
 
-    __slots__ = ("_estimated", "_listed")
+    __slots__ = ("_estimated", "_listed", "_others")
 
-    def __init__(self, messages: Callable[[], Sequence[object]], estimate: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        messages: Callable[[], Sequence[object]],
+        estimate: Callable[[], int | None],
+        beside: Callable[[], Sequence[object]] = tuple,
+    ) -> None:
         super().__init__()
         self._listed = messages
         self._estimated = estimate
+        self._others = beside
 
     def _messages(self) -> Sequence[object]:
         return self._listed()
+
+    def _beside(self) -> Sequence[object]:
+        return self._others()
 
     def _estimate(self) -> int | None:
         return self._estimated()

@@ -10,6 +10,7 @@ from .._content.cutting import cut
 from .._content.policy import Policy
 from .._content.reading import as_text, count
 from .._runtime.containment import contain, contained
+from .usage_shapes import tier_in
 
 
 def _texts(value: object) -> list[str] | None:
@@ -104,7 +105,10 @@ _NESTED = (
     "additional_model_request_fields",
 )
 _NESTING = frozenset(_NESTED)
-READ = _SPELLINGS | _NESTING
+_OF_TIER = frozenset({"service_tier", "serviceTier", "speed", "inference_geo"})
+"""The parameters that `tier_in` reads, the last two of Anthropic's."""
+
+READ = _SPELLINGS | _NESTING | _OF_TIER
 """The keys that are read."""
 
 
@@ -126,6 +130,22 @@ def request_parameters(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 if isinstance(nested := source.get(name), Mapping):
                     _read(nested, found)
     return found
+
+
+def asked_tier(sources: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the service tier that a request asks for, if it asks for any, by the rule for what an answer names.
+
+    Args:
+        sources: The mappings to read, by precedence. A value in an earlier one wins.
+    """
+    asked: dict[str, Any] = {}
+    for source in sources:
+        for place in (source, *map(source.get, _NESTED)):
+            if isinstance(place, Mapping):
+                for name in _OF_TIER.intersection(place):
+                    if place[name] is not None:
+                        asked.setdefault(name, place[name])
+    return tier_in(asked) if asked else None
 
 
 def _read(source: Mapping[str, Any], found: dict[str, Any]) -> None:

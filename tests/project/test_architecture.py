@@ -53,8 +53,8 @@ FINER: dict[str, list[set[str]]] = {
         {"messages"},
     ],
     "_runs": [
-        {"usage_shapes", "settings", "environment", "estimates", "kinds", "numbers", "parameters", "task_watch"},
-        {"usage", "run_info"},
+        {"usage_shapes", "settings", "environment", "estimates", "kinds", "numbers", "task_watch"},
+        {"usage", "run_info", "parameters"},
         {"watches"},
         {"call", "usage_reports", "ending", "places"},
         {"texts_call"},
