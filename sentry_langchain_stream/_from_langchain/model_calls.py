@@ -206,11 +206,12 @@ class ModelRuns:
             call.reported = reported.over(call.reported) if call.by_events else reported
         counted_elsewhere = call.batch > 1 and answers.counted_elsewhere(response)
         used = call.reported
-        is_reported = used is not None and (used.input or not used.is_nothing)
+        is_reported = used is not None and (used.output or not used.has_no_answer)
         if counted_elsewhere or is_reported or outcome != "completed":
             return
         if call.chunks:
-            self._advise(call, known)
+            if used is None:
+                self._advise(call, known)
         else:
             text = answer_texts.answer_text(response)
             call.counted = of_text(text, self._token_counter) if text else None

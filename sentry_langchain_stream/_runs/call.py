@@ -217,6 +217,8 @@ class Call:
 
     def add_report(self, usage: Usage) -> None:
         """Take the usage in a chunk: one that adds up with the ones before, or one that repeats them."""
+        if self.repeats and not usage.input and usage.is_nothing:
+            return  # zeros at the end of a stream take nothing back
         self.repeats = self.repeats or usage.repeats(self.reported)
         self.reported = usage if self.repeats else usage.after(self.reported)
 
@@ -255,15 +257,18 @@ class Call:
         """Return the usage that the provider reported, else an estimate, else (if nothing arrived) `None`.
 
         Some providers report the prompt's tokens first and the answer's tokens last. If such a call ends early, the
-        reported input is kept and the output is estimated, unless the model had already sent a finish reason.
+        reported input is kept and the output is estimated, unless the model had already sent a finish reason. The same
+        holds for a report without an answer, where one has arrived: some servers write 0 where they do not count.
         """
         if self.settled is not None:
             return self.settled
         reported = self.reported
         has_arrived = self.chunks > 0 or self.counted is not None
-        if has_arrived and reported is not None and not reported.input and reported.is_nothing:
-            reported = None  # a model that answers has used tokens: some servers write 0 where they do not count
-        if reported is not None and (self.finished or self.response.finish_reasons):
+        is_final = self.finished or bool(self.response.finish_reasons)
+        if has_arrived and reported is not None and not reported.output and reported.has_no_answer:
+            is_final = False
+            reported = reported if reported.input else None
+        if reported is not None and is_final:
             is_whole = reported.input or not reported.output
             return reported if is_whole else reported.with_estimated_input(self.request.estimated_input)
         arrived = self.arrived()

@@ -108,6 +108,11 @@ class Usage(NamedTuple):
         """Whether it says that no tokens were used."""
         return not (self.input or self.output or self.total)
 
+    @property
+    def has_no_answer(self) -> bool:
+        """Whether it says that no tokens were answered: what a total has beyond the prompt may be an answer's."""
+        return not self.output and (self.total or 0) <= (self.input or 0)
+
     def repeats(self, earlier: Usage | None) -> bool:
         """Whether this report and the earlier one of the same stream both count from the start of the stream.
 
@@ -168,7 +173,7 @@ class Usage(NamedTuple):
         return self._replace(**larger) if larger else self
 
     def cut_short(self, prompt: int | None, arrived: int) -> Usage:
-        """Return this usage as an estimate for an answer that ended early, after this was reported.
+        """Return this usage as an estimate for an answer of which this does not count all, or nothing.
 
         Args:
             prompt: The estimated tokens of the prompt, for a provider that has not reported them.

@@ -18,9 +18,9 @@ from tests.kit.wire import WIRE_SHAPES, needs_v3
 from tests.numbers.kit import Says, answered, ask, chat, details, of, says, tokens
 
 
-def said(usage: dict[str, Any] | None = None, **metadata: Any) -> AIMessage:
+def said(usage: dict[str, Any] | None = None, text: str = "Hello", **metadata: Any) -> AIMessage:
     given: Any = usage
-    return AIMessage("Hello", usage_metadata=given, response_metadata=metadata)
+    return AIMessage(text, usage_metadata=given, response_metadata=metadata)
 
 
 # LiteLLM 1.110's report of an answer of Anthropic's, as `Usage.model_dump()` gives it: OpenAI's names, and Anthropic's.
@@ -190,7 +190,7 @@ REPORTS = [
     ),
     pytest.param(
         # A prompt that Gemini blocks: nothing came out.
-        said(usage_metadata={"promptTokenCount": 10, "totalTokenCount": 10}),
+        said(text="", usage_metadata={"promptTokenCount": 10, "totalTokenCount": 10}),
         None,
         (10, 0, 10),
         (None, None, None),
