@@ -56,7 +56,7 @@ def result_text(body: Any, budget: Budget) -> str:
     """Return the result of a tool as text, because Sentry shows only text. A structure becomes JSON."""
     if isinstance(body, str):
         return budget.text(body) or ""
-    if not body:
+    if body is None:
         return ""
     if are_blocks(body):
         return "\n".join(map(label, both_ends(body, _part, budget)))
@@ -149,12 +149,12 @@ def _part(block: Any, budget: Budget, known: Collection[Any] = ()) -> Iterator[P
             yield response(_call_id(block), error if result is None else result, failed, budget)
     elif kind.endswith(("tool_result", "toolResult", "_output", "_response", "execution_result")):
         status = "error" if body.get("is_error") is True else body.get("status")
-        result = _first(body, _RESULTS) or _extra(block, "error")
-        yield response(_call_id(body), result, status, budget)
+        result, error = _first(body, _RESULTS), _extra(block, "error")
+        yield response(_call_id(body), result if result or error is None else error, status, budget)
     elif kind != "text":
         part = budget.frame(type=kind)
         content = block["json"] if kind == "json" and "json" in block else block.get("content")
-        if content and (kind == "json" or any(texts_in(content))):
+        if content is not None if kind == "json" else any(texts_in(content)):
             budget.take(len('"content": '))
             part["content"] = result_text(content, budget)
         yield part

@@ -49,6 +49,8 @@ def told(message: Any) -> list[Any]:
 CALL = {"id": "call-1", "name": "weather", "args": {"city": "Paris"}, "type": "tool_call"}
 PARIS = call(city="Paris")
 
+DATA_BLOCKS = [{"type": "json", "content": "0"}, {"type": "json", "content": "{}"}]
+
 ANSWERS = {
     "openai chat": (AIMessage("Hi", tool_calls=[CALL]), [text("Hi"), PARIS]),
     "openai chat, as its own dict": (
@@ -330,6 +332,7 @@ ANSWERS = {
     ),
     "a custom role": (ChatMessage(content="Ahoy", role="captain"), [text("Ahoy")]),
     "a call without a name": ({"role": "ai", "content": "", "tool_calls": [{"args": {}}]}, [call("unknown", None)]),
+    "data as a block": (AIMessage([{"json": 0}, {"json": {}}, {"json": None}]), [*DATA_BLOCKS, {"type": "json"}]),
     "a search result": (
         HumanMessage([{"type": "search_result", "source": SIGNED, "content": [{"type": "text", "text": "found"}]}]),
         [{"type": "search_result", "content": "found"}],

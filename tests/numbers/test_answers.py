@@ -331,3 +331,28 @@ def test_a_server_tool_has_its_arguments(version: str) -> None:
     parts = json.loads(span.attributes["gen_ai.output.messages"])[0]["parts"]
     (call,) = [part for part in parts if part["type"] == "tool_call"]
     assert (call["name"], call["arguments"]) == ("web_search", {"query": "weather Vienna"})
+
+
+SERVERS_CALL = {"type": "server_tool_call", "id": "s1", "name": "count", "args": {}}
+SERVERS_RESULT = {"type": "server_tool_result", "tool_call_id": "s1", "status": "success"}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"output": 0}, "0"),
+        ({"output": False}, "false"),
+        ({"output": {}}, "{}"),
+        ({"output": 1}, "1"),
+        ({"output": []}, ""),
+        ({}, ""),
+        ({"output": {}, "extras": {"error": "unavailable"}}, "unavailable"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_what_a_server_tool_returns_is_recorded(shape: str, said: dict[str, Any], expected: str) -> None:
+    """A result of 0 or False is one. An empty list of blocks is an empty text, as in a tool's message."""
+    span = ask(says(AIMessage(content_blocks=[SERVERS_CALL, {**SERVERS_RESULT, **said}])), shape=shape)  # type: ignore[list-item]
+    parts = json.loads(span.attributes["gen_ai.output.messages"])[0]["parts"]
+    assert [part["result"] for part in parts if part["type"] == "tool_call_response"] == [expected]
