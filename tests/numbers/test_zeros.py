@@ -45,7 +45,7 @@ def calling(call: dict[str, Any]) -> dict[str, Any]:
     return chunk(None, choices=[{"index": 0, "delta": delta, "finish_reason": None}])
 
 
-ANSWERED = {
+ANSWERED: dict[str, Answer] = {
     "a stream": stream(chunk("Hello "), chunk("you"), usage=used(11, 0)),
     "a stream without an output": stream(chunk("Hello "), chunk("you"), usage={"prompt_tokens": 11}),
     "a stream of a tool call": stream(calling(CALL), usage=used(11, 0)),
