@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The output of the application goes to stderr, so that stdout has only the findings.
         with redirect_stdout(sys.stderr), OneLoop() as loop:
             findings = list(examine(options, loop))
+        findings += loop.findings()
     except NoSuchApplication as error:
         print(f"doctor: --app {' '.join(options.app)}: {printable(str(error))}", file=sys.stderr)
         return 2

@@ -10,7 +10,12 @@ from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from .findings import Finding
+
 T = TypeVar("T")
+
+PATIENCE = 5.0
+"""How many seconds a task that is cancelled has to end."""
 
 
 class OneLoop:
@@ -21,6 +26,7 @@ class OneLoop:
 
     def __init__(self) -> None:
         self._made: asyncio.AbstractEventLoop | None = None
+        self._stuck: set[asyncio.Task[Any]] = set()
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -41,6 +47,8 @@ class OneLoop:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
         finally:
+            if self._stuck:  # asyncio would log that they are destroyed, and Sentry would report that
+                self._loop.set_exception_handler(lambda loop, context: None)
             self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -55,9 +63,21 @@ class OneLoop:
         finally:
             self._cancel(asyncio.all_tasks(self._loop) - before)
 
+    def findings(self) -> list[Finding]:
+        """Return a warning if tasks have gone on though they were cancelled, else nothing."""
+        if not self._stuck:
+            return []
+        names = ", ".join(sorted(getattr(task.get_coro(), "__qualname__", "?") for task in self._stuck))
+        found = f"cancelled, but still running after {PATIENCE:g} s: {names}"
+        return [Finding("tasks", "warning", found, "Let asyncio.CancelledError through, or asyncio.run never returns.")]
+
     def _cancel(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        left = list(tasks)
+        left = set(tasks) - self._stuck
         for task in left:
             task.cancel()
         if left:
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            ended, stuck = self._loop.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+            self._stuck |= stuck
+            for task in ended:
+                if not task.cancelled():
+                    task.exception()  # or asyncio logs that nobody has asked for it

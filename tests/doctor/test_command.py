@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ import sentry_sdk
 from sentry_sdk import integrations
 from sentry_sdk.transport import Transport
 
-from sentry_langchain_stream.doctor import command, delivery, probe, setup
+from sentry_langchain_stream.doctor import command, delivery, one_loop, probe, setup
 from sentry_langchain_stream.doctor.case import Case, installed
 from sentry_langchain_stream.doctor.command import main
 from sentry_langchain_stream.doctor.delivery import deliver
@@ -371,6 +372,73 @@ async def setup():
     assert asyncio.get_running_loop().is_chosen
     sentry_sdk.init(dsn={dsn!r}, traces_sample_rate=1.0)
 """
+
+
+NEVER_ENDS = """
+import asyncio, sentry_sdk
+from langchain_core.runnables import RunnableLambda
+
+left = []
+
+async def poll():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+async def begin(question):
+    left.append(asyncio.ensure_future(poll()))
+    return question
+
+async def setup():
+    await begin("")
+    sentry_sdk.init(dsn={dsn!r}, traces_sample_rate=1.0)
+
+async def fails():
+    try:
+        await asyncio.sleep(60)
+    finally:
+        raise ValueError("fails")
+
+async def with_a_failure():
+    left.append(asyncio.ensure_future(fails()))
+    await asyncio.sleep(0.01)
+    sentry_sdk.init(dsn={dsn!r}, traces_sample_rate=1.0)
+
+def plain():
+    sentry_sdk.init(dsn={dsn!r}, traces_sample_rate=1.0)
+
+chain = RunnableLambda(begin)
+"""
+
+
+@pytest.mark.parametrize(
+    ("targets", "is_stuck"),
+    [(["setup"], True), (["plain", "chain"], True), (["with_a_failure"], False), (["plain"], False)],
+    ids=str,
+)
+def test_a_task_that_does_not_end_hides_no_finding(
+    write: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    targets: list[str],
+    is_stuck: bool,
+) -> None:
+    """A task that swallows its cancellation is left after a while, and all that was found is printed, with its name."""
+    monkeypatch.setattr(one_loop, "PATIENCE", 0.1)
+    write("shop", NEVER_ENDS.format(dsn=NOWHERE))
+    main([*(word for target in targets for word in ("--app", f"shop:{target}")), "--json"])
+    findings = told(capsys)
+    assert findings["app"]["level"] == findings["client"]["level"] == "ok"
+    assert ("tasks" in findings) is is_stuck
+    if is_stuck:
+        assert findings["tasks"]["level"] == "warning"
+        assert findings["tasks"]["found"] == "cancelled, but still running after 0.1 s: poll"
+    sys.modules["shop"].left.clear()
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="policies are deprecated")
