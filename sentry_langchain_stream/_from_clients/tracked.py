@@ -88,7 +88,8 @@ class Tracked(Generic[T]):
     ) -> None:
         """Set the usage that the provider reported, before the stream ends. The last call that has numbers wins.
 
-        It takes precedence over the usage in the chunks. Input or output tokens that are left out are estimated.
+        It takes precedence over the usage in the chunks. Input or output tokens that are left out are estimated, and so
+        is an output of 0 where items have come: some servers write that where they do not count.
 
         Args:
             usage: The provider's usage object or mapping, or an answer or a chunk that has it: of OpenAI, Anthropic,

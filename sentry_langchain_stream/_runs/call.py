@@ -152,7 +152,7 @@ class Call:
     cost: Cost | None = None
     response: Response = _NO_ANSWER
     finished: bool = False
-    """Whether the call completed. If it did not, the usage that the provider reported may be incomplete."""
+    """Whether the call completed, its consumer gone or not. Else the usage that was reported may be incomplete."""
     ended: float = 0.0
     settled: Usage | None = None
     """What `usage` returns from the call's end on, worked out once."""

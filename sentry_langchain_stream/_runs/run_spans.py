@@ -200,7 +200,7 @@ class RunSpans:
         call.ended = self._now()
         if call.complete is not None:
             call.take_what_was_said()
-        call.finished = run.ending.outcome == "completed"
+        call.finished = call.finished or run.ending.outcome == "completed"
         if call.response.messages is None and call.text is not None and (arrived := call.text.text()):
             with contained("partial answer"):
                 call.response = call.response.with_messages(_partial(call.request, arrived, run.policy))

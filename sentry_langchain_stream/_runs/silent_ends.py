@@ -67,7 +67,7 @@ class Watching:
     def _call_over(self, run_id: UUID, was_stream: bool) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
         run = self._get(number(run_id))
-        if run is None:
+        if run is None or run.ending.read_on:  # it ends with what LangChain reads on
             return
         streamed = was_stream if run.kind in CHAINS else run.call is not None and run.call.streamed
         # Where a batch with fallbacks raises, LangChain ends none of its calls (langchain-core 1.0 to 1.8).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from threading import get_ident
 
 from . import attempts, enclosing, silent_ends
 from .ending import Ending
@@ -24,8 +25,16 @@ _SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed
 def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
     """End a run, and first every descendant that is still open, unless another caller has ended it."""
     with run.tree.lock:
+        if run.below and evicted is None and _is_read_on(run, outcome):
+            run.tree.read_on = run.ending.read_on = True
+            return
         if not run.keeper.take(run):
             return
+        chain = _read_on_around(run) if run.tree.read_on else None
+        if chain is not None and outcome == "completed":
+            outcome = "abandoned"
+            if run.call is not None:
+                run.call.finished = True
         try:
             if outcome == "completed" and (run.below or run.ending.left):
                 if _was_left(run, run.descendants()):
@@ -41,6 +50,8 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
                 run.keeper.close(run, outcome, error, evicted)
             finally:
                 _leave(run, outcome, evicted)
+                if chain is not None and not any(map(_streams, chain.descendants())):
+                    chain.keeper.end(chain.id, "abandoned", evicted=evicted)
 
 
 def _close(runs: list[Run], outcome: Outcome, evicted: str | None) -> None:
@@ -131,6 +142,42 @@ def end_batch(run: Run) -> None:
                 sibling.keeper.end(sibling.id, "cancelled")
 
 
+def _is_read_on(run: Run, outcome: Outcome) -> bool:
+    """Whether the consumer of a sync chain has left, and LangChain reads the model's stream on to its end.
+
+    It reports the chain as completed, and closes its steps after that: the parser behind a model then reads what the
+    model has to say, to record what it has read (langchain-core 1.0 to 1.8). So the model's usage is known. A call with
+    fallbacks is over before the chain in it is closed.
+    """
+    if run.ending.read_on or not (outcome == "completed" or (outcome == "abandoned" and run.has_fallbacks)):
+        return False
+    if run.kind not in CHAINS:
+        return False
+    if _is_sync(run) or run.tree.read_on:
+        return any(map(_has_reader, run.descendants()))
+    here = get_ident()
+    return any(each.thread == here and silent_ends.is_current(each) and _has_reader(each) for each in run.descendants())
+
+
+def _has_reader(run: Run) -> bool:
+    """Whether a run is a model's stream that a step behind it reads."""
+    return _streams(run) and run.parent is not None and any(each.kind in CHAINS for each in run.parent.children)
+
+
+def _read_on_around(run: Run) -> Run | None:
+    """The nearest chain around a run that ends with what is read on in it."""
+    around = run.parent
+    while around is not None and not around.ending.read_on:
+        around = around.parent
+    return around
+
+
+def _streams(run: Run) -> bool:
+    """Whether a run is a model's stream that somebody still holds."""
+    watch = run.call_watch
+    return run.call is not None and run.call.streamed and watch is not None and watch() is not None
+
+
 def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
     """Whether the consumer left a run that LangChain reports as completed.
 
@@ -141,6 +188,12 @@ def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
     if run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
         return True
     is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
-    # A sync chain may be closed elsewhere than it was begun: Starlette reads in threads, and closes in a task.
-    is_sync = run.parent is None and (run.task is None or (run.call_watch is not None and run.call_watch.is_sync))
-    return is_streaming and run.kind in CHAINS and (is_sync or silent_ends.is_current(run))
+    return is_streaming and run.kind in CHAINS and (_is_sync(run) or silent_ends.is_current(run))
+
+
+def _is_sync(run: Run) -> bool:
+    """Whether a run is a root that was called by a sync method, as far as that is known.
+
+    A sync chain may be closed elsewhere than it was begun: Starlette reads in threads, and closes in a task.
+    """
+    return run.parent is None and (run.task is None or (run.call_watch is not None and run.call_watch.is_sync))

@@ -327,20 +327,22 @@ async def test_the_provider_knows_better(source: Any) -> None:
     """What `set_usage` states is the provider's word, whatever had been counted."""
     with capture_spans() as captured:
         stream = track_stream(source(), model="m", token_counter=len)
-        await consume(stream, lambda _: stream.set_usage(input_tokens=20, output_tokens=0))
+        await consume(stream, lambda _: stream.set_usage(input_tokens=20, output_tokens=1))
     told = model_span(captured).attributes
-    assert [told[f"gen_ai.usage.{each}_tokens"] for each in ("input", "output", "total")] == [20, 0, 20]
+    assert [told[f"gen_ai.usage.{each}_tokens"] for each in ("input", "output", "total")] == [20, 1, 21]
     assert told["langchain_stream.usage_source"] == "provider"
 
 
-@pytest.mark.parametrize("given", [{"input_tokens": 7}, {"output_tokens": 7}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{"input_tokens": 7}, {"output_tokens": 7}, {"input_tokens": 7, "output_tokens": 0}], ids=str
+)
 async def test_what_the_provider_left_out_is_a_guess(source: Any, given: dict[str, int]) -> None:
-    """If `set_usage` gets one of the two numbers, the other is estimated, and the usage is an estimate."""
+    """If `set_usage` gets one of the numbers, or 0 for an answer, the other is estimated: the usage is an estimate."""
     with capture_spans() as captured:
         stream = track_stream(source(), model="m", prompt="Hi there")
         await consume(stream, lambda _: stream.set_usage(**given))
     told = model_span(captured).attributes
-    expected = {"input_tokens": 2, "output_tokens": len(ITEMS), **given}
+    expected = {"input_tokens": 2, **given, "output_tokens": given.get("output_tokens") or len(ITEMS)}
     assert {name: told[f"gen_ai.usage.{name}"] for name in expected} == expected
     assert told["langchain_stream.usage_source"] == "estimate"
 
