@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 from uuid import UUID
 
 from .._content.labels import CONVERSATION, conversation_id
+from .._content.reading import field
 from .._runs.kinds import Control, Outcome, RunKind
 from .._runs.start import Start
 from .._vocabulary.names import DEFAULT_AGENT
@@ -157,18 +158,29 @@ _RESUMING = "__pregel_resuming"
 """LangGraph's `CONFIG_KEY_RESUMING`."""
 
 
-def created_agent(own: object) -> str | None:
+def created_agent(graph: object) -> str | None:
     """The name of an agent of `create_agent`, empty if it has none; `None` if a graph is no such agent.
 
-    Args:
-        own: The config that the graph was built with. What runs inside of the agent inherits the same metadata, and
-            a graph that is bound to the config of a node or a tool has them in its own config, too.
+    The config that the graph was built with says so. What runs inside of the agent inherits the same metadata, and a
+    graph that is bound to the config of a node or a tool has those in its own config, instead of its own.
     """
-    metadata = own.get("metadata") if isinstance(own, Mapping) else None
-    if not isinstance(metadata, Mapping) or "langgraph_node" in metadata:
+    metadata = field(field(graph, "config"), "metadata")
+    if not isinstance(metadata, Mapping):
         return None
     integration, name = _text(metadata.get("ls_integration")), _text(metadata.get("lc_agent_name"))
-    return name or "" if integration is not None and integration.startswith(_AGENTS) else None
+    if integration is None or not integration.startswith(_AGENTS):
+        return None
+    if "langgraph_node" not in metadata:
+        return name or ""
+    node = field(field(field(field(graph, "nodes"), MODEL_NODE), "bound"), "func")
+    if field(node, "__module__") != _CREATED_IN:
+        return None
+    name = _text(field(graph, "name"))
+    return "" if name is None or name == DEFAULT_AGENT else name
+
+
+_CREATED_IN = "langchain.agents.factory"
+"""The module whose function is the node of an agent that asks its model (langchain 1.0 to 1.5)."""
 
 
 def attempt(tags: Sequence[Any]) -> int | None:

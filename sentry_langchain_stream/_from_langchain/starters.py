@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NamedTuple
 
-from .._content.reading import field
 from .._runtime.tracebacks import variable
 from .call_stack import GRAPHS, starter
 from .internals import MODEL_CALLS
@@ -18,8 +17,8 @@ class Graph(NamedTuple):
 
     called_with: Mapping[str, Any]
     """The config that it is called with: its own, the caller's, and that of the runs around it."""
-    own: object
-    """The config that it was built with, if there is one."""
+    itself: object
+    """The graph, if it is known."""
 
 
 def graph() -> Graph | None:
@@ -30,7 +29,7 @@ def graph() -> Graph | None:
     if frame is None or not str(frame.f_globals.get("__name__")).startswith(GRAPHS):
         return None  # reading the variables of a frame is expensive
     config = variable(frame, "config")
-    return Graph(config if isinstance(config, Mapping) else {}, field(variable(frame, "self"), "config"))
+    return Graph(config if isinstance(config, Mapping) else {}, variable(frame, "self"))
 
 
 def is_middleware() -> bool | None:

@@ -57,7 +57,7 @@ class StepRuns:
             inputs = executors.question(inputs)
         graph = starters.graph() if not start.is_node else None
         if graph is not None:
-            start.created_as = marks.created_agent(graph.own)
+            start.created_as = marks.created_agent(graph.itself)
             if start.created_as is not None:
                 start.kind = "agent"
         goes_on = graph is not None and marks.is_resumed(graph.called_with)

@@ -9,6 +9,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.runnables import RunnableConfig, chain
 from langchain_core.tools import tool
+from langgraph.errors import InvalidUpdateError
 from langgraph.graph import START, MessagesState, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -64,13 +65,13 @@ def office(name: str = "office") -> Any:
     return StateGraph(MessagesState).add_node("tools", tools).add_edge(START, "tools").compile(name=name)
 
 
-def binding(inner: Any) -> Any:
-    """An agent whose tool calls something bound to the tool's own config."""
+def binding(inner: Any, **more: Any) -> Any:
+    """An agent whose tool calls something bound to the tool's own config, and to more."""
 
     @tool
     def go(subject: str, config: RunnableConfig) -> str:
         """Have somebody else go."""
-        return str(inner.with_config(config).invoke(HI)["messages"][-1].content)
+        return str(inner.with_config({**config, **more}).invoke(HI)["messages"][-1].content)
 
     return create_agent(actor(calls("go", subject="sky"), "Well."), [go], name="boss")
 
@@ -101,14 +102,36 @@ async def test_an_agent_called_under_another_name_has_its_own(
     } - {"office"}
 
 
+@pytest.mark.parametrize("more", [{}, CALLED], ids=["", "run name"])
 @pytest.mark.parametrize(("inner", "name"), [(worker, "worker"), (office, "office")])
-def test_what_is_bound_to_the_config_of_a_tool_is_not_the_agent_around_it(inner: Any, name: str) -> None:
+def test_what_is_bound_to_the_config_of_a_tool_is_not_the_agent_around_it(
+    inner: Any, name: str, more: dict[str, Any]
+) -> None:
     """Such a config has all that the tool inherits from its agent, and so has then what is bound to it."""
+    if inner is office:
+        name = more.get("run_name", name)  # a graph that is no agent is called as its run
     with capture_spans(**content_allowed(True)) as captured:
-        binding(inner()).invoke(HI, {"callbacks": [SentryStreamHandler()]})
+        binding(inner(), **more).invoke(HI, {"callbacks": [SentryStreamHandler()]})
     assert agents(captured) == ["boss", name]
     told = captured.find(name=f"invoke_agent {name}").attributes.get("gen_ai.system_instructions", "")
     assert ("You weigh." in told) is (inner is office)
+
+
+@marked
+def test_an_agent_that_is_bound_so_and_fails_at_once_is_recorded() -> None:
+    """Before any of its nodes has started, it is known as an agent."""
+
+    @tool
+    def go(subject: str, config: RunnableConfig) -> str:
+        """Have somebody go who does not understand."""
+        worker().with_config(config).invoke("no state of a graph")
+        return subject
+
+    with capture_spans() as captured:
+        boss: Any = create_agent(actor(calls("go", subject="sky"), "Well."), [go], name="boss")
+        with pytest.raises(InvalidUpdateError):
+            boss.invoke(HI, {"callbacks": [SentryStreamHandler()]})
+    assert agents(captured) == ["boss", "worker"]
 
 
 @marked
