@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -13,7 +12,7 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import NoOpSpan, Span, Transaction
 
 from .._vocabulary.keys import AttributeValue
-from . import forks, internals, joining
+from . import forks, internals, joining, own_transactions
 from .conversations import ending_scope, keep_conversation
 from .joining import ORIGIN
 from .plain_spans import prepared
@@ -171,10 +170,11 @@ class TransactionSpans:
         finally:
             if transaction is span:
                 internals.stop_profiles(span)
-            if transaction is None or not is_late:
+                own_transactions.finish(span, scope)
+            elif transaction is None or not is_late:
                 span.finish(scope)
             elif transaction.sampled:
-                self._finish_late(span, transaction)
+                own_transactions.finish_late(span, transaction)
 
     def outside(self) -> None:
         return None
@@ -190,30 +190,6 @@ class TransactionSpans:
         """
         moved = sentry_sdk.get_client().options.get("stream_gen_ai_spans")  # sentry-sdk >= 2.60
         return bool(moved) and not isinstance(span, Transaction) and str(span.op).startswith("gen_ai.")
-
-    @staticmethod
-    def _finish_late(span: Span, sent: Transaction) -> None:
-        """Send a span whose transaction was already sent, which the SDK would drop.
-
-        It is sent as a separate transaction with the span's id, in the same trace and with the same parent.
-        """
-        data = span.to_json().get("data") or {}
-        late = Transaction(
-            op=span.op,
-            name=span.description or "",
-            origin=span.origin,
-            trace_id=span.trace_id,
-            span_id=span.span_id,
-            parent_span_id=span.parent_span_id,
-            sampled=True,
-            baggage=sent.get_baggage(),
-            start_timestamp=span.start_timestamp,
-            status=span.status,
-        )
-        late.update_data(data)
-        # What `start_transaction` does, but for a sampling decision and profilers: they were of the sent transaction.
-        late.init_span_recorder(maxlen=1)
-        late.finish(ending_scope(late, data, is_root=True), end_timestamp=datetime.now(timezone.utc))
 
 
 class StreamedSpans:

@@ -47,10 +47,36 @@ def flask_stream(chunks: Chunks) -> AbstractContextManager[Any]:
     return nullcontext(app)
 
 
+def falcon_stream(chunks: Chunks) -> AbstractContextManager[Any]:
+    """The same with Falcon, whose integration knows only an application that is made after `init`."""
+    import falcon
+
+    class Stream:
+        def on_get(self, request: Any, response: Any) -> None:
+            response.stream = (text.encode() for text in chunks())
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        made = falcon.App()
+        made.add_route("/stream", Stream())
+        return made(environ, start_response)
+
+    return nullcontext(app)
+
+
+def bottle_stream(chunks: Chunks) -> AbstractContextManager[Any]:
+    """The same with Bottle, which reads the first chunk itself: the rest follows when the transaction has ended."""
+    import bottle
+
+    app = bottle.Bottle()
+    app.route("/stream", name="stream", callback=chunks)
+    return nullcontext(app)
+
+
 APPS = [
     plain,
     pytest.param(flask_stream, marks=needs("flask")),
     pytest.param(django_stream, marks=needs("django")),
+    pytest.param(falcon_stream, marks=needs("falcon")),
 ]
 
 
@@ -121,6 +147,43 @@ def test_each_stream_of_a_request_is_below_it(app_of: Any) -> None:
         captured = served(app)
     request = captured.find(op="http.server")
     assert [parent_of(captured, each) for each in captured.find_all(name="bot")] == [request] * 2
+
+
+NAMING = [
+    pytest.param(bottle_stream, "stream", "chat", marks=needs("bottle")),
+    pytest.param(falcon_stream, "/stream", "bot", marks=needs("falcon")),
+]
+"""Frameworks whose integration names every event of a request, the name that it gives this request, and the name of
+the span that outlives it: the model call of a route that Bottle has called, or the pipeline that begins later."""
+
+
+@pytest.mark.parametrize(("make", "route", "late"), NAMING)
+def test_a_span_that_outlives_its_request_keeps_its_name(make: Any, route: str, late: str) -> None:
+    """It leaves as a transaction of its own, which an integration would name after the request's route."""
+    with make(stream_of(fake_model("one two"))) as app:
+        captured = served(app)
+    assert captured.find(op="http.server").name == route
+    assert late in [span.name for span in captured.spans]
+    model = captured.find(op="gen_ai.chat")
+    assert model.attributes.get("sentry.segment.name", late) == late
+
+
+@pytest.mark.parametrize("where", ["scope", "before_send_transaction"])
+@pytest.mark.parametrize(("make", "route", "late"), NAMING)
+def test_the_application_may_rename_what_outlives_its_request(make: Any, route: str, late: str, where: str) -> None:
+    """An event processor of the application's in the request's scope has the last word, as has a hook of the client."""
+
+    def rename(event: Any, hint: Any) -> Any:
+        return {**event, "transaction": f"my {event['transaction']}"}
+
+    def chunks() -> Iterable[str]:
+        if where == "scope":
+            sentry_sdk.get_isolation_scope().add_event_processor(rename)
+        return stream_of(fake_model("one two"))()
+
+    with make(chunks) as app:
+        captured = served(app, **{where: rename} if where != "scope" else {})
+    assert f"my {late}" in [span.name for span in captured.spans]
 
 
 @pytest.mark.usefixtures("joins")

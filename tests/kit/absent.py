@@ -20,9 +20,11 @@ import sentry_langchain_stream
 
 PACKAGES = frozenset(
     {
+        "bottle",
         "celery",
         "deepagents",
         "django",
+        "falcon",
         "fastapi",
         "flask",
         "genai_prices",
