@@ -460,6 +460,13 @@ async def test_what_nobody_reports_is_sent_in_time(monkeypatch: pytest.MonkeyPat
         ("tornado.web", lambda web: web.Finish(), 0),
         ("aiohttp.web_exceptions", lambda web: web.HTTPNotFound(), 0),
         ("aiohttp.web_exceptions", lambda web: web.HTTPBadGateway(), 1),
+        ("bottle", lambda web: web.HTTPError(404), 0),
+        ("bottle", lambda web: web.HTTPResponse("no", 503), 1),
+        ("falcon", lambda web: web.HTTPNotFound(), 0),
+        ("falcon", lambda web: web.HTTPError(429), 0),
+        ("falcon", lambda web: web.HTTPServiceUnavailable(), 1),
+        ("falcon", lambda web: web.HTTPStatus(503), 0),
+        ("starlette.exceptions", lambda web: web.WebSocketException(1008), 0),
         ("celery.exceptions", lambda queue: queue.Ignore(), 0),
         ("celery.exceptions", lambda queue: queue.Reject(), 0),
     ],
@@ -474,6 +481,53 @@ async def test_an_answer_of_a_web_framework_is_no_issue(framework: str, make: An
     with capture_spans() as captured:
         with contextlib.suppress(Exception):
             await RunnableLambda(deny).ainvoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        assert len(captured.events) == events
+
+
+def stand_in(module: str, name: str, **attributes: Any) -> type[Exception]:
+    """A class of exceptions like that of a framework which is not installed here."""
+    return type(name, (Exception,), {"__module__": module, **attributes})
+
+
+@pytest.mark.parametrize(
+    ("answer", "events"),
+    [
+        (stand_in("sanic.exceptions", "SanicException", quiet=True), 0),
+        (stand_in("sanic.exceptions", "SanicException", quiet=False), 1),
+        (stand_in("grpc._cython.cygrpc", "AbortError"), 0),
+        (stand_in("grpc._cython.cygrpc", "InternalError"), 1),
+        (stand_in("pyramid.httpexceptions", "HTTPException"), 0),
+        (stand_in("ninja.errors", "HttpError"), 0),
+        (stand_in("ninja.errors", "ConfigError"), 1),
+        (stand_in("chalice.app", "ChaliceViewError"), 0),
+        (stand_in("trytond.exceptions", "TrytonException"), 0),
+    ],
+    ids=lambda each: getattr(each, "__name__", None),
+)
+def test_an_answer_of_a_framework_that_is_not_installed_is_no_issue(answer: type[Exception], events: int) -> None:
+    """The same for what the integration of such a framework never reports, or, of Sanic, if the class is not quiet."""
+
+    class Answer(answer):  # type: ignore[misc,valid-type]
+        pass
+
+    def deny(_: Any) -> None:
+        raise Answer
+
+    with capture_spans() as captured:
+        with contextlib.suppress(Exception):
+            RunnableLambda(deny).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        assert len(captured.events) == events
+
+
+@pytest.mark.parametrize(("module", "events"), [("grpc._server", 0), ("shop.orders", 1)])
+def test_an_abort_of_grpc_without_asyncio_is_no_issue(module: str, events: int) -> None:
+    """There `context.abort` raises a bare `Exception()`, of which only the function that raises it says what it is."""
+    place: dict[str, Any] = {"__name__": module}
+    exec("def abort(_):\n    raise Exception()", place)
+
+    with capture_spans() as captured:
+        with contextlib.suppress(Exception):
+            RunnableLambda(lambda _: place["abort"](_)).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
         assert len(captured.events) == events
 
 
