@@ -40,7 +40,10 @@ def keep_private(event: Event, error: BaseException, policy: Policy, record: Any
         message = value.get("value")
         if isinstance(message, str) and message:
             value["value"] = sendable(value.get("type"), message, texts, policy, passing)
-    _keep_log_private(event, policy, record, is_allowed=is_allowed)
+    if is_allowed:
+        _redact_log(event, policy)
+    else:
+        _keep_log_private(event, policy, record, texts)
 
 
 def shorten(event: Event, policy: Policy) -> None:
@@ -92,22 +95,37 @@ def _without_content(name: Any, message: str, texts: list[_Text], policy: Policy
         if kept is not None and len(message) > len(start):
             notes = error_texts.sendable(part, message[len(start) :].strip("\n"), passing)
             kept = f"{kept}\n{notes or error_texts.FILTERED}"
-        return kept if kept is None or policy.redact is None else policy.text(kept)
+        return _redacted_text(kept, policy)
     return None
 
 
-def _keep_log_private(event: Event, policy: Policy, record: Any, *, is_allowed: bool) -> None:
-    """The message of a log event. Without content it is sent if it stands in the source code as a whole."""
+def _redacted_text(text: str | None, policy: Policy) -> str | None:
+    return text if text is None or policy.redact is None else policy.text(text)
+
+
+def _redact_log(event: Event, policy: Policy) -> None:
     entry: Any = event.get("logentry")
-    if not isinstance(entry, dict):
-        return
-    if is_allowed:
+    if isinstance(entry, dict):
         for key in ("message", "formatted"):
             if isinstance(entry.get(key), str):
                 entry[key] = policy.text(entry[key])
         entry["params"] = []
+
+
+def _keep_log_private(event: Event, policy: Policy, record: Any, texts: list[_Text]) -> None:
+    """The message of a log event is sent if it stands in the source code as a whole.
+
+    Of one that is an exception's message, as in `logger.exception(error)`, the same is sent as of the exception's.
+    """
+    entry: Any = event.get("logentry")
+    if not isinstance(entry, dict):
         return
-    event["logentry"] = {"message": _template(record) or error_texts.FILTERED, "params": []}
+    kept = _template(record)
+    if kept is None or getattr(record, "args", None):
+        said = {each for each in (entry.get("message"), entry.get("formatted")) if isinstance(each, str)}
+        repeated = [each.sendable for each in texts if each.sendable and not said.isdisjoint(each.messages)]
+        kept = _redacted_text(repeated[0], policy) if repeated else kept
+    event["logentry"] = {"message": kept or error_texts.FILTERED, "params": []}
 
 
 def _template(record: Any) -> str | None:

@@ -19,11 +19,13 @@ import sentry_sdk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
+from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._runtime import tracebacks
+from sentry_langchain_stream.testing import capture_spans
 from tests.end_to_end.test_issues_privacy import issue, swallowed
 from tests.kit.absent import needs
 from tests.kit.fresh import Fresh
-from tests.kit.wire import ScriptedModel
+from tests.kit.wire import ScriptedModel, content_allowed
 
 ANSWER = "yebra's \"secret\" 'words' 471"
 SECRET = ("secret", "words", "471")
@@ -154,19 +156,59 @@ def logged_exception(error: Exception) -> None:
     logging.getLogger("application").exception(error)
 
 
+def logged_filled_in(error: Exception) -> None:
+    logging.getLogger("application").exception("%s", error)
+
+
 @pytest.mark.parametrize(
     ("report", "expected"),
     [
         (logged_whole, "Could not answer."),
         (logged_template, "Could not answer: %s"),
         (logged_both, "[Filtered]"),
-        (logged_exception, "[Filtered]"),
     ],
 )
 def test_a_log_message_is_sent_if_it_is_source_code(report: Callable[[Exception], Any], expected: str) -> None:
     """Without content, a log message is sent if it stands in the source code as a whole, as a template does."""
     event = issue(after_the_answer(number), report)
     assert event["logentry"] == {"message": expected, "params": []}
+
+
+def down(_: str) -> None:
+    raise ConnectionError("the provider is down")
+
+
+def nothing_else(text: str) -> None:
+    raise ValueError(text)
+
+
+@pytest.mark.parametrize("redact", [None, str.upper])
+@pytest.mark.parametrize("content", [True, False])
+@pytest.mark.parametrize(
+    ("step", "report", "instead"),
+    [
+        (down, logged_exception, ""),
+        (down, logged_filled_in, ""),
+        (number, logged_exception, ""),
+        (nothing_else, logged_exception, "[Filtered]"),
+        (nothing_else, logged_filled_in, "%s"),
+    ],
+)
+def test_a_log_message_that_repeats_the_exception_is_sent_like_it(
+    step: Callable[[str], None], report: Callable[[Exception], Any], instead: str, content: bool, redact: Any
+) -> None:
+    """`logger.exception(error)` sends of the message what is sent of the exception's, one field further on."""
+    chain, handler = after_the_answer(step), SentryStreamHandler(redact=redact)
+    with capture_spans(**content_allowed(content), default_integrations=True) as captured:
+        try:
+            chain.invoke("Hi", {"callbacks": [handler]})
+        except Exception as error:
+            report(error)
+        (event,) = captured.events
+    entry, value = event["logentry"], event["exception"]["values"][-1]["value"]
+    said = entry["formatted"] if content else entry["message"]
+    assert said == (value or instead)
+    assert content or not any(each in json.dumps(entry) for each in SECRET)
 
 
 def test_an_exception_is_asked_for_its_message_once_per_event() -> None:
