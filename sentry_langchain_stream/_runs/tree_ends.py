@@ -149,19 +149,22 @@ def _is_read_on(run: Run, outcome: Outcome) -> bool:
     model has to say, to record what it has read (langchain-core 1.0 to 1.8). So the model's usage is known. A call with
     fallbacks is over before the chain in it is closed.
     """
-    if run.ending.read_on or not (outcome == "completed" or (outcome == "abandoned" and run.has_fallbacks)):
+    if run.ending.read_on or run.kind not in CHAINS:
         return False
-    if run.kind not in CHAINS:
-        return False
-    if _is_sync(run) or run.tree.read_on:
-        return any(map(_has_reader, run.descendants()))
+    if outcome == "abandoned":
+        return run.has_fallbacks and _is_sync(run) and any(map(_is_reading, run.children))
+    return outcome == "completed" and _is_reading(run) and (_is_sync(run) or run.tree.read_on or _is_of_here(run))
+
+
+def _is_reading(chain: Run) -> bool:
+    """Whether a step of a chain reads the stream of a model that is another one."""
+    return any(each.kind in CHAINS for each in chain.children) and any(map(_streams, chain.children))
+
+
+def _is_of_here(chain: Run) -> bool:
+    """Whether the model in a chain was called by the thread and the task that go on here."""
     here = get_ident()
-    return any(each.thread == here and silent_ends.is_current(each) and _has_reader(each) for each in run.descendants())
-
-
-def _has_reader(run: Run) -> bool:
-    """Whether a run is a model's stream that a step behind it reads."""
-    return _streams(run) and run.parent is not None and any(each.kind in CHAINS for each in run.parent.children)
+    return any(each.thread == here and silent_ends.is_current(each) for each in chain.children if _streams(each))
 
 
 def _read_on_around(run: Run) -> Run | None:

@@ -10,6 +10,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
@@ -272,12 +273,15 @@ INCREMENTS = [increment("one ", 9000, 1, 8000), increment("two ", 0, 4), increme
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_the_prompt_of_a_sync_chain_that_is_left_is_the_providers(shape: str) -> None:
-    """A prompt that the first chunk reports is recorded though nobody hands over what had arrived."""
-    span = ask(says(*INCREMENTS) | StrOutputParser(), "left", shape)
+@pytest.mark.parametrize("parses", [True, False], ids=["parser", "no parser"])
+def test_the_prompt_of_a_sync_chain_that_is_left_is_the_providers(shape: str, parses: bool) -> None:
+    """A prompt that the first chunk reports is recorded; the answer too, if a parser reads it on to its end."""
+    model = says(*INCREMENTS)
+    span = ask(model | StrOutputParser() if parses else RunnableLambda(str) | model, "left", shape)
     assert span.attributes["gen_ai.usage.input_tokens"] == 9000
     assert span.attributes["gen_ai.usage.cache_read.input_tokens"] == 8000
-    assert span.attributes["langchain_stream.usage_source"] == "estimate"
+    assert span.attributes["gen_ai.usage.output_tokens"] == (9 if parses else 5)
+    assert span.attributes["langchain_stream.usage_source"] == ("provider" if parses else "estimate")
     assert span.attributes["langchain_stream.outcome"] == "abandoned"
 
 
