@@ -102,7 +102,7 @@ async def test_an_agent_called_under_another_name_has_its_own(
     } - {"office"}
 
 
-@pytest.mark.parametrize("more", [{}, CALLED], ids=["", "run name"])
+@pytest.mark.parametrize("more", [pytest.param({}, id=""), pytest.param(CALLED, id="run name", marks=marked)])
 @pytest.mark.parametrize(("inner", "name"), [(worker, "worker"), (office, "office")])
 def test_what_is_bound_to_the_config_of_a_tool_is_not_the_agent_around_it(
     inner: Any, name: str, more: dict[str, Any]
