@@ -176,6 +176,19 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
     return watch
 
 
+def ends_a_stream() -> bool:
+    """Whether it is a sync stream that is signalling the end of its run at this moment."""
+    frame: FrameType | None = sys._getframe(1)
+    is_signalled = False
+    while frame is not None:
+        if frame.f_globals is MANAGERS:
+            is_signalled = True
+        elif is_signalled:
+            return bool(frame.f_code.co_flags & CO_GENERATOR)
+        frame = frame.f_back
+    return False
+
+
 _START_OF_A_CHAIN = "on_chain_start"
 
 

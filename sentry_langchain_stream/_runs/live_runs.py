@@ -25,6 +25,11 @@ from .settings import Settings
 from .starts import Starts
 
 
+def never() -> bool:
+    """Stands for what is signalled by LangChain alone."""
+    return False
+
+
 class LiveRuns:
     """The runs that have started and not ended, by the number of their id.
 
@@ -42,6 +47,7 @@ class LiveRuns:
         now: The monotonic clock, in seconds.
         watch_call: Watches the call that starts a run, if there is one.
         others: Returns further settings whose vetoes hold with a client, if there are any.
+        ends_a_stream: Whether it is a sync stream that is signalling the end of its run at this moment.
     """
 
     def __init__(
@@ -50,7 +56,9 @@ class LiveRuns:
         now: Callable[[], float],
         watch_call: silent_ends.WatchCall | None = None,
         others: Others | None = None,
+        ends_a_stream: Callable[[], bool] = never,
     ) -> None:
+        self.ends_a_stream = ends_a_stream
         self.settings = settings
         self.others = others
         self.now = now

@@ -51,6 +51,10 @@ class Keeper(Protocol):
         """The monotonic clock, in seconds."""
 
     @property
+    def ends_a_stream(self) -> Callable[[], bool]:
+        """Returns whether it is a sync stream that is signalling the end of its run at this moment."""
+
+    @property
     def get(self) -> Callable[[Number], Run | None]:
         """Returns the live run of a number, or `None`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from threading import get_ident
 
 from . import attempts, enclosing, silent_ends
 from .ending import Ending
@@ -147,24 +146,20 @@ def _is_read_on(run: Run, outcome: Outcome) -> bool:
 
     It reports the chain as completed, and closes its steps after that: the parser behind a model then reads what the
     model has to say, to record what it has read (langchain-core 1.0 to 1.8). So the model's usage is known. A call with
-    fallbacks is over before the chain in it is closed.
+    fallbacks is over before the chain in it is closed, or, if it has used one, long before: it keeps the failure, which
+    keeps the chain until garbage is collected.
     """
     if run.ending.read_on or run.kind not in CHAINS:
         return False
-    if outcome == "abandoned":
-        return run.has_fallbacks and _is_sync(run) and any(map(_is_reading, run.children))
-    return outcome == "completed" and _is_reading(run) and (_is_sync(run) or run.tree.read_on or _is_of_here(run))
+    if outcome == "completed":
+        return _is_reading(run) and run.keeper.ends_a_stream()
+    is_left = outcome == "abandoned" and run.has_fallbacks and not run.ending.failures
+    return is_left and _is_sync(run) and any(map(_is_reading, run.children))
 
 
 def _is_reading(chain: Run) -> bool:
     """Whether a step of a chain reads the stream of a model that is another one."""
     return any(each.kind in CHAINS for each in chain.children) and any(map(_streams, chain.children))
-
-
-def _is_of_here(chain: Run) -> bool:
-    """Whether the model in a chain was called by the thread and the task that go on here."""
-    here = get_ident()
-    return any(each.thread == here and silent_ends.is_current(each) for each in chain.children if _streams(each))
 
 
 def _read_on_around(run: Run) -> Run | None:
@@ -191,7 +186,7 @@ def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
     if run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
         return True
     is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
-    return is_streaming and run.kind in CHAINS and (_is_sync(run) or silent_ends.is_current(run))
+    return is_streaming and run.kind in CHAINS and run.keeper.ends_a_stream()
 
 
 def _is_sync(run: Run) -> bool:

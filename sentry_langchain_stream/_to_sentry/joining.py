@@ -14,6 +14,7 @@ of the SDK (sentry-sdk 2.45 to 2.75). A root of ours becomes a child of the span
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
@@ -183,22 +184,25 @@ def _remember(transaction: Transaction) -> None:
 _Incoming = tuple[str, str]
 """A trace and the span in it that a request continues."""
 
-_over: dict[_Incoming, float] = {}
+_over: OrderedDict[_Incoming, float] = OrderedDict()
 """When a request that continues a trace has ended, the latest of those that continue it there."""
 
 
 def _note_end(incoming: _Incoming) -> None:
-    _over.pop(incoming, None)
-    _over[incoming] = monotonic()
-    _trim(_over)
+    if scope_internals.is_of_integration(Scope.get_isolation_scope()):
+        _over[incoming] = monotonic()
+        _over.move_to_end(incoming)
+        _trim(_over)
 
 
 def _is_long_over(incoming: _Incoming) -> bool:
     """Whether the request has ended long ago: a worker that was started in it works for others since."""
-    ended_at = _over.pop(incoming, None)
-    if ended_at is None:
+    ended_at = _over.get(incoming)
+    if ended_at is None:  # it has no span, goes on, or has been forgotten among many: it counts as ending now
+        _note_end(incoming)
         return False
-    _over[incoming] = ended_at  # what is asked for is remembered
+    with suppress(KeyError):  # another thread has forgotten it
+        _over.move_to_end(incoming)  # what is asked for is remembered
     return monotonic() - ended_at > _LONGEST
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -15,6 +17,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id
 
 USAGE = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
@@ -98,3 +101,73 @@ def test_a_chain_that_is_read_to_its_end_has_completed() -> None:
         list((chain() | RunnableLambda(str.upper)).stream({"question": "Hi"}, {"callbacks": [handler]}))
     for span in (captured.find(op="gen_ai.chat"), captured.find(name="bot")):
         assert span.attributes["langchain_stream.outcome"] == "completed"
+
+
+@pytest.fixture
+def no_garbage() -> Iterator[None]:
+    """Garbage that is not collected, which keeps what cycles keep."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
+
+
+def until_it_has_enough(stream: Iterator[str]) -> str:
+    """Read up to a mark."""
+    return next(iter(stream)) + next(iter(stream))
+
+
+kept: list[Any] = []
+
+
+def to_go_on_later(stream: Iterator[str]) -> str:
+    """Read a piece, and keep the rest."""
+    kept.append(stream)
+    return next(stream)
+
+
+@pytest.mark.parametrize("falls_back", [False, True], ids=["", "after a fallback"])
+@pytest.mark.parametrize("read", [until_it_has_enough, to_go_on_later])
+@pytest.mark.usefixtures("no_garbage")
+def test_who_returns_has_completed_at_once(read: Callable[[Iterator[str]], str], falls_back: bool) -> None:
+    """A function that does not read a stream to its end has an answer: it waits for nobody, and is in its request."""
+    handler = SentryStreamHandler(pipeline_name="bot")
+    asked = chain(before=lambda number: ending_badly()).with_fallbacks([chain()]) if falls_back else chain()
+    with capture_spans() as captured:
+        with active_span("transaction") as request:
+            step: Any = RunnableLambda(lambda question: read(asked.stream({"question": question})))
+            step.invoke("Hi", {"callbacks": [handler]})
+            assert handler.live_runs == 0
+        kept.clear()
+    root = captured.find(name="bot")
+    assert (root.parent_id, root.attributes["langchain_stream.outcome"]) == (request, "completed")
+    assert captured.find_all(op="gen_ai.chat")[-1].attributes["langchain_stream.outcome"] == "abandoned"
+
+
+def test_a_stream_in_a_thread_of_its_own_is_not_waited_for() -> None:
+    """A step that starts one has completed, and so has the stream, later."""
+    resume, asking, threads = threading.Event(), threading.Event(), []
+
+    def hold(number: int) -> None:
+        if number == 1:
+            asking.set()
+            assert resume.wait(HANG)
+
+    def start(question: str) -> str:
+        stream = chain(before=hold).stream({"question": question})
+        threads.append(threading.Thread(target=copy_context().run, args=(list, stream)))
+        threads[0].start()
+        assert asking.wait(HANG)
+        return "started"
+
+    handler = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans() as captured:
+        with active_span("transaction") as request:
+            RunnableLambda(start).invoke("Hi", {"callbacks": [handler]})
+        (root,) = (span for span in captured.spans if span.name == "bot")
+        resume.set()
+        threads[0].join()
+    assert (root.parent_id, root.attributes["langchain_stream.outcome"]) == (request, "completed")
+    call = captured.find(op="gen_ai.chat")
+    assert (call.attributes["langchain_stream.outcome"], call.attributes["langchain_stream.chunks"]) == ("completed", 3)

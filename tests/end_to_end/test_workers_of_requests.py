@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -105,3 +106,40 @@ async def test_a_trace_without_a_request_is_joined_however_long(
             monkeypatch.setattr(joining, "monotonic", lambda now=minutes: monotonic() + 60 * now)
             await fake_model("one").ainvoke("Hi", {"callbacks": [handler]})
     assert [(span.trace_id, span.parent_id) for span in captured.find_all(name="bot")] == [(trace, ABOVE)] * 3
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_span_in_a_job_is_not_the_end_of_its_trace(
+    shape: str, trace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that continues a trace, and opens a span for a part of its work, has the trace after that, too."""
+    incoming = {"sentry-trace": f"{trace}-{ABOVE}-1"}
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, sentry_sdk.isolation_scope():
+        if shape == "stream":
+            sentry_sdk.traces.continue_trace(incoming)
+            with sentry_sdk.traces.start_span(name="load"):
+                pass
+        else:
+            with sentry_sdk.start_transaction(sentry_sdk.continue_trace(incoming), name="load"):
+                pass
+        monkeypatch.setattr(joining, "monotonic", lambda: monotonic() + 600)
+        await fake_model("one").ainvoke("Hi", {"callbacks": [SentryStreamHandler(pipeline_name="bot")]})
+    assert captured.find(name="bot").trace_id == trace
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+async def test_a_worker_of_a_busy_service_is_not_in_one_trace_for_ever(
+    shape: str, trace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of its request is forgotten among many; then it is a part of that request for some minutes more."""
+    monkeypatch.setattr(joining, "_MOST", 2)
+    monkeypatch.setattr(joining, "_over", OrderedDict())
+    with capture_spans(**WIRE_SHAPES[shape], **SERVER) as captured:
+        async with service() as client, service() as other:
+            await client.get("/ask", headers={"sentry-trace": f"{trace}-{ABOVE}-0"})
+            for _ in range(3):
+                await other.get("/ask", headers={"sentry-trace": f"{uuid4().hex}-{ABOVE}-0"})
+            for minutes in (10, 20):
+                monkeypatch.setattr(joining, "monotonic", lambda now=minutes: monotonic() + 60 * now)
+                await client.get("/ask")
+    assert captured.find(name="bot").parent_id is None
