@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from threading import get_ident, local
-from types import CodeType, FrameType
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from threading import local
+from types import CodeType, FrameType, SimpleNamespace
 from typing import Any
 
 from .containment import contained
@@ -26,41 +26,66 @@ HAS_ASYNC_CONTEXT = sys.version_info >= (3, 11)
 """Whether a task can be given a context. Else LangChain's context names no async step (langchain-core 1.0 to 1.8).
 Can go when Python 3.10 is no longer supported."""
 
-collecting: set[int] = set()
-"""The threads in which garbage is being collected. Mostly there are none: ask that first where it has to be quick."""
-_waiting: dict[int, list[Callable[[], object]]] = {}
+
+class _Phase(set[str]):
+    """Is not empty from the start of a garbage collection to its end, in whichever thread.
+
+    An attribute `start` adds the keys of what is set to it, and `stop` takes them away.
+    """
+
+    __slots__ = ()
+    start = property(None, set.update)
+    stop = property(None, set.difference_update)
+
+
+collecting = _Phase()
+"""Whether garbage is being collected in any thread. Mostly not: ask that first where it has to be quick."""
+_latest, _own = SimpleNamespace(), local()
+"""What Python has said of the latest collection, and of the latest one in this thread: one object, if it is that."""
+_waiting: list[Callable[[], object]] = []
 
 
 def is_collecting() -> bool:
     """Whether garbage is being collected in this thread, so that no context variable may be set."""
-    return MATTERS and get_ident() in collecting
+    return _is_collecting_here() if MATTERS and collecting else False
+
+
+def _is_collecting_here() -> bool:
+    return getattr(_own, "start", None) is _latest.start
 
 
 def after_collection(work: Callable[[], object]) -> None:
     """Call `work` when the garbage that is being collected in this thread has been finalized, else now."""
-    if get_ident() in collecting:
-        _waiting.setdefault(get_ident(), []).append(work)
-    else:
+    if not (collecting and _is_collecting_here()):
         work()
+        return
+    if not _waiting:
+        gc.callbacks.append(_go_on)
+    _waiting.append(work)
 
 
 @cache
 def watch_collections() -> None:
-    """Track garbage collections from now on."""
-    gc.callbacks.append(_note)
+    """Track garbage collections from now on.
+
+    A signal is handled before the next instruction of Python, and what its handler raises is lost in a callback of the
+    garbage collector: a time limit, Ctrl-C. Long collections end with a signal waiting. So these callbacks have no
+    instructions: each is a C function, which sets an attribute called `start` or `stop`.
+    """
+    gc.callbacks.extend(partial(setattr, each) for each in (_own, _latest, collecting))
 
 
-def _note(phase: str, _: Mapping[str, Any]) -> None:
-    here = get_ident()
-    if phase == "start":
-        collecting.add(here)
-        return
+def _go_on(*_: object) -> None:
+    """Do what waits for the end of the collection. It is a callback only while something waits."""
+    gc.callbacks.remove(_go_on)
+    works, _waiting[:] = [*_waiting], []
+    collecting.add("waiting")  # the collection may have interrupted the setting of a context variable
     try:
-        for work in _waiting.pop(here, ()) if _waiting else ():
+        for work in works:
             with contained("after garbage collection"):
                 work()
     finally:
-        collecting.discard(here)
+        collecting.clear()
 
 
 class _Thread(local):

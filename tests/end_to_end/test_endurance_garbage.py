@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from sentry_langchain_stream import SentryStreamHandler, track_stream
 from sentry_langchain_stream._runtime import interpreter
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import garbage
+from tests.kit.fresh import Fresh
 from tests.kit.helpers import Clock, collect, handler_on
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
@@ -182,3 +184,41 @@ def test_of_a_stream_whose_loop_is_gone_only_idleness_tells(shape: str) -> None:
         fake_model().invoke("Hi", config={"callbacks": [handler]})
         assert outcomes(captured) == ["abandoned", "completed"]
     assert handler.live_runs == 0
+
+
+TIME_LIMITS = """
+import gc, signal, time
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit.wire import ScriptedModel
+
+class TimeLimit(Exception):
+    pass
+
+def limit(number, frame):
+    raise TimeLimit
+
+reached = 0
+with capture_spans():
+    list(ScriptedModel().stream("Hi", {"callbacks": [SentryStreamHandler()]}))
+    signal.signal(signal.SIGALRM, limit)
+    much = [[number] for number in range(600_000)]
+    for _ in range(10):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+            gc.collect()
+            while True:
+                time.sleep(0.001)
+                if signal.getitimer(signal.ITIMER_REAL)[0] == 0:
+                    break
+        except TimeLimit:
+            reached += 1
+print(reached)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs SIGALRM")
+def test_a_time_limit_reaches_the_application_though_garbage_is_collected(fresh: Fresh) -> None:
+    """A signal that arrives during a collection is handled before the next instruction, and none is a callback's."""
+    done = fresh.run(TIME_LIMITS)
+    assert (done.stdout.strip(), done.stderr) == ("10", "")
