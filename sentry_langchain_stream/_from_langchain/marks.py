@@ -227,10 +227,16 @@ _AWAIT = opmap.get("YIELD_FROM")
 
 def is_stop(error: BaseException) -> bool:
     """Whether an exception means that the code has to stop. A group means it if all its exceptions do."""
-    if isinstance(error, Exception) or _is("PanicException", error):
+    if isinstance(error, Exception):
+        return _is("CancelledError", error) and type(error).__module__.startswith(_CANCELLING)
+    if _is("PanicException", error):
         return False
     grouped = getattr(error, "exceptions", ()) if _is("BaseExceptionGroup", error) else ()
     return all(map(is_stop, grouped))
+
+
+_CANCELLING = ("concurrent.futures.", "temporalio.")
+"""The modules that say with an `Exception` that somebody has cancelled the work: a future, an activity of Temporal."""
 
 
 def control(error: BaseException) -> Control | None:

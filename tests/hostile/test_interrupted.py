@@ -7,6 +7,7 @@ import asyncio
 import functools
 import signal
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -183,7 +184,13 @@ class Killed(BaseException):
 
 PanicException = type("PanicException", (BaseException,), {})
 
+ActivityCancelled = type("CancelledError", (Exception,), {"__module__": "temporalio.exceptions"})
+OwnCancelled = type("CancelledError", (Exception,), {"__module__": "shop.orders"})
+
 STOPS: dict[str, tuple[BaseException, str]] = {
+    "Temporal cancels an activity": (ActivityCancelled(), "cancelled"),
+    "a future was cancelled": (futures.CancelledError(), "cancelled"),
+    "an order was cancelled": (OwnCancelled(), "failed"),
     "killed": (Killed(), "cancelled"),
     "cancelled": (asyncio.CancelledError(), "cancelled"),
     "a Rust library's panic": (PanicException(), "failed"),
@@ -194,7 +201,7 @@ STOPS: dict[str, tuple[BaseException, str]] = {
 @pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_what_is_no_exception_cancels(shape: str, stop: str) -> None:
-    """A `BaseException` that is no `Exception` tells a call to stop: it was cancelled, and no issue follows."""
+    """What is no `Exception`, or means that somebody has cancelled it, tells a call to stop, and no issue follows."""
     error, outcome = STOPS[stop]
 
     def before(_: int) -> None:
