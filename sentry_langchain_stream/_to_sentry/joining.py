@@ -191,7 +191,7 @@ _over: OrderedDict[_Incoming, float] = OrderedDict()
 def _note_end(incoming: _Incoming) -> None:
     if scope_internals.is_of_integration(Scope.get_isolation_scope()):
         _over[incoming] = monotonic()
-        _over.move_to_end(incoming)
+        _keep(incoming)
         _trim(_over)
 
 
@@ -201,9 +201,14 @@ def _is_long_over(incoming: _Incoming) -> bool:
     if ended_at is None:  # it has no span, goes on, or has been forgotten among many: it counts as ending now
         _note_end(incoming)
         return False
-    with suppress(KeyError):  # another thread has forgotten it
-        _over.move_to_end(incoming)  # what is asked for is remembered
+    _keep(incoming)
     return monotonic() - ended_at > _LONGEST
+
+
+def _keep(incoming: _Incoming) -> None:
+    """Have it forgotten last."""
+    with suppress(KeyError):  # another thread has forgotten it
+        _over.move_to_end(incoming)
 
 
 def _trim(remembered: dict[Any, Any]) -> None:
