@@ -16,7 +16,7 @@ from . import enclosing, silent_ends, tree_ends
 from .call import Call
 from .details import Agent
 from .eviction import Eviction
-from .kinds import Outcome
+from .kinds import CHAINS, Outcome
 from .numbers import Number, number
 from .roots import Roots
 from .run import Others, Run
@@ -206,6 +206,8 @@ class LiveRuns:
 
     def _end_later(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> bool:
         """End a run in another thread, if one can be started: this one is in the midst of something."""
+        if outcome == "completed" and run.below and run.kind in CHAINS and self.ends_a_stream():
+            outcome = "abandoned"  # its consumer has left, see `tree_ends`, which only this thread's stack says
         return silent_ends.run_in_thread(partial(self.end, run.id, outcome, error, evicted=evicted))
 
     def add_root(self, run: Run) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
@@ -184,6 +186,20 @@ def test_of_a_stream_whose_loop_is_gone_only_idleness_tells(shape: str) -> None:
         fake_model().invoke("Hi", config={"callbacks": [handler]})
         assert outcomes(captured) == ["abandoned", "completed"]
     assert handler.live_runs == 0
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_chain_that_is_lost_in_a_cycle_was_left(shape: str) -> None:
+    """Garbage collection closes its steps in any order, and mostly another thread ends the runs."""
+    handler = SentryStreamHandler("bot")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        for _ in range(4):
+            lose((RunnableLambda(str) | ScriptedModel() | StrOutputParser()).stream("Hi", {"callbacks": [handler]}))
+            collect()
+    assert handler.live_runs == 0
+    for op in ("function", "gen_ai.chat"):
+        outcomes = [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op=op)]
+        assert outcomes == ["abandoned"] * 4
 
 
 TIME_LIMITS = """
