@@ -107,6 +107,13 @@ def ray(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_ray.py", *session.posargs)
 
 
+@nox.session(tags=["matrix"])
+def chat_uis(session: nox.Session) -> None:
+    """The page on Streamlit, Gradio and Chainlit, whose servers hold back other packages, on nox's own Python."""
+    session.install("--editable", ".[test]", "streamlit", "gradio", "gradio_client", "chainlit")
+    session.run("python", "-m", "pytest", "--quiet", "tests/end_to_end/test_chat_uis.py", *session.posargs)
+
+
 @nox.session(default=False)
 def payloads(session: nox.Session) -> None:
     """The book of payloads, with every provider's package: an environment of its own, as some hold back others."""

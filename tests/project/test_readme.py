@@ -52,7 +52,14 @@ def blocks(page: Path) -> Iterator[tuple[int, str]]:
         yield text.count("\n", 0, found.start(1)) + 1, textwrap.dedent(found[1])
 
 
-BLOCKS = [pytest.param(page, line, code, id=f"{page.name}:{line}") for page in PAGES for line, code in blocks(page)]
+APPS = REPOSITORY / "docs" / "chat-uis.md"
+"""A page of apps, which `tests/end_to_end/test_chat_uis.py` serves."""
+BLOCKS = [
+    pytest.param(page, line, code, id=f"{page.name}:{line}")
+    for page in PAGES
+    if page != APPS
+    for line, code in blocks(page)
+]
 
 
 def section(page: Path, title: str) -> str:
