@@ -117,7 +117,7 @@ def starts_fallbacks() -> bool:
 
 
 def starter(frame: FrameType | None) -> FrameType | None:
-    """Return the frame of the method that starts a run: the one that has called LangChain's callback manager.
+    """Return the frame of the method that starts or ends a run: the one that has called LangChain's callback manager.
 
     Args:
         frame: A frame that the manager has called, over others or not: a method that overrides a hook is one more.
@@ -178,15 +178,8 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
 
 def ends_a_stream() -> bool:
     """Whether it is a sync stream that is signalling the end of its run at this moment."""
-    frame: FrameType | None = sys._getframe(1)
-    is_signalled = False
-    while frame is not None:
-        if frame.f_globals is MANAGERS:
-            is_signalled = True
-        elif is_signalled:
-            return bool(frame.f_code.co_flags & CO_GENERATOR)
-        frame = frame.f_back
-    return False
+    caller = starter(sys._getframe(1))
+    return caller is not None and bool(caller.f_code.co_flags & CO_GENERATOR)
 
 
 _START_OF_A_CHAIN = "on_chain_start"

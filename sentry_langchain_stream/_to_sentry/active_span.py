@@ -179,8 +179,7 @@ class RunScope(Scope):
             if seen is None:
                 seen = self._seen = SeenSpans()
             seen.add(span, span_id, inside)
-            is_root = isinstance(span, Transaction) or internals.segment_of(span) is span
-            if is_root and (name := scope_internals.event_name(self.covered)) is not None:
+            if _is_root(span) and (name := scope_internals.event_name(self.covered)) is not None:
                 seen.names.setdefault(inside.key, Named(*name, span))
 
     def _is_of_a_run(self, span: Any) -> bool:
@@ -196,6 +195,10 @@ class RunScope(Scope):
             scope_internals.set_event_name(self.covered, named.name, named.info)
 
 
+def _is_root(span: Any) -> bool:
+    return isinstance(span, Transaction) or internals.segment_of(span) is span
+
+
 def _made_active(theirs: property) -> property:
     """The SDK's property for the active span, but for the span of a run that is put back.
 
@@ -204,7 +207,7 @@ def _made_active(theirs: property) -> property:
     """
 
     def set_(self: RunScope, span: Any) -> None:
-        if self._is_of_a_run(span):
+        if _is_root(span) and self._is_of_a_run(span):  # the SDK names events after roots alone
             self._span = span
         else:
             theirs.__set__(self, span)

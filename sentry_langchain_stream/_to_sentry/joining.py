@@ -106,7 +106,7 @@ def _joined(context: Any | None) -> Joined | None:
     return Joined(context.trace_id, context.parent_span_id, context.parent_sampled, _baggage(context))
 
 
-_ended: dict[str, tuple[float, Joined]] = {}
+_ended: OrderedDict[str, tuple[float, Joined]] = OrderedDict()
 """The transactions that have begun a trace, by their trace: when each has ended, and what a root joins with it."""
 _MOST = 1_000
 _LONGEST = 300.0
@@ -176,9 +176,7 @@ def _remember(transaction: Transaction) -> None:
         return
     trace_id, sampled = transaction.trace_id, bool(transaction.sampled)
     found = Joined(trace_id, transaction.span_id, sampled, transaction.get_baggage() if sampled else None)
-    _ended.pop(trace_id, None)  # one that ends again would keep its place among the oldest
-    _ended[trace_id] = monotonic(), found
-    _trim(_ended)
+    _put(_ended, trace_id, (monotonic(), found))
 
 
 _Incoming = tuple[str, str]
@@ -190,9 +188,7 @@ _over: OrderedDict[_Incoming, float] = OrderedDict()
 
 def _note_end(incoming: _Incoming) -> None:
     if scope_internals.is_of_integration(Scope.get_isolation_scope()):
-        _over[incoming] = monotonic()
-        _keep(incoming)
-        _trim(_over)
+        _put(_over, incoming, monotonic())
 
 
 def _is_long_over(incoming: _Incoming) -> bool:
@@ -201,20 +197,23 @@ def _is_long_over(incoming: _Incoming) -> bool:
     if ended_at is None:  # it has no span, goes on, or has been forgotten among many: it counts as ending now
         _note_end(incoming)
         return False
-    _keep(incoming)
+    _keep(_over, incoming)
     return monotonic() - ended_at > _LONGEST
 
 
-def _keep(incoming: _Incoming) -> None:
-    """Have it forgotten last."""
-    with suppress(KeyError):  # another thread has forgotten it
-        _over.move_to_end(incoming)
-
-
-def _trim(remembered: dict[Any, Any]) -> None:
+def _put(remembered: OrderedDict[Any, Any], key: object, value: object) -> None:
+    """Remember something as the latest, and forget the oldest if there is too much."""
+    remembered[key] = value
+    _keep(remembered, key)
     if len(remembered) > _MOST:
-        with suppress(RuntimeError, StopIteration):  # another thread was faster
-            remembered.pop(next(iter(remembered)), None)
+        with suppress(KeyError):  # another thread was faster
+            remembered.popitem(last=False)
+
+
+def _keep(remembered: OrderedDict[Any, Any], key: object) -> None:
+    """Have something forgotten last."""
+    with suppress(KeyError):  # another thread has forgotten it
+        remembered.move_to_end(key)
 
 
 def other_span(context: Any | None) -> OtherSpan | None:
