@@ -185,6 +185,9 @@ _Incoming = tuple[str, str]
 _over: OrderedDict[_Incoming, float] = OrderedDict()
 """When a request that continues a trace has ended, the latest of those that continue it there."""
 
+_joined_by_workers: OrderedDict[_Incoming, float] = OrderedDict()
+"""The same of those that a root without a span around it has asked for. There are fewer of them than requests."""
+
 
 def _note_end(incoming: _Incoming) -> None:
     if scope_internals.is_of_integration(Scope.get_isolation_scope()):
@@ -193,27 +196,22 @@ def _note_end(incoming: _Incoming) -> None:
 
 def _is_long_over(incoming: _Incoming) -> bool:
     """Whether the request has ended long ago: a worker that was started in it works for others since."""
-    ended_at = _over.get(incoming)
+    ended_at = _over.get(incoming) or _joined_by_workers.get(incoming)
     if ended_at is None:  # it has no span, goes on, or has been forgotten among many: it counts as ending now
-        _note_end(incoming)
-        return False
-    _keep(_over, incoming)
+        if not scope_internals.is_of_integration(Scope.get_isolation_scope()):
+            return False
+        ended_at = monotonic()
+    _put(_joined_by_workers, incoming, ended_at)
     return monotonic() - ended_at > _LONGEST
 
 
 def _put(remembered: OrderedDict[Any, Any], key: object, value: object) -> None:
     """Remember something as the latest, and forget the oldest if there is too much."""
     remembered[key] = value
-    _keep(remembered, key)
-    if len(remembered) > _MOST:
-        with suppress(KeyError):  # another thread was faster
-            remembered.popitem(last=False)
-
-
-def _keep(remembered: OrderedDict[Any, Any], key: object) -> None:
-    """Have something forgotten last."""
-    with suppress(KeyError):  # another thread has forgotten it
+    with suppress(KeyError):  # another thread has forgotten it, or was faster
         remembered.move_to_end(key)
+        if len(remembered) > _MOST:
+            remembered.popitem(last=False)
 
 
 def other_span(context: Any | None) -> OtherSpan | None:

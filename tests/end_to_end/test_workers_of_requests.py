@@ -131,15 +131,16 @@ async def test_a_span_in_a_job_is_not_the_end_of_its_trace(
 async def test_a_worker_of_a_busy_service_is_not_in_one_trace_for_ever(
     shape: str, trace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end of its request is forgotten among many; then it is a part of that request for some minutes more."""
+    """If the end of its request was forgotten among many, it is a part of that for some minutes more, once."""
     monkeypatch.setattr(joining, "_MOST", 2)
     monkeypatch.setattr(joining, "_over", OrderedDict())
     with capture_spans(**WIRE_SHAPES[shape], **SERVER) as captured:
         async with service() as client, service() as other:
-            await client.get("/ask", headers={"sentry-trace": f"{trace}-{ABOVE}-0"})
-            for _ in range(3):
-                await other.get("/ask", headers={"sentry-trace": f"{uuid4().hex}-{ABOVE}-0"})
-            for minutes in (10, 20):
+            await client.get("/ask", headers={"sentry-trace": f"{trace}-{ABOVE}-1"})
+            for minutes in (10, 20, 30):
                 monkeypatch.setattr(joining, "monotonic", lambda now=minutes: monotonic() + 60 * now)
+                for _ in range(3):
+                    await other.get("/ask", headers={"sentry-trace": f"{uuid4().hex}-{ABOVE}-1"})
                 await client.get("/ask")
-    assert captured.find(name="bot").parent_id is None
+    calls = captured.find_all(op="gen_ai.chat")
+    assert [len(calls), [call.trace_id for call in calls].count(trace)] == [13, 2]
