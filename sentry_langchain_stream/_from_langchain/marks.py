@@ -227,12 +227,14 @@ _AWAIT = opmap.get("YIELD_FROM")
 
 def is_stop(error: BaseException) -> bool:
     """Whether an exception means that the code has to stop. A group means it if all its exceptions do."""
+    if _is("BaseExceptionGroup", error):
+        return all(map(is_stop, getattr(error, "exceptions", ())))
     if isinstance(error, Exception):
-        return _is("CancelledError", error) and type(error).__module__.startswith(_CANCELLING)
-    if _is("PanicException", error):
-        return False
-    grouped = getattr(error, "exceptions", ()) if _is("BaseExceptionGroup", error) else ()
-    return all(map(is_stop, grouped))
+        return any(
+            kind.__name__ == "CancelledError" and kind.__module__.startswith(_CANCELLING)
+            for kind in type(error).__mro__
+        )
+    return not _is("PanicException", error)
 
 
 _CANCELLING = ("concurrent.futures.", "temporalio.")
