@@ -17,7 +17,7 @@ from uuid import UUID
 from langchain_core.callbacks import manager
 
 from .._runtime.containment import contained
-from .._runtime.interpreter import after_collection, current_task, is_on_stack
+from .._runtime.interpreter import after_collection, current_task, is_in_collection, is_on_stack
 from .._runtime.tracebacks import variable
 from .internals import run_id_of
 
@@ -176,10 +176,24 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
     return watch
 
 
-def ends_a_stream() -> bool:
-    """Whether it is a sync stream that is signalling the end of its run at this moment."""
-    caller = starter(sys._getframe(1))
-    return caller is not None and bool(caller.f_code.co_flags & CO_GENERATOR)
+def is_left() -> bool:
+    """Whether it is a sync stream that signals the end of its run at this moment because its consumer has left.
+
+    What it has read from is not at its end then (langchain-core 1.0 to 1.8). Garbage collection may have closed that
+    before, but it collects no stream that somebody reads.
+    """
+    stream = starter(sys._getframe(1))
+    if stream is None or not stream.f_code.co_flags & CO_GENERATOR:
+        return False
+    if is_in_collection():
+        return True
+    source = variable(stream, _SOURCE) if stream.f_globals.get("__name__") == _STREAMED_BY else None
+    return source is not None and getattr(source, "gi_frame", source) is not None
+
+
+_STREAMED_BY, _SOURCE = "langchain_core.runnables.base", "iterator"
+"""The module whose method streams all chains but graphs and calls with fallbacks, and the variable that it reads from.
+Graphs and calls with fallbacks signal an error when their consumer leaves."""
 
 
 _START_OF_A_CHAIN = "on_chain_start"

@@ -47,7 +47,7 @@ class LiveRuns:
         now: The monotonic clock, in seconds.
         watch_call: Watches the call that starts a run, if there is one.
         others: Returns further settings whose vetoes hold with a client, if there are any.
-        ends_a_stream: Whether it is a sync stream that is signalling the end of its run at this moment.
+        is_left: Whether a sync stream signals the end of its run at this moment because its consumer has left.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class LiveRuns:
         now: Callable[[], float],
         watch_call: silent_ends.WatchCall | None = None,
         others: Others | None = None,
-        ends_a_stream: Callable[[], bool] = never,
+        is_left: Callable[[], bool] = never,
     ) -> None:
-        self.ends_a_stream = ends_a_stream
+        self.is_left = is_left
         self.settings = settings
         self.others = others
         self.now = now
@@ -185,8 +185,15 @@ class LiveRuns:
         evicted: str | None = None,
     ) -> None:
         """The same, with the run itself."""
-        if interpreter.collecting and interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
-            return
+        if interpreter.collecting and interpreter.is_in_collection():
+            if outcome == "completed" and self.is_left():
+                if tree_ends.is_read_on(run, outcome):
+                    return
+                outcome = "abandoned"
+                if run.call is not None:
+                    run.call.finished = True
+            if interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
+                return
         place = run.place
         sends = place.recording or place.is_ours or self.settings.metrics
         if outcome == "completed" and not (sends or run.below or run.call is not None):
@@ -206,8 +213,8 @@ class LiveRuns:
 
     def _end_later(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> bool:
         """End a run in another thread, if one can be started: this one is in the midst of something."""
-        if outcome == "completed" and run.below and run.kind in CHAINS and self.ends_a_stream():
-            outcome = "abandoned"  # its consumer has left, see `tree_ends`, which only this thread's stack says
+        if outcome == "completed" and run.below and run.kind in CHAINS and self.is_left():
+            outcome = "abandoned"  # only this thread's stack says so
         return silent_ends.run_in_thread(partial(self.end, run.id, outcome, error, evicted=evicted))
 
     def add_root(self, run: Run) -> None:

@@ -51,8 +51,8 @@ class Keeper(Protocol):
         """The monotonic clock, in seconds."""
 
     @property
-    def ends_a_stream(self) -> Callable[[], bool]:
-        """Returns whether it is a sync stream that is signalling the end of its run at this moment."""
+    def is_left(self) -> Callable[[], bool]:
+        """Returns whether a sync stream signals the end of its run at this moment because its consumer has left."""
 
     @property
     def get(self) -> Callable[[Number], Run | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from .._runtime import interpreter
 from . import attempts, enclosing, silent_ends
 from .ending import Ending
 from .kinds import CHAINS, NOTHING, Outcome
@@ -24,13 +25,12 @@ _SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed
 def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
     """End a run, and first every descendant that is still open, unless another caller has ended it."""
     with run.tree.lock:
-        if run.below and evicted is None and _is_read_on(run, outcome):
-            run.tree.read_on = run.ending.read_on = True
+        if run.below and evicted is None and is_read_on(run, outcome):
             return
         if not run.keeper.take(run):
             return
         chain = _read_on_around(run) if run.tree.read_on else None
-        if chain is not None and outcome == "completed":
+        if chain is not None and outcome == "completed" and (run.call is None or run.call.streamed):
             outcome = "abandoned"
             if run.call is not None:
                 run.call.finished = True
@@ -48,8 +48,8 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
             try:
                 run.keeper.close(run, outcome, error, evicted)
             finally:
-                _leave(run, outcome, evicted)
-                if chain is not None and not any(map(_streams, chain.descendants())):
+                _leave(run, outcome, error, evicted)
+                if chain is not None and not any(map(_is_asked, chain.descendants())):
                     chain.keeper.end(chain.id, "abandoned", evicted=evicted)
 
 
@@ -90,7 +90,7 @@ def _release(run: Run) -> None:
             child.keeper.add_root(child)
 
 
-def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
+def _leave(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
     """Remove an ended run from its tree, and end the runs that end with it."""
     parent, run.parent = run.parent, None
     run.below, run.fallbacks = None, NOTHING
@@ -104,11 +104,13 @@ def _leave(run: Run, outcome: Outcome, evicted: str | None) -> None:
         parent.ending.left = True
     if parent.fallbacks and run.id in parent.fallbacks:
         parent.fallbacks = {id: each for id, each in parent.fallbacks.items() if each is not run}
-    if outcome == "failed" or (outcome == "cancelled" and run.kind in CHAINS):
+    # What says with an `Exception` that it was cancelled is tried again like a failure.
+    has_failed = outcome == "failed" or (outcome == "cancelled" and issubclass(type(error), Exception))
+    if has_failed or (outcome == "cancelled" and run.kind in CHAINS):
         attempts.note(run, parent)  # LangGraph cancels a node and a task whose time is over, and may try it again
     elif outcome == "completed" and parent.failed_attempts:
         attempts.forget(run, parent)
-    if outcome == "failed":
+    if has_failed:
         call = attempts.call_around(parent, run.enclosing_id)
         if call is not None:
             call.ending.failures += 1
@@ -141,25 +143,31 @@ def end_batch(run: Run) -> None:
                 sibling.keeper.end(sibling.id, "cancelled")
 
 
-def _is_read_on(run: Run, outcome: Outcome) -> bool:
-    """Whether the consumer of a sync chain has left, and LangChain reads the model's stream on to its end.
+def is_read_on(run: Run, outcome: Outcome) -> bool:
+    """Have a run end later, if the consumer of a sync chain has left, and there are models whose streams it holds.
 
-    It reports the chain as completed, and closes its steps after that: the parser behind a model then reads what the
-    model has to say, to record what it has read (langchain-core 1.0 to 1.8). So the model's usage is known. A call with
-    fallbacks is over before the chain in it is closed, or, if it has used one, long before: it keeps the failure, which
-    keeps the chain until garbage is collected.
+    LangChain reports the chain as completed, and a call with fallbacks as closed, before it closes what is in it: the
+    parser behind a model then reads what the model has to say, to record what it has read (langchain-core 1.0 to 1.8).
+    So the model's usage is known. A call that has used a fallback keeps the failure, which keeps the streams until
+    garbage is collected: nobody waits for that.
+
+    Returns:
+        Whether the run ends with the last of these streams.
     """
     if run.ending.read_on or run.kind not in CHAINS:
         return False
-    if outcome == "completed":
-        return _is_reading(run) and run.keeper.ends_a_stream()
-    is_left = outcome == "abandoned" and run.has_fallbacks and not run.ending.failures
-    return is_left and _is_sync(run) and any(map(_is_reading, run.children))
+    within = run.descendants()
+    if not any(map(_is_asked, within)) or any(each.has_fallbacks and each.ending.failures for each in (run, *within)):
+        return False
+    if not (run.keeper.is_left() if outcome == "completed" else _is_left_fallback(run, outcome)):
+        return False
+    run.tree.read_on = run.ending.read_on = True
+    return any(map(_is_asked, run.descendants()))  # a thread may have ended the last one just now
 
 
-def _is_reading(chain: Run) -> bool:
-    """Whether a step of a chain reads the stream of a model that is another one."""
-    return any(each.kind in CHAINS for each in chain.children) and any(map(_streams, chain.children))
+def _is_left_fallback(run: Run, outcome: Outcome) -> bool:
+    """Whether the consumer has left a sync call with fallbacks."""
+    return outcome == "abandoned" and run.has_fallbacks and (run.tree.read_on or _is_sync(run))
 
 
 def _read_on_around(run: Run) -> Run | None:
@@ -170,10 +178,13 @@ def _read_on_around(run: Run) -> Run | None:
     return around
 
 
-def _streams(run: Run) -> bool:
-    """Whether a run is a model's stream that somebody still holds."""
+def _is_asked(run: Run) -> bool:
+    """Whether a run is that of a model, whose stream or call somebody still holds.
+
+    Garbage collection forgets the call first, and then closes its stream or, after all, ends its run.
+    """
     watch = run.call_watch
-    return run.call is not None and run.call.streamed and watch is not None and watch() is not None
+    return run.call is not None and watch is not None and (watch() is not None or interpreter.is_in_collection())
 
 
 def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
@@ -185,8 +196,8 @@ def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
     """
     if run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
         return True
-    is_streaming = any(each.call is not None and each.call.streamed for each in open_ones)
-    return is_streaming and run.kind in CHAINS and run.keeper.ends_a_stream()
+    is_asking = any(each.call is not None for each in open_ones)
+    return is_asking and run.kind in CHAINS and run.keeper.is_left()
 
 
 def _is_sync(run: Run) -> bool:

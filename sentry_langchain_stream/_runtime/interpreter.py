@@ -38,25 +38,37 @@ class _Phase(set[str]):
     stop = property(None, set.difference_update)
 
 
+def _python_local() -> Any:
+    """Return an object with attributes for each thread, of Python's own class, which is written in C.
+
+    gevent and eventlet put a class of theirs in its place, with attributes for each greenlet. eventlet's is written in
+    Python, and gevent's fails for the greenlets that are left when the process exits (gevent 26.9). Python's own is
+    found among all classes then, by its description, because no module has it any more.
+    """
+    of_python = (each for each in type.__subclasses__(object) if type.__repr__(each) == "<class '_thread._local'>")
+    return next(of_python, local)()
+
+
 collecting = _Phase()
 """Whether garbage is being collected in any thread. Mostly not: ask that first where it has to be quick."""
-_latest, _own = SimpleNamespace(), local()
+_latest, _own = SimpleNamespace(), _python_local()
 """What Python has said of the latest collection, and of the latest one in this thread: one object, if it is that."""
 _waiting: list[Callable[[], object]] = []
 
 
 def is_collecting() -> bool:
     """Whether garbage is being collected in this thread, so that no context variable may be set."""
-    return _is_collecting_here() if MATTERS and collecting else False
+    return MATTERS and is_in_collection()
 
 
-def _is_collecting_here() -> bool:
-    return getattr(_own, "start", None) is _latest.start
+def is_in_collection() -> bool:
+    """Whether garbage is being collected in this thread."""
+    return bool(collecting) and getattr(_own, "start", None) is _latest.start
 
 
 def after_collection(work: Callable[[], object]) -> None:
     """Call `work` when the garbage that is being collected in this thread has been finalized, else now."""
-    if not (collecting and _is_collecting_here()):
+    if not is_in_collection():
         work()
         return
     if not _waiting:

@@ -7,6 +7,7 @@ import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -189,17 +190,21 @@ def test_of_a_stream_whose_loop_is_gone_only_idleness_tells(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_a_chain_that_is_lost_in_a_cycle_was_left(shape: str) -> None:
-    """Garbage collection closes its steps in any order, and mostly another thread ends the runs."""
+@pytest.mark.parametrize("inside", [False, True], ids=["", "in a request"])
+def test_a_chain_that_is_lost_in_a_cycle_was_left(shape: str, inside: bool) -> None:
+    """Garbage collection closes its steps in any order, and mostly another thread ends the runs. A parser reads on."""
     handler = SentryStreamHandler("bot")
-    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+    usage = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape) if inside else nullcontext():
         for _ in range(4):
-            lose((RunnableLambda(str) | ScriptedModel() | StrOutputParser()).stream("Hi", {"callbacks": [handler]}))
+            chain = RunnableLambda(str) | ScriptedModel(usage=usage) | StrOutputParser()
+            lose(chain.stream("Hi", {"callbacks": [handler]}))
             collect()
     assert handler.live_runs == 0
-    for op in ("function", "gen_ai.chat"):
-        outcomes = [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op=op)]
-        assert outcomes == ["abandoned"] * 4
+    calls = captured.find_all(op="gen_ai.chat")
+    for spans in (captured.find_all(name="bot"), calls):
+        assert [span.attributes["langchain_stream.outcome"] for span in spans] == ["abandoned"] * 4
+    assert [call.attributes["langchain_stream.usage_source"] for call in calls] == ["provider"] * 4
 
 
 TIME_LIMITS = """

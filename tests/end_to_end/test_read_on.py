@@ -8,12 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
+from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables.history import RunnableWithMessageHistory
+from langgraph.graph import START, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
@@ -34,9 +37,10 @@ def chain(**options: Any) -> Runnable[Any, str]:
 
 
 def here(stream: Iterator[str]) -> None:
-    """Read a piece, and leave."""
-    for _ in stream:
-        break
+    """Read a piece of the answer, and leave."""
+    for piece in stream:
+        if "one" in str(piece).lower():
+            break
     stream.close()  # type: ignore[attr-defined]
 
 
@@ -57,6 +61,58 @@ def in_a_loop(stream: Iterator[str]) -> None:
 
 
 LEAVE = [here, in_other_threads, in_a_loop]
+
+
+def upper(pieces: Iterator[Any]) -> Iterator[Any]:
+    """A step that works on each piece."""
+    for piece in pieces:
+        yield piece.upper()
+
+
+def asks_itself(question: dict[str, str]) -> Iterator[str]:
+    """A function that streams what a chain in it says."""
+    yield from chain().stream(question)
+
+
+def remembering() -> Runnable[Any, Any]:
+    """A chain with a history."""
+    history = InMemoryChatMessageHistory()
+    return RunnableWithMessageHistory(
+        chain(), lambda: history, input_messages_key="question", history_factory_config=[]
+    )
+
+
+AROUND: dict[str, Callable[[], Runnable[Any, Any]]] = {
+    "a named chain before a step": lambda: chain().with_config(run_name="inner") | RunnableGenerator(upper),
+    "a function that returns a chain": lambda: RunnableLambda(lambda _: chain()) | StrOutputParser(),
+    "an assignment": lambda: RunnablePassthrough.assign(answer=chain()),
+    "a history": remembering,
+    "a function that streams": lambda: RunnableLambda(asks_itself),
+    "such a function before a step": lambda: RunnableLambda(asks_itself) | RunnableGenerator(upper),
+    "a parallel": lambda: RunnableParallel(a=chain()),
+    "a model with fallbacks": lambda: (
+        ChatPromptTemplate.from_template("{question}")
+        | ScriptedModel(usage=USAGE).with_fallbacks([ScriptedModel()])
+        | StrOutputParser()
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_so_they_are_in_whatever_the_chain_is(shape: str, around: str) -> None:
+    """What is around the chain that reads on is left with it, and waits for it."""
+    handler = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape) as active:
+        here(AROUND[around]().stream({"question": "Hi"}, {"callbacks": [handler]}))
+        assert current_span_id() == active
+        assert handler.live_runs == 0
+    call, root = captured.find(op="gen_ai.chat"), captured.find(name="bot")
+    assert [span.attributes["langchain_stream.outcome"] for span in (call, root)] == ["abandoned", "abandoned"]
+    assert (call.attributes["langchain_stream.chunks"], call.attributes["gen_ai.usage.output_tokens"]) == (3, 3)
+    assert call.attributes["langchain_stream.usage_source"] == "provider"
+    assert call.end <= root.end + SLACK
 
 
 @pytest.mark.parametrize("leave", LEAVE)
@@ -145,29 +201,118 @@ def test_who_returns_has_completed_at_once(read: Callable[[Iterator[str]], str],
     assert captured.find_all(op="gen_ai.chat")[-1].attributes["langchain_stream.outcome"] == "abandoned"
 
 
-def test_a_stream_in_a_thread_of_its_own_is_not_waited_for() -> None:
-    """A step that starts one has completed, and so has the stream, later."""
-    resume, asking, threads = threading.Event(), threading.Event(), []
+class Aside:
+    """Streams in threads of their own, which stand still after the first piece until they may go on."""
 
-    def hold(number: int) -> None:
-        if number == 1:
-            asking.set()
-            assert resume.wait(HANG)
+    def __init__(self) -> None:
+        self.resume = threading.Event()
+        self.threads: list[threading.Thread] = []
 
-    def start(question: str) -> str:
-        stream = chain(before=hold).stream({"question": question})
-        threads.append(threading.Thread(target=copy_context().run, args=(list, stream)))
-        threads[0].start()
+    def start(self, make: Callable[..., Runnable[Any, Any]]) -> None:
+        """Stream in a thread, and return when the first piece has arrived."""
+        asking = threading.Event()
+
+        def hold(number: int) -> None:
+            if number == 1:
+                asking.set()
+                assert self.resume.wait(HANG)
+
+        stream = make(before=hold).stream({"question": "Hi"})
+        thread = threading.Thread(target=copy_context().run, args=(list, stream))
+        self.threads.append(thread)
+        thread.start()
         assert asking.wait(HANG)
-        return "started"
 
+    def finish(self) -> None:
+        """Let them go on to their end."""
+        self.resume.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def model(**options: Any) -> Runnable[Any, Any]:
+    """A model that is asked by a chain's input."""
+    return RunnableLambda(lambda values: values["question"]) | ScriptedModel(usage=USAGE, **options)
+
+
+def returning(aside: Aside, make: Callable[..., Runnable[Any, Any]]) -> Runnable[Any, Any]:
+    """A function that starts a stream, and returns."""
+
+    def answer(question: dict[str, str]) -> str:
+        aside.start(make)
+        return question["question"]
+
+    return RunnableLambda(answer)
+
+
+def yielding(aside: Aside, make: Callable[..., Runnable[Any, Any]]) -> Runnable[Any, Any]:
+    """A function that starts two, and yields its answer."""
+
+    def answer(_: Any) -> Iterator[str]:
+        aside.start(make)
+        aside.start(chain)
+        yield "answer"
+
+    return RunnableLambda(answer)
+
+
+class State(TypedDict):
+    """What a graph is asked."""
+
+    question: str
+
+
+def graph(aside: Aside, make: Callable[..., Runnable[Any, Any]]) -> Runnable[Any, Any]:
+    """A graph whose node starts one."""
+
+    def node(state: State) -> State:
+        aside.start(make)
+        return state
+
+    built = StateGraph(State)
+    built.add_node("node", node)
+    built.add_edge(START, "node")
+    return built.compile()
+
+
+@pytest.mark.parametrize("ask", ["invoke", "stream"])
+@pytest.mark.parametrize("make", [chain, model])
+@pytest.mark.parametrize("around", [returning, yielding, graph])
+def test_a_stream_in_a_thread_of_its_own_is_not_waited_for(around: Any, make: Any, ask: str) -> None:
+    """Who has started one, and has answered, has completed, and so have the streams, later."""
+    aside = Aside()
     handler = SentryStreamHandler(pipeline_name="bot")
     with capture_spans() as captured:
         with active_span("transaction") as request:
-            RunnableLambda(start).invoke("Hi", {"callbacks": [handler]})
-        (root,) = (span for span in captured.spans if span.name == "bot")
-        resume.set()
-        threads[0].join()
-    assert (root.parent_id, root.attributes["langchain_stream.outcome"]) == (request, "completed")
-    call = captured.find(op="gen_ai.chat")
-    assert (call.attributes["langchain_stream.outcome"], call.attributes["langchain_stream.chunks"]) == ("completed", 3)
+            asked = getattr(around(aside, make), ask)({"question": "Hi"}, {"callbacks": [handler]})
+            if ask == "stream":
+                list(asked)
+        (root,) = (span for span in captured.spans if span.attributes.get("langchain_stream.outcome"))
+        aside.finish()
+    assert (root.parent_id, root.status, root.attributes["langchain_stream.outcome"]) == (request, "ok", "completed")
+    calls = captured.find_all(op="gen_ai.chat")
+    assert len(calls) == len(aside.threads)
+    for call in calls:
+        assert call.attributes["langchain_stream.outcome"] == "completed"
+        assert call.attributes["langchain_stream.chunks"] == 3
+    assert handler.live_runs == 0
+
+
+def test_who_reads_elsewhere_does_not_wait_though_the_consumer_leaves() -> None:
+    """A chain whose fallback was used keeps its streams until garbage is collected, and waits for none of them."""
+    gc.collect()
+    gc.disable()
+    handler = SentryStreamHandler(pipeline_name="bot")
+    failing = chain(before=lambda number: ending_badly())
+
+    def answer(question: dict[str, str]) -> Iterator[str]:
+        yield from failing.with_fallbacks([chain()]).stream(question)
+
+    try:
+        with capture_spans() as captured, active_span("transaction") as request:
+            here(RunnableLambda(answer).stream({"question": "Hi"}, {"callbacks": [handler]}))
+            assert handler.live_runs == 0
+    finally:
+        gc.enable()
+        gc.collect()
+    assert captured.find(name="bot").parent_id == request

@@ -6,9 +6,11 @@ import ast
 import asyncio
 import functools
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +25,7 @@ from sentry_langchain_stream._from_langchain import answers, steps
 from sentry_langchain_stream._runs import attributes
 from sentry_langchain_stream._runtime.containment import contained
 from sentry_langchain_stream.testing import capture_spans
+from tests.kit import HANG, REPOSITORY
 from tests.kit.absent import long, needs
 from tests.kit.fresh import Fresh
 from tests.kit.wire import WAYS, WIRE_SHAPES, ScriptedModel, Way, content_allowed
@@ -186,10 +189,12 @@ PanicException = type("PanicException", (BaseException,), {})
 
 ActivityCancelled = type("CancelledError", (Exception,), {"__module__": "temporalio.exceptions"})
 OwnCancelled = type("CancelledError", (Exception,), {"__module__": "shop.orders"})
+OfFuture = type("JobCancelled", (futures.CancelledError,), {"__module__": "shop.jobs"})
 
 STOPS: dict[str, tuple[BaseException, str]] = {
     "Temporal cancels an activity": (ActivityCancelled(), "cancelled"),
     "a future was cancelled": (futures.CancelledError(), "cancelled"),
+    "a job of the application's was cancelled": (OfFuture(), "cancelled"),
     "an order was cancelled": (OwnCancelled(), "failed"),
     "killed": (Killed(), "cancelled"),
     "cancelled": (asyncio.CancelledError(), "cancelled"),
@@ -257,6 +262,60 @@ def test_a_greenlet_that_is_killed_or_times_out_is_cancelled(way: str, fresh: Fr
         """
     )
     assert ran.stdout.split() == ["cancelled", "0", "0"], ran.stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_group_cancels_if_all_in_it_do(shape: str) -> None:
+    """A group of tasks raises what its tasks have raised, together."""
+    outcomes = []
+    handler = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        for errors in ([futures.CancelledError()], [futures.CancelledError(), ValueError()]):
+            group = ExceptionGroup("tasks", errors)  # noqa: F821 -- it is there from Python 3.11 on
+
+            def before(_: int, group: Exception = group) -> None:
+                raise group
+
+            with suppress(ExceptionGroup):  # noqa: F821
+                ScriptedModel(before=before).invoke("Hi", {"callbacks": [handler]})
+        captured.client.flush()
+    outcomes = [span.attributes["langchain_stream.outcome"] for span in captured.find_all(op="gen_ai.chat")]
+    assert (outcomes, len(captured.events)) == (["cancelled", "failed"], 1)
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_fallback_after_a_cancelled_future_is_one(shape: str) -> None:
+    """LangChain takes its exception for a failure, and asks the next model."""
+
+    def before(_: int) -> None:
+        raise futures.CancelledError
+
+    asked = ScriptedModel(before=before).with_fallbacks([ScriptedModel()])
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        asked.invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+    told = [span.attributes for span in captured.find_all(op="gen_ai.chat")]
+    assert [each["langchain_stream.outcome"] for each in told] == ["cancelled", "completed"]
+    assert [each.get("langchain_stream.fallback") for each in told] == [None, 1]
+
+
+@needs("gevent")
+def test_a_process_with_greenlets_exits_in_silence() -> None:
+    """With gevent, Python's thread-local class is another one, which fails while it is taken apart."""
+    script = """
+from gevent import monkey; monkey.patch_all()
+import gevent
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit.wire import ScriptedModel
+
+with capture_spans() as captured:
+    gevent.spawn(lambda: ScriptedModel().invoke("Hi", {"callbacks": [SentryStreamHandler()]})).join()
+    captured.client.flush()
+    print(len(captured.find_all(op="gen_ai.chat")))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=HANG)
+    assert (ran.stdout.strip(), ran.stderr) == ("1", "")
 
 
 def test_wherever_an_exception_is_caught_that_of_a_signal_handler_is_let_through() -> None:
