@@ -16,7 +16,6 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.runnables.history import RunnableWithMessageHistory
-from langgraph.graph import START, StateGraph
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
@@ -264,6 +263,7 @@ class State(TypedDict):
 
 def graph(aside: Aside, make: Callable[..., Runnable[Any, Any]]) -> Runnable[Any, Any]:
     """A graph whose node starts one."""
+    from langgraph.graph import START, StateGraph
 
     def node(state: State) -> State:
         aside.start(make)
