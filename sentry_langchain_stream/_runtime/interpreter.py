@@ -58,7 +58,7 @@ _waiting: list[Callable[[], object]] = []
 
 def is_collecting() -> bool:
     """Whether garbage is being collected in this thread, so that no context variable may be set."""
-    return MATTERS and is_in_collection()
+    return MATTERS and bool(collecting) and is_in_collection()
 
 
 def is_in_collection() -> bool:
@@ -90,14 +90,18 @@ def watch_collections() -> None:
 def _go_on(*_: object) -> None:
     """Do what waits for the end of the collection. It is a callback only while something waits."""
     gc.callbacks.remove(_go_on)
-    works, _waiting[:] = [*_waiting], []
     collecting.add("waiting")  # the collection may have interrupted the setting of a context variable
     try:
-        for work in works:
-            with contained("after garbage collection"):
-                work()
+        while _waiting:  # what is done here may have more to wait for
+            try:
+                with contained("after garbage collection"):
+                    _waiting[0]()
+            finally:
+                del _waiting[0]
     finally:
         collecting.clear()
+        if _waiting:  # a signal has interrupted this
+            gc.callbacks.append(_go_on)
 
 
 class _Thread(local):
