@@ -10,7 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
-from types import CodeType, FrameType
+from types import CodeType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -176,11 +176,14 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
     return watch
 
 
-def is_left() -> bool:
+def is_left() -> bool | None:
     """Whether it is a sync stream that signals the end of its run at this moment because its consumer has left.
 
     What it has read from is not at its end then (langchain-core 1.0 to 1.8). Garbage collection may have closed that
     before, but it collects no stream that somebody reads.
+
+    Returns:
+        `None` if the stream does not say: it reads from somebody's iterator that is no generator.
     """
     stream = starter(sys._getframe(1))
     if stream is None or not stream.f_code.co_flags & CO_GENERATOR:
@@ -188,7 +191,9 @@ def is_left() -> bool:
     if is_in_collection():
         return True
     source = variable(stream, _SOURCE) if stream.f_globals.get("__name__") == _STREAMED_BY else None
-    return source is not None and getattr(source, "gi_frame", source) is not None
+    if source is None:
+        return False
+    return source.gi_frame is not None if isinstance(source, GeneratorType) else None
 
 
 _STREAMED_BY, _SOURCE = "langchain_core.runnables.base", "iterator"

@@ -47,7 +47,8 @@ class LiveRuns:
         now: The monotonic clock, in seconds.
         watch_call: Watches the call that starts a run, if there is one.
         others: Returns further settings whose vetoes hold with a client, if there are any.
-        is_left: Whether a sync stream signals the end of its run at this moment because its consumer has left.
+        is_left: Whether a sync stream signals the end of its run at this moment because its consumer has left, see
+            `Keeper.is_left`.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class LiveRuns:
         now: Callable[[], float],
         watch_call: silent_ends.WatchCall | None = None,
         others: Others | None = None,
-        is_left: Callable[[], bool] = never,
+        is_left: Callable[[], bool | None] = never,
     ) -> None:
         self.is_left = is_left
         self.settings = settings
@@ -186,7 +187,7 @@ class LiveRuns:
     ) -> None:
         """The same, with the run itself."""
         if interpreter.collecting and interpreter.is_in_collection():
-            if outcome == "completed" and self.is_left():
+            if outcome == "completed" and self.is_left():  # garbage collection closes it
                 if tree_ends.is_read_on(run, outcome):
                     return
                 outcome = "abandoned"
@@ -213,7 +214,7 @@ class LiveRuns:
 
     def _end_later(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> bool:
         """End a run in another thread, if one can be started: this one is in the midst of something."""
-        if outcome == "completed" and run.below and run.kind in CHAINS and self.is_left():
+        if outcome == "completed" and run.kind in CHAINS and tree_ends.was_left(run):
             outcome = "abandoned"  # only this thread's stack says so
         return silent_ends.run_in_thread(partial(self.end, run.id, outcome, error, evicted=evicted))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 
 from .._runtime import interpreter
 from . import attempts, enclosing, silent_ends
@@ -35,11 +34,10 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
             if run.call is not None:
                 run.call.finished = True
         try:
-            if outcome == "completed" and (run.below or run.ending.left):
-                if _was_left(run, run.descendants()):
-                    outcome = "abandoned"
-                else:
-                    _release(run)
+            if outcome == "completed" and run.kind in CHAINS and was_left(run):
+                outcome = "abandoned"
+            if outcome == "completed" and run.below:
+                _release(run)
             if outcome in _GIVEN_UP:
                 _give_up(run, evicted)
             if run.below:
@@ -159,7 +157,7 @@ def is_read_on(run: Run, outcome: Outcome) -> bool:
     within = run.descendants()
     if not any(map(_is_asked, within)) or any(each.has_fallbacks and each.ending.failures for each in (run, *within)):
         return False
-    if not (run.keeper.is_left() if outcome == "completed" else _is_left_fallback(run, outcome)):
+    if run.keeper.is_left() is False if outcome == "completed" else not _is_left_fallback(run, outcome):
         return False
     run.tree.read_on = run.ending.read_on = True
     return any(map(_is_asked, run.descendants()))  # a thread may have ended the last one just now
@@ -187,17 +185,18 @@ def _is_asked(run: Run) -> bool:
     return run.call is not None and watch is not None and (watch() is not None or interpreter.is_in_collection())
 
 
-def _was_left(run: Run, open_ones: Iterable[Run]) -> bool:
-    """Whether the consumer left a run that LangChain reports as completed.
+def was_left(run: Run) -> bool:
+    """Whether the consumer left a chain that LangChain reports as completed.
 
     Workaround: if the consumer of a chain leaves, LangChain reports the chain as completed (langchain-core 1.0 to 1.8).
-    It does so while the chain is being closed, after its model or, in a sync chain, while that is still streaming. Can
-    go when LangChain reports such a chain as closed early.
+    It does so while the chain is being closed. Can go when LangChain reports such a chain as closed early.
     """
     if run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
         return True
-    is_asking = any(each.call is not None for each in open_ones)
-    return is_asking and run.kind in CHAINS and run.keeper.is_left()
+    if run.parent is not None and not run.below:
+        return False  # as most chains in others, which are left with these
+    is_left = run.keeper.is_left()
+    return is_left or (is_left is None and any(each.call is not None for each in run.descendants()))
 
 
 def _is_sync(run: Run) -> bool:

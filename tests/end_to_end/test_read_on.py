@@ -20,7 +20,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
-from tests.kit.wire import SLACK, WIRE_SHAPES, ScriptedModel, active_span, current_span_id
+from tests.kit.wire import SLACK, WIRE_SHAPES, ScriptedModel, active_span, current_span_id, fake_model
 
 USAGE = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
 
@@ -147,6 +147,58 @@ def test_what_fails_then_is_no_issue(shape: str) -> None:
     call, root = captured.find(op="gen_ai.chat"), captured.find(name="bot")
     assert [span.attributes["langchain_stream.outcome"] for span in (call, root)] == ["failed", "abandoned"]
     assert captured.events == []
+
+
+def letters(texts: Iterator[str]) -> Iterator[str]:
+    """A step that yields more than it gets."""
+    for text in texts:
+        yield from text
+
+
+WITHOUT_A_STREAM: dict[str, Callable[[], Runnable[Any, Any]]] = {
+    "no model": lambda: RunnableLambda(str) | RunnableGenerator(letters),
+    "a model that has answered": lambda: (
+        RunnableLambda(lambda asked: fake_model("two").invoke(asked).text) | RunnableGenerator(letters)
+    ),
+    "one step": lambda: RunnableGenerator(letters),
+}
+
+
+@pytest.mark.parametrize("is_left", [True, False], ids=["left", "read"])
+@pytest.mark.parametrize("within", WITHOUT_A_STREAM)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_chain_in_which_no_model_streams_is_left_too(shape: str, within: str, is_left: bool) -> None:
+    """Who has not read to the end has left, and who has read has not, as in async code."""
+    handler = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream: Any = WITHOUT_A_STREAM[within]().stream("Hi", {"callbacks": [handler]})
+        next(stream)
+        if is_left:
+            stream.close()
+        else:
+            list(stream)
+    found = captured.find(name="bot").attributes["langchain_stream.outcome"]
+    assert found == ("abandoned" if is_left else "completed")
+
+
+class Upper(Runnable[str, str]):
+    """A runnable of the application's own, which reads from an iterator that is no generator."""
+
+    def invoke(self, input: str, config: Any = None, **kwargs: Any) -> str:
+        """Answer at once."""
+        return input.upper()
+
+    def stream(self, input: str, config: Any = None, **kwargs: Any) -> Iterator[str]:
+        """Answer piece by piece."""
+        return self._transform_stream_with_config(iter(input), lambda texts: map(str.upper, texts), config)
+
+
+def test_an_iterator_that_is_no_generator_is_read_to_its_end() -> None:
+    """It does not say whether there is more of it, and nobody has to ask."""
+    handler = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans() as captured:
+        assert list(Upper().stream("Hi", {"callbacks": [handler]})) == ["H", "I"]
+    assert captured.find(name="bot").attributes["langchain_stream.outcome"] == "completed"
 
 
 def test_a_chain_that_is_read_to_its_end_has_completed() -> None:
