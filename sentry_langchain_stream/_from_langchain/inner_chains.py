@@ -93,7 +93,9 @@ class InnerChains:
             if enclosing.get(own) is not None:
                 return False
             tree = parent.tree
-            with tree.lock:
+            if not tree.lock.acquire(blocking=False):
+                return False
+            try:
                 if enclosing.get(parent.number) is not parent:
                     return False  # another thread has just ended it
                 place = parent.place
@@ -119,6 +121,8 @@ class InnerChains:
                 else:
                     parent.add_child(run)
                 tree.touched = self._runs.now()
+            finally:
+                tree.lock.release()
         finally:
             claims.pop(own, None)
         return True

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from threading import Lock, get_ident
+from threading import get_ident
 from types import MappingProxyType
 from typing import NamedTuple, overload
 from uuid import UUID, uuid4
@@ -21,6 +21,7 @@ from .._runs import enclosing
 from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
 from .._runs.run import Run
+from .._runtime.locks import PatientLock
 from . import call_stack
 from .inline_hooks import InlineHandler
 
@@ -38,7 +39,7 @@ _MOST = 64
 again: dict[UUID, tuple[_Again, ...]] = {}
 """The ids that several runs have. Mostly there are none: ask for that first, where it has to be quick."""
 _order: list[tuple[UUID, _Again]] = []
-_lock = Lock()
+_lock = PatientLock()
 _here: ContextVar[Mapping[UUID, UUID]] = ContextVar("sentry_langchain_stream_ids", default=MappingProxyType({}))
 """For an id that several runs have: which of them encloses the code of this context. Else it is the first one."""
 

@@ -24,6 +24,9 @@ from .run_spans import RunSpans
 from .settings import Settings
 from .starts import Starts
 
+_A_MOMENT = 0.1
+"""Seconds. Mostly the collection in another thread is over before."""
+
 
 def never() -> bool:
     """Stands for what is signalled by LangChain alone."""
@@ -195,6 +198,8 @@ class LiveRuns:
                     run.call.finished = True
             if interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
                 return
+        elif interpreter.collecting and self._end_later(run, outcome, error, evicted, wait=_A_MOMENT):
+            return  # the thread that collects may have a lock of the SDK's, and wait for this one
         place = run.place
         sends = place.recording or place.is_ours or self.settings.metrics
         if outcome == "completed" and not (sends or run.below or run.call is not None):
@@ -212,11 +217,21 @@ class LiveRuns:
         if not (is_sending(queues=queues) and self._end_later(run, outcome, error, evicted)):
             tree_ends.end(run, outcome, error, evicted)
 
-    def _end_later(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> bool:
-        """End a run in another thread, if one can be started: this one is in the midst of something."""
+    def _end_later(
+        self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None, wait: float | None = None
+    ) -> bool:
+        """End a run in another thread, if one can be started: this one is in the midst of something.
+
+        Args:
+            run: The run.
+            outcome: How it ended.
+            error: The exception that it failed with.
+            evicted: Why this package ends it, if LangChain does not.
+            wait: The seconds in which that mostly is done, for which the caller waits.
+        """
         if outcome == "completed" and run.kind in CHAINS and tree_ends.was_left(run):
             outcome = "abandoned"  # only this thread's stack says so
-        return silent_ends.run_in_thread(partial(self.end, run.id, outcome, error, evicted=evicted))
+        return silent_ends.run_in_thread(partial(self.end, run.id, outcome, error, evicted=evicted), wait)
 
     def add_root(self, run: Run) -> None:
         """Enforce the limits on a run that has no live parent."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from threading import RLock
 from time import monotonic
 from typing import Any
 
+from .._runtime.locks import PatientLock
 from .._to_sentry.client import Scopes
 from .._to_sentry.span_models import AnySpan, SpanBackend
 from .kinds import nothing
@@ -39,7 +39,7 @@ class Tree:
         sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         read_on: Whether a chain in it waits for its end, see `Ending.read_on`.
-        lock: Held while a run of the tree starts or ends. Reentrant: garbage collection may end a run at any point.
+        lock: Held while a run of the tree starts or ends. Garbage collection may end a run at any point.
     """
 
     scopes: Scopes | None = None
@@ -57,7 +57,7 @@ class Tree:
     sampling: Mapping[str, Any] = field(default_factory=nothing)
     batch: tuple[int, int] | None = None
     read_on: bool = False
-    lock: RLock = field(default_factory=RLock)
+    lock: PatientLock = field(default_factory=PatientLock)
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

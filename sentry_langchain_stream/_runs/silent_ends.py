@@ -131,15 +131,23 @@ def goes_on(run: Run, parent: Run) -> bool:
     return not task.done() and task is not (root.task() if root.task is not None else None)
 
 
-def run_in_thread(work: Callable[[], object]) -> bool:
+def run_in_thread(work: Callable[[], object], wait: float | None = None) -> bool:
     """Call `work` in a new thread with an empty context.
 
-    Returns `False` if no thread can be started, as during interpreter shutdown.
+    Args:
+        work: What is to be done.
+        wait: The seconds that this thread waits for it at most, if it does.
+
+    Returns:
+        `False` if no thread can be started, as during interpreter shutdown.
     """
+    thread = threading.Thread(target=Context().run, args=(work,), name="sentry-langchain-stream")
     try:
-        threading.Thread(target=Context().run, args=(work,), name="sentry-langchain-stream").start()
+        thread.start()
     except RuntimeError:
         return False
+    if wait is not None:
+        thread.join(wait)
     return True
 
 

@@ -27,6 +27,7 @@ from sentry_sdk.scope import Scope
 
 from .._content import error_texts
 from .._runtime.containment import contained
+from .._runtime.locks import PatientLock
 from . import celery_tasks, client_flushes, failure_events, failures, internals, issues, reports, scope_internals
 from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
@@ -43,7 +44,7 @@ _failures: dict[UUID, Failure] = {}
 """The failures of the last `HOLD` seconds, by root run."""
 _reports = reports.Reports()
 """The reports of the last `HOLD` seconds."""
-_lock = threading.RLock()
+_lock = PatientLock()
 _timer: list[threading.Thread] = []
 _is_capturing: ContextVar[bool] = ContextVar("sentry_langchain_stream_capturing", default=False)
 """Whether an issue of ours is being sent in this context. What the application's `before_send` calls may fail, too."""
@@ -299,6 +300,6 @@ def _flush_replaced() -> None:
 
 def _forget_all() -> None:
     global _lock
-    _lock = threading.RLock()
+    _lock = PatientLock()
     for each in (_failures, _reports, _timer):
         each.clear()
