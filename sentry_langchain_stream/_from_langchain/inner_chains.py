@@ -73,7 +73,11 @@ class InnerChains:
             metadata
             and "langgraph_triggers" in metadata
             # A task may be tried again, and a graph has a question. Metadata name graphs since langgraph 1.1.4 only.
-            and (marks.is_task(name, metadata) or starters.graph() is not None)
+            and (
+                marks.is_task(name, metadata)
+                or starters.graph() is not None
+                or enclosing.node_of(metadata.get("langgraph_checkpoint_ns"), parent) is not None
+            )
         ):
             return False
         if call_stack.FALLBACKS in modules and call_stack.starts_fallbacks():

@@ -93,8 +93,9 @@ def _read_metadata(start: Start, metadata: Mapping[str, Any]) -> None:
         start.pipeline_name = _text(metadata.get("pipeline_name"))
         start.agent_name = _text(metadata.get("lc_agent_name"))
         start.conversation_id = conversation_id(metadata)
+    start.namespace = metadata.get("langgraph_checkpoint_ns")
     if start.is_node or (start.kind == "chain" and is_task(start.name, metadata)):
-        start.task = _text(metadata.get("langgraph_checkpoint_ns"))
+        start.task = _text(start.namespace)
     if start.kind == "model":
         start.model = _text(metadata.get("ls_model_name"))
 

@@ -37,6 +37,10 @@ def parent_of(start: Start) -> Run | None:
     config of their own.
     """
     named = get(number(start.parent_id)) if start.parent_id is not None else None
+    if named is not None and start.namespace is not None and not start.is_node:
+        node = node_of(start.namespace, named)
+        if node is not None:
+            return node
     if start.enclosing_id is None or start.enclosing_id is start.parent_id:
         return named
     inside = get(number(start.enclosing_id))
@@ -48,6 +52,32 @@ def parent_of(start: Start) -> Run | None:
     if inside.has_fallbacks and around is not None and around.kind in LEAVES and around.enclosing_id == start.parent_id:
         return around
     return named
+
+
+def node_of(namespace: object, named: Run) -> Run | None:
+    """Return the node or the `@task` that runs what starts, if LangChain names a run around the node's graph instead.
+
+    Workaround: LangGraph runs the steps of a sequence that is a node, but for the first one, without setting
+    LangChain's context (langgraph 1.0 to 1.2). A step with something bound to it, such as a model with tools, takes its
+    parent from that context (langchain-core 1.0 to 1.8): from whoever called the graph. Can go when LangGraph sets it.
+
+    Args:
+        namespace: The id of the graph's task, as the metadata have it.
+        named: The parent that LangChain names.
+    """
+    node = _nodes.get(namespace) if type(namespace) is str else None
+    if node is None or node is named or node in named.ancestors():
+        return None
+    return node if named in node.ancestors() else None
+
+
+_nodes: dict[str, Run] = {}
+"""The live nodes of graphs and `@task`s, by the ids of their tasks."""
+
+
+def add_node(task: str, run: Run) -> None:
+    """A node or a `@task` has started."""
+    _nodes[task] = run
 
 
 class Gone(NamedTuple):
@@ -107,6 +137,8 @@ def discard(run: Run) -> None:
         started_elsewhere.discard(run.number)
     if _runs.get(run.number) is run:
         _runs.pop(run.number, None)
+    if type(run.work) is str and _nodes.get(run.work) is run:
+        _nodes.pop(run.work, None)
 
 
 def forget(runs: dict[Number, Run]) -> None:

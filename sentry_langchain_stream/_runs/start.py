@@ -37,7 +37,8 @@ class Start:
         is_middleware: Whether it is a node of the middleware of an agent, or called by it around the model.
         is_called_alone: Whether LangChain gives it no parent, though it is called in a model's or retriever's method.
         is_step: Whether it is a chain that is a step of another one: a prompt, a function or a parser in it.
-        task: The id of the graph's task that it runs, if it is a node or a `@task`.
+        namespace: The id of the graph's task that runs it or what is around it, if it is in a graph; else anything.
+        task: The same, if it is a node or a `@task` itself.
         has_fallbacks: Whether it is a call with fallbacks.
         configured: Values of the config that may be recorded or name the conversation. They are in the metadata too.
         configured_by: The run whose children get that config.
@@ -69,6 +70,7 @@ class Start:
     is_middleware: bool = field(init=False, default=False)
     is_called_alone: bool = field(init=False, default=False)
     is_step: bool = field(init=False, default=False)
+    namespace: object = field(init=False, default=None)
     task: str | None = field(init=False, default=None)
     has_fallbacks: bool = field(init=False, default=False)
     configured: Mapping[str, Any] = field(init=False, default_factory=nothing)

@@ -71,7 +71,7 @@ class Starts:
             if start.is_step and not gone.is_node:
                 enclosing.give_up(own, gone)  # its end LangChain may not even signal
                 return None
-            if start.kind not in CHAINS:
+            if start.kind not in CHAINS or start.is_node:
                 start.pipeline_name = start.pipeline_name or gone.pipeline
                 start.conversation_id = start.conversation_id or gone.conversation
         if parent is None:
@@ -118,6 +118,8 @@ class Starts:
                 run.fallback = parent.fallback
             if detail is not None or start.task is not None:
                 run.work = attempts.work_of(start, parent, detail)
+                if start.task is not None and run.work == start.task:
+                    enclosing.add_node(start.task, run)
             self._live.add(run)
             if above is None or above.implicit:
                 self._eviction.add(run)

@@ -223,3 +223,40 @@ async def test_graphs_that_were_only_evicted_go_on_as_agents() -> None:
         allowed.set()
         await asyncio.gather(*calls)
     assert len(captured.find_all(name="invoke_agent inner")) == 4
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+@needs_async_context()
+async def test_a_node_that_starts_late_has_the_name_of_its_pipeline(shape: str) -> None:
+    """One input of a batch fails, which ends all of it for LangChain, and the graph of another one goes on."""
+    asked, allowed = asyncio.Event(), asyncio.Event()
+
+    async def first(state: MessagesState) -> MessagesState:
+        if state["messages"][0].text == "bad":
+            await asked.wait()
+            raise ValueError("bad")
+        asked.set()
+        await allowed.wait()
+        return state
+
+    async def second(state: MessagesState) -> MessagesState:
+        await ScriptedModel().ainvoke("Hi")
+        return state
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("first", first)
+    graph.add_node("second", second)
+    graph.add_edge(START, "first")
+    graph.add_edge("first", "second")
+    given: Any = RunnableLambda(lambda text: {"messages": [text]})
+    chain = (given | graph.compile()).with_config(run_name="shop")
+    handler = SentryStreamHandler()
+    others = asyncio.all_tasks()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        with pytest.raises(ValueError, match="bad"):
+            await chain.abatch(["good", "bad"], {"callbacks": [handler]})
+        allowed.set()
+        await all_ended(others)
+    assert captured.find(op="gen_ai.chat")
+    assert {span.attributes["gen_ai.pipeline.name"] for span in captured.spans} == {"shop"}
+    assert handler.live_runs == 0
