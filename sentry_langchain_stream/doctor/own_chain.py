@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.language_models import BaseLanguageModel
 
@@ -69,7 +71,7 @@ def run(client: Any, chain: Named, made: Made, loop: OneLoop, given: Any = None,
 
 
 def _run(client: Any, chain: Named, value: Any, handler: Named | None, loop: OneLoop, *, live: bool) -> OwnRun:
-    config: Any = {"callbacks": [handler.value]} if handler is not None else {}
+    config: Any = {**thread_of(chain.value), **({"callbacks": [handler.value]} if handler is not None else {})}
 
     async def stream() -> None:
         async for _ in chain.value.astream(value, config):
@@ -78,6 +80,14 @@ def _run(client: Any, chain: Named, value: Any, handler: Named | None, loop: One
     with providers(live=live) as calls:
         probe = observe(client, lambda: loop.run_whole(stream()))
     return OwnRun(chain, calls, probe, handler, live)
+
+
+def thread_of(chain: Any) -> dict[str, Any]:
+    """Return a config with a thread of the probe's own, if a graph needs one: it has a checkpointer, and no thread."""
+    configurable = (getattr(chain, "config", None) or {}).get("configurable") or {}
+    if isinstance(getattr(chain, "checkpointer", None), (bool, NoneType)) or "thread_id" in configurable:
+        return {}
+    return {"configurable": {"thread_id": f"doctor-{uuid4()}"}}
 
 
 def suitable_input(chain: Any) -> Any:

@@ -82,7 +82,10 @@ def chain(case: Case) -> Finding:
         return Finding(name, "skipped", "not checked: no --app named a chain")
     if own.probe.failure is not None:
         how = "" if own.live else " The provider's answer was a script: for a real one, pass --live."
-        remedy = f"If the input does not fit, pass one: --input JSON.{how}"
+        remedy = (
+            "If the input does not fit, pass one: --input JSON. If it needs a config, name a function that returns it "
+            f"with one: chain.with_config(...).{how}"
+        )
         return Finding(name, "fail", f"{own.chain} raised {own.probe.failure}", remedy)
     if not own.calls.handlers:
         found = f"{own.chain} called no chat or completion model"
