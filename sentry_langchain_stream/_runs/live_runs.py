@@ -229,8 +229,11 @@ class LiveRuns:
             evicted: Why this package ends it, if LangChain does not.
             wait: The seconds in which that mostly is done, for which the caller waits.
         """
-        if outcome == "completed" and run.kind in CHAINS and tree_ends.was_left(run):
-            outcome = "abandoned"  # only this thread's stack says so
+        if outcome == "completed" and run.kind in CHAINS:  # only this thread's stack says whether its consumer has left
+            if run.below and tree_ends.is_read_on(run, outcome):
+                return True
+            if tree_ends.was_left(run):
+                outcome = "abandoned"
         return silent_ends.run_in_thread(partial(self.end, run.id, outcome, error, evicted=evicted), wait)
 
     def add_root(self, run: Run) -> None:
