@@ -11,6 +11,7 @@ from tests.kit.fresh import Fresh
 
 APPLICATION = """
 import gc, os, threading
+from contextlib import suppress
 import sentry_sdk
 from langgraph.graph import START, MessagesState, StateGraph
 from sentry_langchain_stream import SentryStreamHandler
@@ -60,6 +61,14 @@ def finishes(work):
     done.join(HANG / 3)
     return not done.is_alive()
 
+def wait():
+    "Wait for all threads that the process would wait for, also for those that are just being started."
+    own = threading.current_thread()
+    while others := [each for each in threading.enumerate() if each is not own and not each.daemon]:
+        for each in others:
+            with suppress(RuntimeError):
+                each.join(HANG)
+
 gc.disable()
 """
 
@@ -75,6 +84,7 @@ handler = SentryStreamHandler()
 with capture_spans() as captured:
     work = lambda: graph(node, "outer").invoke({"messages": ["Hi"]}, {"callbacks": [handler]})
     print(finishes(work), flush=True)
+    wait()
     print(len(captured.find_all(op="gen_ai.chat")), handler.live_runs, flush=True)
 os._exit(0)
 """
@@ -94,6 +104,7 @@ with capture_spans(**{options}) as captured:
     collect_in(queue, "serialize_attribute")
     print(finishes(sentry_sdk.flush), flush=True)
     print(finishes(lambda: ScriptedModel().invoke("next", {{"callbacks": [handler]}})), flush=True)
+    wait()
     captured.client.flush()
     print(len(captured.find_all(op="gen_ai.chat")), handler.live_runs, flush=True)
 os._exit(0)
