@@ -10,14 +10,14 @@ import sys
 import weakref
 from collections.abc import Callable
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
-from types import CodeType, FrameType, GeneratorType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langchain_core.callbacks import manager
 
 from .._runtime.containment import contained
-from .._runtime.interpreter import after_collection, current_task, is_in_collection, is_on_stack
+from .._runtime.interpreter import after_collection, current_task, is_on_stack
 from .._runtime.tracebacks import variable
 from .internals import run_id_of
 
@@ -176,29 +176,10 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
     return watch
 
 
-def is_left() -> bool | None:
-    """Whether it is a sync stream that signals the end of its run at this moment because its consumer has left.
-
-    What it has read from is not at its end then (langchain-core 1.0 to 1.8). Garbage collection may have closed that
-    before, but it collects no stream that somebody reads.
-
-    Returns:
-        `None` if the stream does not say: it reads from somebody's iterator that is no generator.
-    """
-    stream = starter(sys._getframe(1))
-    if stream is None or not stream.f_code.co_flags & CO_GENERATOR:
-        return False
-    if is_in_collection():
-        return True
-    source = variable(stream, _SOURCE) if stream.f_globals.get("__name__") == _STREAMED_BY else None
-    if source is None:
-        return False
-    return source.gi_frame is not None if isinstance(source, GeneratorType) else None
-
-
-_STREAMED_BY, _SOURCE = "langchain_core.runnables.base", "iterator"
-"""The module whose method streams all chains but graphs and calls with fallbacks, and the variable that it reads from.
-Graphs and calls with fallbacks signal an error when their consumer leaves."""
+def ending_stream() -> FrameType | None:
+    """The frame of the sync stream that is signalling the end of its run at this moment, if it is one."""
+    caller = starter(sys._getframe(1))
+    return caller if caller is not None and caller.f_code.co_flags & CO_GENERATOR else None
 
 
 _START_OF_A_CHAIN = "on_chain_start"

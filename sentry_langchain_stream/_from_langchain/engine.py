@@ -37,7 +37,7 @@ class Engine:
         joining.watch()
         issues.ask(failures.find)
         issues.also(failures.around)
-        self.runs = LiveRuns(settings, now, call_stack.watch_call, is_left=call_stack.is_left)
+        self.runs = LiveRuns(settings, now, call_stack.watch_call)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
 

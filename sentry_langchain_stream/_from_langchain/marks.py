@@ -229,7 +229,8 @@ _AWAIT = opmap.get("YIELD_FROM")
 def is_stop(error: BaseException) -> bool:
     """Whether an exception means that the code has to stop. A group means it if all its exceptions do."""
     if _is("BaseExceptionGroup", error):
-        return all(map(is_stop, getattr(error, "exceptions", ())))
+        grouped = getattr(error, "exceptions", ())
+        return bool(grouped) and all(map(is_stop, grouped))
     if isinstance(error, Exception):
         return any(
             kind.__name__ == "CancelledError" and kind.__module__.startswith(_CANCELLING)

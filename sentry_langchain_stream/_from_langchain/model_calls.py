@@ -20,7 +20,7 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runs.usage import Usage
 from .._runtime.containment import contain, contained, warn_once
-from . import answer_texts, answers, decisions, inside, marks, requests, same_ids, stream_events
+from . import answer_texts, answers, decisions, inside, left_streams, marks, requests, same_ids, stream_events
 from .described import Descriptions
 from .prompts import METADATA_KEYS, of_metadata
 
@@ -180,6 +180,8 @@ class ModelRuns:
                 self._answer(run_id, run.call, run.policy if run.place.recording else NOTHING, response, outcome)
             except Exception as failure:
                 contain("extract.response", failure)
+            if outcome == "completed" and run.call.streamed and left_streams.is_closing():
+                run.call.finished, outcome = True, "abandoned"
         if error is not None:
             self._runs.end_batch(run.id)
         self._runs.end_run(run, outcome, error)

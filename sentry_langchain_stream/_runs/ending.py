@@ -24,7 +24,6 @@ class Ending:
         failed: The latest failures in the run and its descendants: id of the run that failed first -> its span.
         counted: Whether the span of a descendant stands for the failure already.
         left: Whether the consumer has left a run in it.
-        read_on: Whether its own consumer has left, and LangChain reads a model's stream in it on to its end.
     """
 
     outcome: Outcome = "completed"
@@ -35,7 +34,6 @@ class Ending:
     failures: int = 0
     counted: bool = False
     left: bool = False
-    read_on: bool = False
     failed: Mapping[UUID, AnySpan | None] = field(default_factory=nothing)
 
     _MOST_FAILED = 8

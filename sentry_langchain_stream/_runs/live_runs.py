@@ -10,13 +10,13 @@ from uuid import UUID
 from .._runtime import interpreter
 from .._runtime.containment import contain, contained
 from .._to_sentry import active_span
-from .._to_sentry.client import are_current, is_sending, within_scopes
+from .._to_sentry.client import are_current, is_queue_locked, is_sending, within_scopes
 from .._vocabulary import names
 from . import enclosing, silent_ends, tree_ends
 from .call import Call
 from .details import Agent
 from .eviction import Eviction
-from .kinds import CHAINS, Outcome
+from .kinds import Outcome
 from .numbers import Number, number
 from .roots import Roots
 from .run import Others, Run
@@ -25,12 +25,7 @@ from .settings import Settings
 from .starts import Starts
 
 _A_MOMENT = 0.1
-"""Seconds. Mostly the collection in another thread is over before."""
-
-
-def never() -> bool:
-    """Stands for what is signalled by LangChain alone."""
-    return False
+"""Seconds. Mostly the queue is free again before."""
 
 
 class LiveRuns:
@@ -50,8 +45,6 @@ class LiveRuns:
         now: The monotonic clock, in seconds.
         watch_call: Watches the call that starts a run, if there is one.
         others: Returns further settings whose vetoes hold with a client, if there are any.
-        is_left: Whether a sync stream signals the end of its run at this moment because its consumer has left, see
-            `Keeper.is_left`.
     """
 
     def __init__(
@@ -60,9 +53,7 @@ class LiveRuns:
         now: Callable[[], float],
         watch_call: silent_ends.WatchCall | None = None,
         others: Others | None = None,
-        is_left: Callable[[], bool | None] = never,
     ) -> None:
-        self.is_left = is_left
         self.settings = settings
         self.others = others
         self.now = now
@@ -189,17 +180,8 @@ class LiveRuns:
         evicted: str | None = None,
     ) -> None:
         """The same, with the run itself."""
-        if interpreter.collecting and interpreter.is_in_collection():
-            if outcome == "completed" and self.is_left():  # garbage collection closes it
-                if tree_ends.is_read_on(run, outcome):
-                    return
-                outcome = "abandoned"
-                if run.call is not None:
-                    run.call.finished = True
-            if interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
-                return
-        elif interpreter.collecting and self._end_later(run, outcome, error, evicted, wait=_A_MOMENT):
-            return  # the thread that collects may have a lock of the SDK's, and wait for this one
+        if interpreter.collecting and interpreter.is_collecting() and self._end_later(run, outcome, error, evicted):
+            return
         place = run.place
         sends = place.recording or place.is_ours or self.settings.metrics
         if outcome == "completed" and not (sends or run.below or run.call is not None):
@@ -214,7 +196,12 @@ class LiveRuns:
 
     def _end(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         queues = run.place.backend.queues or self.settings.metrics
-        if not (is_sending(queues=queues) and self._end_later(run, outcome, error, evicted)):
+        # Whoever has the lock of a queue may be collecting garbage, and that may be waiting for this thread.
+        is_held = queues and interpreter.collecting and is_queue_locked()
+        is_later = (is_held or is_sending(queues=queues)) and self._end_later(
+            run, outcome, error, evicted, wait=_A_MOMENT if is_held and not interpreter.is_in_collection() else None
+        )
+        if not is_later:
             tree_ends.end(run, outcome, error, evicted)
 
     def _end_later(
@@ -229,12 +216,12 @@ class LiveRuns:
             evicted: Why this package ends it, if LangChain does not.
             wait: The seconds in which that mostly is done, for which the caller waits.
         """
-        if outcome == "completed" and run.kind in CHAINS:  # only this thread's stack says whether its consumer has left
-            if run.below and tree_ends.is_read_on(run, outcome):
-                return True
-            if tree_ends.was_left(run):
-                outcome = "abandoned"
-        return silent_ends.run_in_thread(partial(self.end, run.id, outcome, error, evicted=evicted), wait)
+        return silent_ends.run_in_thread(partial(self._end_there, run, outcome, error, evicted), wait)
+
+    @staticmethod
+    def _end_there(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+        with within_scopes(run.tree.scopes):
+            tree_ends.end(run, outcome, error, evicted)
 
     def add_root(self, run: Run) -> None:
         """Enforce the limits on a run that has no live parent."""

@@ -38,7 +38,6 @@ class Tree:
         overruled: The id of a conversation that a config has whose call has another one in its metadata.
         sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
-        read_on: Whether a chain in it waits for its end, see `Ending.read_on`.
         lock: Held while a run of the tree starts or ends. Garbage collection may end a run at any point.
     """
 
@@ -56,7 +55,6 @@ class Tree:
     overruled: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=nothing)
     batch: tuple[int, int] | None = None
-    read_on: bool = False
     lock: PatientLock = field(default_factory=PatientLock)
 
 

@@ -51,13 +51,6 @@ class Keeper(Protocol):
         """The monotonic clock, in seconds."""
 
     @property
-    def is_left(self) -> Callable[[], bool | None]:
-        """Returns whether a sync stream signals the end of its run at this moment because its consumer has left.
-
-        It returns `None` if the stream does not say.
-        """
-
-    @property
     def get(self) -> Callable[[Number], Run | None]:
         """Returns the live run of a number, or `None`."""
 

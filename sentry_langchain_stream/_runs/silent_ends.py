@@ -67,7 +67,7 @@ class Watching:
     def _call_over(self, run_id: UUID, was_stream: bool) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
         run = self._get(number(run_id))
-        if run is None or run.ending.read_on:  # it ends with what LangChain reads on
+        if run is None or (was_stream and _is_closed_next(run)):
             return
         streamed = was_stream if run.kind in CHAINS else run.call is not None and run.call.streamed
         # Where a batch with fallbacks raises, LangChain ends none of its calls (langchain-core 1.0 to 1.8).
@@ -93,6 +93,15 @@ class Watching:
         if cancelled or not goes_on:
             with contained("end of a task"):
                 self._end(run_id, "cancelled")
+
+
+def _is_closed_next(run: Run) -> bool:
+    """Whether what is in a call with fallbacks is closed as soon as its stream is gone, which ends the call, too.
+
+    That is so in sync code, unless the call has used a fallback: then it keeps the failure, which keeps the streams.
+    """
+    is_closed = run.has_fallbacks and run.below is not None and not run.ending.failures
+    return is_closed and interpreter.running_loop() is None
 
 
 def soon(work: Callable[[], None]) -> None:
@@ -141,7 +150,8 @@ def run_in_thread(work: Callable[[], object], wait: float | None = None) -> bool
     Returns:
         `False` if no thread can be started, as during interpreter shutdown.
     """
-    thread = threading.Thread(target=Context().run, args=(work,), name="sentry-langchain-stream")
+    # Else it would be a daemon in a daemon's thread, such as the SDK's, and a process that exits would not wait for it.
+    thread = threading.Thread(target=Context().run, args=(work,), name="sentry-langchain-stream", daemon=False)
     try:
         thread.start()
     except RuntimeError:
@@ -176,6 +186,7 @@ def _register() -> None:
 def _end_all() -> None:
     for runs in list(_all):
         runs.end_all("exit")
+    interpreter.watch_no_longer()
 
 
 def _forget_all() -> None:

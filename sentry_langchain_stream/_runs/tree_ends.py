@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from .._runtime import interpreter
 from . import attempts, enclosing, silent_ends
 from .ending import Ending
 from .kinds import CHAINS, NOTHING, Outcome
@@ -24,17 +23,12 @@ _SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed
 def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
     """End a run, and first every descendant that is still open, unless another caller has ended it."""
     with run.tree.lock:
-        if run.below and evicted is None and is_read_on(run, outcome):
-            return
         if not run.keeper.take(run):
             return
-        chain = _read_on_around(run) if run.tree.read_on else None
-        if chain is not None and outcome == "completed" and (run.call is None or run.call.streamed):
-            outcome = "abandoned"
-            if run.call is not None:
-                run.call.finished = True
         try:
-            if outcome == "completed" and run.kind in CHAINS and was_left(run):
+            if outcome == "completed" and run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
+                # Workaround: if the consumer of an async chain leaves, LangChain reports the chain as completed, while
+                # it is being closed, after its model (langchain-core 1.0 to 1.8). Can go when it says who left.
                 outcome = "abandoned"
             if outcome == "completed" and run.below:
                 _release(run)
@@ -47,8 +41,6 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
                 run.keeper.close(run, outcome, error, evicted)
             finally:
                 _leave(run, outcome, error, evicted)
-                if chain is not None and not any(map(_is_asked, chain.descendants())):
-                    chain.keeper.end(chain.id, "abandoned", evicted=evicted)
 
 
 def _close(runs: list[Run], outcome: Outcome, evicted: str | None) -> None:
@@ -139,69 +131,3 @@ def end_batch(run: Run) -> None:
         for sibling in run.parent.children:
             if sibling is not run:
                 sibling.keeper.end(sibling.id, "cancelled")
-
-
-def is_read_on(run: Run, outcome: Outcome) -> bool:
-    """Have a run end later, if the consumer of a sync chain has left, and there are models whose streams it holds.
-
-    LangChain reports the chain as completed, and a call with fallbacks as closed, before it closes what is in it: the
-    parser behind a model then reads what the model has to say, to record what it has read (langchain-core 1.0 to 1.8).
-    So the model's usage is known. A call that has used a fallback keeps the failure, which keeps the streams until
-    garbage is collected: nobody waits for that.
-
-    Returns:
-        Whether the run ends with the last of these streams.
-    """
-    if run.ending.read_on or run.kind not in CHAINS:
-        return False
-    within = run.descendants()
-    if not any(map(_is_asked, within)) or any(each.has_fallbacks and each.ending.failures for each in (run, *within)):
-        return False
-    if run.keeper.is_left() is False if outcome == "completed" else not _is_left_fallback(run, outcome):
-        return False
-    run.tree.read_on = run.ending.read_on = True
-    return any(map(_is_asked, run.descendants()))  # a thread may have ended the last one just now
-
-
-def _is_left_fallback(run: Run, outcome: Outcome) -> bool:
-    """Whether the consumer has left a sync call with fallbacks."""
-    return outcome == "abandoned" and run.has_fallbacks and (run.tree.read_on or _is_sync(run))
-
-
-def _read_on_around(run: Run) -> Run | None:
-    """The nearest chain around a run that ends with what is read on in it."""
-    around = run.parent
-    while around is not None and not around.ending.read_on:
-        around = around.parent
-    return around
-
-
-def _is_asked(run: Run) -> bool:
-    """Whether a run is that of a model, whose stream or call somebody still holds.
-
-    Garbage collection forgets the call first, and then closes its stream or, after all, ends its run.
-    """
-    watch = run.call_watch
-    return run.call is not None and watch is not None and (watch() is not None or interpreter.is_in_collection())
-
-
-def was_left(run: Run) -> bool:
-    """Whether the consumer left a chain that LangChain reports as completed.
-
-    Workaround: if the consumer of a chain leaves, LangChain reports the chain as completed (langchain-core 1.0 to 1.8).
-    It does so while the chain is being closed. Can go when LangChain reports such a chain as closed early.
-    """
-    if run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
-        return True
-    if run.parent is not None and not run.below:
-        return False  # as most chains in others, which are left with these
-    is_left = run.keeper.is_left()
-    return is_left or (is_left is None and any(each.call is not None for each in run.descendants()))
-
-
-def _is_sync(run: Run) -> bool:
-    """Whether a run is a root that was called by a sync method, as far as that is known.
-
-    A sync chain may be closed elsewhere than it was begun: Starlette reads in threads, and closes in a task.
-    """
-    return run.parent is None and (run.task is None or (run.call_watch is not None and run.call_watch.is_sync))

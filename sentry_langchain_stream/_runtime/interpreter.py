@@ -13,6 +13,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache, partial
 from threading import local
 from types import CodeType, FrameType, SimpleNamespace
@@ -38,20 +39,9 @@ class _Phase(set[str]):
     stop = property(None, set.difference_update)
 
 
-def _python_local() -> Any:
-    """Return an object with attributes for each thread, of Python's own class, which is written in C.
-
-    gevent and eventlet put a class of theirs in its place, with attributes for each greenlet. eventlet's is written in
-    Python, and gevent's fails for the greenlets that are left when the process exits (gevent 26.9). Python's own is
-    found among all classes then, by its description, because no module has it any more.
-    """
-    of_python = (each for each in type.__subclasses__(object) if type.__repr__(each) == "<class '_thread._local'>")
-    return next(of_python, local)()
-
-
 collecting = _Phase()
 """Whether garbage is being collected in any thread. Mostly not: ask that first where it has to be quick."""
-_latest, _own = SimpleNamespace(), _python_local()
+_latest, _own = SimpleNamespace(), local()
 """What Python has said of the latest collection, and of the latest one in this thread: one object, if it is that."""
 _waiting: list[Callable[[], object]] = []
 
@@ -84,7 +74,19 @@ def watch_collections() -> None:
     garbage collector: a time limit, Ctrl-C. Long collections end with a signal waiting. So these callbacks have no
     instructions: each is a C function, which sets an attribute called `start` or `stop`.
     """
-    gc.callbacks.extend(partial(setattr, each) for each in (_own, _latest, collecting))
+    _callbacks.extend(partial(setattr, each) for each in (_own, _latest, collecting))
+    gc.callbacks.extend(_callbacks)
+
+
+_callbacks: list[Callable[..., object]] = []
+
+
+def watch_no_longer() -> None:
+    """Track no further collections: the process exits. gevent's thread-local objects fail then (gevent 26.9)."""
+    for each in _callbacks:
+        with suppress(ValueError):
+            gc.callbacks.remove(each)
+    collecting.clear()
 
 
 def _go_on(*_: object) -> None:

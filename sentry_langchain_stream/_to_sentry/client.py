@@ -220,6 +220,11 @@ def is_sending(*, queues: bool) -> bool:
     return queues and internals.is_flushing(sentry_sdk.get_client())
 
 
+def is_queue_locked() -> bool:
+    """Whether some thread is adding to one of the SDK's queues for spans and metrics, or sending what is in it."""
+    return internals.is_queue_locked(sentry_sdk.get_client())
+
+
 def has_user() -> bool:
     """Whether the application has said, with `sentry_sdk.set_user`, who the current user is."""
     scopes = (*current_scopes(), sentry_sdk.get_global_scope())

@@ -129,8 +129,18 @@ def senders(client: Any, *, metrics: bool) -> list[Any]:
 
 def is_flushing(client: Any) -> bool:
     """Whether a queue of this client is adding or sending on this thread; what is added meanwhile, it drops."""
+    return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in _queues(client))
+
+
+def is_queue_locked(client: Any) -> bool:
+    """Whether a thread has the lock of a queue of this client."""
+    locks: list[Any] = [getattr(queue, "_lock", None) for queue in _queues(client)]
+    return any(lock.locked() for lock in locks if hasattr(lock, "locked"))
+
+
+def _queues(client: Any) -> list[Any]:
     queues = (getattr(client, "span_batcher", None), getattr(client, "metrics_batcher", None))
-    return any(getattr(getattr(queue, "_active", None), "flag", False) for queue in queues if queue is not None)
+    return [queue for queue in queues if queue is not None]
 
 
 # -- Traces that a root may join (`joining`) ---------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
 from tests.kit.wire import ScriptedModel
 
-collects, is_first = threading.Event(), True
+collects, has_collected = threading.Event(), threading.Event()
 
 def hold(number):
     if number == 1 and not collects.is_set():
@@ -45,6 +45,7 @@ def collect():
     "Collect the garbage, and let the thread of the graph go on during that."
     gc.callbacks.append(lambda phase, info: collects.set())
     gc.collect()
+    has_collected.set()
 
 def collect_in(module, name):
     "Collect when this is called next, as an allocation may at any point."
@@ -63,6 +64,7 @@ def finishes(work):
 
 def wait():
     "Wait for all threads that the process would wait for, also for those that are just being started."
+    assert has_collected.wait(HANG)
     own = threading.current_thread()
     while others := [each for each in threading.enumerate() if each is not own and not each.daemon]:
         for each in others:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +103,8 @@ AROUND: dict[str, Callable[[], Runnable[Any, Any]]] = {
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 def test_so_they_are_in_whatever_the_chain_is(shape: str, around: str) -> None:
     """What is around the chain that reads on is left with it, and waits for it."""
+    if sys.version_info < (3, 11) and around in ("an assignment", "a parallel"):
+        pytest.skip("before Python 3.11 what threads have read is kept until garbage is collected")
     handler = SentryStreamHandler(pipeline_name="bot")
     with capture_spans(**WIRE_SHAPES[shape]) as captured, active_span(shape) as active:
         here(AROUND[around]().stream({"question": "Hi"}, {"callbacks": [handler]}))
