@@ -60,6 +60,8 @@ def in_a_loop(stream: Iterator[str]) -> None:
     asyncio.run(read())
 
 
+kept: list[Any] = []
+
 LEAVE = [here, in_other_threads, in_a_loop]
 
 
@@ -184,6 +186,24 @@ def test_a_chain_in_which_no_model_streams_is_left_too(shape: str, within: str, 
     assert found == ("abandoned" if is_left else "completed")
 
 
+def test_who_keeps_a_stream_does_not_keep_the_chain() -> None:
+    """A function's stream that the application keeps, to go on with it later, is nothing that its chain waits for."""
+
+    def answer(question: dict[str, str]) -> Iterator[str]:
+        kept.append(chain().stream(question))
+        yield from kept[-1]
+
+    handler = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans() as captured:
+        with active_span("transaction") as request:
+            here(RunnableLambda(answer).stream({"question": "Hi"}, {"callbacks": [handler]}))
+            assert handler.live_runs == 0
+        kept.clear()
+    root, call = captured.find(name="bot"), captured.find(op="gen_ai.chat")
+    assert (root.parent_id, root.attributes["langchain_stream.outcome"]) == (request, "abandoned")
+    assert call.attributes["langchain_stream.outcome"] == "abandoned"
+
+
 class Upper(Runnable[str, str]):
     """A runnable of the application's own, which reads from an iterator that is no generator."""
 
@@ -226,9 +246,6 @@ def no_garbage() -> Iterator[None]:
 def until_it_has_enough(stream: Iterator[str]) -> str:
     """Read up to a mark."""
     return next(iter(stream)) + next(iter(stream))
-
-
-kept: list[Any] = []
 
 
 def to_go_on_later(stream: Iterator[str]) -> str:
