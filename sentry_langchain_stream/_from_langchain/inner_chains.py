@@ -147,6 +147,7 @@ class InnerChains:
             or run.has_fallbacks
             or run.scope is not None
             or run.ending.left
+            or parent.has_fallbacks
             or (interpreter.collecting and interpreter.is_collecting())
         ):
             return False

@@ -67,7 +67,10 @@ class Watching:
     def _call_over(self, run_id: UUID, was_stream: bool) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
         run = self._get(number(run_id))
-        if run is None or (was_stream and _is_closed_next(run)):
+        if run is None:
+            return
+        if was_stream and _is_closed_next(run):
+            run.ending.is_over = True
             return
         streamed = was_stream if run.kind in CHAINS else run.call is not None and run.call.streamed
         # Where a batch with fallbacks raises, LangChain ends none of its calls (langchain-core 1.0 to 1.8).

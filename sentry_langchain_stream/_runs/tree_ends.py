@@ -106,7 +106,7 @@ def _leave(run: Run, outcome: Outcome, error: BaseException | None, evicted: str
             call.ending.failures += 1
     if parent.implicit:
         _leave_pipeline(parent, run.ending, evicted)
-    elif outcome == "abandoned" and parent.has_fallbacks:
+    elif parent.has_fallbacks and (outcome == "abandoned" or (parent.ending.is_over and not parent.below)):
         # Workaround: if the consumer leaves at the first chunk, a call with fallbacks gets no end event
         # (langchain-core 1.7 to 1.8). Can go when it gets one.
         parent.keeper.end(parent.id, "abandoned", evicted=evicted)

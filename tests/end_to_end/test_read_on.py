@@ -205,6 +205,33 @@ def test_who_keeps_a_stream_does_not_keep_the_chain() -> None:
     assert call.attributes["langchain_stream.outcome"] == "abandoned"
 
 
+WITH_FALLBACKS: dict[str, Callable[[], Runnable[Any, Any]]] = {
+    "a chain": lambda: RunnableLambda(str) | RunnableGenerator(letters),
+    "a step": lambda: RunnableGenerator(letters),
+    "a function": lambda: RunnableLambda(letters),
+    "a chain with a model": chain,
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("within", WITH_FALLBACKS)
+def test_a_call_with_fallbacks_that_is_left_ends(within: str, pieces: int) -> None:
+    """If its consumer leaves at the first piece LangChain signals no end, and closes what is in it all the same."""
+    handler = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans() as captured:
+        stream: Any = (
+            WITH_FALLBACKS[within]()
+            .with_fallbacks([RunnableLambda(str)])
+            .stream({"question": "Hi"}, {"callbacks": [handler]})
+        )
+        for _ in range(pieces):
+            next(stream, None)
+        stream.close()
+        assert handler.live_runs == 0
+    outcome = captured.find(name="bot").attributes["langchain_stream.outcome"]
+    assert outcome == "abandoned" or (pieces == 2 and outcome == "completed")  # some have but one
+
+
 class Upper(Runnable[str, str]):
     """A runnable of the application's own, which reads from an iterator that is no generator."""
 
