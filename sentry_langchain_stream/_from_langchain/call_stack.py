@@ -252,11 +252,6 @@ class _Watch(weakref.ref[Any]):
     over: Callable[[UUID, bool], None]
     run_id: UUID
 
-    @property
-    def is_sync(self) -> bool:
-        """Whether the call is a sync stream."""
-        return bool(self.code.co_flags & CO_GENERATOR)
-
     def gone(self) -> None:
         """The manager is gone."""
         # LangChain signals the end of a generator that is closed. Garbage collection closes it only after it has found

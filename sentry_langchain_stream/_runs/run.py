@@ -111,10 +111,6 @@ class Keeper(Protocol):
 class CallWatch(Protocol):
     """Watches LangChain's call that started a run, as long as it is kept."""
 
-    @property
-    def is_sync(self) -> bool:
-        """Whether the call is a sync stream."""
-
     def __call__(self) -> object | None:
         """Return an object that lives as long as the call, or `None` when that is gone."""
 
