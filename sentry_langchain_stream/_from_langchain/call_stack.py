@@ -172,7 +172,7 @@ def watch_call(over: Callable[[UUID, bool], None], run_id: UUID) -> CallWatch | 
             return None
     watch = _Watch(method.f_locals["self"], _gone)
     watch.code, watch.frame_id, watch.over, watch.run_id = caller.f_code, id(caller), over, run_id
-    watch.is_streamed = bool(caller.f_code.co_flags & _GENERATORS) and not (is_chain and _is_read_by_itself(caller))
+    watch.is_streamed = bool(caller.f_code.co_flags & _GENERATORS) and not (is_chain and is_read_by_itself(caller))
     return watch
 
 
@@ -198,7 +198,7 @@ def _is_of_abatch(method: FrameType) -> bool:
     )
 
 
-def _is_read_by_itself(stream: FrameType) -> bool:
+def is_read_by_itself(stream: FrameType) -> bool:
     """Whether a graph or a `RunnableGenerator` reads its stream itself, to return one item: in `invoke`, `ainvoke`.
 
     A model does not. It is not asked, because the object of the frame that reads takes memory as long as the stream.

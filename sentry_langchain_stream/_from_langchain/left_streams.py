@@ -1,20 +1,20 @@
 """Sync streams whose consumer leaves: LangChain reports them as completed, and reads their models on after that.
 
 It signals the end of the chain before Python closes what is in it. A parser behind a model is closed then, and reads
-what the model has to say, to record what it has read (langchain-core 1.0 to 1.8): all of that is billed. So what a
-chain reads from is closed here, at its end, as Python does a moment later, and the chain ends after its models. Can go
-when LangChain closes it first, and says that the chain was left.
+what the model has to say, to record what it has read (langchain-core 1.0 to 1.8): all of that is billed. So the run of
+the chain ends when what it reads from is closed: mostly a moment later. Can go when LangChain closes it first, and says
+that the chain was left.
 """
 
 from __future__ import annotations
 
 import sys
-from threading import get_ident
 from types import FrameType, GeneratorType
 from typing import Any
 
 from .._runs.kinds import Outcome
 from .._runs.run import Run
+from .._runtime.containment import contained
 from .._runtime.interpreter import is_in_collection
 from .._runtime.tracebacks import variable
 from . import call_stack
@@ -23,22 +23,22 @@ _SOURCES = {"langchain_core.runnables.base": "iterator", call_stack.FALLBACKS: "
 """The modules whose methods stream all chains but graphs, and the variable of each that it reads from. Graphs signal an
 error when their consumer leaves, and are over then."""
 
-_OWN_REFERENCES = 4 if sys.version_info < (3, 13) else 3
-"""To a generator of which nobody else knows: the variable in its frame, `f_locals` before Python 3.13, and two here."""
 
+def ended(run: Run) -> Outcome | None:
+    """Return how a chain ended of which LangChain says at this moment that it has completed, or `None`: it ends later.
 
-def ended(run: Run) -> Outcome:
-    """Return how a chain ended of which LangChain says at this moment that it has completed.
-
-    If it is a sync stream that has not come to its end, its consumer has left. What it reads from is closed then.
+    If it is a sync stream that has not come to its end, its consumer has left.
     """
-    if run.parent is not None and run.below is None:
+    if run.parent is not None and run.below is None and not run.tree.left:
         return "completed"  # as most chains in others, which are left with these
     stream = call_stack.ending_stream()
-    if stream is None or not (is_in_collection() or _is_left(run, stream)):  # nobody reads what is garbage
+    if stream is None:
         return "completed"
-    _close(run, stream)
-    return "abandoned"
+    if is_in_collection() or _is_left(run, stream):  # nobody reads what is garbage
+        return None if _end_with_source(run, stream) else "abandoned"
+    # Whoever is left reads the streams of agents to their ends, like those of models.
+    is_read_on = run.kind == "agent" and not call_stack.is_read_by_itself(stream) and is_left(run)
+    return "abandoned" if is_read_on else "completed"
 
 
 def _is_left(run: Run, stream: FrameType) -> bool:
@@ -49,52 +49,54 @@ def _is_left(run: Run, stream: FrameType) -> bool:
     return source is not None and any(each.call is not None and each.call.streamed for each in run.descendants())
 
 
-def fallbacks_left(run: Run) -> None:
-    """The consumer has left a call with fallbacks: close what it reads from, if it is a sync stream.
+def fallbacks_left(run: Run) -> bool:
+    """The consumer has left a call with fallbacks. Return whether it ends later: with what it reads from.
 
     A call that has used a fallback keeps the failure, which keeps what it reads from until garbage is collected.
     """
     stream = call_stack.ending_stream() if run.below is not None and not run.ending.failures else None
-    if stream is not None:
-        _close(run, stream)
+    return stream is not None and _end_with_source(run, stream)
 
 
-def _close(run: Run, stream: FrameType) -> None:
-    """Close what a stream reads from, unless there is nothing in it to record, or somebody else knows it."""
-    if not any(each.call is not None for each in run.descendants()):
-        return
+def is_left(run: Run) -> bool:
+    """Whether a run ends in a stream that was left, or in a garbage collection: nobody reads what it has to say."""
+    around = run.parent if run.tree.left else None
+    while around is not None and not around.ending.is_left:
+        around = around.parent
+    return around is not None or is_in_collection()
+
+
+def _end_with_source(run: Run, stream: FrameType) -> bool:
+    """Have a run end when Python frees what its stream reads from, which closes it. Return whether it does.
+
+    Weak references to a generator are cleared before it is closed, and its name is freed after that.
+    """
     source = _source(stream)
-    if not isinstance(source, GeneratorType) or sys.getrefcount(source) > _OWN_REFERENCES:
-        return
-    here = get_ident()
-    is_outermost = here not in _closing
-    _closing.add(here)
-    try:
-        _Dropped(source)
-    finally:
-        if is_outermost:
-            _closing.discard(here)
+    if not isinstance(source, GeneratorType) or source.gi_frame is None:
+        return False
+    run.tree.left = run.ending.is_left = True
+    source.__qualname__ = _Name.of(source, run)
+    return True
 
 
-class _Dropped:
-    """Closes a generator as Python does when nobody has it any more: what it raises is reported, and no more."""
+class _Name(str):
+    """The name of a generator, which ends a run when it is freed."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("_run",)
 
-    def __init__(self, source: GeneratorType[Any, Any, Any]) -> None:
-        self._source = source
+    _run: Run
+
+    @classmethod
+    def of(cls, source: GeneratorType[Any, Any, Any], run: Run) -> _Name:
+        """Return the name of this generator."""
+        name = cls(source.__qualname__)
+        name._run = run
+        return name
 
     def __del__(self) -> None:
-        self._source.close()
-
-
-_closing: set[int] = set()
-"""The threads in which something is being closed."""
-
-
-def is_closing() -> bool:
-    """Whether this thread is closing a stream, here or in a garbage collection: what ends now was left."""
-    return (bool(_closing) and get_ident() in _closing) or is_in_collection()
+        if not sys.is_finalizing():  # when all live runs have been ended
+            with contained("end of a left stream"):
+                self._run.keeper.end_run(self._run, "abandoned")
 
 
 def _source(stream: FrameType) -> Any:

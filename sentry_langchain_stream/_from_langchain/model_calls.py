@@ -180,7 +180,7 @@ class ModelRuns:
                 self._answer(run_id, run.call, run.policy if run.place.recording else NOTHING, response, outcome)
             except Exception as failure:
                 contain("extract.response", failure)
-            if outcome == "completed" and run.call.streamed and left_streams.is_closing():
+            if outcome == "completed" and run.call.streamed and left_streams.is_left(run):
                 run.call.finished, outcome = True, "abandoned"
         if error is not None:
             self._runs.end_batch(run.id)

@@ -93,7 +93,9 @@ class StepRuns:
                 add_answer(run.detail, executors.answer(outputs), run.policy)
         if run.is_node and marks.hands_over(outputs):
             run.ending.control = "handoff"
-        self._runs.end_run(run, left_streams.ended(run))
+        outcome = left_streams.ended(run)
+        if outcome is not None:
+            self._runs.end_run(run, outcome)
 
     def start_tool(self, start: Start, serialized: object, kwargs: Mapping[str, Any], input_str: str) -> None:
         """Start a tool.
@@ -169,8 +171,8 @@ class StepRuns:
             # An agent that is interrupted gets a normal end event, so the interrupt is recorded on it here. A handoff
             # needs no such thing: the agent that hands off gets the error event itself, and the parent graph continues.
             self._interrupt(run)
-        if run.has_fallbacks and isinstance(error, GeneratorExit):
-            left_streams.fallbacks_left(run)
+        if run.has_fallbacks and isinstance(error, GeneratorExit) and left_streams.fallbacks_left(run):
+            return
         parent = run.parent  # an ended run knows its parent no more
         self._runs.end_run(run, marks.outcome(error), error)
         if run.kind == "agent" and run.ending.control == "handoff":

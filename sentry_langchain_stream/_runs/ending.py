@@ -24,6 +24,7 @@ class Ending:
         failed: The latest failures in the run and its descendants: id of the run that failed first -> its span.
         counted: Whether the span of a descendant stands for the failure already.
         left: Whether the consumer has left a run in it.
+        is_left: Whether its own consumer has left, and it ends when what it reads from is closed.
         is_over: For a call with fallbacks, whether it is over, and ends with the last of what is in it.
     """
 
@@ -35,6 +36,7 @@ class Ending:
     failures: int = 0
     counted: bool = False
     left: bool = False
+    is_left: bool = False
     is_over: bool = False
     failed: Mapping[UUID, AnySpan | None] = field(default_factory=nothing)
 

@@ -38,6 +38,7 @@ class Tree:
         overruled: The id of a conversation that a config has whose call has another one in its metadata.
         sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
+        left: Whether the consumer of one of its sync streams has left.
         lock: Held while a run of the tree starts or ends. Garbage collection may end a run at any point.
     """
 
@@ -55,6 +56,7 @@ class Tree:
     overruled: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=nothing)
     batch: tuple[int, int] | None = None
+    left: bool = False
     lock: PatientLock = field(default_factory=PatientLock)
 
 
