@@ -244,9 +244,11 @@ _CANCELLING = ("concurrent.futures.", "temporalio.")
 
 
 def control(error: BaseException) -> Control | None:
-    """Whether a part of a graph ended because it waits for a human, or hands over to another part."""
+    """Whether a part of a graph ended because it waits for a human, hands over, or was asked to stop."""
     if _is("GraphInterrupt", error):
         return "interrupt"
+    if _is("GraphDrained", error):
+        return "drained"
     return "handoff" if _is("ParentCommand", error) else None
 
 

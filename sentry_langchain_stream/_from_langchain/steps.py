@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
+from .._content.message_formats import messages_in
 from .._content.messages import (
     agent_answer,
     agent_question,
@@ -127,7 +128,7 @@ class StepRuns:
                 run.ending.control = "handoff"
         failed = False
         with contained("outcome of a tool"):
-            failed = is_failed(output)
+            failed = is_failed(output, run.detail.id if isinstance(run.detail, ToolCall) else None)
         if failed:
             run.ending.error_type = "tool_error"
         self._runs.end_run(run, "failed" if failed else "completed")
@@ -155,6 +156,7 @@ class StepRuns:
 
     @staticmethod
     def _interrupt(run: Run) -> None:
+        """Record that the agent at or around a run waits for a human. It gets a normal end event."""
         agent: Run | None = run
         while agent is not None and agent.kind != "agent":
             agent = agent.parent
@@ -166,15 +168,17 @@ class StepRuns:
         run = self._live(run_id)
         if run is None:
             return
-        run.ending.control = marks.control(error) or run.ending.control  # left while it waits for a human
-        if run.ending.control == "interrupt":
-            # An agent that is interrupted gets a normal end event, so the interrupt is recorded on it here. A handoff
-            # needs no such thing: the agent that hands off gets the error event itself, and the parent graph continues.
+        outcome = marks.outcome(error)
+        known = run.ending.control if outcome != "failed" else None  # left while it waits for a human
+        run.ending.control = marks.control(error) or known
+        if run.ending.control == "interrupt" and run.is_node:
+            # A node may have caught what a tool in it raised. A handoff needs no such thing: the agent that hands off
+            # gets the error event itself, and the parent graph continues.
             self._interrupt(run)
         if run.has_fallbacks and isinstance(error, GeneratorExit) and left_streams.fallbacks_left(run):
             return
         parent = run.parent  # an ended run knows its parent no more
-        self._runs.end_run(run, marks.outcome(error), error)
+        self._runs.end_run(run, outcome, error)
         if run.kind == "agent" and run.ending.control == "handoff":
             with contained("handoff"):
                 handoffs.record(run, parent, error)
@@ -243,9 +247,13 @@ def add_result(to: ToolCall, output: object, policy: Policy) -> None:
         to.size = tool_result_size(output)
 
 
-def is_failed(output: object) -> bool:
-    """Whether a tool returned its failure as a message."""
-    return not isinstance(output, Mapping) and field(output, "type") == "tool" and field(output, "status") == "error"
+def is_failed(output: object, call_id: str | None = None) -> bool:
+    """Whether a tool returned its failure as a message, perhaps among others or in LangGraph's `Command`."""
+    if isinstance(output, Mapping) or type(output) is str:
+        return False
+    messages = [each for each in messages_in(output) if field(each, "type") == "tool"]
+    own = [each for each in messages if field(each, "tool_call_id") == call_id] if len(messages) > 1 else messages
+    return any(field(each, "status") == "error" for each in own)
 
 
 def retrieval(name: str | None, serialized: object, query: str, policy: Policy) -> Retrieval:

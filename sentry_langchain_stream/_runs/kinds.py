@@ -44,5 +44,6 @@ CHAINS: frozenset[RunKind] = frozenset({"pipeline", "agent", "chain"})
 Outcome = Literal["completed", "cancelled", "abandoned", "failed"]
 """How a run ended. `"cancelled"`: its task was cancelled. `"abandoned"`: its consumer left, or no end was signalled."""
 
-Control = Literal["interrupt", "handoff"]
-"""How a run in a graph gave up control: it waits for a human (interrupt), or another agent continues (handoff)."""
+Control = Literal["interrupt", "handoff", "drained"]
+"""How a run in a graph gave up control: it waits for a human (interrupt), another agent continues (handoff), or it was
+asked to stop between two steps (drained)."""

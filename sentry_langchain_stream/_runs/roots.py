@@ -88,7 +88,7 @@ class Roots:
             configured=self._settings.pipeline_name,
             metadata=start.pipeline_name,
             sentry=sentry_pipeline_name() if self._settings.pipeline_name is None else None,
-            run=start.name,
+            run=start.name or start.agent_name,
         )
         tree = Tree()
         root = Run(

@@ -111,7 +111,7 @@ class Starts:
             run.parent = above
             run.reports = parent.implicit and start.parent_id is None
             run.is_node, run.is_middleware, run.has_fallbacks = start.is_node, start.is_middleware, start.has_fallbacks
-            run.agent, run.attempt = parent.agent, start.attempt or parent.attempt
+            run.agent, run.attempt = parent.agent or start.agent_name, start.attempt or parent.attempt
             if parent.has_fallbacks or parent.fallbacks:
                 run.fallback = attempts.begun(parent, start.enclosing_id)
             else:
@@ -137,6 +137,8 @@ class Starts:
         run.enclosing_id, run.given_id, run.question = start.enclosing_id, start.given_id, start.question
         if start.kind != "chain":
             run.kind = start.kind
+        if start.kind not in CHAINS:
+            run.agent = start.agent_name
         detail = self._record(run, run.policy, record) if record is not None else None
         with run.tree.lock:
             self._live.add(run)

@@ -151,7 +151,7 @@ ATTEMPT = Fact(("langchain_stream.attempt",))
 FALLBACK = Fact(("langchain_stream.fallback",))
 """Number of `with_fallbacks` calls that failed before this one."""
 CONTROL = Fact(("langchain_stream.control",))
-"""A part of a graph waits for a human, or handed over to another part: `interrupt`, `handoff`."""
+"""A part of a graph waits for a human, handed over, or was asked to stop: `interrupt`, `handoff`, `drained`."""
 # Without the older keys: Sentry would add them to those of the agent's model calls.
 AGENT_INPUT_TOKENS = Fact(("gen_ai.usage.input_tokens",))
 """Of an agent: total input tokens of the model calls inside it."""

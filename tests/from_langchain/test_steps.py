@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from langchain_core.messages import ToolMessage
 
 from sentry_langchain_stream._content.policy import NOTHING, Limits, Policy
 from sentry_langchain_stream._from_langchain import steps
@@ -63,9 +64,9 @@ def test_what_comes_of_a_tool_shares_the_limit() -> None:
 @pytest.mark.parametrize(
     ("output", "failed"),
     [
-        (SimpleNamespace(type="tool", status="error"), True),
-        (SimpleNamespace(type="tool", status="success"), False),
-        (SimpleNamespace(type="ai", status="error"), False),
+        (ToolMessage("No.", status="error", tool_call_id="1"), True),
+        (ToolMessage("Yes.", tool_call_id="1"), False),
+        (SimpleNamespace(type="ai", status="error", content="No.", tool_call_id="1"), False),
         ({"type": "tool", "status": "error"}, False),
         ("error", False),
     ],
