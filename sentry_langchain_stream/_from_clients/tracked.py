@@ -286,7 +286,7 @@ class Tracked(Generic[T]):
 
         with contained("track_stream"):
             # `redact` is the user's code, which must not run while garbage is collected.
-            if not (interpreter.is_collecting() and silent_ends.run_in_thread(finish)):
+            if not (interpreter.is_collecting() and silent_ends.do_aside(finish, current_client())):
                 finish()
                 self._info = known_runs.find(id)
 

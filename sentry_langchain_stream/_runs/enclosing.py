@@ -143,5 +143,6 @@ def discard(run: Run) -> None:
 
 def forget(runs: dict[Number, Run]) -> None:
     """Forget these runs: in a forked process they are the parent process's."""
+    claims.clear()
     for run in list(runs.values()):
         discard(run)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
-from .._runtime import interpreter
+from .._runtime import aside, interpreter
 from .._runtime.containment import contain, contained
 from .._to_sentry import active_span
 from .._to_sentry.client import are_current, is_queue_locked, is_sending, within_scopes
@@ -216,7 +216,11 @@ class LiveRuns:
             evicted: Why this package ends it, if LangChain does not.
             wait: The seconds in which that mostly is done, for which the caller waits.
         """
-        return silent_ends.run_in_thread(partial(self._end_there, run, outcome, error, evicted), wait)
+        if not silent_ends.do_aside(partial(self._end_there, run, outcome, error, evicted), run.tree.client()):
+            return False
+        if wait is not None:
+            aside.finish(wait)
+        return True
 
     @staticmethod
     def _end_there(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:

@@ -6,13 +6,14 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from functools import cache, partial
 from uuid import UUID
 
-from .._runtime import interpreter
+from .._runtime import aside, interpreter
 from .._runtime.containment import contained
+from .._to_sentry import client_flushes
 from .kinds import CHAINS, WATCHED, Outcome
 from .numbers import Number, number
 from .run import CallWatch, Keeper, Run
@@ -143,25 +144,21 @@ def goes_on(run: Run, parent: Run) -> bool:
     return not task.done() and task is not (root.task() if root.task is not None else None)
 
 
-def run_in_thread(work: Callable[[], object], wait: float | None = None) -> bool:
-    """Call `work` in a new thread with an empty context.
-
-    Args:
-        work: What is to be done.
-        wait: The seconds that this thread waits for it at most, if it does.
+def do_aside(work: Callable[[], object], client: object | None) -> bool:
+    """Have another thread do some work, and this client wait for it when it is flushed.
 
     Returns:
         `False` if no thread can be started, as during interpreter shutdown.
     """
-    # Else it would be a daemon in a daemon's thread, such as the SDK's, and a process that exits would not wait for it.
-    thread = threading.Thread(target=Context().run, args=(work,), name="sentry-langchain-stream", daemon=False)
-    try:
-        thread.start()
-    except RuntimeError:
+    if not aside.do(work):
         return False
-    if wait is not None:
-        thread.join(wait)
+    if client is not None:
+        client_flushes.begin_with(_finishing, client)
     return True
+
+
+def _finishing(_: object, seconds: float) -> Iterator[None]:
+    return aside.finishing(seconds)
 
 
 _all: weakref.WeakSet[Keeper] = weakref.WeakSet()
@@ -187,11 +184,19 @@ def _register() -> None:
 
 
 def _end_all() -> None:
+    aside.finish(_AT_EXIT)
     for runs in list(_all):
         runs.end_all("exit")
+    aside.finish(_AT_EXIT)  # what ends in the midst of the SDK's code ends there, too
     interpreter.watch_no_longer()
+
+
+_AT_EXIT = 2.0
+"""Seconds that the process waits at most for what is done in other threads, as Sentry's SDK does for what it sends."""
 
 
 def _forget_all() -> None:
     for runs in list(_all):
         runs.forget()
+    aside.forget()
+    interpreter.forget()

@@ -89,6 +89,12 @@ def watch_no_longer() -> None:
     collecting.clear()
 
 
+def forget() -> None:
+    """Forget the collections in other threads: a forked process has this thread alone."""
+    if not is_in_collection():
+        collecting.clear()
+
+
 def _go_on(*_: object) -> None:
     """Do what waits for the end of the collection. It is a callback only while something waits."""
     gc.callbacks.remove(_go_on)

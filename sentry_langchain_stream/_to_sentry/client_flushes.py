@@ -17,35 +17,45 @@ First = Callable[[Any, float], Iterator[None]]
 
 
 def begin_with(first: First, client: Any) -> None:
-    """Do this first when the client is flushed. Does nothing if that has been asked of the client before."""
-    if "flush" in vars(client):
+    """Do this, too, first when the client is flushed. Does nothing if that has been asked of the client before."""
+    found = vars(client).get("flush")
+    firsts: list[First] | None = getattr(found, "firsts", None)
+    if firsts is not None and first not in firsts:
+        firsts.append(first)
+    if found is not None:
         return
+    firsts = [first]
     for name, make in (("flush", _flushing), ("flush_async", _flushing_async)):
         original = getattr(type(client), name, None)
         if original is not None:
-            vars(client)[name] = make(first, ref(client), original)
+            vars(client)[name] = made = make(firsts, ref(client), original)
+            made.firsts = firsts
 
 
-def _flushing(first: First, weak: Callable[[], Any], original: Any) -> Any:
+def _flushing(firsts: list[First], weak: Callable[[], Any], original: Any) -> Any:
     def flush_first(*args: Any, **kwargs: Any) -> Any:
         client = weak()
-        with contained("issue"):
-            for _ in first(client, _timeout(client, *args, **kwargs)):
-                pass
+        for _ in _all(firsts, client, _timeout(client, *args, **kwargs)):
+            pass
         return original(client, *args, **kwargs)
 
     return flush_first
 
 
-def _flushing_async(first: First, weak: Callable[[], Any], original: Any) -> Any:
+def _flushing_async(firsts: list[First], weak: Callable[[], Any], original: Any) -> Any:
     async def flush_first(*args: Any, **kwargs: Any) -> Any:
         client = weak()
-        with contained("issue"):
-            for _ in first(client, _timeout(client, *args, **kwargs)):
-                await asyncio.sleep(0)  # others have their turn
+        for _ in _all(firsts, client, _timeout(client, *args, **kwargs)):
+            await asyncio.sleep(0)  # others have their turn
         return await original(client, *args, **kwargs)
 
     return flush_first
+
+
+def _all(firsts: list[First], client: Any, timeout: float) -> Iterator[None]:
+    for first in list(firsts):
+        with contained("flush"):
+            yield from first(client, timeout)
 
 
 def _timeout(client: Any, timeout: float | None = None, *_: Any, **__: Any) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -22,6 +21,7 @@ from sentry_langchain_stream._runs.run import Run
 from sentry_langchain_stream._runs.settings import Settings
 from sentry_langchain_stream._runs.texts_call import TextsCall
 from sentry_langchain_stream._runs.usage import Usage
+from sentry_langchain_stream._runtime import aside
 from sentry_langchain_stream._to_sentry.span_models import NoSpans
 from tests.kit import HANG
 
@@ -29,9 +29,7 @@ from tests.kit import HANG
 def collect() -> None:
     """Collect garbage, and wait for what that moves to a thread."""
     gc.collect()
-    for thread in threading.enumerate():
-        if thread.name == "sentry-langchain-stream":
-            thread.join(HANG)
+    aside.finish(HANG)
 
 
 def prompt_of(tokens: int | None) -> Prompt:
