@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -184,10 +185,11 @@ def _register() -> None:
 
 
 def _end_all() -> None:
+    until = time.monotonic() + _AT_EXIT
     aside.finish(_AT_EXIT)
     for runs in list(_all):
         runs.end_all("exit")
-    aside.finish(_AT_EXIT)  # what ends in the midst of the SDK's code ends there, too
+    aside.finish(until - time.monotonic())  # what ends in the midst of the SDK's code ends there, too
     interpreter.watch_no_longer()
 
 
