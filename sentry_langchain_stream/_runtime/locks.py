@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from threading import RLock
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from .interpreter import collecting
@@ -14,14 +17,20 @@ else:
 
 
 class PatientLock(_Lock):
-    """A reentrant lock, for `with`. Whoever waits for it while garbage is being collected goes on without it.
+    """A reentrant lock, for `with`. Nobody waits for a thread that does not go on, or does not know that it has it.
 
-    Garbage may be collected at any point, also by the thread that has the lock. What is collected may be a stream of
-    LangGraph's, which waits for its threads when it is closed; and these may be waiting for this lock (langgraph 1.0 to
-    1.2). Then the thread that has it stands still, and nobody else is about to change what it protects.
+    Whoever waits for it while garbage is being collected goes on without it. Garbage may be collected at any point,
+    also by the thread that has the lock. What is collected may be a stream of LangGraph's, which waits for its threads
+    when it is closed; and these may be waiting for this lock (langgraph 1.0 to 1.2). Then the thread that has it stands
+    still, and nobody else is about to change what it protects.
+
+    And a thread may have left the lock behind: the exception of a signal handler, or one that another thread sets, may
+    arrive between two instructions, when the lock has just been taken and no `finally` is in force yet, or before it is
+    given back. Then another lock takes its place.
     """
 
-    __slots__ = ()
+    __slots__ = ("_instead",)
+    _instead: PatientLock
 
     if TYPE_CHECKING:
 
@@ -29,17 +38,46 @@ class PatientLock(_Lock):
         def release(self) -> None: ...
 
     def __enter__(self) -> bool:
-        while not self.acquire(True, _PATIENCE):
-            if collecting:
-                return False
-        return True
+        return self.acquire(False) or self._wait()
 
     def __exit__(self, *_: object) -> None:
-        try:  # noqa: SIM105 -- each start and each end of a run passes here
+        try:
             self.release()
         except RuntimeError:
-            pass  # it went on without it
+            self._give_back_other()
+
+    def _wait(self) -> bool:
+        while not hasattr(self, "_instead"):
+            if self.acquire(True, _PATIENCE):
+                return True
+            if collecting:
+                return False
+            if self._is_left_behind():
+                self._instead = PatientLock()
+        return self._instead.__enter__()
+
+    def _give_back_other(self) -> None:
+        """Give back the lock that took the place of this one, unless this thread went on without any."""
+        if hasattr(self, "_instead"):
+            self._instead.__exit__()
+
+    def _is_left_behind(self) -> bool:
+        """Whether the thread that has the lock runs none of this package's code, so that it will not give it back."""
+        owner = _OWNER.search(repr(self)) if _SAYS_ITS_OWNER else None
+        if owner is None:
+            return False
+        frame: FrameType | None = sys._current_frames().get(int(owner[1]))
+        while frame is not None:
+            if str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
+                return False
+            frame = frame.f_back
+        return True
 
 
 _PATIENCE = 0.05
-"""Seconds after which it is asked whether garbage is being collected."""
+"""Seconds after which it is asked whether garbage is being collected, and what the thread that has the lock does."""
+_SAYS_ITS_OWNER = _Lock.__module__ == "_thread"
+"""Whether the lock is Python's own. Others belong to greenlets, whose stacks are not those of threads."""
+_OWNER = re.compile(r"\bowner=(\d+) ")
+"""What Python's own says of a lock, and nothing else: the identifier of its thread (Python 3.10 to 3.14)."""
+_PACKAGE = __name__.partition(".")[0] + "."
