@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import repeat
 from types import MappingProxyType
 from typing import Any, Literal
@@ -47,3 +47,6 @@ Outcome = Literal["completed", "cancelled", "abandoned", "failed"]
 Control = Literal["interrupt", "handoff", "drained"]
 """How a run in a graph gave up control: it waits for a human (interrupt), another agent continues (handoff), or it was
 asked to stop between two steps (drained)."""
+
+Later = list[Callable[[], object]]
+"""What is to be done when a tree's lock is free again, in this order."""

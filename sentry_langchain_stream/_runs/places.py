@@ -39,7 +39,9 @@ class Tree:
         sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
         left: Whether the consumer of one of its sync streams has left.
-        lock: Held while a run of the tree starts or ends. Garbage collection may end a run at any point.
+        root: The span that has no parent in this process, if it is one of ours.
+        lock: Held while a run of the tree starts or ends, but not while what is to be sent of it is handed to the SDK.
+            Garbage collection may end a run at any point.
     """
 
     scopes: Scopes | None = None
@@ -57,6 +59,7 @@ class Tree:
     sampling: Mapping[str, Any] = field(default_factory=nothing)
     batch: tuple[int, int] | None = None
     left: bool = False
+    root: AnySpan | None = None
     lock: PatientLock = field(default_factory=PatientLock)
 
 

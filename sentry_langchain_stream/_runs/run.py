@@ -19,7 +19,7 @@ from .._to_sentry.active_span import RunScope
 from .call import Call
 from .details import Agent, Detail, MakeRecord
 from .ending import Ending
-from .kinds import Outcome, RunKind, nothing
+from .kinds import Later, Outcome, RunKind, nothing
 from .numbers import Number
 from .places import Place, Tree
 from .settings import Settings
@@ -73,7 +73,14 @@ class Keeper(Protocol):
     def no_longer_plain(self, run: Run) -> None:
         """Have the chunks of a run's call read in full from now on."""
 
-    def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+    def close(
+        self,
+        run: Run,
+        outcome: Outcome,
+        error: BaseException | None,
+        evicted: str | None,
+        later: Later | None = ...,
+    ) -> None:
         """Close the span of a run that has ended."""
 
     def end(

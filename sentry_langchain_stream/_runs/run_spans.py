@@ -22,7 +22,7 @@ from .._vocabulary.providers import Platform
 from . import attributes, enclosing, known_runs, totals
 from .call import Call, Request
 from .details import Agent, Checkpoint, Handoff, Memory, Retrieval, ToolCall
-from .kinds import Outcome
+from .kinds import Later, Outcome
 from .run import Run
 from .settings import Settings
 
@@ -92,6 +92,8 @@ class RunSpans:
             place.span = place.backend.start(
                 place.anchor, op=op, name=name, attributes=known, sampling=run.tree.sampling
             )
+            if place.anchor is None:
+                run.tree.root = place.span
             if place.backend.recording(place.span):
                 place.anchor, place.is_ours = place.span, True
             elif place.anchor is None:
@@ -105,7 +107,14 @@ class RunSpans:
 
     # -- close ------------------------------------------------------------------------------------------------
 
-    def close(self, run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+    def close(
+        self,
+        run: Run,
+        outcome: Outcome,
+        error: BaseException | None,
+        evicted: str | None,
+        later: Later | None = None,
+    ) -> None:
         """Set the attributes of a run's span, close it, and report the run's failure if no parent can recover.
 
         The order of the steps matters: usage is added to the agents before their spans are finished, and an issue is
@@ -116,6 +125,8 @@ class RunSpans:
             outcome: How it ended.
             error: The exception that it failed with.
             evicted: Why this package ended the run, if LangChain did not.
+            later: Takes what is to be done when the tree's lock is free, if the caller has it: what may call
+                `before_send_span`, `before_send_transaction` or `before_send_metric`.
         """
         if run.task_watch is not None:
             self.detach(run)
@@ -140,12 +151,12 @@ class RunSpans:
                     self._price(run.call, self._prices)
         finally:  # Ctrl-C or a time limit may arrive in any of these, for example while `redact` runs
             if run.place.span is not None:
-                self._finish_span(run, run.place.span)
+                self._finish_span(run, run.place.span, later)
         if run.call is not None and self._settings.metrics:
-            with contained("metrics"):
-                from .metrics import record_call  # imported only if metrics are on
-
-                record_call(run, run.call)
+            if later is not None:
+                later.append(partial(self._measure, run, run.call))
+            else:
+                self._measure(run, run.call)
         try:
             if run.call is not None:
                 totals.count(run, run.call)
@@ -213,22 +224,37 @@ class RunSpans:
                 self.open(run)  # which renames the span
 
     @staticmethod
+    def _measure(run: Run, call: Call) -> None:
+        with contained("metrics"):
+            from .metrics import record_call  # imported only if metrics are on
+
+            record_call(run, call)
+
+    @staticmethod
     def _price(call: Call, prices: Prices) -> None:
         with contained("cost"):
             call.cost = prices.cost(call)
 
-    def _finish_span(self, run: Run, span: AnySpan) -> None:
-        """Set the attributes and finish the span. The span is finished even if `describe` fails."""
+    def _finish_span(self, run: Run, span: AnySpan, later: Later | None) -> None:
+        """Set the attributes and finish the span. The span is finished even if `describe` fails.
+
+        A span in a transaction is finished at once, which calls nobody: it must not end after its transaction, which
+        another thread may be ending.
+        """
         described: dict[str, AttributeValue] = {}
         try:
             described = attributes.describe(run, self._settings.dialect)
         except Exception as error:
             contain("attributes", error)
         finally:
-            try:
-                run.place.backend.finish(span, described, _STATUS[run.ending.outcome])
-            except Exception as error:
-                contain("backend.finish", error)
+            backend, status = run.place.backend, _STATUS[run.ending.outcome]
+            if later is not None and (backend.queues or span is run.tree.root):
+                later.append(partial(backend.finish, span, described, status))
+            else:
+                try:
+                    backend.finish(span, described, status)
+                except Exception as error:
+                    contain("backend.finish", error)
 
 
 def _partial(request: Request, text: str, policy: Policy) -> str:

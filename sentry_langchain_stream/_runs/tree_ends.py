@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
+from .._runtime.containment import contain
 from . import attempts, enclosing, silent_ends
 from .ending import Ending
-from .kinds import CHAINS, NOTHING, Outcome
+from .kinds import CHAINS, NOTHING, Later, Outcome
 from .run import Run
 
 # The outcome of a parent -> the outcome of its children that are still open.
@@ -21,38 +23,61 @@ _SEVERITY: tuple[Outcome, ...] = ("completed", "abandoned", "cancelled", "failed
 
 
 def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
-    """End a run, and first every descendant that is still open, unless another caller has ended it."""
-    with run.tree.lock:
-        if not run.keeper.take(run):
-            return
-        try:
-            if outcome == "completed" and run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
-                # Workaround: if the consumer of an async chain leaves, LangChain reports the chain as completed, while
-                # it is being closed, after its model (langchain-core 1.0 to 1.8). Can go when it says who left.
-                outcome = "abandoned"
-            if outcome == "completed" and run.below:
-                _release(run)
-            if outcome in _GIVEN_UP:
-                _give_up(run, evicted)
-            if run.below:
-                _close(run.descendants(), _INHERITED[outcome], evicted)
-        finally:
+    """End a run, and first every descendant that is still open, unless another caller has ended it.
+
+    What may call a hook of the application's is done when the lock is free again: the hook may wait for a lock of the
+    application's, and whoever has that may be calling a model in the same tree.
+    """
+    later: Later = []
+    try:
+        with run.tree.lock:
+            if not run.keeper.take(run):
+                return
             try:
-                run.keeper.close(run, outcome, error, evicted)
+                if outcome == "completed" and run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
+                    # Workaround: if the consumer of an async chain leaves, LangChain reports the chain as completed,
+                    # while it is being closed, after its model (langchain-core 1.0 to 1.8). Can go when it says who
+                    # left.
+                    outcome = "abandoned"
+                if outcome == "completed" and run.below:
+                    _release(run)
+                if outcome in _GIVEN_UP:
+                    _give_up(run, evicted)
+                if run.below:
+                    _close(run.descendants(), _INHERITED[outcome], evicted, later)
             finally:
-                _leave(run, outcome, error, evicted)
+                try:
+                    run.keeper.close(run, outcome, error, evicted, later)
+                finally:
+                    _leave(run, outcome, error, evicted, later)
+    finally:
+        if later:
+            _do(later)
 
 
-def _close(runs: list[Run], outcome: Outcome, evicted: str | None) -> None:
+def _close(runs: list[Run], outcome: Outcome, evicted: str | None, later: Later) -> None:
     """Close the spans of these runs, each of them also if a signal interrupts another one."""
     for number, run in enumerate(runs, start=1):
         try:
             if run.keeper.take(run):
                 _give_up(run, evicted)
-                run.keeper.close(run, outcome, None, evicted)
+                run.keeper.close(run, outcome, None, evicted, later)
         except BaseException:
-            _close(runs[number:], outcome, evicted)
+            _close(runs[number:], outcome, evicted, later)
             raise
+
+
+def _do(later: Later) -> None:
+    """Do what has waited for the lock to be free, in that order, each also if a signal interrupts another one."""
+    try:
+        while later:
+            try:
+                later.pop(0)()
+            except Exception as error:
+                contain("backend.finish", error)
+    finally:
+        if later:
+            _do(later)
 
 
 _GIVEN_UP = ("cancelled", "abandoned")
@@ -80,7 +105,7 @@ def _release(run: Run) -> None:
             child.keeper.add_root(child)
 
 
-def _leave(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+def _leave(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None, later: Later) -> None:
     """Remove an ended run from its tree, and end the runs that end with it."""
     parent, run.parent = run.parent, None
     run.below, run.fallbacks = None, NOTHING
@@ -105,21 +130,21 @@ def _leave(run: Run, outcome: Outcome, error: BaseException | None, evicted: str
         if call is not None:
             call.ending.failures += 1
     if parent.implicit:
-        _leave_pipeline(parent, run.ending, evicted)
+        _leave_pipeline(parent, run.ending, evicted, later)
     elif parent.has_fallbacks and (outcome == "abandoned" or (parent.ending.is_over and not parent.below)):
         # Workaround: if the consumer leaves at the first chunk, a call with fallbacks gets no end event
         # (langchain-core 1.7 to 1.8). Can go when it gets one.
-        parent.keeper.end(parent.id, "abandoned", evicted=evicted)
+        later.append(partial(parent.keeper.end, parent.id, "abandoned", evicted=evicted))
 
 
-def _leave_pipeline(pipeline: Run, ending: Ending, evicted: str | None) -> None:
+def _leave_pipeline(pipeline: Run, ending: Ending, evicted: str | None, later: Later) -> None:
     """Give the pipeline around calls without a parent the worst of their outcomes, and end it with the last one."""
     if _SEVERITY.index(ending.outcome) >= _SEVERITY.index(pipeline.ending.outcome):
         pipeline.ending.outcome, pipeline.ending.error_type = ending.outcome, ending.error_type
         pipeline.ending.counted = ending.outcome == "failed"  # the span of the call stands for the failure
     if not pipeline.below:
         pipeline.keeper.complete(pipeline)
-        pipeline.keeper.close(pipeline, pipeline.ending.outcome, None, evicted)
+        pipeline.keeper.close(pipeline, pipeline.ending.outcome, None, evicted, later)
 
 
 def end_batch(run: Run) -> None:
