@@ -19,7 +19,7 @@ from .._runs.live_runs import LiveRuns
 from .._runs.numbers import number
 from .._runs.run import Run
 from .._runtime import interpreter
-from .._to_sentry import asking
+from .._to_sentry import asking, sentrys_hooks
 from . import call_stack, executors, inside, internals, marks, same_ids, starters
 
 
@@ -83,6 +83,8 @@ class InnerChains:
         if call_stack.FALLBACKS in modules and call_stack.starts_fallbacks():
             return False
         if (executors.MODULE in modules and executors.starting() is not None) or (asking.ever and asking.is_asking()):
+            return False
+        if sentrys_hooks.under_way and sentrys_hooks.is_inside():
             return False
         return self._add(id, name, parent)
 

@@ -14,6 +14,7 @@ from .._runtime.containment import contain, contained
 from .._to_sentry import held_issues, issues
 from .._to_sentry.client import current_client
 from .._to_sentry.failures import Failure
+from .._to_sentry.sentrys_hooks import unfollowed
 from .._to_sentry.span_models import AnySpan, Status
 from .._vocabulary import names
 from .._vocabulary.keys import AttributeValue
@@ -228,7 +229,7 @@ class RunSpans:
         with contained("metrics"):
             from .metrics import record_call  # imported only if metrics are on
 
-            record_call(run, call)
+            unfollowed(record_call, run, call)
 
     @staticmethod
     def _price(call: Call, prices: Prices) -> None:

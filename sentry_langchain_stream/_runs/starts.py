@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .._content.policy import NOTHING, Policy
 from .._runtime.containment import is_from_signal, warn_once
-from .._to_sentry import asking
+from .._to_sentry import asking, sentrys_hooks
 from .._to_sentry.client import current_client
 from .._vocabulary import names
 from . import attempts, enclosing, labelling, own_agent
@@ -45,6 +45,8 @@ class Starts:
     def start(self, start: Start, record: MakeRecord | None = None) -> Run | None:
         """Start a run, unless it is already live, there is no Sentry client, or a function of the user's starts it.
 
+        Such a function is `redact`, `token_counter`, or a hook of Sentry's that is called for a run.
+
         Args:
             start: The start of the run.
             record: Makes the record of the run's input.
@@ -54,7 +56,9 @@ class Starts:
         """
         own = number(start.id)
         try:
-            return None if asking.ever and asking.is_asking() else self._start(own, start, record)
+            if (asking.ever and asking.is_asking()) or (sentrys_hooks.under_way and sentrys_hooks.is_inside()):
+                return None
+            return self._start(own, start, record)
         finally:
             enclosing.claims.pop(own, None)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache, partial
 from threading import local
-from types import CodeType, FrameType, SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 from .containment import contained
@@ -158,9 +158,15 @@ def with_subclasses(base: type) -> Iterator[type]:
             pending.extend(type.__subclasses__(cls))
 
 
-def is_on_stack(frame_id: int, code: CodeType) -> bool:
-    """Whether a frame is on this thread's stack, by its identity and its code: the identity may be used again."""
-    frame: FrameType | None = sys._getframe(1)
+def is_on_stack(frame_id: int, code: CodeType, thread: int | None = None) -> bool:
+    """Whether a frame is on a stack, by its identity and its code: the identity may be used again.
+
+    Args:
+        frame_id: The identity of the frame.
+        code: Its code.
+        thread: The identifier of the thread whose stack it is. The default is this one, also where it is a greenlet.
+    """
+    frame = sys._getframe(1) if thread is None else sys._current_frames().get(thread)
     while frame is not None:
         if id(frame) == frame_id and frame.f_code is code:
             return True

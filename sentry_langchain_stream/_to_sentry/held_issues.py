@@ -31,6 +31,7 @@ from .._runtime.locks import PatientLock
 from . import celery_tasks, client_flushes, failure_events, failures, internals, issues, reports, scope_internals
 from .client import Scopes, copies_of, current_client, current_scopes, is_sending, within_copies
 from .failures import Failure
+from .sentrys_hooks import unfollowed
 
 _MOST = 100
 """So many issues of failures are held that were raised at the same place."""
@@ -221,7 +222,7 @@ def _capture(failure: Failure, event: Any, copies: Scopes | None) -> None:
         scope.set_client(failure.client)
         if failure.span is not None:
             failure.backend.link(scope, failure.span)
-        sent = scope.capture_event(event)
+        sent = unfollowed(scope.capture_event, event)
         if failure.scopes is not None and scope_internals.last_event_id(failure.scopes[1]) == failure.last_event:
             scope_internals.set_last_event_id(failure.scopes[1], sent)
 

@@ -16,6 +16,7 @@ from . import forks, internals, joining, own_transactions
 from .conversations import ending_scope, keep_conversation
 from .joining import ORIGIN
 from .plain_spans import prepared
+from .sentrys_hooks import unfollowed
 
 try:  # sentry-sdk >= 2.55
     from sentry_sdk import traces
@@ -126,7 +127,7 @@ class TransactionSpans:
         joins = self._trace(scope) if trace is None else trace._asdict()
         transaction = Transaction(op=op, name=name, origin=ORIGIN, scope=scope, span_id=_span_id(), **joins)
         transaction.update_data({**attributes})
-        started = sentry_sdk.start_transaction(transaction, custom_sampling_context={**sampling})
+        started = unfollowed(sentry_sdk.start_transaction, transaction, custom_sampling_context={**sampling})
         internals.start_profile(started)
         return prepared(_with_ids(started))
 
@@ -170,11 +171,11 @@ class TransactionSpans:
         finally:
             if transaction is span:
                 internals.stop_profiles(span)
-                own_transactions.finish(span, scope)
+                unfollowed(own_transactions.finish, span, scope)
             elif transaction is None or not is_late:
                 span.finish(scope)
             elif transaction.sampled:
-                own_transactions.finish_late(span, transaction)
+                unfollowed(own_transactions.finish_late, span, transaction)
 
     def outside(self) -> None:
         return None
@@ -219,7 +220,7 @@ class StreamedSpans:
         # An unsampled root makes itself current even with `active=False`. A new scope limits that to this block.
         with sentry_sdk.new_scope() as scope:
             joining.join(scope, sampling, trace)
-            return _with_ids(traces.start_span(name, attributes=known, parent_span=None, active=False))
+            return _with_ids(unfollowed(traces.start_span, name, attributes=known, parent_span=None, active=False))
 
     def recording(self, span: Any) -> bool:
         return not isinstance(span, traces.NoOpStreamedSpan)
@@ -235,7 +236,7 @@ class StreamedSpans:
             span.status = "error" if status == "internal_error" else "ok"
             keep_conversation(span, attributes)
         finally:
-            span.end()
+            unfollowed(span.end)
 
     def outside(self) -> None:
         return None

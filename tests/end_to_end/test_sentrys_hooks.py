@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
 import pytest
-from langchain_core.runnables import RunnableLambda
+import sentry_sdk
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable, RunnableLambda
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from sentry_langchain_stream import SentryStreamHandler
@@ -18,6 +22,9 @@ from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, content_allo
 
 WAIT = HANG / 20
 """Seconds after which a thread stands still."""
+
+MOST = 20
+"""So many calls of a hook are far too many: it calls itself."""
 
 HOOKS: dict[str, dict[str, Any]] = {
     "before_send_transaction": {},
@@ -97,3 +104,52 @@ def test_ctrl_c_while_a_span_is_sent_costs_no_other_span(shape: str, monkeypatch
         streams.clear()
     names = ["RunnableSequence", "chat scripted", "chat scripted", "leave", "str"]
     assert sorted(span.name for span in captured.spans) == names
+
+
+CALLS: dict[str, Callable[[Runnable[Any, Any], Any], object]] = {
+    "invoke": lambda chain, config: chain.invoke({}, config),
+    "batch": lambda chain, config: chain.batch([{}] * 2, config),
+    "asyncio.run": lambda chain, config: asyncio.run(chain.ainvoke({}, config)),
+}
+"""How a hook calls a chain."""
+
+CALLING = {**HOOKS, "traces_sampler": {}, "before_send": {}}
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize("way", CALLS)
+@pytest.mark.parametrize("name", [each for each in CALLING if each in DEFAULT_OPTIONS])
+def test_a_hook_that_calls_a_model_is_not_called_for_that(name: str, way: str) -> None:
+    """The hook is called for what the application's runs send, and what it calls itself is not followed."""
+    asked = []
+
+    def hook(sent: Any, _: Any = None) -> Any:
+        asked.append(sent)
+        if len(asked) < MOST:
+            CALLS[way](ChatPromptTemplate.from_template("Sum up.") | ScriptedModel(model_name="hook"), config)
+        return sent if name != "traces_sampler" else 1.0
+
+    def call(text: str) -> str:
+        ScriptedModel().invoke(text)
+        raise ValueError(text)
+
+    config: Any = {"callbacks": [SentryStreamHandler(metrics=name == "before_send_metric")]}
+    with capture_spans(**CALLING[name], **{name: hook}) as captured:
+        with pytest.raises(ValueError, match="Hi"):
+            RunnableLambda(call).invoke("Hi", config)
+        captured.client.flush()
+    assert 1 <= len(asked) < MOST
+    assert [span.name for span in captured.find_all(op="gen_ai.chat")] == ["chat scripted"]
+
+
+def test_a_hook_that_is_called_for_something_else_calls_a_model_that_is_followed() -> None:
+    """`before_send` gets an error that the application reports, and asks a model what it means."""
+    config: Any = {"callbacks": [SentryStreamHandler()]}
+
+    def before_send(event: Any, _: Any) -> Any:
+        ScriptedModel().invoke("What is this?", config)
+        return event
+
+    with capture_spans(before_send=before_send) as captured:
+        sentry_sdk.capture_message("broken")
+    assert captured.find(op="gen_ai.chat").attributes["langchain_stream.outcome"] == "completed"

@@ -1,4 +1,4 @@
-"""The exception of a signal handler may arrive when a lock has just been taken, or is about to be given back."""
+"""The exception of a signal handler may arrive between two instructions: a lock or a mark of ours is left behind."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream._from_langchain import inner_chains
 from sentry_langchain_stream._runtime import locks
 from sentry_langchain_stream._runtime.locks import PatientLock
+from sentry_langchain_stream._to_sentry import sentrys_hooks
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
-from tests.kit.wire import WIRE_SHAPES, ScriptedModel, content_allowed
+from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, content_allowed
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
@@ -112,3 +113,19 @@ def test_a_lock_is_waited_for_while_the_thread_that_has_it_works_on() -> None:
         RunnableLambda(call).invoke("Hi", {"callbacks": [SentryStreamHandler(redact=redact)]})
     assert started.is_set()
     assert len(captured.find_all(op="gen_ai.chat")) == 2
+
+
+@pytest.mark.parametrize("shape", BOTH_MODELS)
+def test_a_mark_that_was_left_behind_costs_no_later_run(shape: str) -> None:
+    """While the SDK is called, what starts is not followed. When a time limit has struck in that, the next call is."""
+
+    def is_marked(frame: FrameType, event: str, called: Any) -> bool:
+        return event == "c_return" and called.__name__ == "set" and frame.f_globals is vars(sentrys_hooks)
+
+    handler = SentryStreamHandler()
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        interrupted(partial(ScriptedModel().invoke, "Hi", {"callbacks": [handler]}), is_marked)
+        ScriptedModel(model_name="later").invoke("Hi", {"callbacks": [handler]})
+    assert captured.find(name="chat later").attributes["langchain_stream.outcome"] == "completed"
+    assert handler.live_runs == 0
+    assert not sentrys_hooks.under_way
