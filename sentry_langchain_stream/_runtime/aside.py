@@ -1,13 +1,14 @@
 """Does in another thread what this one cannot do now: it collects garbage, or is in the midst of the SDK's code.
 
 Whoever gives work away takes no lock and waits for nothing. Garbage may be collected at any point, also where this
-thread has the lock of `threading` that starts threads, or where a greenlet must not give up control. So our threads are
-not those of `threading`, for which a process waits when it exits: whoever exits, or sends, waits with `finishing`.
+thread has the lock of `threading` that starts threads, or where a greenlet must not give up control. So a thread
+without `threading` starts the one that does the work. It is a daemon: whoever exits, or sends, waits with `finishing`.
 """
 
 from __future__ import annotations
 
 import _thread
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -60,14 +61,14 @@ def finish(seconds: float) -> None:
 def forget() -> None:
     """Forget what is to be done. In a forked process, the parent process does it."""
     _waiting.clear()
-    _threads.clear()
+    _workers.clear()
 
 
 _waiting: deque[Work] = deque()
 
 
-class _Thread:
-    """A thread that does what waits, until there is nothing."""
+class _Worker:
+    """Does what waits, until there is nothing."""
 
     __slots__ = ("began", "ident")
 
@@ -75,7 +76,16 @@ class _Thread:
         self.began = time.monotonic()
         self.ident: int | None = None
 
+    def start(self) -> None:
+        """Do it in a thread that `threading` knows: else it would make up one, and never forget it."""
+        thread = threading.Thread(target=self.run, name="sentry-langchain-stream", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the process exits
+            self.run()
+
     def run(self) -> None:
+        """Do it in this thread."""
         self.ident = _thread.get_ident()
         try:
             with suppress(IndexError):
@@ -83,7 +93,7 @@ class _Thread:
                     self._do(_waiting.popleft())
         finally:
             with suppress(ValueError):
-                _threads.remove(self)
+                _workers.remove(self)
             if _waiting:  # given away when this thread had found that there is nothing
                 _start()
 
@@ -93,24 +103,24 @@ class _Thread:
             Context().run(work)
 
 
-_threads: list[_Thread] = []
+_workers: list[_Worker] = []
 
 
 def _start() -> bool:
     """Have a thread that does what waits: one for all, unless that is in the midst of something that takes long."""
     now = time.monotonic()
-    if not _waiting or any(now - each.began < _LONG for each in _threads):
+    if not _waiting or any(now - each.began < _LONG for each in _workers):
         return True
-    thread = _Thread()
-    _threads.append(thread)
+    worker = _Worker()
+    _workers.append(worker)
     try:
-        _thread.start_new_thread(thread.run, ())
+        _thread.start_new_thread(worker.start, ())
     except RuntimeError:
-        _threads.remove(thread)
+        _workers.remove(worker)
         return False
     return True
 
 
 def _is_unfinished() -> bool:
     here = _thread.get_ident()
-    return bool(_waiting) or any(each.ident != here for each in _threads)
+    return bool(_waiting) or any(each.ident != here for each in _workers)

@@ -242,7 +242,6 @@ class Seen:
         together: Stands for that call.
         named_parent: Whether its start named a parent, live or not.
         chunks: How many chunks with content arrived.
-        streamed: Whether any chunk did.
         outcome: How it was told to end, if it was.
         raised: Whether it was told to end with an exception, rather than to have failed by an event.
         control: How it was told to have handed control upwards, if it was.
@@ -262,7 +261,6 @@ class Seen:
     together: object
     named_parent: bool
     chunks: int = 0
-    streamed: bool = False
     outcome: str | None = None
     raised: bool = False
     control: str | None = None
@@ -421,12 +419,10 @@ class Events(RuleBasedStateMachine):
     def finish(self, failing: frozenset[str], run_id: UUID, hook: Any, *args: Any, outcome: str | None) -> None:
         """Call a hook that ends a run."""
         run = self.find(run_id)
-        streams = run is not None and any(each.streamed and each.below(run) and self.live(each) for each in self.seen)
         self.during(failing, hook, *args, run_id=run_id)
         if run is None:
             return
-        # A sync chain whose consumer left says that it came to its end, while the model is still at it.
-        run.outcome = "abandoned" if outcome == "completed" and run.chain and streams else outcome
+        run.outcome = outcome
         assert not self.live(run)
         assert not [each for each in self.seen if each.below(run) and self.live(each)], "a run outlived its parent"
 
@@ -473,7 +469,6 @@ class Events(RuleBasedStateMachine):
         chunk = ChatGenerationChunk(message=AIMessageChunk(content=text))
         self.during(failing, self.handler.on_llm_new_token, text, chunk=chunk, run_id=run_id)
         if run is not None and run.model:
-            run.streamed = True
             run.chunks += bool(text)
 
     @rule(failing=faults, pick=picks)
@@ -528,7 +523,7 @@ class Events(RuleBasedStateMachine):
         if run is None or hook == "on_llm_error":
             return
         run.control = controls.get(type(error))
-        agent: Seen | None = run
+        agent: Seen | None = run if run.node else None  # a node may catch what is raised below it
         while agent is not None and agent.kind != "agent":
             agent = agent.parent
         if agent is not None and run.control == "interrupt":
