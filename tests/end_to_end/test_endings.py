@@ -82,8 +82,10 @@ async def test_an_ending_is_told(ending: Ending, subject: Subject, shape: str) -
         ]
         assert models
     for span in models:
-        # The parser of a sync chain that is left reads what the model has to say: see test_read_on.py.
-        chunks = 3 if ending.play is sync_break and subject.name in ("chain", "parallel") else ending.chunks
+        # The parser of a sync chain that is left reads what the model has to say: see test_read_on.py. Before Python
+        # 3.11 what threads have read is kept until garbage is collected.
+        read_on = ("chain", "parallel") if sys.version_info >= (3, 11) else ("chain",)
+        chunks = 3 if ending.play is sync_break and subject.name in read_on else ending.chunks
         assert span.attributes["langchain_stream.outcome"] == ending.outcome
         assert span.status == STATUS[span.shape][ending.outcome]
         if chunks is not None:
