@@ -12,7 +12,9 @@ import sys
 from types import FrameType, GeneratorType
 from typing import Any
 
+from .._runs import enclosing
 from .._runs.kinds import Outcome
+from .._runs.numbers import Number
 from .._runs.run import Run
 from .._runtime.containment import contained
 from .._runtime.interpreter import is_in_collection
@@ -22,6 +24,9 @@ from . import call_stack
 _SOURCES = {"langchain_core.runnables.base": "iterator", call_stack.FALLBACKS: "stream"}
 """The modules whose methods stream all chains but graphs, and the variable of each that it reads from. Graphs signal an
 error when their consumer leaves, and are over then."""
+
+_FAILURE = "last_error"
+"""The variable in which a call with fallbacks keeps a failure."""
 
 
 def ended(run: Run) -> Outcome | None:
@@ -54,8 +59,8 @@ def fallbacks_left(run: Run) -> bool:
 
     A call that has used a fallback keeps the failure, which keeps what it reads from until garbage is collected.
     """
-    stream = call_stack.ending_stream() if run.below is not None and not run.ending.failures else None
-    return stream is not None and _end_with_source(run, stream)
+    stream = call_stack.ending_stream() if run.below is not None else None
+    return stream is not None and variable(stream, _FAILURE) is None and _end_with_source(run, stream)
 
 
 def is_left(run: Run) -> bool:
@@ -75,28 +80,39 @@ def _end_with_source(run: Run, stream: FrameType) -> bool:
     if not isinstance(source, GeneratorType) or source.gi_frame is None:
         return False
     run.tree.left = run.ending.is_left = True
-    source.__qualname__ = _Name.of(source, run)
+    source.__qualname__ = _Name.of(source, run.number)
     return True
 
 
 class _Name(str):
-    """The name of a generator, which ends a run when it is freed."""
+    """The name of a generator, which ends runs when it is freed.
 
-    __slots__ = ("_run",)
+    It has their numbers alone: garbage collection does not know that a generator has a name, and would never find that
+    nobody else has what the name has.
+    """
 
-    _run: Run
+    __slots__ = ("_ends",)
+
+    _ends: tuple[Number, ...]
 
     @classmethod
-    def of(cls, source: GeneratorType[Any, Any, Any], run: Run) -> _Name:
-        """Return the name of this generator."""
-        name = cls(source.__qualname__)
-        name._run = run
+    def of(cls, source: GeneratorType[Any, Any, Any], run: Number) -> _Name:
+        """Return the name of this generator, which several chains may read from."""
+        before = source.__qualname__
+        name = cls(before)
+        name._ends = (run,)
+        if isinstance(before, _Name):
+            name._ends, before._ends = (*before._ends, run), ()
         return name
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():  # when all live runs have been ended
-            with contained("end of a left stream"):
-                self._run.keeper.end_run(self._run, "abandoned")
+        if sys.is_finalizing():  # when all live runs have been ended
+            return
+        for number in self._ends:
+            run = enclosing.get(number)
+            if run is not None and run.ending.is_left:
+                with contained("end of a left stream"):
+                    run.keeper.end_run(run, "abandoned")
 
 
 def _source(stream: FrameType) -> Any:

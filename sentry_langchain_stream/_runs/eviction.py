@@ -7,6 +7,10 @@ from collections import deque
 from .numbers import Number
 from .run import Keeper, Run
 
+_LEFT = 30.0
+"""Seconds in which a tree may be idle whose consumer has left. It ends with what it reads from, if nobody keeps that:
+what the scopes of its request have may, and these it keeps itself."""
+
 
 class Eviction:
     """Enforces `max_live_runs` and `max_idle_seconds`.
@@ -51,6 +55,8 @@ class Eviction:
             if run is None:
                 continue
             longest = self._settings.max_idle_seconds
+            if run.ending.is_left or run.ending.is_over:
+                longest = min(longest, _LEFT)
             if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
                 self._end(run.id, "abandoned", evicted="idle")
             else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from threading import Event, Thread
 from typing import Any
 
 import pytest
+import sentry_sdk
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableParallel, RunnablePassthrough
@@ -15,7 +17,8 @@ from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
 from tests.end_to_end.test_read_on import chain, here
-from tests.kit import HANG
+from tests.kit import HANG, garbage
+from tests.kit.helpers import Clock, collect, handler_on
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel
 
 QUESTION = {"question": "Hi"}
@@ -156,3 +159,111 @@ def test_another_call_in_what_cleans_up_has_completed(shape: str) -> None:
         "completed",
     )
     assert read.parent_id == of_other.span_id
+
+
+class NoKey(Runnable[Any, Any]):
+    """A model that cannot even be made: it fails before there is a run of it."""
+
+    def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
+        raise ValueError
+
+    def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:
+        raise ValueError
+
+
+@pytest.fixture
+def no_garbage() -> Iterator[None]:
+    """Garbage is collected when a test says so."""
+    garbage.leave_out()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_garbage")
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_call_that_has_used_a_fallback_ends_at_once(shape: str) -> None:
+    """It keeps the failure, which keeps its streams, until garbage is collected: nobody waits for that."""
+    handler = SentryStreamHandler(pipeline_name="bot")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream = NoKey().with_fallbacks([chain()]).stream(QUESTION, {"callbacks": [handler]})
+        assert next(stream)
+        assert next(stream)
+        stream.close()  # type: ignore[attr-defined]
+        assert handler.live_runs == 0
+    assert set(outcomes(captured).values()) == {"abandoned"}
+
+
+@pytest.mark.usefixtures("no_garbage")
+def test_garbage_is_collected_though_a_left_chain_waits_for_it() -> None:
+    """What a request has recorded refers to the streams of its calls: they are closed, and all is forgotten."""
+    closed = list[str]()
+    handler = SentryStreamHandler()
+
+    def answer(question: dict[str, Any]) -> Iterator[str]:
+        try:
+            yield from chain().stream(question)
+        finally:
+            closed.append("closed")
+
+    with capture_spans() as captured, sentry_sdk.isolation_scope() as scope:
+        question: dict[str, Any] = {**QUESTION}
+        scope.set_context("request", question)
+        made = NoKey().with_fallbacks([RunnableLambda(answer)], exception_key="error")
+        stream = made.stream(question, {"callbacks": [handler]})
+        assert next(stream)
+        assert next(stream)
+        stream.close()  # type: ignore[attr-defined]
+        del stream, question, scope
+    collect()
+    assert closed == ["closed"]
+    assert handler.live_runs == 0
+    assert len(captured.find_all(op="gen_ai.chat")) == 1
+
+
+class Held(Runnable[Any, Any]):
+    """A component that streams from a generator which it keeps."""
+
+    def __init__(self) -> None:
+        self.source: Iterator[Any] | None = None
+
+    def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:
+        yield from self._transform_stream_with_config(iter([input]), self._pieces, config)
+
+    def _pieces(self, questions: Iterator[Any]) -> Iterator[Any]:
+        self.source = self.source or chain().stream(next(questions))
+        return self.source
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_a_chain_whose_source_is_kept_ends_when_it_has_been_idle(shape: str) -> None:
+    """A left chain waits for its source, but not for ever, if somebody keeps that."""
+    clock, held = Clock(), Held()
+    handler = handler_on(clock)
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        here(held.stream(QUESTION, {"callbacks": [handler]}))
+        assert handler.live_runs
+        clock.advance(31)
+        ScriptedModel().invoke("next", {"callbacks": [handler]})
+        assert handler.live_runs == 0
+        assert list(held.source or ())  # it is read on elsewhere
+    left, _ = captured.find_all(op="gen_ai.chat")
+    assert left.attributes["langchain_stream.outcome"] == "abandoned"
+
+
+def test_two_chains_that_read_from_one_source_end_with_it() -> None:
+    """The first one that is left does not end with the second."""
+    held, handler = Held(), SentryStreamHandler()
+    with capture_spans():
+        first = held.stream(QUESTION, {"callbacks": [handler]})
+        second = held.stream(QUESTION, {"callbacks": [handler]})
+        assert [next(first), next(second)]
+        first.close()  # type: ignore[attr-defined]
+        before = handler.live_runs
+        second.close()  # type: ignore[attr-defined]
+        assert handler.live_runs == before
+        del held, first, second
+        assert handler.live_runs == 0
