@@ -40,7 +40,9 @@ def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
         with _OPENER.open(Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
             created: dict[str, Any] = json.load(answer)
     except HTTPError as error:
-        raise SystemExit(f"{url}: {error.code} {error.read().decode(errors='replace')[:2000]}") from None
+        with error:
+            reason = error.read().decode(errors="replace")[:2000]
+        raise SystemExit(f"{url}: {error.code} {reason}") from None
     except (URLError, HTTPException, OSError, ValueError) as error:
         raise SystemExit(f"{url}: {error}") from None
     return created
