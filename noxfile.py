@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 RESULTS = ROOT / ".cache" / "matrix"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
 
-NEWEST_ON = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+NEWEST_ON = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 OLDEST_ON = ["3.10", "3.13"]
 BARE_ON = ["3.13"]
 INSTALLED_ON = ["3.10", "3.13"]

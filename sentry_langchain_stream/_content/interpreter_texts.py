@@ -39,7 +39,7 @@ _WORDS = frozenset(
     variable was were where while with without writable yield zero zero-dimensional
     """.split()  # noqa: SIM905
 )
-"""The words of the messages of `_INTERPRETERS`, of CPython 3.10 to 3.14."""
+"""The words of the messages of `_INTERPRETERS`, of CPython 3.10 to 3.15."""
 _RESOLVER = frozenset(
     """
     address argument associated bad bytes cannot error failure family file flags for hostname in known memory name

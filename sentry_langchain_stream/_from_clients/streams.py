@@ -210,7 +210,7 @@ _REFUSALS = {
     *("generator already executing", "coroutine already executing", "coroutine is being awaited already"),
     *(f"{method}(): asynchronous generator is already running" for method in ("anext", "asend", "aclose")),
 }
-"""What Python says of what is running already (3.10 to 3.14)."""
+"""What Python says of what is running already (3.10 to 3.15)."""
 
 _METHODS = frozenset(
     method.__code__

@@ -143,7 +143,7 @@ def _found_loop() -> asyncio.AbstractEventLoop | None:
 
 running_loop: Callable[[], asyncio.AbstractEventLoop | None] = getattr(asyncio, "_get_running_loop", _found_loop)
 """Returns the event loop that runs in this thread, or `None`. asyncio's own function for that, which is not documented
-but for the authors of event loops (Python 3.10 to 3.14), raises nothing where there is none."""
+but for the authors of event loops (Python 3.10 to 3.15), raises nothing where there is none."""
 
 
 def with_subclasses(base: type) -> Iterator[type]:

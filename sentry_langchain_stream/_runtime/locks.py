@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from threading import RLock
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .interpreter import collecting
 
@@ -29,8 +30,7 @@ class PatientLock(_Lock):
     given back. Then another lock takes its place.
     """
 
-    __slots__ = ("_instead",)
-    _instead: PatientLock
+    __slots__ = ()
 
     if TYPE_CHECKING:
 
@@ -47,26 +47,32 @@ class PatientLock(_Lock):
             self._give_back_other()
 
     def _wait(self) -> bool:
-        while not hasattr(self, "_instead"):
+        while self not in _instead:
             if self.acquire(True, _PATIENCE):
                 return True
             if collecting:
                 return False
             if self._is_left_behind():
-                self._instead = PatientLock()
-        return self._instead.__enter__()
+                _instead.setdefault(self, PatientLock())
+        return _instead[self].__enter__()
 
     def _give_back_other(self) -> None:
         """Give back the lock that took the place of this one, unless this thread went on without any."""
-        if hasattr(self, "_instead"):
-            self._instead.__exit__()
+        other = _instead.get(self)
+        if other is not None:
+            other.__exit__()
 
     def _is_left_behind(self) -> bool:
         """Whether the thread that has the lock runs none of this package's code, so that it will not give it back."""
-        owner = _OWNER.search(repr(self)) if _SAYS_ITS_OWNER else None
+        if not _SAYS_ITS_OWNER:
+            return False
+        # Both at one moment: between two calls of Python code, another thread may give the lock back and go on.
+        told: Any = map(partial.__call__, (partial(repr, self), partial(sys._current_frames)))
+        said, frames = told
+        owner = _OWNER.search(said)
         if owner is None:
             return False
-        frame: FrameType | None = sys._current_frames().get(int(owner[1]))
+        frame: FrameType | None = frames.get(int(owner[1]))
         while frame is not None:
             if str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
                 return False
@@ -74,10 +80,13 @@ class PatientLock(_Lock):
         return True
 
 
+_instead: dict[PatientLock, PatientLock] = {}
+"""The locks that were left behind, and what takes the place of each."""
+
 _PATIENCE = 0.05
 """Seconds after which it is asked whether garbage is being collected, and what the thread that has the lock does."""
 _SAYS_ITS_OWNER = _Lock.__module__ == "_thread"
 """Whether the lock is Python's own. Others belong to greenlets, whose stacks are not those of threads."""
-_OWNER = re.compile(r"\bowner=(\d+) ")
-"""What Python's own says of a lock, and nothing else: the identifier of its thread (Python 3.10 to 3.14)."""
+_OWNER = re.compile(r"\bowner=([1-9]\d*) ")
+"""What Python's own says of a lock, and nothing else: the identifier of its thread, or 0 (Python 3.10 to 3.15)."""
 _PACKAGE = __name__.partition(".")[0] + "."

@@ -18,7 +18,7 @@ def listening(port: int = 0) -> socket.socket:
     """Listen on a port of 127.0.0.1, or on any that is free.
 
     What is written is sent at once. asyncio does not see that such a socket is one of TCP, and leaves Nagle's algorithm
-    on: on a connection that is kept, an answer would come 40 ms after its headers (Python 3.10 to 3.14).
+    on: on a connection that is kept, an answer would come 40 ms after its headers (Python 3.10 to 3.15).
 
     Raises:
         OSError: The port is taken.

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import pytest
@@ -113,6 +113,37 @@ def test_a_lock_is_waited_for_while_the_thread_that_has_it_works_on() -> None:
         RunnableLambda(call).invoke("Hi", {"callbacks": [SentryStreamHandler(redact=redact)]})
     assert started.is_set()
     assert len(captured.find_all(op="gen_ai.chat")) == 2
+
+
+def test_a_lock_that_threads_hand_on_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread gives it back and goes on at once, while the others find out who has it: one at a time has it."""
+    monkeypatch.setattr(locks, "_PATIENCE", 1e-6)
+    lock, inside, most = PatientLock(), [0], [0]
+
+    def take() -> None:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            inside[0] -= 1
+
+    of_ours = FunctionType(take.__code__, {**globals(), "__name__": locks.__name__}, closure=take.__closure__)
+
+    def work() -> None:
+        for _ in range(2_000):
+            of_ours()
+
+    interval = sys.getswitchinterval()
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(WAIT)
+    finally:
+        sys.setswitchinterval(interval)
+    assert most == [1]
+    assert lock not in locks._instead
 
 
 @pytest.mark.parametrize("shape", BOTH_MODELS)
