@@ -121,6 +121,8 @@ class InnerChains:
                 run.conversation = tree.conversation or parent.conversation
                 run.prompt = parent.prompt
                 run.enclosing_id = parent.id
+                if tree.left:
+                    run.ending.note_start(tree.left, parent.ending)
                 self._runs.add(run)
                 if parent.below is None:  # as mostly; a function call for it would be a part of what a chain costs
                     parent.below = run

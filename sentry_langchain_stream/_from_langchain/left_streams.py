@@ -64,9 +64,12 @@ def fallbacks_left(run: Run) -> bool:
 
 
 def is_left(run: Run) -> bool:
-    """Whether a run ends in a stream that was left, or in a garbage collection: nobody reads what it has to say."""
+    """Whether a run ends in a stream that was left, or in a garbage collection: nobody reads what it has to say.
+
+    What clean-up code starts after that is read by that code.
+    """
     around = run.parent if run.tree.left else None
-    while around is not None and not around.ending.is_left:
+    while around is not None and around.ending.is_left <= run.ending.left_before:
         around = around.parent
     return around is not None or is_in_collection()
 
@@ -79,7 +82,8 @@ def _end_with_source(run: Run, stream: FrameType) -> bool:
     source = _source(stream)
     if not isinstance(source, GeneratorType) or source.gi_frame is None:
         return False
-    run.tree.left = run.ending.is_left = True
+    run.tree.left += 1
+    run.ending.is_left = run.tree.left
     source.__qualname__ = _Name.of(source, run.number)
     return True
 

@@ -111,6 +111,8 @@ class Starts:
                 tree=parent.tree,
             )
             run.name, run.given_id, run.enclosing_id = start.name, start.given_id, start.enclosing_id
+            if run.tree.left:
+                run.ending.note_start(run.tree.left, parent.ending)
             run.question = start.question
             run.parent = above
             run.reports = parent.implicit and start.parent_id is None

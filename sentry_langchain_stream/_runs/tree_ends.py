@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 from .._runtime.containment import contain
+from .._runtime.tracebacks import closed_in
 from . import attempts, enclosing, silent_ends
-from .ending import Ending
+from .ending import LANGCHAIN, Ending
 from .kinds import CHAINS, NOTHING, Later, Outcome
 from .run import Run
 
@@ -34,7 +34,7 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
             if not run.keeper.take(run):
                 return
             try:
-                if outcome == "completed" and run.ending.left and isinstance(sys.exc_info()[1], GeneratorExit):
+                if outcome == "completed" and run.ending.left and (closed_in() or "").startswith(LANGCHAIN):
                     # Workaround: if the consumer of an async chain leaves, LangChain reports the chain as completed,
                     # while it is being closed, after its model (langchain-core 1.0 to 1.8). Can go when it says who
                     # left.

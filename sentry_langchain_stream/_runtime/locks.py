@@ -67,7 +67,8 @@ class PatientLock(_Lock):
         if not _SAYS_ITS_OWNER:
             return False
         # Both at one moment: between two calls of Python code, another thread may give the lock back and go on.
-        told: Any = map(partial.__call__, (partial(repr, self), partial(sys._current_frames)))
+        call: Any = partial.__call__
+        told = map(call, (partial(repr, self), partial(sys._current_frames)))
         said, frames = told
         owner = _OWNER.search(said)
         if owner is None:

@@ -35,6 +35,13 @@ def innermost(error: BaseException) -> TracebackType | None:
     return last
 
 
+def closed_in() -> str | None:
+    """Return the name of the module whose generator is being closed at this moment, and calls this code meanwhile."""
+    error = sys.exc_info()[1]
+    entry = error.__traceback__ if isinstance(error, GeneratorExit) else None  # of the frame that handles it
+    return str(entry.tb_frame.f_globals.get("__name__")) if entry is not None else None
+
+
 def variable(frame: FrameType, name: str) -> Any:
     """Return a local variable of a frame, or `None`.
 

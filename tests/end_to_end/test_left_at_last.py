@@ -12,7 +12,14 @@ import pytest
 import sentry_sdk
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import (
+    Runnable,
+    RunnableConfig,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+)
 
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
@@ -159,6 +166,52 @@ def test_another_call_in_what_cleans_up_has_completed(shape: str) -> None:
         "completed",
     )
     assert read.parent_id == of_other.span_id
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_what_its_clean_up_code_reads_to_the_end_has_completed(shape: str) -> None:
+    """A function that is closed streams a summary and asks an agent, with the config that it was given."""
+    agent = create_agent(ScriptedModel(model_name="of agent"), name="helper")
+
+    def answer(question: dict[str, str], config: RunnableConfig) -> Iterator[str]:
+        try:
+            yield from chain().stream(question, config)
+        finally:
+            list(ScriptedModel(model_name="summary").stream("Sum it up", config))
+            list(agent.stream({"messages": [HumanMessage("Hi")]}, config, stream_mode="messages"))
+
+    made: Runnable[Any, str] = RunnableLambda(answer)
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        here(made.stream(QUESTION, {"callbacks": [SentryStreamHandler(pipeline_name="bot")]}))
+    assert outcomes(captured) == {
+        "bot": "abandoned",
+        "chat scripted": "abandoned",
+        "chat summary": "completed",
+        "invoke_agent helper": "completed",
+        "chat of agent": "completed",
+    }
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_what_leaves_a_stream_while_a_generator_is_closed_has_completed(shape: str) -> None:
+    """A route's generator is closed, and asks a chain then that takes the first piece of an answer."""
+
+    def first(question: str) -> str:
+        return next(iter(ScriptedModel().stream(question))).text
+
+    made = RunnableLambda(first) | RunnableLambda(str.upper)
+
+    def route() -> Iterator[str]:
+        try:
+            yield "a piece"
+        finally:
+            made.invoke("Hi", {"callbacks": [SentryStreamHandler(pipeline_name="bot")]})
+
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        stream = route()
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]
+    assert outcomes(captured) == {"bot": "completed", "chat scripted": "abandoned"}
 
 
 class NoKey(Runnable[Any, Any]):
