@@ -164,6 +164,8 @@ class Call:
     """Whether the answer is that of one of these calls, as its id says."""
     repeats_others: bool = False
     """Whether the settled usage is that of these calls again, or estimated beside theirs."""
+    partial: str | None = None
+    """What has arrived of an answer that is cut short, as JSON."""
     complete: Callable[[Call], None] | None = None
     """Adds, once and when the call has ended, what is known of its answer elsewhere: by a tracked stream."""
 
@@ -252,6 +254,13 @@ class Call:
     def estimated_output(self) -> int:
         """Estimate the output tokens from the chunks that have arrived, those of streamed reasoning included."""
         return of_stream(self.chunks, self.chunks - self.wordless, self.weight + self.short / 4)
+
+    def count_prompt(self) -> None:
+        """Have the tokens of the prompt estimated now, if `usage` may need them. That is done once."""
+        has_arrived = self.chunks > 0 or self.counted is not None
+        needs_them = has_arrived if self.reported is None else not self.reported.input
+        if needs_them and self.request.prompt is not None:
+            self.request.prompt.tokens()
 
     def usage(self) -> Usage | None:
         """Return the usage that the provider reported, else an estimate, else (if nothing arrived) `None`.

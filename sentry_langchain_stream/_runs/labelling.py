@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .._content.labels import CONVERSATION, conversation_id, user_labels
+from .._content.policy import Policy
+from .._content.prompts import prompt_attributes
 from .._runtime.containment import contained
 from .._vocabulary.keys import METADATA, TAGS, USER
 from . import prompts, users
 from .run import Run
 from .settings import Settings
-from .start import Start
+from .start import Said, Start
 
 
 def conversation(found: str, start: Start, run: Run) -> str:
@@ -50,21 +54,48 @@ _COPIED = CONVERSATION[-1:]
 """The key that LangGraph copies."""
 
 
-def label(run: Run, start: Start, settings: Settings) -> None:
-    """Label a run that starts.
+def read(start: Start, settings: Settings, policy: Policy, parent: Run | None) -> Said:
+    """Read what the application says of a run that is about to start.
+
+    Call it without the lock: it calls the user's `redact`, and reads the application's objects.
+
+    Args:
+        start: The start of the run.
+        settings: The settings of its handler.
+        policy: What may be recorded of it.
+        parent: Its parent, if it has one.
+    """
+    labels: Mapping[str, str | list[str]] = {}
+    labels_above: Mapping[str, str | list[str]] = {}
+    user = user_above = None
+    prompt: Mapping[str, str] = {}
+    configures = parent is not None and parent.id == start.configured_by
+    with contained("labels"):
+        labels = user_labels(start.tags, start.metadata, settings.metadata_keys, policy)
+        if configures and parent is not None:
+            labels_above = user_labels((), start.configured, settings.metadata_keys, parent.policy)
+    if settings.user_key is not None:
+        with contained("user"):
+            user, user_above = users.read(start, settings, is_above=configures)
+    if start.prompt is not None:
+        with contained("prompt"):
+            of_parent = start.is_prompt and parent is not None
+            prompt = prompt_attributes(start.prompt, parent.policy if of_parent and parent is not None else policy)
+    return Said(labels, labels_above, user, user_above, prompt)
+
+
+def label(run: Run, start: Start) -> None:
+    """Label a run that starts with what was read.
 
     Args:
         run: The run.
         start: Its start.
-        settings: The settings of its handler.
     """
     parent = run.parent
-    if run.policy.inputs:
-        with contained("labels"):
-            run.labels = user_labels(start.tags, start.metadata, settings.metadata_keys, run.policy)
-    if settings.user_key is not None:
-        with contained("user"):
-            users.name(run, start, settings)
+    if start.said is not None:
+        run.labels = start.said.labels
+        if start.said.user is not None:
+            users.name(run, start.said)
     if start.is_prompt or start.prompt is not None or (parent is not None and parent.prompt is not None):
         with contained("prompt"):
             prompts.carry(run, start, parent)
@@ -87,13 +118,12 @@ def inherit(run: Run, around: Run) -> None:
         run.labels = {**found, **run.labels}
 
 
-def complete(parent: Run, start: Start, settings: Settings) -> None:
+def complete(parent: Run, start: Start) -> None:
     """Add to a run what the config says that its first child is started with: its own start came before.
 
     Args:
         parent: The run.
         start: The start of the child.
-        settings: The settings of the child's handler.
     """
     own, tree = conversation_id(start.configured), parent.tree
     if own is not None and tree.conversation is None and own not in (parent.conversation, tree.overruled):
@@ -101,7 +131,5 @@ def complete(parent: Run, start: Start, settings: Settings) -> None:
             parent.conversation = own
         else:
             tree.overruled = own
-    if parent.place.recording and parent.policy.inputs:
-        with contained("labels"):
-            chosen = user_labels((), start.configured, settings.metadata_keys, parent.policy)
-            parent.labels = {**chosen, **parent.labels}
+    if parent.place.recording and start.said is not None:
+        parent.labels = {**start.said.labels_above, **parent.labels}

@@ -60,6 +60,7 @@ class LiveRuns:
         self._spans = RunSpans(settings, now)
         self.open = self._spans.open
         self.close = self._spans.close
+        self.ask = self._spans.ask
         self._runs: dict[Number, Run] = {}
         self.get = self._runs.get
         """Returns the live run of a number, or `None`."""
@@ -201,7 +202,11 @@ class LiveRuns:
         is_later = (is_held or is_sending(queues=queues)) and self._end_later(
             run, outcome, error, evicted, wait=_A_MOMENT if is_held and not interpreter.is_in_collection() else None
         )
-        if not is_later:
+        if is_later:
+            return
+        if run.below or run.policy.redact is not None or self.settings.token_counter is not None:
+            tree_ends.ask_and_end(run, outcome, error, evicted)
+        else:
             tree_ends.end(run, outcome, error, evicted)
 
     def _end_later(
@@ -225,7 +230,7 @@ class LiveRuns:
     @staticmethod
     def _end_there(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
         with within_scopes(run.tree.scopes):
-            tree_ends.end(run, outcome, error, evicted)
+            tree_ends.ask_and_end(run, outcome, error, evicted)
 
     def add_root(self, run: Run) -> None:
         """Enforce the limits on a run that has no live parent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._content.prompts import FilledPrompt, prompt_attributes
+from .._content.prompts import FilledPrompt
 from .run import Run
 from .start import Start
 
@@ -18,16 +18,15 @@ def carry(run: Run, start: Start, parent: Run | None) -> None:
         start: Its start.
         parent: Its parent, if it has one.
     """
+    known = start.said.prompt if start.said is not None else {}
     if start.is_prompt:
         if parent is None or not parent.place.recording:
             return
-        known = prompt_attributes(start.prompt, parent.policy) if start.prompt is not None else {}
         parent.prompt = FilledPrompt(known)
     elif run.kind == "chain":
         run.prompt = parent.prompt if parent is not None else None
     elif run.kind == "model":
         filled = parent.prompt if parent is not None else None
-        known = prompt_attributes(start.prompt, run.policy) if start.prompt is not None else {}
         again = start.attempt is not None or run.fallback is not None
         if filled is not None and (again or not filled.used):
             filled.used = True

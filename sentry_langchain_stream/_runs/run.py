@@ -73,6 +73,9 @@ class Keeper(Protocol):
     def no_longer_plain(self, run: Run) -> None:
         """Have the chunks of a run's call read in full from now on."""
 
+    def ask(self, call: Call, policy: Policy) -> None:
+        """Ask the user's functions what has to be known of a call that ends, while the tree's lock is free."""
+
     def close(
         self,
         run: Run,

@@ -108,6 +108,25 @@ class RunSpans:
 
     # -- close ------------------------------------------------------------------------------------------------
 
+    def ask(self, call: Call, policy: Policy) -> None:
+        """Ask the user's functions what has to be known of a call that ends, while the tree's lock is free.
+
+        What arrives of its answer after that is not recorded.
+        """
+        if call.complete is not None:
+            call.take_what_was_said()
+        if self._settings.token_counter is not None:
+            with contained("usage"):
+                call.count_prompt()
+        if policy.redact is not None and call.partial is None and call.response.messages is None:
+            self._read_partial(call, policy)
+
+    @staticmethod
+    def _read_partial(call: Call, policy: Policy) -> None:
+        if call.text is not None and (arrived := call.text.text()):
+            with contained("partial answer"):
+                call.partial = _partial(call.request, arrived, policy)
+
     def close(
         self,
         run: Run,
@@ -166,23 +185,26 @@ class RunSpans:
         except Exception as raised:
             contain("watches", raised)
         if failure is not None and run.reports and self._settings.capture_errors:
-            with contained("capture_errors"):
+            if later is not None:
+                later.append(partial(self._hold, run, failure, first))
+            else:
                 self._hold(run, failure, first)
 
     @staticmethod
     def _hold(run: Run, error: BaseException, first: UUID) -> None:
-        failure = Failure(
-            run_id=run.id,
-            first=first,
-            backend=run.place.backend,
-            span=run.ending.failed.get(first, run.place.anchor) or run.tree.outside,
-            scopes=run.tree.scopes,
-            client=current_client(),
-            started=run.tree.started,
-            policy=run.policy,
-            has_company=partial(enclosing.any_beside, run.tree),
-        )
-        held_issues.hold(error, failure, run.task() if run.task is not None else None)
+        with contained("capture_errors"):
+            failure = Failure(
+                run_id=run.id,
+                first=first,
+                backend=run.place.backend,
+                span=run.ending.failed.get(first, run.place.anchor) or run.tree.outside,
+                scopes=run.tree.scopes,
+                client=current_client(),
+                started=run.tree.started,
+                policy=run.policy,
+                has_company=partial(enclosing.any_beside, run.tree),
+            )
+            held_issues.hold(error, failure, run.task() if run.task is not None else None)
 
     @staticmethod
     def detach(run: Run) -> None:
@@ -213,9 +235,11 @@ class RunSpans:
         if call.complete is not None:
             call.take_what_was_said()
         call.finished = call.finished or run.ending.outcome == "completed"
-        if call.response.messages is None and call.text is not None and (arrived := call.text.text()):
-            with contained("partial answer"):
-                call.response = call.response.with_messages(_partial(call.request, arrived, run.policy))
+        if call.response.messages is None and call.text is not None:
+            if call.partial is None:
+                self._read_partial(call, run.policy)
+            if call.partial is not None:
+                call.response = call.response.with_messages(call.partial)
 
     def _name_model(self, run: Run, call: Call) -> None:
         """If the request names no model, take the one that answered, and name the span after it."""

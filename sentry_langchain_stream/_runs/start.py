@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from .._content.policy import Policy
 from .._content.prompts import NamedPrompt
 from .call import Operation
 from .kinds import RunKind, nothing
+
+
+class Said(NamedTuple):
+    """What the application says of a run, as far as it may be recorded. `redact` has seen it."""
+
+    labels: Mapping[str, str | list[str]]
+    """Tags and metadata, by attribute key."""
+    labels_above: Mapping[str, str | list[str]]
+    """What the config says of the run around it."""
+    user: str | None
+    """The user by its metadata."""
+    user_above: str | None
+    """The user by what the config says of the run around it."""
+    prompt: Mapping[str, str]
+    """The prompt that it is, or that its metadata names, by attribute key."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -48,6 +63,7 @@ class Start:
         is_prompt: Whether it is the run of a prompt.
         prompt: The prompt that it is, or that its metadata names.
         question: Reads its input, if it is a graph that is not known to be an agent yet, or may go on with an old one.
+        said: What the application says of it that may be recorded, see `labelling.read`.
     """
 
     id: UUID
@@ -81,3 +97,4 @@ class Start:
     is_prompt: bool = field(init=False, default=False)
     prompt: NamedPrompt | None = field(init=False, default=None)
     question: Callable[[Policy, bool], str | None] | None = field(init=False, default=None)
+    said: Said | None = field(init=False, default=None)

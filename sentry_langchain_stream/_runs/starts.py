@@ -95,7 +95,7 @@ class Starts:
             # `sentry_sdk.init` was called again, perhaps to allow less.
             policy = policy.and_(self._roots.policy(client))
         around = parent.ancestors() if record is not None and not parent.implicit else ()
-        detail = self._record(parent, policy, record) if record is not None else None
+        detail = self._ask(start, record, policy, within=parent, parent=parent)
         with parent.tree.lock:
             # Another thread may have ended the parent meanwhile. The parent's span is still the right parent span.
             ended = not parent.implicit and enclosing.get(parent.number) is not parent
@@ -145,7 +145,7 @@ class Starts:
             run.kind = start.kind
         if start.kind not in CHAINS:
             run.agent = start.agent_name
-        detail = self._record(run, run.policy, record) if record is not None else None
+        detail = self._ask(start, record, run.policy, within=run, parent=None)
         with run.tree.lock:
             self._live.add(run)
             self._eviction.add(run)
@@ -169,7 +169,7 @@ class Starts:
         )
         policy, pipeline = self._terms(run)
         policy = run.policy.and_(policy)
-        detail = self._record(run, policy, record) if record is not None else None
+        detail = self._ask(start, record, policy, within=run, parent=run.parent)
         self._eviction.sweep()
         with run.tree.lock:
             before, run.seen_by = run.keeper, (*run.seen_by, run.keeper)
@@ -191,20 +191,38 @@ class Starts:
             self._open(run, start, detail)
         self._watch(run)
 
-    def _record(self, parent: Run, policy: Policy, record: MakeRecord) -> Call | Detail | None:
-        """Make the record of a run. Call it without the lock: it calls the user's `redact` and `token_counter`."""
-        if parent.implicit and parent.place.span is None and parent.place.anchor is None:
+    def _ask(
+        self, start: Start, record: MakeRecord | None, policy: Policy, *, within: Run, parent: Run | None
+    ) -> Call | Detail | None:
+        """Make the record of a run, and read what the application says of the run.
+
+        Call it without the lock: it calls the user's `redact` and `token_counter`, which may wait for what another
+        thread does in the same tree.
+
+        Args:
+            start: The start of the run.
+            record: Makes the record of its input.
+            policy: What may be recorded of it.
+            within: The run whose place says whether anything is: the parent, or the run itself.
+            parent: Its parent, if it has one.
+        """
+        if record is not None and within.implicit and within.place.span is None and within.place.anchor is None:
             # A call without a parent run and without an active span: the pipeline gets a span that ends with the call.
-            parent.keeper.open(parent)
-        if not (parent.place.recording or self._settings.metrics or parent.tree.watches):
-            return None
+            within.keeper.open(within)
+        recording = within.place.recording
         try:
-            return record(policy if parent.place.recording else NOTHING)  # the metrics hold no content
+            if recording and (
+                policy.inputs or start.configured or start.prompt is not None or self._settings.user_key is not None
+            ):
+                start.said = labelling.read(start, self._settings, policy, parent)
+            if record is None or not (recording or self._settings.metrics or within.tree.watches):
+                return None
+            return record(policy if recording else NOTHING)  # the metrics hold no content
         except BaseException:
-            # Ctrl-C while the record is made: LangChain does not end a run whose start has failed.
-            if parent.implicit and not parent.below:
-                parent.keeper.complete(parent)
-                parent.keeper.close(parent, "cancelled", None, None)
+            # Ctrl-C meanwhile: LangChain does not end a run whose start has failed.
+            if within.implicit and not within.below:
+                within.keeper.complete(within)
+                within.keeper.close(within, "cancelled", None, None)
             raise
 
     def _open(self, run: Run, start: Start, detail: Call | Detail | None) -> None:
@@ -223,9 +241,9 @@ class Starts:
                 found = labelling.conversation(found, start, run)
             run.conversation = run.tree.conversation or found
             if run.place.recording:
-                labelling.label(run, start, self._settings)
+                labelling.label(run, start)
             if start.configured and parent is not None and parent.id == start.configured_by:
-                labelling.complete(parent, start, self._settings)
+                labelling.complete(parent, start)
             if isinstance(detail, Agent):
                 detail.is_created = start.created_as is not None
                 around = [each.name for each in parent.agents()] if parent is not None else ()
@@ -238,7 +256,7 @@ class Starts:
                 self._open_span(run)
         except BaseException as error:
             if not issubclass(type(error), Exception) or is_from_signal(error):
-                # Ctrl-C or a time limit while `redact` runs: LangChain does not end a run whose start has failed.
+                # Ctrl-C or a time limit: LangChain does not end a run whose start has failed.
                 self._open_span(run)
                 self._live.end_run(run, "cancelled")
             raise

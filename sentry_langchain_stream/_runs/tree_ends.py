@@ -55,6 +55,16 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
             _do(later)
 
 
+def ask_and_end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
+    """The same, for runs of which the user's functions are to be asked something first, see `Keeper.ask`."""
+    try:
+        for each in (run, *run.descendants()):
+            if each.call is not None:
+                each.keeper.ask(each.call, each.policy)
+    finally:  # a signal may interrupt them
+        end(run, outcome, error, evicted)
+
+
 def _close(runs: list[Run], outcome: Outcome, evicted: str | None, later: Later) -> None:
     """Close the spans of these runs, each of them also if a signal interrupts another one."""
     for number, run in enumerate(runs, start=1):

@@ -7,21 +7,34 @@ from .._to_sentry.client import has_user
 from .._vocabulary.keys import USER
 from .run import Run
 from .settings import Settings
-from .start import Start
+from .start import Said, Start
 
 
-def name(run: Run, start: Start, settings: Settings) -> None:
-    """Record the user of a run that starts, unless the application has set one with `sentry_sdk.set_user`.
+def read(start: Start, settings: Settings, *, is_above: bool) -> tuple[str | None, str | None]:
+    """Return the user of a run that is about to start, and what its config says of the user of the run around it.
+
+    There is none if the application has set one with `sentry_sdk.set_user`.
+
+    Args:
+        start: The start of the run.
+        settings: The settings of its handler.
+        is_above: Whether its config says something of the run around it.
+    """
+    key = settings.user_key
+    if key is None or key not in start.metadata or has_user():
+        return None, None
+    above = user_id(start.configured, key, settings.redact) if is_above else None
+    return user_id(start.metadata, key, settings.redact), above
+
+
+def name(run: Run, said: Said) -> None:
+    """Record the user of a run that starts.
 
     Args:
         run: The run.
-        start: Its start.
-        settings: The settings of its handler, with `user_key`.
+        said: What the application says of it, its user too.
     """
-    key = settings.user_key
-    if key is None or key not in start.metadata or not run.place.recording or has_user():
-        return
-    found = user_id(start.metadata, key, settings.redact)
+    found = said.user
     if found is None:
         return
     run.labels = {**run.labels, USER: found}
@@ -31,8 +44,7 @@ def name(run: Run, start: Start, settings: Settings) -> None:
     if parent is None or USER in parent.labels:
         return
     if not parent.implicit:
-        own = user_id(start.configured, key, settings.redact) if parent.id == start.configured_by else None
-        if own is None:
+        if said.user_above is None:
             return
-        found = own
+        found = said.user_above
     parent.labels = {**parent.labels, USER: found}
