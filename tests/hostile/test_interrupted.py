@@ -99,7 +99,7 @@ async def test_a_time_limit_that_is_over_in_redact_reaches_the_application(shape
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
 async def test_a_time_limit_that_is_over_while_a_tag_is_redacted_leaves_no_run(shape: str, way: Way) -> None:
-    """LangChain signals no end of a run whose start is broken off: it has no span, like one whose prompt is redacted."""
+    """LangChain signals no end of a run whose start is broken off: it has no span, as if its prompt was redacted."""
     handler = SentryStreamHandler(redact=limit_at("tagged"))
     with limited(), capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
         with pytest.raises(TimeLimitError):
