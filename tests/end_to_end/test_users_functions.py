@@ -33,7 +33,7 @@ def kept_open(config: Any) -> None:
 
     def step(_: str, config: Any) -> str:
         kept.append(ScriptedModel(pieces=(MARKED, " two")).stream("Hi", config))
-        return next(kept[0]).text
+        return str(next(kept[0]).text)
 
     RunnableLambda(step).invoke("Hi", config)
 
