@@ -156,6 +156,7 @@ def filled_call() -> Call:
         within_ids=("run",),
         hands_on=True,
         repeats_others=True,
+        partial="[]",
         keep=str,
         room=20,
         complete=Call.make_room,
