@@ -161,7 +161,7 @@ class Run:
         call: The record of the model call, if it is one.
         detail: The record of the tool call, retrieval or agent, if it is one.
         task: The asyncio task that it started in.
-        thread: The thread that it started in, if it is a model or a retriever.
+        thread: The thread that it started in, if its call is watched.
         task_watch: The callback on that task.
         call_watch: Watches LangChain's call that started it.
         scope: The scope that knows the active span, if the run holds one in place.
