@@ -316,5 +316,8 @@ def scenes(ways: dict[str, tuple[Any, str]]) -> list[Scene]:
                     allowed |= _BESIDE.get(outcome, frozenset())
                 # A branch that starts when what is above has ended already is a pipeline of its own.
                 pipelines = 1 if allowed == {"completed"} else None
+            if app == "chain" and "cancelled" in allowed and ending in _STREAMED:
+                # Each chunk is fetched in a task. Between two of these the model waits to be asked, and is closed.
+                allowed |= {"abandoned"}
             made.append(Scene(app, ending, play, allowed, pipelines, weight))
     return made
