@@ -10,7 +10,7 @@ from .._runtime.tracebacks import closed_in
 from .._to_sentry.span_models import AnySpan
 from .kinds import Control, Outcome, nothing
 
-LANGCHAIN = "langchain_core."
+LANGCHAIN = ("langchain_core.", "langchain_classic.", "langgraph.")
 """How the modules are named whose generators are the streams of chains and models."""
 
 

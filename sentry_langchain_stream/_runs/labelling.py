@@ -8,7 +8,7 @@ from .._content.labels import CONVERSATION, conversation_id, user_labels
 from .._content.policy import Policy
 from .._content.prompts import prompt_attributes
 from .._runtime.containment import contained
-from .._vocabulary.keys import METADATA, TAGS, USER
+from .._vocabulary.keys import METADATA, PROMPT_NAME, PROMPT_VERSION, TAGS, USER
 from . import prompts, users
 from .run import Run
 from .settings import Settings
@@ -93,12 +93,27 @@ def label(run: Run, start: Start) -> None:
     """
     parent = run.parent
     if start.said is not None:
-        run.labels = start.said.labels
+        run.labels = {**run.labels, **start.said.labels} if run.labels else start.said.labels
         if start.said.user is not None:
             users.name(run, start.said)
     if start.is_prompt or start.prompt is not None or (parent is not None and parent.prompt is not None):
         with contained("prompt"):
             prompts.carry(run, start, parent)
+
+
+def hand_over(run: Run, settings: Settings) -> None:
+    """Drop what another handler has to read again, under its own settings, of a run that it takes over.
+
+    Args:
+        run: The run.
+        settings: The settings of that handler.
+    """
+    remaining = {PROMPT_NAME, PROMPT_VERSION} | ({USER} if settings.redact is None else set())
+    before, place = run.labels, run.place
+    run.labels = {key: value for key, value in before.items() if key in remaining}
+    if place.span is not None and len(run.labels) < len(before):
+        with contained("labels"):
+            place.backend.forget(place.span, before.keys() - remaining)
 
 
 def inherit(run: Run, around: Run) -> None:

@@ -182,6 +182,7 @@ class Starts:
                     each.keeper, each.policy, each.pipeline = self._live, policy, pipeline
                     each.place.nests = self._settings.nesting
             self._live.adopt(run)
+            labelling.hand_over(run, self._settings)
             if run.call is not None:
                 own_agent.take_back(run)
             if run.parent is None or run.parent.implicit:

@@ -58,7 +58,9 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
 def ask_and_end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:
     """The same, for runs of which the user's functions are to be asked something first, see `Keeper.ask`."""
     try:
-        for each in (run, *run.descendants()):
+        with run.tree.lock:
+            runs = (run, *run.descendants())
+        for each in runs:
             if each.call is not None:
                 each.keeper.ask(each.call, each.policy)
     finally:  # a signal may interrupt them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -86,6 +86,9 @@ class SpanBackend(Protocol[S]):
     def rename(self, span: S, *, op: str, name: str) -> None:
         """Change the op and the name of an open span, because more is now known about its run."""
 
+    def forget(self, span: S, keys: Iterable[str]) -> None:
+        """Take the values of these attributes from an open span."""
+
     def finish(self, span: S, attributes: dict[str, AttributeValue], status: Status) -> None:
         """Set the attributes and the status, and end the span now, even if setting them fails."""
 
@@ -160,6 +163,9 @@ class TransactionSpans:
         else:
             span.description = name
 
+    def forget(self, span: Span, keys: Iterable[str]) -> None:
+        span.update_data(dict.fromkeys(keys, ""))  # the SDK cannot take them away
+
     def finish(self, span: Span, attributes: dict[str, AttributeValue], status: Status) -> None:
         scope: Scope | None = None
         transaction = span.containing_transaction
@@ -229,6 +235,10 @@ class StreamedSpans:
         span.set_attribute("sentry.op", op)
         span.name = name
 
+    def forget(self, span: Any, keys: Iterable[str]) -> None:
+        for key in keys:
+            span.remove_attribute(key)
+
     def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
         try:
             span.set_attributes(dict(attributes))
@@ -269,6 +279,9 @@ class NoSpans:
         return False
 
     def rename(self, span: None, *, op: str, name: str) -> None:
+        return None
+
+    def forget(self, span: None, keys: Iterable[str]) -> None:
         return None
 
     def finish(self, span: None, attributes: dict[str, AttributeValue], status: Status) -> None:

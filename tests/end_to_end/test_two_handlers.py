@@ -91,6 +91,25 @@ async def test_no_veto_is_passed(shape: str, way: Way, veto: dict[str, Any], ord
     assert "secret" not in sent
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["the veto first", "the veto last"])
+@pytest.mark.parametrize(
+    "veto", [{"include_prompts": False}, {"redact": lambda text: "[redacted]"}], ids=["off", "redact"]
+)
+@shapes
+def test_no_veto_is_passed_by_what_is_said_of_a_call(shape: str, veto: dict[str, Any], order: tuple[int, int]) -> None:
+    """Tags, metadata and the variables of a prompt, in whichever order the handlers are; the prompt's name stays."""
+    chosen: dict[str, Any] = {"metadata_keys": ("tenant",), "prompt_variables": ("question",)}
+    pair = [SentryStreamHandler(**chosen, **veto), SentryStreamHandler(**chosen)]
+    config: Any = {"callbacks": [pair[index] for index in order], "tags": [SECRET], "metadata": {"tenant": SECRET}}
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        made = ChatPromptTemplate.from_template("{question}").with_config(run_name="greeting") | ScriptedModel()
+        made.invoke({"question": SECRET}, config)
+        ScriptedModel().invoke("Hi", config)
+    first, _ = captured.find_all(op="gen_ai.chat")
+    assert first.attributes["gen_ai.prompt.name"] == "greeting"
+    assert "secret" not in json.dumps(captured.items, default=str)
+
+
 @ways
 async def test_a_handler_of_the_call_takes_precedence_over_the_integration(way: Way) -> None:
     """With `SentryStreamIntegration` and a handler of the call: one span per run, the call's."""

@@ -184,6 +184,9 @@ class FakeSpans:
         self.check("recording")
         return self.sampled
 
+    def forget(self, span: FakeSpan, keys: Any) -> None:
+        """Attributes are not looked at."""
+
     def rename(self, span: FakeSpan, *, op: str, name: str) -> None:
         self.check("rename")
         span.op = op
