@@ -102,6 +102,7 @@ def test_what_hangs_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> N
 SCRIPT = """
 import gc, sys, threading
 import sentry_sdk
+from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.transport import Transport
 from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import capture_spans
@@ -116,6 +117,7 @@ def lose():
     stream.append(stream)
 
 gc.disable()
+in_the_transaction = {name: False for name in {"stream_gen_ai_spans"} & DEFAULT_OPTIONS.keys()}
 """
 
 
@@ -140,7 +142,7 @@ def test_a_process_exits_though_an_end_hangs(fresh: Fresh) -> None:
     ran = fresh.run(
         SCRIPT
         + """
-sentry_sdk.init(dsn="http://public@127.0.0.1:9/42", traces_sample_rate=1.0, stream_gen_ai_spans=False,
+sentry_sdk.init(dsn="http://public@127.0.0.1:9/42", traces_sample_rate=1.0, **in_the_transaction,
     before_send_transaction=lambda event, hint: threading.Event().wait())
 lose()
 gc.collect()
@@ -160,7 +162,7 @@ class Printing(Transport):
         for item in envelope.items:
             print(item.type, flush=True)
 
-sentry_sdk.init(dsn="http://public@127.0.0.1:9/42", traces_sample_rate=1.0, stream_gen_ai_spans=False,
+sentry_sdk.init(dsn="http://public@127.0.0.1:9/42", traces_sample_rate=1.0, **in_the_transaction,
     transport=Printing, auto_session_tracking=False)
 for _ in range(20):
     lose()
