@@ -59,8 +59,11 @@ def ask_and_end(run: Run, outcome: Outcome, error: BaseException | None, evicted
     """The same, for runs of which the user's functions are to be asked something first, see `Keeper.ask`."""
     try:
         with run.tree.lock:
-            runs = (run, *run.descendants())
-        for each in runs:
+            ending = [run]
+            for child in run.children:
+                if outcome != "completed" or not _goes_on(child, run):
+                    ending += (child, *child.descendants())
+        for each in ending:
             if each.call is not None:
                 each.keeper.ask(each.call, each.policy)
     finally:  # a signal may interrupt them
@@ -107,7 +110,7 @@ def _release(run: Run) -> None:
     A node may start a model call in a task or a thread and not wait for it.
     """
     for child in run.children:
-        if not any(silent_ends.goes_on(each, run) for each in (child, *child.descendants())):
+        if not _goes_on(child, run):
             continue
         run.remove_child(child)
         child.parent = None if run.parent is None or run.parent.implicit else run.parent
@@ -115,6 +118,11 @@ def _release(run: Run) -> None:
             child.parent.add_child(child)
         else:
             child.keeper.add_root(child)
+
+
+def _goes_on(child: Run, run: Run) -> bool:
+    """Whether a child of a run that has completed goes on without it."""
+    return any(silent_ends.goes_on(each, run) for each in (child, *child.descendants()))
 
 
 def _leave(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None, later: Later) -> None:

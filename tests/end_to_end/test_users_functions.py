@@ -97,3 +97,33 @@ def test_a_function_may_wait_for_what_another_thread_does_in_the_same_tree(shape
     with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
         RunnableLambda(call).invoke("Hi", {"callbacks": [handler]})
     assert sorted(each.name for each in captured.find_all(op="gen_ai.chat")) == ["chat beside", "chat scripted"]
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_what_arrives_after_the_end_of_the_chain_is_in_the_answer(shape: str) -> None:
+    """A thread reads on when the chain that has started it is over: the answer is redacted when its own call ends."""
+    begun, over = threading.Event(), threading.Event()
+    handler = SentryStreamHandler(redact=lambda text: text.replace("two", "2"))
+    streams: list[Any] = []
+
+    def read(config: Any) -> None:
+        streams.append(ScriptedModel().stream("Hi", config))
+        next(streams[0])
+        begun.set()
+        assert over.wait(WAIT)
+        next(streams[0])
+
+    def call(_: str, config: Any) -> str:
+        threads.append(in_thread(lambda: read(config)))
+        assert begun.wait(WAIT)
+        return "done"
+
+    threads: list[threading.Thread] = []
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(True)) as captured:
+        RunnableLambda(call).invoke("Hi", {"callbacks": [handler]})
+        assert handler.live_runs == 1
+        over.set()
+        threads[0].join(WAIT)
+        handler._runs.end_all("exit")
+    answer = captured.find(op="gen_ai.chat").attributes["gen_ai.output.messages"]
+    assert "one 2 " in answer
