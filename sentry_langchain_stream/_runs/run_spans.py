@@ -264,7 +264,7 @@ class RunSpans:
         """Set the attributes and finish the span. The span is finished even if `describe` fails.
 
         A span in a transaction is finished at once, which calls nobody: it must not end after its transaction, which
-        another thread may be ending.
+        another thread may be ending. One that is late is sent by itself.
         """
         described: dict[str, AttributeValue] = {}
         try:
@@ -273,11 +273,14 @@ class RunSpans:
             contain("attributes", error)
         finally:
             backend, status = run.place.backend, _STATUS[run.ending.outcome]
-            if later is not None and (backend.queues or span is run.tree.root):
-                later.append(partial(backend.finish, span, described, status))
+            tree = run.tree
+            is_late = tree.is_over or backend.is_late(span)
+            tree.is_over = tree.is_over or span is tree.root
+            if later is not None and (backend.queues or span is tree.root or is_late):
+                later.append(partial(backend.finish, span, described, status, is_late=is_late))
             else:
                 try:
-                    backend.finish(span, described, status)
+                    backend.finish(span, described, status, is_late=is_late)
                 except Exception as error:
                     contain("backend.finish", error)
 

@@ -190,9 +190,15 @@ def _end_all() -> None:
     for runs in list(_all):
         runs.end_all("exit")
     aside.finish(until - time.monotonic())  # what ends in the midst of the SDK's code ends there, too
+    while handing_on and time.monotonic() < until:  # by a daemon's thread, in which a hook takes its time
+        time.sleep(_PAUSE)
     interpreter.watch_no_longer()
 
 
+handing_on: set[int] = set()
+"""The ends of runs that go on in any thread, of which something is yet to be handed to the SDK."""
+_PAUSE = 0.001
+"""Seconds between two looks at them."""
 _AT_EXIT = 2.0
 """Seconds that the process waits at most for what is done in other threads, as Sentry's SDK does for what it sends."""
 
@@ -201,4 +207,5 @@ def _forget_all() -> None:
     for runs in list(_all):
         runs.forget()
     aside.forget()
+    handing_on.clear()
     interpreter.forget()

@@ -50,9 +50,14 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
                     run.keeper.close(run, outcome, error, evicted, later)
                 finally:
                     _leave(run, outcome, error, evicted, later)
+                    if later:
+                        silent_ends.handing_on.add(id(later))
     finally:
         if later:
-            _do(later)
+            try:
+                _do(later)
+            finally:
+                silent_ends.handing_on.discard(id(later))
 
 
 def ask_and_end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | None) -> None:

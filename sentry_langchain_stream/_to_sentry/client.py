@@ -194,8 +194,13 @@ def within_copies(copies: Scopes | None) -> AbstractContextManager[None]:
 
 
 def are_current(scopes: Scopes | None) -> bool:
-    """Whether the request of these scopes is the current one."""
-    return scopes is None or scopes[1] is Scope.get_isolation_scope()
+    """Whether the request of these scopes is the current one, with the same client."""
+    if scopes is None:
+        return True
+    if scopes[1] is not Scope.get_isolation_scope():
+        return False
+    own, here = scopes[0].client, Scope.get_current_scope().client  # mostly none, and so the isolation scope's
+    return own is here or not (own.is_active() or here.is_active())
 
 
 @contextmanager

@@ -19,17 +19,17 @@ First = Callable[[Any, float], Iterator[None]]
 def begin_with(first: First, client: Any) -> None:
     """Do this, too, first when the client is flushed. Does nothing if that has been asked of the client before."""
     found = vars(client).get("flush")
-    firsts: list[First] | None = getattr(found, "firsts", None)
-    if firsts is not None and first not in firsts:
-        firsts.append(first)
-    if found is not None:
+    if found is not None and not hasattr(found, "firsts"):  # somebody else's
         return
     firsts = [first]
     for name, make in (("flush", _flushing), ("flush_async", _flushing_async)):
         original = getattr(type(client), name, None)
         if original is not None:
-            vars(client)[name] = made = make(firsts, ref(client), original)
+            made = make(firsts, ref(client), original)
             made.firsts = firsts
+            kept = vars(client).setdefault(name, made)  # another thread may be as fast
+            if first not in getattr(kept, "firsts", firsts):
+                kept.firsts.append(first)
 
 
 def _flushing(firsts: list[First], weak: Callable[[], Any], original: Any) -> Any:

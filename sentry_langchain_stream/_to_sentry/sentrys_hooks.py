@@ -19,10 +19,23 @@ from .._runtime.interpreter import is_on_stack
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_ARE_GREENLETS = get_ident.__module__ != "_thread"
+"""Whether gevent has put greenlets in the place of threads."""
 
-_Call = tuple[int, int]
-"""A call of the SDK in which it may call hooks: the identifier of its thread, and the identity of the frame there that
-has called the SDK."""
+
+class _Call:
+    """A call of the SDK in which it may call hooks. No other one equals it: a context may outlive it.
+
+    Args:
+        thread: The identifier of its thread.
+        frame_id: The identity of the frame there that has called the SDK.
+    """
+
+    __slots__ = ("frame_id", "thread")
+
+    def __init__(self, thread: int, frame_id: int) -> None:
+        self.thread, self.frame_id = thread, frame_id
+
 
 under_way: set[_Call] = set()
 """The calls of the SDK that go on, in any thread. Mostly there are none: ask that first where it has to be quick."""
@@ -33,14 +46,16 @@ _here: ContextVar[_Call | None] = ContextVar("sentry_langchain_stream_hook", def
 
 def unfollowed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call the SDK. Runs that start in the hooks that it calls are not followed."""
-    call = (get_ident(), id(sys._getframe()))
-    under_way.add(call)
-    token = _here.set(call)
+    call = _Call(get_ident(), id(sys._getframe()))
+    token = None
     try:
+        under_way.add(call)
+        token = _here.set(call)
         return work(*args, **kwargs)
     finally:
-        _here.reset(token)
         under_way.discard(call)
+        if token is not None:
+            _here.reset(token)
 
 
 def is_inside() -> bool:
@@ -52,8 +67,8 @@ def is_inside() -> bool:
     call = _here.get()
     if call is None or call not in under_way:
         return False
-    thread, frame_id = call
-    if any(is_on_stack(frame_id, unfollowed.__code__, each) for each in (None, thread)):
+    # Python does not know the stacks of other greenlets.
+    if _ARE_GREENLETS or any(is_on_stack(call.frame_id, unfollowed.__code__, each) for each in (None, call.thread)):
         return True
     under_way.discard(call)
     return False

@@ -89,8 +89,18 @@ class SpanBackend(Protocol[S]):
     def forget(self, span: S, keys: Iterable[str]) -> None:
         """Take the values of these attributes from an open span."""
 
-    def finish(self, span: S, attributes: dict[str, AttributeValue], status: Status) -> None:
-        """Set the attributes and the status, and end the span now, even if setting them fails."""
+    def is_late(self, span: S) -> bool:
+        """Whether this span, which has not ended, would have to be in a transaction that has."""
+
+    def finish(self, span: S, attributes: dict[str, AttributeValue], status: Status, *, is_late: bool = False) -> None:
+        """Set the attributes and the status, and end the span now, even if setting them fails.
+
+        Args:
+            span: The span.
+            attributes: Its attributes.
+            status: Its status.
+            is_late: Whether its transaction is about to end in another thread, if it has not ended.
+        """
 
     def outside(self) -> AnySpan | None:
         """Return what the issues of a root that starts now are linked to where its runs have no spans."""
@@ -166,10 +176,17 @@ class TransactionSpans:
     def forget(self, span: Span, keys: Iterable[str]) -> None:
         span.update_data(dict.fromkeys(keys, ""))  # the SDK cannot take them away
 
-    def finish(self, span: Span, attributes: dict[str, AttributeValue], status: Status) -> None:
+    def is_late(self, span: Span) -> bool:
+        transaction = span.containing_transaction
+        return transaction is not None and transaction is not span and transaction.timestamp is not None
+
+    def finish(
+        self, span: Span, attributes: dict[str, AttributeValue], status: Status, *, is_late: bool = False
+    ) -> None:
         scope: Scope | None = None
         transaction = span.containing_transaction
-        is_late = transaction is not None and transaction is not span and transaction.timestamp is not None
+        if transaction is not None and transaction is not span and transaction.timestamp is not None:
+            is_late = True
         try:
             span.update_data(attributes)
             span.set_status("ok" if status == "cancelled" and not is_late and self._becomes_item(span) else status)
@@ -239,7 +256,12 @@ class StreamedSpans:
         for key in keys:
             span.remove_attribute(key)
 
-    def finish(self, span: Any, attributes: dict[str, AttributeValue], status: Status) -> None:
+    def is_late(self, span: Any) -> bool:
+        return False
+
+    def finish(
+        self, span: Any, attributes: dict[str, AttributeValue], status: Status, *, is_late: bool = False
+    ) -> None:
         try:
             span.set_attributes(dict(attributes))
             # The status of a streamed span is "ok" or "error". A cancelled run is recorded in its outcome attribute.
@@ -284,7 +306,12 @@ class NoSpans:
     def forget(self, span: None, keys: Iterable[str]) -> None:
         return None
 
-    def finish(self, span: None, attributes: dict[str, AttributeValue], status: Status) -> None:
+    def is_late(self, span: None) -> bool:
+        return False
+
+    def finish(
+        self, span: None, attributes: dict[str, AttributeValue], status: Status, *, is_late: bool = False
+    ) -> None:
         return None
 
     def outside(self) -> joining.OtherSpan | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._to_sentry import span_models
+from sentry_langchain_stream._to_sentry import conversations, own_transactions, span_models
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
+from tests.kit.absent import needs
+from tests.kit.fresh import Fresh
 from tests.kit.wire import BOTH_MODELS, WIRE_SHAPES, ScriptedModel, content_allowed
 
 WAIT = HANG / 20
@@ -73,6 +76,174 @@ def test_a_hook_may_wait_for_a_thread_that_calls_a_model(name: str) -> None:
     assert all(got)
     assert len(captured.find_all(op="gen_ai.chat")) == 2
     assert handler.live_runs == 0
+
+
+def test_a_hook_may_wait_though_the_request_is_over() -> None:
+    """The request's transaction has been sent, and its chain goes on: its spans are sent one by one."""
+    lock, has_lock, wants_lock = threading.RLock(), threading.Event(), threading.Event()
+    got: list[bool] = []
+    threads: list[threading.Thread] = []
+
+    def hook(sent: Any, _: Any) -> Any:
+        if has_lock.is_set():
+            wants_lock.set()
+            got.append(lock.acquire(timeout=WAIT))
+            if got[-1]:
+                lock.release()
+        return sent
+
+    def ask() -> None:
+        with lock:
+            has_lock.set()
+            assert wants_lock.wait(WAIT)
+            ScriptedModel().invoke("there")
+
+    def call(_: str) -> str:
+        request.finish()
+        threads.append(threading.Thread(target=copy_context().run, args=(ask,)))
+        threads[0].start()
+        assert has_lock.wait(WAIT)
+        ScriptedModel().invoke("Hi")
+        return "done"
+
+    with capture_spans(before_send_transaction=hook) as captured:
+        with sentry_sdk.start_transaction(name="request") as request:
+            RunnableLambda(call).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        threads[0].join(WAIT)
+    assert got
+    assert all(got)
+    assert len(captured.find_all(op="gen_ai.chat")) == 2
+
+
+def test_a_model_that_ends_while_its_root_is_being_sent_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that nobody waits for: the transaction has collected its spans before that of the model has ended."""
+    begun, is_ending, is_checked, is_sent = (threading.Event() for _ in range(4))
+    threads: list[threading.Thread] = []
+    finish, ending_scope = own_transactions.finish, conversations.ending_scope
+
+    def finish_between(*args: Any, **kwargs: Any) -> None:
+        is_ending.set()
+        assert is_checked.wait(WAIT)
+        finish(*args, **kwargs)
+        is_sent.set()
+
+    def end_between(*args: Any, is_root: bool) -> Any:
+        if not is_root:
+            is_checked.set()
+            assert is_sent.wait(WAIT)
+        return ending_scope(*args, is_root=is_root)
+
+    def slowly(piece: int) -> None:
+        begun.set()
+        assert is_ending.wait(WAIT)
+
+    def call(_: str) -> str:
+        model = ScriptedModel(before=slowly)
+        threads.append(threading.Thread(target=copy_context().run, args=(model.invoke, "Hi")))
+        threads[0].start()
+        assert begun.wait(WAIT)
+        return "done"
+
+    monkeypatch.setattr(own_transactions, "finish", finish_between)
+    monkeypatch.setattr(span_models, "ending_scope", end_between)
+    with capture_spans() as captured:
+        RunnableLambda(call).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
+        threads[0].join(WAIT)
+    assert len(captured.find_all(op="gen_ai.chat")) == 1
+
+
+@pytest.mark.parametrize("shape", BOTH_MODELS)
+def test_what_a_hook_has_left_behind_is_followed(shape: str) -> None:
+    """A worker that a hook has started keeps its context, and calls models while the hook is called again."""
+    kept: list[Context] = []
+
+    def hook(sent: Any, _: Any) -> Any:
+        if not kept:
+            kept.append(copy_context())
+        elif threading.current_thread() is main:
+            ask = partial(ScriptedModel(model_name="worker").invoke, "Hi", {"callbacks": [handler]})
+            thread = threading.Thread(target=kept[0].run, args=(ask,))
+            thread.start()
+            thread.join(WAIT)
+        return sent
+
+    main, handler = threading.current_thread(), SentryStreamHandler()
+    name = "before_send_span" if shape == "stream" else "before_send_transaction"
+    with capture_spans(**WIRE_SHAPES[shape], **{name: hook}) as captured:
+        for _ in range(100):
+            ScriptedModel().invoke("Hi", {"callbacks": [handler]})
+    asked = len(captured.find_all(name="chat scripted"))
+    assert len(captured.find_all(name="chat worker")) >= asked - 1
+
+
+@needs("gevent")
+def test_a_hook_calls_a_chain_among_greenlets(fresh: Fresh) -> None:
+    """The hook is not called for the spans of that chain, each part of which is called in a greenlet of its own."""
+    ran = fresh.run(
+        """
+from gevent import monkey; monkey.patch_all()
+from langchain_core.prompts import ChatPromptTemplate
+from sentry_langchain_stream import SentryStreamHandler
+from sentry_langchain_stream.testing import capture_spans
+from tests.kit.wire import ScriptedModel
+
+asked = []
+handler = SentryStreamHandler()
+
+def hook(sent, hint):
+    asked.append(sent)
+    if len(asked) < 20:
+        chain = ChatPromptTemplate.from_template("Sum up.") | ScriptedModel()
+        chain.batch([{}] * 2, {"callbacks": [handler]})
+    return sent
+
+with capture_spans(before_send_transaction=hook):
+    ScriptedModel().invoke("Hi", {"callbacks": [handler]})
+print(len(asked))
+"""
+    )
+    assert ran.stdout.split() == ["1"], ran.stderr
+
+
+def test_a_process_that_exits_waits_for_what_a_thread_hands_on(fresh: Fresh) -> None:
+    """A daemon's thread ends a chain, in a hook that takes its time: all of its spans are sent."""
+    ran = fresh.run(
+        """
+import threading, time
+import sentry_sdk
+from langchain_core.runnables import RunnableLambda
+from sentry_sdk.transport import Transport
+from sentry_langchain_stream import SentryStreamHandler
+from tests.kit.wire import ScriptedModel
+
+class Printing(Transport):
+    def capture_envelope(self, envelope):
+        for item in envelope.items:
+            print(*[span["name"] for span in (item.payload.json or {}).get("items", ())], sep="\\n", flush=True)
+
+begun = threading.Event()
+
+def hook(span, _):
+    begun.set()
+    time.sleep(0.1)
+    return span
+
+sentry_sdk.init(dsn="http://public@127.0.0.1:9/42", traces_sample_rate=1.0, trace_lifecycle="stream",
+    before_send_span=hook, transport=Printing, auto_session_tracking=False)
+handler, streams = SentryStreamHandler(chains=True), []
+
+def call(text):
+    for _ in range(3):
+        streams.append(ScriptedModel().stream(text))
+        next(streams[-1])
+    return "done"
+
+step = RunnableLambda(call, name="step")
+threading.Thread(target=step.invoke, args=("Hi", {"callbacks": [handler]}), daemon=True).start()
+begun.wait()
+"""
+    )
+    assert sorted(ran.stdout.split("\n")) == ["", *["chat scripted"] * 3, "step"], ran.stderr
 
 
 @pytest.mark.parametrize("shape", BOTH_MODELS)

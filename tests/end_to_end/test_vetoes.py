@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sentry_sdk
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations.langchain import LangchainIntegration
 from sentry_sdk.integrations.langgraph import LanggraphIntegration
+from sentry_sdk.transport import Transport
 
 from sentry_langchain_stream import SentryStreamHandler, SentryStreamIntegration, track_stream
 from sentry_langchain_stream.testing import Captured, capture_spans
@@ -102,3 +105,28 @@ def test_what_starts_under_another_client_is_that_clients_to_allow(shape: str) -
     sent = b"".join([*captured.envelopes, *later])
     assert b"gen_ai.chat" in sent
     assert b"a secret of the child" not in sent
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_what_starts_with_another_client_is_sent_by_that_client(shape: str) -> None:
+    """A tenant's client in a scope of its own: the stream that starts there is read where that client is no more."""
+    sent: list[bytes] = []
+
+    class Sending(Transport):
+        def capture_envelope(self, envelope: Envelope) -> None:
+            sent.append(envelope.serialize())
+
+    options: dict[str, Any] = {**WIRE_SHAPES[shape], **content_allowed(True)}
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(False)) as captured:
+        tenants = sentry_sdk.Client(
+            "http://public@127.0.0.1:9/42", transport=Sending, traces_sample_rate=1.0, **options
+        )
+        with sentry_sdk.new_scope() as scope:
+            scope.set_client(tenants)
+            stream = ScriptedModel().stream("a secret", {"callbacks": [SentryStreamHandler()]})
+            next(stream)
+        list(stream)
+        captured.client.flush()
+        tenants.flush()
+    assert b"a secret" in b"".join(sent)
+    assert captured.spans == []

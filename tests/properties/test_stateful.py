@@ -194,7 +194,10 @@ class FakeSpans:
     def describe(self, span: FakeSpan, attributes: Mapping[str, Any], status: Status) -> None:
         raise AssertionError("no span is shared here")
 
-    def finish(self, span: FakeSpan, attributes: Mapping[str, Any], status: Status) -> None:
+    def is_late(self, span: FakeSpan) -> bool:
+        return False
+
+    def finish(self, span: FakeSpan, attributes: Mapping[str, Any], status: Status, *, is_late: bool = False) -> None:
         span.attempts += 1
         self.check("finish")
         span.attributes, span.status = dict(attributes), status
