@@ -205,6 +205,7 @@ print(len(asked))
     assert ran.stdout.split() == ["1"], ran.stderr
 
 
+@pytest.mark.skipif("trace_lifecycle" not in DEFAULT_OPTIONS, reason="this SDK has no streamed spans")
 def test_a_process_that_exits_waits_for_what_a_thread_hands_on(fresh: Fresh) -> None:
     """A daemon's thread ends a chain, in a hook that takes its time: all of its spans are sent."""
     ran = fresh.run(

@@ -79,11 +79,15 @@ def _cell(name: str, versions: dict[str, str | None], report: Any) -> Cell:
 
 
 def _reason(skipped: Any) -> str:
-    """Why a test was skipped; for a whole file pytest tells it last, after where."""
+    """Why a test was skipped, without the files of this machine; for a whole file pytest tells it last, after where."""
     message = skipped.get("message") or ""
     if message == "collection skipped":
         message = (skipped.text or "").rpartition("Skipped: ")[2].rstrip("')")
-    return " ".join(message.split())
+    return " ".join(_FILE.sub("", message).split())
+
+
+_FILE = re.compile(r"\((?:/|[A-Z]:\\)[^)]*\)?")
+"""What an import error says of where the module is."""
 
 
 def kept() -> list[Cell]:

@@ -116,7 +116,7 @@ REPORT = """<testsuites><testsuite tests="5" failures="1" errors="1" skipped="2"
 timestamp="2026-11-30T20:00:00.000000+00:00">
 <testcase name="a"/><testcase name="b"><failure/></testcase><testcase name="c"><error/></testcase>
 <testcase name="d"><skipped message="needs Node"/></testcase>
-<testcase name="e"><skipped message="collection skipped">('f.py', 22, 'Skipped: needs typer')</skipped></testcase>
+<testcase name="e"><skipped message="collection skipped">('f', 2, 'Skipped: needs typer (/t.py)')</skipped></testcase>
 </testsuite></testsuites>"""
 
 
