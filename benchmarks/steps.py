@@ -42,7 +42,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     ),
     "span": (
         "_runs/run_spans.py:open",
-        "_to_sentry/span_models.py:start",
+        "_to_sentry/transaction_spans.py:start",
+        "_to_sentry/streamed_spans.py:start",
         "_to_sentry/active_span.py:enter",
         "_to_sentry/active_span.py:leave",
     ),
@@ -61,7 +62,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     "finish": (
         "_runs/run_spans.py:close",
         "_runs/run_spans.py:_finish_span",
-        "_to_sentry/span_models.py:finish",
+        "_to_sentry/transaction_spans.py:finish",
+        "_to_sentry/streamed_spans.py:finish",
     ),
     "copy of the span": ("_to_sentry/plain_spans.py:to_json", "_to_sentry/plain_spans.py:__sentry_repr__"),
 }

@@ -13,7 +13,9 @@ from sentry_sdk.scope import Scope
 from .._runtime.arguments import check_optional_text
 from .._runtime.containment import warn_once
 from . import internals, scope_internals
-from .span_models import CAN_STREAM, NoSpans, SpanBackend, StreamedSpans, TransactionSpans
+from .span_models import NoSpans, SpanBackend
+from .streamed_spans import CAN_STREAM, StreamedSpans
+from .transaction_spans import TransactionSpans
 
 Scopes = tuple[Scope, Scope]
 """The current scope and the isolation scope."""

@@ -157,7 +157,7 @@ get_external_propagation_context = take(
 )
 """The ids of the trace and of the span that an integration, such as `OTLPIntegration`, links the SDK's events to."""
 
-# -- Profiles of root runs (`span_models`) -----------------------------------------------------------------------------
+# -- Profiles of root runs (`transaction_spans`) -----------------------------------------------------------------------
 
 take("sentry_sdk.tracing", "Transaction._profile", off="root runs have no profiles")
 take(

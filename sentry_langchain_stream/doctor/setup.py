@@ -11,7 +11,7 @@ from .._to_sentry.client import (
     other_instrumenter,
 )
 from .._to_sentry.model_integrations import MODEL_INTEGRATIONS
-from .._to_sentry.span_models import StreamedSpans
+from .._to_sentry.streamed_spans import StreamedSpans
 from ..testing.keeper import Keeper
 from . import opentelemetry
 from .case import Case

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._to_sentry import conversations, own_transactions, span_models
+from sentry_langchain_stream._to_sentry import conversations, own_transactions, streamed_spans, transaction_spans
 from sentry_langchain_stream.testing import capture_spans
 from tests.kit import HANG
 from tests.kit.absent import needs
@@ -145,7 +145,7 @@ def test_a_model_that_ends_while_its_root_is_being_sent_is_not_lost(monkeypatch:
         return "done"
 
     monkeypatch.setattr(own_transactions, "finish", finish_between)
-    monkeypatch.setattr(span_models, "ending_scope", end_between)
+    monkeypatch.setattr(transaction_spans, "ending_scope", end_between)
     with capture_spans() as captured:
         RunnableLambda(call).invoke("Hi", {"callbacks": [SentryStreamHandler()]})
         threads[0].join(WAIT)
@@ -265,11 +265,11 @@ def test_ctrl_c_while_a_span_is_sent_costs_no_other_span(shape: str, monkeypatch
         raise ValueError(text)
 
     streams: list[Any] = []
-    name = "keep_conversation" if shape == "stream" else "ending_scope"
-    original = getattr(span_models, name)
+    module, name = (streamed_spans, "keep_conversation") if shape == "stream" else (transaction_spans, "ending_scope")
+    original = getattr(module, name)
     handler = SentryStreamHandler(chains=True)
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
-        monkeypatch.setattr(span_models, name, interrupted)
+        monkeypatch.setattr(module, name, interrupted)
         with pytest.raises(KeyboardInterrupt):
             (RunnableLambda(str) | RunnableLambda(leave)).invoke("Hi", {"callbacks": [handler]})
         assert handler.live_runs == 0

@@ -13,7 +13,7 @@ import sentry_sdk
 from sentry_sdk.tracing import Span
 
 from sentry_langchain_stream._runs.run import Run
-from sentry_langchain_stream._to_sentry.span_models import CAN_STREAM
+from sentry_langchain_stream._to_sentry.streamed_spans import CAN_STREAM
 
 from .ledger import Settled
 

@@ -18,7 +18,7 @@ from sentry_sdk.tracing import Span
 from sentry_sdk.utils import disable_capture_event
 
 from sentry_langchain_stream import SentryStreamHandler
-from sentry_langchain_stream._to_sentry import span_models
+from sentry_langchain_stream._to_sentry import transaction_spans
 from sentry_langchain_stream._to_sentry.moved_spans import PlainSpan
 from sentry_langchain_stream._to_sentry.plain_spans import _Prepared, _PreparedContext, prepared
 from sentry_langchain_stream.testing import capture_spans
@@ -202,7 +202,7 @@ def test_options_and_hooks_find_the_span_that_they_know(
         return span.name, span.op, told
 
     ours = sent()
-    monkeypatch.setattr(span_models, "prepared", lambda span: span)
+    monkeypatch.setattr(transaction_spans, "prepared", lambda span: span)
     assert ours == sent()
 
 
