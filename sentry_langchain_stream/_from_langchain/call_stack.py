@@ -92,13 +92,13 @@ def root_config() -> Any | None:
     What the run's children get of it is too late for a function that calls nothing.
     """
     frame = starter(sys._getframe(1))
-    if frame is None or not str(frame.f_globals.get("__name__")).startswith(_CALLERS):
+    if frame is None or not str(frame.f_globals.get("__name__")).startswith(LANGCHAIN):
         return None  # somebody else's variable of that name may be anything
     found = variable(frame, _CONFIG)
     return found if type(found) is dict else None
 
 
-_CALLERS = ("langchain_core.", "langchain_classic.", "langgraph.")
+LANGCHAIN = ("langchain_core.", "langchain_classic.", "langgraph.")
 """How the modules are named that start runs."""
 
 _CONFIG = "config"

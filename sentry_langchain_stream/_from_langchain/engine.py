@@ -16,7 +16,7 @@ from .._runs.settings import Settings
 from .._runs.start import Start
 from .._runtime.containment import contain, contained
 from .._to_sentry import calling_code, issues, joining
-from . import call_stack, failures, followed, inside, internals, marks, same_ids, starters
+from . import call_stack, failures, followed, inside, internals, left_streams, marks, same_ids, starters
 from .model_calls import ModelRuns
 from .steps import StepRuns
 
@@ -37,7 +37,7 @@ class Engine:
         joining.watch()
         issues.ask(failures.find)
         issues.also(failures.around)
-        self.runs = LiveRuns(settings, now, call_stack.watch_call)
+        self.runs = LiveRuns(settings, now, call_stack.watch_call, is_read_on=left_streams.is_read_on)
         self.models = ModelRuns(self.runs, settings, now)
         self.steps = StepRuns(self.runs)
 

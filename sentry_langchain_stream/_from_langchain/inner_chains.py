@@ -20,7 +20,7 @@ from .._runs.numbers import number
 from .._runs.run import Run
 from .._runtime import interpreter
 from .._to_sentry import asking, sentrys_hooks
-from . import call_stack, executors, inside, internals, marks, same_ids, starters
+from . import call_stack, executors, inside, internals, left_streams, marks, same_ids, starters
 
 
 class InnerChains:
@@ -121,8 +121,9 @@ class InnerChains:
                 run.conversation = tree.conversation or parent.conversation
                 run.prompt = parent.prompt
                 run.enclosing_id = parent.id
-                if tree.left:
-                    run.ending.note_start(tree.left, parent.ending)
+                if leavings := tree.leavings:
+                    before = parent.ending.leavings_before if left_streams.is_read_on() else leavings
+                    run.ending.leavings_before = before
                 self._runs.add(run)
                 if parent.below is None:  # as mostly; a function call for it would be a part of what a chain costs
                     parent.below = run

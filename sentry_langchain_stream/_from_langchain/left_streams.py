@@ -9,6 +9,7 @@ that the chain was left.
 from __future__ import annotations
 
 import sys
+from inspect import CO_GENERATOR
 from types import FrameType, GeneratorType
 from typing import Any
 
@@ -18,10 +19,11 @@ from .._runs.numbers import Number
 from .._runs.run import Run
 from .._runtime.containment import contained
 from .._runtime.interpreter import is_in_collection
-from .._runtime.tracebacks import variable
+from .._runtime.tracebacks import closing_frame, variable
 from . import call_stack
 
-_SOURCES = {"langchain_core.runnables.base": "iterator", call_stack.FALLBACKS: "stream"}
+_CHAINS = "langchain_core.runnables.base"
+_SOURCES = {_CHAINS: "iterator", call_stack.FALLBACKS: "stream"}
 """The modules whose methods stream all chains but graphs, and the variable of each that it reads from. Graphs signal an
 error when their consumer leaves, and are over then."""
 
@@ -34,7 +36,11 @@ def ended(run: Run) -> Outcome | None:
 
     If it is a sync stream that has not come to its end, its consumer has left.
     """
-    if run.parent is not None and run.below is None and not run.tree.left:
+    if run.ending.left and (closing := closing_frame()) is not None and call_stack.starter(sys._getframe(1)) is closing:
+        # Workaround: if the consumer of an async chain leaves, LangChain reports the chain as completed, while it is
+        # being closed, after its model (langchain-core 1.0 to 1.8). Can go when it says who left.
+        return "abandoned"
+    if run.parent is not None and run.below is None and not run.tree.leavings:
         return "completed"  # as most chains in others, which are left with these
     stream = call_stack.ending_stream()
     if stream is None:
@@ -64,14 +70,47 @@ def fallbacks_left(run: Run) -> bool:
 
 
 def is_left(run: Run) -> bool:
-    """Whether a run ends in a stream that was left, or in a garbage collection: nobody reads what it has to say.
+    """Whether a run ends because a stream is read on that was left, or is garbage: nobody reads what it has to say.
 
-    What clean-up code starts after that is read by that code.
+    What the application reads has completed: in clean-up code, or in the thread of a graph's node.
     """
-    around = run.parent if run.tree.left else None
-    while around is not None and around.ending.is_left <= run.ending.left_before:
+    is_garbage = is_in_collection()
+    if not (run.tree.leavings or is_garbage) or not is_read_on():
+        return False
+    around = run.parent
+    while around is not None and around.ending.leaving <= run.ending.leavings_before:
         around = around.parent
-    return around is not None or is_in_collection()
+    return around is not None or is_garbage
+
+
+def is_read_on() -> bool:
+    """Whether LangChain calls this code, which reads on a stream, or a branch of a parallel, and not the application.
+
+    The branches of a parallel are read in threads of LangChain's, where nothing is around their generators. They may
+    be read on or not.
+    """
+    closing, outermost = closing_frame(), None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if frame is closing and not name.startswith(call_stack.LANGCHAIN):
+            return False  # it cleans up
+        if name == _CHAINS and frame.f_code.co_flags & CO_GENERATOR:
+            source = _source(frame)
+            if isinstance(source, GeneratorType) and not source.gi_running:
+                return True
+        if not name.startswith(_THREADS):
+            outermost = frame
+        frame = frame.f_back
+    return (
+        outermost is not None
+        and bool(outermost.f_code.co_flags & CO_GENERATOR)
+        and str(outermost.f_globals.get("__name__")).startswith(call_stack.LANGCHAIN)
+    )
+
+
+_THREADS = ("threading", "concurrent.", "sentry_sdk.")
+"""How the modules are named whose frames are around what a thread of an executor does."""
 
 
 def _end_with_source(run: Run, stream: FrameType) -> bool:
@@ -82,8 +121,8 @@ def _end_with_source(run: Run, stream: FrameType) -> bool:
     source = _source(stream)
     if not isinstance(source, GeneratorType) or source.gi_frame is None:
         return False
-    run.tree.left += 1
-    run.ending.is_left = run.tree.left
+    run.tree.leavings += 1
+    run.ending.leaving = run.tree.leavings
     source.__qualname__ = _Name.of(source, run.number)
     return True
 
@@ -114,7 +153,7 @@ class _Name(str):
             return
         for number in self._ends:
             run = enclosing.get(number)
-            if run is not None and run.ending.is_left:
+            if run is not None and run.ending.leaving:
                 with contained("end of a left stream"):
                     run.keeper.end_run(run, "abandoned")
 

@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from .._runtime.tracebacks import closed_in
 from .._to_sentry.span_models import AnySpan
 from .kinds import Control, Outcome, nothing
-
-LANGCHAIN = ("langchain_core.", "langchain_classic.", "langgraph.")
-"""How the modules are named whose generators are the streams of chains and models."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -28,10 +24,10 @@ class Ending:
         failed: The latest failures in the run and its descendants: id of the run that failed first -> its span.
         counted: Whether the span of a descendant stands for the failure already.
         left: Whether the consumer has left a run in it.
-        is_left: Which of the leavings in its tree was that of its own consumer, see `Tree.left`. It ends when what it
-            reads from is closed. 0 if its consumer has not left.
-        left_before: If clean-up code has started it, or a run around it: how many leavings in its tree were before
-            that.
+        leaving: Which of the leavings in its tree was that of its own consumer, see `Tree.leavings`. It ends when what
+            it reads from is closed. 0 if its consumer has not left.
+        leavings_before: How many leavings in its tree do not concern it: the application has started it after them, or
+            a run around it.
         is_over: For a call with fallbacks, whether it is over, and ends with the last of what is in it.
     """
 
@@ -43,25 +39,12 @@ class Ending:
     failures: int = 0
     counted: bool = False
     left: bool = False
-    is_left: int = 0
-    left_before: int = 0
+    leaving: int = 0
+    leavings_before: int = 0
     is_over: bool = False
     failed: Mapping[UUID, AnySpan | None] = field(default_factory=nothing)
 
     _MOST_FAILED = 8
-
-    def note_start(self, leavings: int, around: Ending) -> None:
-        """The run starts in a tree of which streams have been left.
-
-        What LangChain starts then, to read the rest of a stream, was left too. Clean-up code reads what it starts.
-
-        Args:
-            leavings: How many times streams have been left.
-            around: The ending of the run's parent.
-        """
-        module = closed_in()
-        is_in_clean_up = module is not None and not module.startswith(LANGCHAIN)
-        self.left_before = leavings if is_in_clean_up else around.left_before
 
     def remember(self, failures: Mapping[UUID, AnySpan | None]) -> None:
         """Remember failed descendants, because the run may fail with the same exception. Only the last few are kept."""

@@ -55,7 +55,7 @@ class Eviction:
             if run is None:
                 continue
             longest = self._settings.max_idle_seconds
-            if run.ending.is_left or run.ending.is_over:
+            if run.ending.leaving or run.ending.is_over:
                 longest = min(longest, _LEFT)
             if self._now() - run.tree.touched > longest and self._now() - run.root().active_at() > longest:
                 self._end(run.id, "abandoned", evicted="idle")

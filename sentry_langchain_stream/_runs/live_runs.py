@@ -45,6 +45,7 @@ class LiveRuns:
         now: The monotonic clock, in seconds.
         watch_call: Watches the call that starts a run, if there is one.
         others: Returns further settings whose vetoes hold with a client, if there are any.
+        is_read_on: Returns whether a stream that was left is read on, which calls this code: not the application does.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class LiveRuns:
         now: Callable[[], float],
         watch_call: silent_ends.WatchCall | None = None,
         others: Others | None = None,
+        is_read_on: Callable[[], bool] = bool,
     ) -> None:
         self.settings = settings
         self.others = others
@@ -77,7 +79,12 @@ class LiveRuns:
         self._eviction = Eviction(self, self._runs)
         watching = silent_ends.Watching(self.get, self.end, watch_call)
         self.start = Starts(
-            self, roots=self._roots, spans=self._spans, eviction=self._eviction, watching=watching
+            self,
+            roots=self._roots,
+            spans=self._spans,
+            eviction=self._eviction,
+            watching=watching,
+            is_read_on=is_read_on,
         ).start
 
     def __len__(self) -> int:

@@ -38,7 +38,7 @@ class Tree:
         overruled: The id of a conversation that a config has whose call has another one in its metadata.
         sampling: What the user's `traces_sampler` gets besides the attributes of the root span.
         batch: Identifies the call with several prompts at its root, while more prompts are expected.
-        left: How many times the consumer of one of its sync streams has left.
+        leavings: How many times the consumer of one of its sync streams has left.
         root: The span that has no parent in this process, if it is one of ours.
         is_over: Whether that has ended, or is about to: then it takes no span of a transaction along.
         lock: Held while a run of the tree starts or ends, but not while what is to be sent of it is handed to the SDK.
@@ -59,7 +59,7 @@ class Tree:
     overruled: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=nothing)
     batch: tuple[int, int] | None = None
-    left: int = 0
+    leavings: int = 0
     root: AnySpan | None = None
     is_over: bool = False
     lock: PatientLock = field(default_factory=PatientLock)

@@ -69,7 +69,7 @@ class Watching:
     def _call_over(self, run_id: UUID, was_stream: bool) -> None:
         """End a run whose call is over, though LangChain has not ended it: timed out, broken off, or left early."""
         run = self._get(number(run_id))
-        if run is None or run.ending.is_left:
+        if run is None or run.ending.leaving:
             return
         if was_stream and _is_closed_next(run):
             run.ending.is_over = True

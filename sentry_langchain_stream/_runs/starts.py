@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from .._content.policy import NOTHING, Policy
@@ -31,9 +32,19 @@ class Starts:
         spans: Opens their spans.
         eviction: Enforces the limits on them.
         watching: Watches for ends that LangChain does not signal.
+        is_read_on: Returns whether a stream that was left is read on, which calls this code: not the application does.
     """
 
-    def __init__(self, live: Keeper, *, roots: Roots, spans: RunSpans, eviction: Eviction, watching: Watching) -> None:
+    def __init__(
+        self,
+        live: Keeper,
+        *,
+        roots: Roots,
+        spans: RunSpans,
+        eviction: Eviction,
+        watching: Watching,
+        is_read_on: Callable[[], bool],
+    ) -> None:
         self._settings = live.settings
         self._now = live.now
         self._live = live
@@ -41,6 +52,7 @@ class Starts:
         self._open_span = spans.open
         self._eviction = eviction
         self._watch = watching.watch
+        self._is_read_on = is_read_on
 
     def start(self, start: Start, record: MakeRecord | None = None) -> Run | None:
         """Start a run, unless it is already live, there is no Sentry client, or a function of the user's starts it.
@@ -111,8 +123,8 @@ class Starts:
                 tree=parent.tree,
             )
             run.name, run.given_id, run.enclosing_id = start.name, start.given_id, start.enclosing_id
-            if run.tree.left:
-                run.ending.note_start(run.tree.left, parent.ending)
+            if leavings := run.tree.leavings:
+                run.ending.leavings_before = parent.ending.leavings_before if self._is_read_on() else leavings
             run.question = start.question
             run.parent = above
             run.reports = parent.implicit and start.parent_id is None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from .._runtime.containment import contain
-from .._runtime.tracebacks import closed_in
 from . import attempts, enclosing, silent_ends
-from .ending import LANGCHAIN, Ending
+from .ending import Ending
 from .kinds import CHAINS, NOTHING, Later, Outcome
 from .run import Run
 
@@ -34,11 +33,6 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
             if not run.keeper.take(run):
                 return
             try:
-                if outcome == "completed" and run.ending.left and (closed_in() or "").startswith(LANGCHAIN):
-                    # Workaround: if the consumer of an async chain leaves, LangChain reports the chain as completed,
-                    # while it is being closed, after its model (langchain-core 1.0 to 1.8). Can go when it says who
-                    # left.
-                    outcome = "abandoned"
                 if outcome == "completed" and run.below:
                     _release(run)
                 if outcome in _GIVEN_UP:

@@ -35,11 +35,11 @@ def innermost(error: BaseException) -> TracebackType | None:
     return last
 
 
-def closed_in() -> str | None:
-    """Return the name of the module whose generator is being closed at this moment, and calls this code meanwhile."""
+def closing_frame() -> FrameType | None:
+    """Return the frame that handles at this moment that its generator is closed, in an `except` or a `finally`."""
     error = sys.exc_info()[1]
-    entry = error.__traceback__ if isinstance(error, GeneratorExit) else None  # of the frame that handles it
-    return str(entry.tb_frame.f_globals.get("__name__")) if entry is not None else None
+    entry = error.__traceback__ if isinstance(error, GeneratorExit) else None
+    return entry.tb_frame if entry is not None else None
 
 
 def variable(frame: FrameType, name: str) -> Any:
