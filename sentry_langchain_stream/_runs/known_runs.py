@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import reduce
 from time import monotonic
 from uuid import UUID
 
 from .._content.policy import Policy
-from .._to_sentry.client import current_client
 from . import enclosing, watches
 from .kinds import Outcome, RunKind
 from .numbers import Number, number
@@ -17,6 +15,7 @@ from .run import Run
 from .run_info import RunInfo, Terms
 from .texts_call import TextsCall
 from .usage import Usage
+from .vetoes import redact_of
 
 _MOST = 200
 """How many runs that have ended are remembered, to be found by their id."""
@@ -143,12 +142,10 @@ def _made(values: _Values, policy: Policy, redact: Callable[[str], str] | None) 
 
 def _redact(run: Run) -> Callable[[str], str] | None:
     """The `redact` of everybody who sees a run, one after another, whatever the client allows."""
-    if run.policy.redact is not None:  # which is that of all of them, and that of a run around it
-        return run.policy.redact
-    keepers = (*run.seen_by, run.keeper)
-    others = [each.others(current_client()) for each in keepers if each.others is not None]
-    every = [*filter(None, others), *(each.settings for each in keepers)]
-    return reduce(Policy.and_, [Policy(redact=each.redact) for each in every]).redact
+    policy = run.policy
+    if policy.redact is not None and (policy.inputs or policy.outputs):
+        return policy.redact  # that of all of them, and that of a run around it
+    return redact_of((*run.seen_by, run.keeper))
 
 
 def terms_of(info: RunInfo) -> Terms | None:

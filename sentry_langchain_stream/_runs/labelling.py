@@ -10,9 +10,10 @@ from .._content.prompts import prompt_attributes
 from .._runtime.containment import contained
 from .._vocabulary.keys import METADATA, PROMPT_NAME, PROMPT_VERSION, TAGS, USER
 from . import prompts, users
-from .run import Run
+from .run import Keeper, Run
 from .settings import Settings
 from .start import Said, Start
+from .vetoes import redact_of
 
 
 def conversation(found: str, start: Start, run: Run) -> str:
@@ -54,33 +55,41 @@ _COPIED = CONVERSATION[-1:]
 """The key that LangGraph copies."""
 
 
-def read(start: Start, settings: Settings, policy: Policy, parent: Run | None) -> Said:
+def read(start: Start, keeper: Keeper, policy: Policy, parent: Run | None, taken_over: Run | None = None) -> Said:
     """Read what the application says of a run that is about to start.
 
     Call it without the lock: it calls the user's `redact`, and reads the application's objects.
 
     Args:
         start: The start of the run.
-        settings: The settings of its handler.
+        keeper: The live runs of the handler that records it.
         policy: What may be recorded of it.
         parent: Its parent, if it has one.
+        taken_over: The run, if another handler has recorded its start.
     """
     labels: Mapping[str, str | list[str]] = {}
     labels_above: Mapping[str, str | list[str]] = {}
     user = user_above = None
     prompt: Mapping[str, str] = {}
-    configures = parent is not None and parent.id == start.configured_by
+    keys, user_key = keeper.settings.metadata_keys, keeper.settings.user_key
+    above = parent if parent is not None and parent.id == start.configured_by else None
     with contained("labels"):
-        labels = user_labels(start.tags, start.metadata, settings.metadata_keys, policy)
-        if configures and parent is not None:
-            labels_above = user_labels((), start.configured, settings.metadata_keys, parent.policy)
-    if settings.user_key is not None:
+        labels = user_labels(start.tags, start.metadata, keys, policy)
+        if above is not None:
+            missing = [key for key in keys if METADATA + key not in above.labels]
+            labels_above = user_labels((), start.configured, missing, above.policy)
+    if user_key is not None or taken_over is not None:
         with contained("user"):
-            user, user_above = users.read(start, settings, is_above=configures)
+            if user_key is not None:
+                before = (*taken_over.seen_by, taken_over.keeper) if taken_over is not None else ()
+                user, user_above = users.read(start, user_key, redact_of((*before, keeper)), above)
+            elif taken_over is not None:
+                user = users.read_again(taken_over, redact_of((keeper,)))
     if start.prompt is not None:
         with contained("prompt"):
-            of_parent = start.is_prompt and parent is not None
-            prompt = prompt_attributes(start.prompt, parent.policy if of_parent and parent is not None else policy)
+            prompt = prompt_attributes(
+                start.prompt, parent.policy if start.is_prompt and parent is not None else policy
+            )
     return Said(labels, labels_above, user, user_above, prompt)
 
 

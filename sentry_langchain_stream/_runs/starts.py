@@ -181,7 +181,7 @@ class Starts:
         )
         policy, pipeline = self._terms(run)
         policy = run.policy.and_(policy)
-        detail = self._ask(start, record, policy, within=run, parent=run.parent)
+        detail = self._ask(start, record, policy, within=run, parent=run.parent, taken_over=run)
         self._eviction.sweep()
         with run.tree.lock:
             before, run.seen_by = run.keeper, (*run.seen_by, run.keeper)
@@ -194,7 +194,9 @@ class Starts:
                     each.keeper, each.policy, each.pipeline = self._live, policy, pipeline
                     each.place.nests = self._settings.nesting
             self._live.adopt(run)
-            labelling.hand_over(run, self._settings)
+            for each in (alone, run):
+                if each is not None:
+                    labelling.hand_over(each, self._settings)
             if run.call is not None:
                 own_agent.take_back(run)
             if run.parent is None or run.parent.implicit:
@@ -205,7 +207,14 @@ class Starts:
         self._watch(run)
 
     def _ask(
-        self, start: Start, record: MakeRecord | None, policy: Policy, *, within: Run, parent: Run | None
+        self,
+        start: Start,
+        record: MakeRecord | None,
+        policy: Policy,
+        *,
+        within: Run,
+        parent: Run | None,
+        taken_over: Run | None = None,
     ) -> Call | Detail | None:
         """Make the record of a run, and read what the application says of the run.
 
@@ -218,6 +227,7 @@ class Starts:
             policy: What may be recorded of it.
             within: The run whose place says whether anything is: the parent, or the run itself.
             parent: Its parent, if it has one.
+            taken_over: The run, if another handler has recorded its start.
         """
         if record is not None and within.implicit and within.place.span is None and within.place.anchor is None:
             # A call without a parent run and without an active span: the pipeline gets a span that ends with the call.
@@ -225,9 +235,13 @@ class Starts:
         recording = within.place.recording
         try:
             if recording and (
-                policy.inputs or start.configured or start.prompt is not None or self._settings.user_key is not None
+                policy.inputs
+                or start.configured
+                or start.prompt is not None
+                or self._settings.user_key is not None
+                or taken_over is not None
             ):
-                start.said = labelling.read(start, self._settings, policy, parent)
+                start.said = labelling.read(start, self._live, policy, parent, taken_over)
             if record is None or not (recording or self._settings.metrics or within.tree.watches):
                 return None
             return record(policy if recording else NOTHING)  # the metrics hold no content

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from .._content.labels import user_id
+from collections.abc import Callable
+
+from .._content.labels import short, user_id
+from .._content.policy import Policy
 from .._to_sentry.client import has_user
 from .._vocabulary.keys import USER
 from .run import Run
-from .settings import Settings
 from .start import Said, Start
 
+Redact = Callable[[str], str] | None
 
-def read(start: Start, settings: Settings, *, is_above: bool) -> tuple[str | None, str | None]:
+
+def read(start: Start, key: str | None, redact: Redact, above: Run | None) -> tuple[str | None, str | None]:
     """Return the user of a run that is about to start, and what its config says of the user of the run around it.
 
     There is none if the application has set one with `sentry_sdk.set_user`.
 
     Args:
         start: The start of the run.
-        settings: The settings of its handler.
-        is_above: Whether its config says something of the run around it.
+        key: The key of the metadata under which the user is.
+        redact: That of everybody who sees the run.
+        above: The run around it, if the config says something of that.
     """
-    key = settings.user_key
     if key is None or key not in start.metadata or has_user():
         return None, None
-    above = user_id(start.configured, key, settings.redact) if is_above else None
-    return user_id(start.metadata, key, settings.redact), above
+    is_asked = above is not None and USER not in above.labels
+    return user_id(start.metadata, key, redact), user_id(start.configured, key, redact) if is_asked else None
+
+
+def read_again(run: Run, redact: Redact) -> str | None:
+    """Return the user of a run that another handler takes over, which knows no key of it but has a `redact`."""
+    found = run.labels.get(USER)
+    return short(found, Policy(redact=redact)) if isinstance(found, str) and redact is not None else None
 
 
 def name(run: Run, said: Said) -> None:

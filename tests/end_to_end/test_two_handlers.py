@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -108,6 +109,49 @@ def test_no_veto_is_passed_by_what_is_said_of_a_call(shape: str, veto: dict[str,
     first, _ = captured.find_all(op="gen_ai.chat")
     assert first.attributes["gen_ai.prompt.name"] == "greeting"
     assert "secret" not in json.dumps(captured.items, default=str)
+
+
+def masked(first: str, *others: str) -> Any:
+    """A `redact` that knows these names."""
+    return lambda text: re.sub("|".join((first, *others)), "[name]", text)
+
+
+KEY: dict[str, Any] = {"user_key": "user_id"}
+PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "the first redacts": (KEY | {"redact": masked("Ada", "Bob")}, KEY),
+    "the last redacts": (KEY, KEY | {"redact": masked("Ada", "Bob")}),
+    "each redacts a part": (KEY | {"redact": masked("Ada")}, KEY | {"redact": masked("Bob")}),
+    "one redacts, the other has the key": ({"redact": masked("Ada", "Bob")}, KEY),
+    "one has the key, the other redacts": (KEY, {"redact": masked("Ada", "Bob")}),
+    "the one that has the key redacts a part": (KEY | {"redact": masked("Ada")}, {"redact": masked("Bob")}),
+    "the first sends no prompts and redacts": (KEY | {"redact": masked("Ada", "Bob"), "include_prompts": False}, KEY),
+}
+
+
+@pytest.mark.parametrize("allowed", [True, False], ids=["content", "no content"])
+@pytest.mark.parametrize("pair", PAIRS)
+@shapes
+def test_the_user_passes_the_redact_of_both(shape: str, pair: str, allowed: bool) -> None:
+    """Whichever handler knows where the user's id is, it is on all spans as both of them would have it."""
+    config: Any = {
+        "callbacks": [SentryStreamHandler(**settings) for settings in PAIRS[pair]],
+        "metadata": {"user_id": "Ada and Bob"},
+    }
+    with capture_spans(**WIRE_SHAPES[shape], **content_allowed(allowed)) as captured:
+        chain(ScriptedModel()).invoke({"question": "Hi"}, config)
+        ScriptedModel().invoke("Hi", config)
+    assert len(captured.spans) == 4, captured.tree()
+    assert {span.attributes["user.id"] for span in captured.spans} == {"[name] and [name]"}
+
+
+@shapes
+def test_the_user_passes_the_redact_of_a_chains_handler(shape: str) -> None:
+    """The model's own handler knows of no `redact`, and that of the chain sees the model, too."""
+    own = SentryStreamHandler(user_key="user_id")
+    config: Any = {"callbacks": [SentryStreamHandler(redact=masked("Ada"))], "metadata": {"user_id": "Ada"}}
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        chain(ScriptedModel(callbacks=[own])).invoke({"question": "Hi"}, config)
+    assert captured.find(op="gen_ai.chat").attributes["user.id"] == "[name]"
 
 
 @ways

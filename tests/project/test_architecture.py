@@ -60,7 +60,7 @@ FINER: dict[str, list[set[str]]] = {
         {"texts_call"},
         {"details", "start", "pricing", "call_facts"},
         {"run"},
-        {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "prompts", "users"},
+        {"attributes", "metrics", "silent_ends", "eviction", "enclosing", "attempts", "prompts", "users", "vetoes"},
         {"known_runs", "totals", "own_agent"},
         {"run_spans", "roots", "tree_ends", "labelling"},
         {"starts"},
