@@ -36,7 +36,7 @@ def end(run: Run, outcome: Outcome, error: BaseException | None, evicted: str | 
                 if outcome == "completed" and run.below:
                     _release(run)
                 if outcome in _GIVEN_UP:
-                    _give_up(run, evicted)
+                    _give_up(run)
                 if run.below:
                     _close(run.descendants(), _INHERITED[outcome], evicted, later)
             finally:
@@ -74,7 +74,7 @@ def _close(runs: list[Run], outcome: Outcome, evicted: str | None, later: Later)
     for number, run in enumerate(runs, start=1):
         try:
             if run.keeper.take(run):
-                _give_up(run, evicted)
+                _give_up(run)
                 run.keeper.close(run, outcome, None, evicted, later)
         except BaseException:
             _close(runs[number:], outcome, evicted, later)
@@ -97,9 +97,9 @@ def _do(later: Later) -> None:
 _GIVEN_UP = ("cancelled", "abandoned")
 
 
-def _give_up(run: Run, evicted: str | None) -> None:
-    """Remember a chain whose steps may start late. The code of one that was only evicted goes on as before."""
-    if run.kind in CHAINS and evicted is None:
+def _give_up(run: Run) -> None:
+    """Remember a chain whose steps may start late. The code of one that was only evicted certainly goes on."""
+    if run.kind in CHAINS:
         enclosing.give_up(run.number, enclosing.Gone(run.pipeline, run.conversation, run.is_node))
 
 

@@ -19,6 +19,7 @@ from sentry_langchain_stream import SentryStreamHandler
 from sentry_langchain_stream.testing import Captured, capture_spans
 from tests.kit import HANG
 from tests.kit.async_context import needs_async_context
+from tests.kit.helpers import Clock, handler_on
 from tests.kit.wire import WIRE_SHAPES, ScriptedModel, active_span
 
 
@@ -223,6 +224,30 @@ async def test_graphs_that_were_only_evicted_go_on_as_agents() -> None:
         allowed.set()
         await asyncio.gather(*calls)
     assert len(captured.find_all(name="invoke_agent inner")) == 4
+
+
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_the_steps_of_a_chain_that_was_only_evicted_are_no_pipelines(shape: str) -> None:
+    """A chain in which nothing has happened for an hour is ended, and goes on: of that, its model has a pipeline."""
+    clock = Clock()
+    handler = handler_on(clock, pipeline_name="bot")
+
+    def slow(question: str) -> str:
+        clock.advance(3_601)
+        other = threading.Thread(target=ScriptedModel(model_name="other").invoke, args=("Hi", {"callbacks": [handler]}))
+        other.start()
+        other.join()
+        return question
+
+    steps: Any = RunnableLambda(slow) | RunnableLambda(str) | ChatPromptTemplate.from_template("{question}")
+    with capture_spans(**WIRE_SHAPES[shape]) as captured:
+        (steps | ScriptedModel() | StrOutputParser()).invoke("Hi", {"callbacks": [handler]})
+    assert sorted(names(captured)) == ["bot", "bot", "bot", "chat other", "chat scripted"]
+    late = captured.find(name="chat scripted")
+    (evicted,) = (span for span in captured.spans if span.attributes.get("langchain_stream.evicted") == "idle")
+    assert captured.children(evicted) == []
+    assert [span.name for span in captured.spans if span.span_id == late.parent_id] == ["bot"]
+    assert handler.live_runs == 0
 
 
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
