@@ -239,7 +239,8 @@ def test_the_steps_of_a_chain_that_was_only_evicted_are_no_pipelines(shape: str)
         other.join()
         return question
 
-    steps: Any = RunnableLambda(slow) | RunnableLambda(str) | ChatPromptTemplate.from_template("{question}")
+    first: Any = RunnableLambda(slow)
+    steps = first | RunnableLambda(str) | ChatPromptTemplate.from_template("{question}")
     with capture_spans(**WIRE_SHAPES[shape]) as captured:
         (steps | ScriptedModel() | StrOutputParser()).invoke("Hi", {"callbacks": [handler]})
     assert sorted(names(captured)) == ["bot", "bot", "bot", "chat other", "chat scripted"]
