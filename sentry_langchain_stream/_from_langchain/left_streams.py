@@ -84,17 +84,17 @@ def is_left(run: Run) -> bool:
 
 
 def is_read_on() -> bool:
-    """Whether LangChain calls this code, which reads on a stream, or a branch of a parallel, and not the application.
+    """Whether a run starts or ends because LangChain reads on a stream, or a branch of a parallel: not the application.
 
     The branches of a parallel are read in threads of LangChain's, where nothing is around their generators. They may
     be read on or not.
     """
     closing, outermost = closing_frame(), None
-    frame: FrameType | None = sys._getframe(1)
+    frame = call_stack.starter(sys._getframe(1))
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
-        if frame is closing and not name.startswith(call_stack.LANGCHAIN):
-            return False  # it cleans up
+        if (frame is closing and not name.startswith(call_stack.LANGCHAIN)) or frame.f_globals is call_stack.MANAGERS:
+            return False  # it cleans up, or is a listener's
         if name == _CHAINS and frame.f_code.co_flags & CO_GENERATOR:
             source = _source(frame)
             if isinstance(source, GeneratorType) and not source.gi_running:

@@ -152,6 +152,28 @@ def test_what_clean_up_code_reads_has_completed(shape: str, answer: Answer, leav
     }
 
 
+LISTENED: dict[str, Callable[[Runnable[Any, Any], Any], Runnable[Any, Any]]] = {
+    "a chain": lambda asked, on_end: (asked | StrOutputParser()).with_listeners(on_end=on_end),
+    "a chain before a step": lambda asked, on_end: (
+        (asked | StrOutputParser()).with_listeners(on_end=on_end) | StrOutputParser()
+    ),
+    "a model": lambda asked, on_end: asked.with_listeners(on_end=on_end) | StrOutputParser(),
+    "a parser": lambda asked, on_end: asked | StrOutputParser().with_listeners(on_end=on_end),
+}
+
+
+@pytest.mark.parametrize("listened", LISTENED)
+@pytest.mark.parametrize("shape", WIRE_SHAPES)
+def test_what_a_listener_reads_has_completed(shape: str, listened: str) -> None:
+    """Its model answers while LangChain signals the end of a chain that was left, or of a step that is read on."""
+
+    def on_end(_: Any, config: RunnableConfig) -> None:
+        sum_up(config)
+
+    found = run(LISTENED[listened](model("answer"), on_end), left, shape)
+    assert (found["chat answer"], found["chat summary"]) == ("abandoned", "completed")
+
+
 def two_models(question: str, config: RunnableConfig) -> Iterator[Any]:
     """One after the other."""
     yield from model("first").stream(question, config)
