@@ -8,9 +8,11 @@ that the chain was left.
 
 from __future__ import annotations
 
+import dis
 import sys
+from functools import cache
 from inspect import CO_GENERATOR
-from types import FrameType, GeneratorType
+from types import CodeType, FrameType, GeneratorType
 from typing import Any
 
 from .._runs import enclosing
@@ -92,25 +94,45 @@ def is_read_on() -> bool:
     closing, outermost = closing_frame(), None
     frame = call_stack.starter(sys._getframe(1))
     while frame is not None:
-        name = str(frame.f_globals.get("__name__"))
-        if (frame is closing and not name.startswith(call_stack.LANGCHAIN)) or frame.f_globals is call_stack.MANAGERS:
-            return False  # it cleans up, or is a listener's
-        if name == _CHAINS and frame.f_code.co_flags & CO_GENERATOR:
-            source = _source(frame)
-            if isinstance(source, GeneratorType) and not source.gi_running:
-                return True
-        if not name.startswith(_THREADS):
+        if frame.f_globals is call_stack.MANAGERS or (frame is closing and not _is_in(frame, call_stack.LANGCHAIN)):
+            return False  # a listener's code, or what cleans up
+        if _reads_on(frame):
+            return True
+        if not _is_in(frame, _THREADS):
             outermost = frame
         frame = frame.f_back
     return (
         outermost is not None
         and bool(outermost.f_code.co_flags & CO_GENERATOR)
-        and str(outermost.f_globals.get("__name__")).startswith(call_stack.LANGCHAIN)
+        and _is_in(outermost, call_stack.LANGCHAIN)
     )
 
 
 _THREADS = ("threading", "concurrent.", "sentry_sdk.")
 """How the modules are named whose frames are around what a thread of an executor does."""
+
+
+def _is_in(frame: FrameType, modules: tuple[str, ...]) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith(modules)
+
+
+def _reads_on(frame: FrameType) -> bool:
+    """Whether the stream of a step is reading the rest of its input, when it has come to its end or was closed."""
+    if not frame.f_code.co_flags & CO_GENERATOR or frame.f_globals.get("__name__") != _CHAINS:
+        return False
+    return frame.f_lineno == _line_of_reading_on(frame.f_code)
+
+
+@cache
+def _line_of_reading_on(code: CodeType) -> int | None:
+    """The line of the loop in which LangChain does that, by the name of its variable (langchain-core 1.0 to 1.8)."""
+    for each in dis.get_instructions(code):
+        if each.opname.startswith("STORE") and each.argrepr.startswith(_REST):
+            return next((line for start, end, line in code.co_lines() if start <= each.offset < end), None)
+    return None
+
+
+_REST = "ichunk"
 
 
 def _end_with_source(run: Run, stream: FrameType) -> bool:

@@ -197,13 +197,27 @@ def closed_at_last(stream: Any) -> Generator[Any]:
         stream.close()
 
 
+class Upper(Runnable[Any, Any]):
+    """A step of the application's own, whose iterator is no generator."""
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
+        """Answer piece by piece."""
+        return self._transform_stream_with_config(input, lambda pieces: map(str, pieces), config)
+
+
+@pytest.mark.parametrize("step", [StrOutputParser(), Upper()], ids=["a parser", "a step of one's own"])
 @pytest.mark.parametrize("falls_back", [False, True], ids=["", "with fallbacks"])
 @pytest.mark.parametrize("route", [as_it_is, closed_by_it, closed_at_last])
 @pytest.mark.parametrize("shape", WIRE_SHAPES)
-def test_what_starts_as_langchain_reads_on_was_left(shape: str, route: Callable[[Any], Any], falls_back: bool) -> None:
-    """A parser reads on until the second model has answered, in whatever generator of the application it is closed."""
+def test_what_starts_as_langchain_reads_on_was_left(
+    shape: str, route: Callable[[Any], Any], falls_back: bool, step: Runnable[Any, Any]
+) -> None:
+    """A step reads on until the second model has answered, in whatever generator of the application it is closed."""
     asked: Runnable[Any, Any] = RunnableLambda(two_models)
-    made = asked | StrOutputParser()
+    made = asked | step
     if falls_back:
         made = made.with_fallbacks([RunnableLambda(str)])
     found = run(made, lambda stream: left(route(stream)), shape)
